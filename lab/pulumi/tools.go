@@ -1,0 +1,6 @@
+//go:build tools
+
+// Package pulumi pins the Pulumi CLI that the lab builds where none is installed.
+package pulumi
+
+import _ "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"
