@@ -1,0 +1,220 @@
+// The way into a cluster: credentials by reference, and TLS through a port-forward.
+
+import { createHash } from "node:crypto";
+import { isIP } from "node:net";
+import { Duplex, PassThrough } from "node:stream";
+import tls from "node:tls";
+
+import { ApiException, CoreV1Api, KubeConfig, PortForward } from "@kubernetes/client-node";
+
+import type { ConfigMapKeyRef, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
+
+/** A certificate chain with its private key, both PEM. Lives in memory only. */
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** What a TLS client presents and whom it trusts. */
+export interface ClientTls {
+  readonly ca: string;
+  readonly pair?: KeyPair;
+  readonly minVersion?: tls.SecureVersion;
+  readonly maxVersion?: tls.SecureVersion;
+}
+
+/** Which kubeconfig to use; the defaults are the Kubernetes provider's (`KUBECONFIG`, current context). */
+export interface ClusterSelection {
+  /** A path, or the kubeconfig's text. */
+  readonly kubeconfig?: string | undefined;
+  readonly context?: string | undefined;
+}
+
+/** A Kubernetes cluster seen with the caller's own rights. */
+export class Cluster {
+  readonly #api: CoreV1Api;
+  readonly #forward: PortForward;
+  readonly config: KubeConfig;
+
+  constructor(selection: ClusterSelection = {}) {
+    this.config = loadKubeConfig(selection);
+    this.#api = this.config.makeApiClient(CoreV1Api);
+    this.#forward = new PortForward(this.config);
+  }
+
+  /** UID of `kube-system`: the customary identity of a cluster. */
+  async uid(): Promise<string> {
+    const namespace = await this.#read("Namespace", "", "kube-system", () =>
+      this.#api.readNamespace({ name: "kube-system" }),
+    );
+    return namespace.metadata?.uid ?? "";
+  }
+
+  /** Refuses to go on when the kubeconfig points at another cluster than the reference. */
+  async expect(uid: string): Promise<void> {
+    const actual = await this.uid();
+    if (actual !== uid) {
+      throw new Error(
+        `The kubeconfig's context "${this.config.getCurrentContext()}" is cluster ${actual}, but the resource lives in cluster ${uid}. ` +
+          `Point KUBECONFIG or kubernetes:context at the right cluster.`,
+      );
+    }
+  }
+
+  /** The leaf and key of a `kubernetes.io/tls` Secret. */
+  async keyPair(ref: SecretRef): Promise<KeyPair> {
+    const data = await this.#secretData(ref);
+    return { cert: entry(data, ref, "tls.crt"), key: entry(data, ref, "tls.key") };
+  }
+
+  /** One entry of an opaque Secret. */
+  async secretValue(ref: SecretKeyRef): Promise<string> {
+    return entry(await this.#secretData(ref), ref, ref.key);
+  }
+
+  /** The public certificate of a `kubernetes.io/tls` Secret; its key is never looked at. */
+  async certificate(ref: SecretRef): Promise<string> {
+    return entry(await this.#secretData(ref), ref, "tls.crt");
+  }
+
+  /** The PEM bundle of a trust ConfigMap. */
+  async trustBundle(ref: ConfigMapKeyRef): Promise<string> {
+    const map = await this.#read("ConfigMap", ref.namespace, ref.name, () =>
+      this.#api.readNamespacedConfigMap({ name: ref.name, namespace: ref.namespace }),
+    );
+    const bundle = map.data?.[ref.key];
+    if (!bundle) throw new Error(`ConfigMap ${ref.namespace}/${ref.name} has no entry "${ref.key}".`);
+    return bundle;
+  }
+
+  /** A raw byte stream to a ready pod's port. */
+  async open(to: Omit<PodPort, "serverName">, signal?: AbortSignal): Promise<Duplex> {
+    const pod = await this.#readyPod(to);
+    const fromPod = new PassThrough();
+    const toPod = new PassThrough();
+    const errors = new PassThrough();
+    const stream = Duplex.from({ readable: fromPod, writable: toPod });
+    errors.on("data", (message: Buffer) =>
+      stream.destroy(new Error(`port-forward to ${to.namespace}/${pod}:${to.port}: ${String(message).trim()}`)),
+    );
+    const socket = await this.#forward.portForward(to.namespace, pod, [to.port], fromPod, errors, toPod);
+    const close = () => (typeof socket === "function" ? socket() : socket)?.close();
+    stream.on("close", close);
+    if (signal?.aborted) stream.destroy(signal.reason as Error);
+    signal?.addEventListener("abort", () => stream.destroy(signal.reason as Error), { once: true });
+    return stream;
+  }
+
+  /** A verified TLS connection to a ready pod's port. Rejects with the handshake's own error. */
+  async connect(to: PodPort, client: ClientTls, signal?: AbortSignal): Promise<tls.TLSSocket> {
+    const socket = await this.open(to, signal);
+    return new Promise((resolve, reject) => {
+      const secure = tls.connect(
+        {
+          socket,
+          // SNI carries names only.
+          ...(isIP(to.serverName) ? { host: to.serverName } : { servername: to.serverName }),
+          ca: client.ca,
+          ...(client.pair ? { cert: client.pair.cert, key: client.pair.key } : {}),
+          minVersion: client.minVersion ?? "TLSv1.2",
+          ...(client.maxVersion ? { maxVersion: client.maxVersion } : {}),
+        },
+        () => {
+          secure.off("error", reject);
+          resolve(secure);
+        },
+      );
+      secure.once("error", reject);
+    });
+  }
+
+  async #secretData(ref: SecretRef): Promise<Record<string, string>> {
+    const secret = await this.#read("Secret", ref.namespace, ref.name, () =>
+      this.#api.readNamespacedSecret({ name: ref.name, namespace: ref.namespace }),
+    );
+    return secret.data ?? {};
+  }
+
+  async #readyPod(to: Omit<PodPort, "serverName">): Promise<string> {
+    const { items } = await this.#api.listNamespacedPod({ namespace: to.namespace, labelSelector: to.selector });
+    const ready = items.find(
+      (pod) =>
+        !pod.metadata?.deletionTimestamp &&
+        pod.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True"),
+    );
+    if (!ready?.metadata?.name) {
+      throw new NoReadyPod(
+        `No ready pod matches ${to.selector} in namespace ${to.namespace} (${items.length} found). ` +
+          `Look at: kubectl -n ${to.namespace} get pods -l ${to.selector}`,
+      );
+    }
+    return ready.metadata.name;
+  }
+
+  /** The API's answer, or an error that names the object and what to do. */
+  async #read<T>(kind: string, namespace: string, name: string, call: () => Promise<T>): Promise<T> {
+    const what = `${kind} ${namespace ? `${namespace}/` : ""}${name}`;
+    try {
+      return await call();
+    } catch (error) {
+      if (error instanceof ApiException) {
+        if (error.code === 404) throw new MissingObject(`${what} does not exist.`);
+        if (error.code === 403) {
+          throw new Error(`${what} may not be read with the kubeconfig's user: grant it "get" on that object.`);
+        }
+      }
+      throw new Error(
+        `${what} could not be read from ${this.config.getCurrentCluster()?.server ?? "the cluster"}: ${reasonOf(error)}`,
+        { cause: error },
+      );
+    }
+  }
+}
+
+/** The object that a reference names is not there. */
+export class MissingObject extends Error {}
+
+/** No pod can take the connection now; another try may succeed. */
+export class NoReadyPod extends Error {}
+
+/** SHA-256 of a PEM text, hex: says that a certificate changed without holding it. */
+export function pemDigest(pem: string): string {
+  return createHash("sha256").update(pem.trim()).digest("hex");
+}
+
+function loadKubeConfig(selection: ClusterSelection): KubeConfig {
+  const config = new KubeConfig();
+  const given = selection.kubeconfig;
+  if (!given) config.loadFromDefault();
+  else if (given.includes("\n") || given.trimStart().startsWith("{")) config.loadFromString(given);
+  else config.loadFromFile(given);
+  if (selection.context) {
+    if (!config.getContextObject(selection.context)) {
+      const known = config.getContexts().map((context) => context.name);
+      throw new Error(
+        `The kubeconfig has no context "${selection.context}"; it has: ${known.join(", ") || "none"}. Set kubernetes:context to one of them.`,
+      );
+    }
+    config.setCurrentContext(selection.context);
+  }
+  return config;
+}
+
+function entry(data: Record<string, string>, ref: SecretRef, key: string): string {
+  const value = data[key];
+  if (!value) {
+    throw new Error(
+      `Secret ${ref.namespace}/${ref.name} has no "${key}". If cert-manager issues it, look at: kubectl -n ${ref.namespace} describe certificate ${ref.name}`,
+    );
+  }
+  return Buffer.from(value, "base64").toString("utf8");
+}
+
+function reasonOf(error: unknown): string {
+  if (error instanceof ApiException) return `HTTP ${error.code}`;
+  if (error instanceof Error) {
+    const cause = error.cause as NodeJS.ErrnoException | undefined;
+    return cause?.code ?? cause?.message ?? (error as NodeJS.ErrnoException).code ?? error.message;
+  }
+  return String(error);
+}
