@@ -1,19 +1,16 @@
 // The way into a cluster: credentials by reference, and TLS through a port-forward.
 
-import { createHash } from "node:crypto";
 import { isIP } from "node:net";
 import { Duplex, PassThrough } from "node:stream";
 import tls from "node:tls";
 
 import { ApiException, CoreV1Api, KubeConfig, PortForward } from "@kubernetes/client-node";
 
+import type { KeyPair } from "./certificates.ts";
+import { MissingObject, Transient, WrongCluster } from "./errors.ts";
 import type { ConfigMapKeyRef, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
 
-/** A certificate chain with its private key, both PEM. Lives in memory only. */
-export interface KeyPair {
-  readonly cert: string;
-  readonly key: string;
-}
+export type { KeyPair } from "./certificates.ts";
 
 /** What a TLS client presents and whom it trusts. */
 export interface ClientTls {
@@ -54,7 +51,7 @@ export class Cluster {
   async expect(uid: string): Promise<void> {
     const actual = await this.uid();
     if (actual !== uid) {
-      throw new Error(
+      throw new WrongCluster(
         `The kubeconfig's context "${this.config.getCurrentContext()}" is cluster ${actual}, but the resource lives in cluster ${uid}. ` +
           `Point KUBECONFIG or kubernetes:context at the right cluster.`,
       );
@@ -83,7 +80,7 @@ export class Cluster {
       this.#api.readNamespacedConfigMap({ name: ref.name, namespace: ref.namespace }),
     );
     const bundle = map.data?.[ref.key];
-    if (!bundle) throw new Error(`ConfigMap ${ref.namespace}/${ref.name} has no entry "${ref.key}".`);
+    if (!bundle) throw new MissingObject(`ConfigMap ${ref.namespace}/${ref.name} has no entry "${ref.key}".`);
     return bundle;
   }
 
@@ -95,7 +92,7 @@ export class Cluster {
     const errors = new PassThrough();
     const stream = Duplex.from({ readable: fromPod, writable: toPod });
     errors.on("data", (message: Buffer) =>
-      stream.destroy(new Error(`port-forward to ${to.namespace}/${pod}:${to.port}: ${String(message).trim()}`)),
+      stream.destroy(new Transient(`port-forward to ${to.namespace}/${pod}:${to.port}: ${String(message).trim()}`)),
     );
     const socket = await this.#forward.portForward(to.namespace, pod, [to.port], fromPod, errors, toPod);
     const close = () => (typeof socket === "function" ? socket() : socket)?.close();
@@ -143,7 +140,7 @@ export class Cluster {
         pod.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True"),
     );
     if (!ready?.metadata?.name) {
-      throw new NoReadyPod(
+      throw new Transient(
         `No ready pod matches ${to.selector} in namespace ${to.namespace} (${items.length} found). ` +
           `Look at: kubectl -n ${to.namespace} get pods -l ${to.selector}`,
       );
@@ -171,17 +168,6 @@ export class Cluster {
   }
 }
 
-/** The object that a reference names is not there. */
-export class MissingObject extends Error {}
-
-/** No pod can take the connection now; another try may succeed. */
-export class NoReadyPod extends Error {}
-
-/** SHA-256 of a PEM text, hex: says that a certificate changed without holding it. */
-export function pemDigest(pem: string): string {
-  return createHash("sha256").update(pem.trim()).digest("hex");
-}
-
 function loadKubeConfig(selection: ClusterSelection): KubeConfig {
   const config = new KubeConfig();
   const given = selection.kubeconfig;
@@ -203,7 +189,7 @@ function loadKubeConfig(selection: ClusterSelection): KubeConfig {
 function entry(data: Record<string, string>, ref: SecretRef, key: string): string {
   const value = data[key];
   if (!value) {
-    throw new Error(
+    throw new MissingObject(
       `Secret ${ref.namespace}/${ref.name} has no "${key}". If cert-manager issues it, look at: kubectl -n ${ref.namespace} describe certificate ${ref.name}`,
     );
   }

@@ -1,3 +1,9 @@
-// Client of the APISIX Admin API over mutual TLS.
+// Client of the APISIX Admin API over mutual TLS. Needs nothing but Node: the rotation sidecar runs it too.
 
 export type * from "./references.ts";
+export * from "./certificates.ts";
+export * from "./client.ts";
+export * from "./compare.ts";
+export * from "./errors.ts";
+export * from "./objects.ts";
+export * from "./ownership.ts";

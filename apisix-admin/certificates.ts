@@ -1,0 +1,106 @@
+// What the Admin API fails to check about certificates, said in plain sentences.
+
+import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
+
+/** A certificate chain with its private key, both PEM. Lives in memory only. */
+export interface KeyPair {
+  readonly cert: string;
+  readonly key: string;
+}
+
+/** SHA-256 over a PEM text's certificates, hex. Of a lone certificate it is the usual fingerprint; spacing and comments don't count. */
+export function digestOf(pem: string): string {
+  const hash = createHash("sha256");
+  for (const certificate of certificatesOf(pem)) hash.update(certificate.raw);
+  return hash.digest("hex");
+}
+
+/** When the leaf of a chain ends. */
+export function notAfter(pem: string): Date {
+  return leafOf(pem).validToDate;
+}
+
+/** The certificates of a PEM text, in order. Throws when there is none or one cannot be read. */
+export function certificatesOf(pem: string): X509Certificate[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? [];
+  if (blocks.length === 0) throw new Error("There is no certificate in the PEM text.");
+  return blocks.map((block, index) => {
+    try {
+      return new X509Certificate(block);
+    } catch (error) {
+      throw new Error(`Certificate ${index + 1} of ${blocks.length} cannot be read.`, { cause: error });
+    }
+  });
+}
+
+/** What is wrong with a leaf and its key at a moment, for the names it is to serve. Empty when all is well. */
+export function pairProblems(pair: KeyPair, names: readonly string[] = [], now = new Date()): string[] {
+  let leaf: X509Certificate;
+  try {
+    leaf = leafOf(pair.cert);
+  } catch (error) {
+    return [(error as Error).message];
+  }
+  const problems = validityProblems(leaf, now);
+  if (!keyMatches(leaf, pair.key)) problems.push(`The private key does not belong to the certificate of ${nameOf(leaf)}.`);
+  for (const name of names.filter((name) => !covers(leaf, name))) {
+    problems.push(`The certificate does not cover "${name}": it is for ${dnsNames(leaf).join(", ") || "no DNS name"}.`);
+  }
+  return problems;
+}
+
+/** What is wrong with a trust bundle at a moment. Empty when all is well. */
+export function bundleProblems(pem: string, now = new Date()): string[] {
+  let roots: X509Certificate[];
+  try {
+    roots = certificatesOf(pem);
+  } catch (error) {
+    return [(error as Error).message];
+  }
+  return roots.flatMap((root) => [
+    ...validityProblems(root, now),
+    ...(root.ca ? [] : [`${nameOf(root)} is not a certificate authority.`]),
+  ]);
+}
+
+/** Whether a certificate signed itself, as roots do. */
+export function selfSigned(certificate: X509Certificate): boolean {
+  return certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);
+}
+
+/** Whether a leaf's SANs cover a name; a wildcard, on either side, stands for exactly one label. */
+export function covers(leaf: X509Certificate, name: string): boolean {
+  const wanted = name.toLowerCase();
+  return dnsNames(leaf).some((san) => {
+    const given = san.toLowerCase();
+    return given === wanted || (given.startsWith("*.") && !wanted.startsWith("*.") && wanted.slice(wanted.indexOf(".")) === given.slice(1));
+  });
+}
+
+function leafOf(pem: string): X509Certificate {
+  return certificatesOf(pem)[0]!;
+}
+
+function validityProblems(certificate: X509Certificate, now: Date): string[] {
+  const { validFromDate: from, validToDate: to } = certificate;
+  if (now >= to) return [`The certificate of ${nameOf(certificate)} expired at ${to.toISOString()}.`];
+  if (now < from) return [`The certificate of ${nameOf(certificate)} is not valid before ${from.toISOString()}.`];
+  return [];
+}
+
+function keyMatches(leaf: X509Certificate, key: string): boolean {
+  try {
+    return leaf.checkPrivateKey(createPrivateKey(key));
+  } catch {
+    return false; // An unreadable key's own error could quote it.
+  }
+}
+
+function dnsNames(leaf: X509Certificate): string[] {
+  return [...(leaf.subjectAltName ?? "").matchAll(/DNS:([^,\s]+)/g)].map((match) => match[1]!);
+}
+
+function nameOf(certificate: X509Certificate): string {
+  const name = certificate.subject || certificate.subjectAltName || `serial ${certificate.serialNumber}`;
+  return `"${name.replaceAll("\n", ", ")}"`;
+}

@@ -1,0 +1,24 @@
+// The failures that callers tell apart.
+
+/** Another try may succeed: the server restarts, or no pod is ready yet. */
+export class Transient extends Error {}
+
+/** What a reference names is not there. */
+export class MissingObject extends Error {}
+
+/** The kubeconfig points at another cluster than the reference. */
+export class WrongCluster extends Error {}
+
+/** An answer of an Admin API or of etcd that is not a success. Holds the server's words, never the request's. */
+export class AdminError extends Error {
+  readonly status: number;
+  /** Kind and id of the object, e.g. `routes/hello`. */
+  readonly object: string;
+
+  constructor(status: number, object: string, reason: string, hint = "") {
+    super(`${object}: ${reason} (HTTP ${status}).${hint && ` ${hint}`}`);
+    this.name = "AdminError";
+    this.status = status;
+    this.object = object;
+  }
+}

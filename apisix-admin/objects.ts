@@ -1,0 +1,122 @@
+// What is wanted of each object, and the Admin API body that says so.
+
+import { digestOf } from "./certificates.ts";
+import type { KeyPair } from "./certificates.ts";
+
+/** The kinds of Admin API objects that can be managed, as the API's paths spell them. */
+export type ObjectKind = "upstreams" | "ssls" | "routes";
+
+export const schemes = ["https", "grpcs", "http", "grpc"] as const;
+export type Scheme = (typeof schemes)[number];
+
+/** Balancers that need no further settings; the server accepts any word and then fails every request. */
+export const balancers = ["roundrobin", "least_conn", "ewma"] as const;
+export type Balancer = (typeof balancers)[number];
+
+export const methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE"] as const;
+export type Method = (typeof methods)[number];
+
+/** TLS 1.1 is left out on purpose, though the gateway would speak it. */
+export const protocols = ["TLSv1.2", "TLSv1.3"] as const;
+export type TlsProtocol = (typeof protocols)[number];
+
+export interface UpstreamNode {
+  readonly host: string;
+  readonly port: number;
+  /** Share of requests relative to the other nodes; 0 takes a node out. Defaults to 1. */
+  readonly weight?: number;
+}
+
+/** Limits towards the upstream, in seconds. */
+export interface Timeouts {
+  readonly connect: number;
+  readonly send: number;
+  readonly read: number;
+}
+
+export interface UpstreamSpec {
+  readonly nodes: readonly UpstreamNode[];
+  readonly serverName: string;
+  readonly clientCertificate?: string;
+  readonly scheme?: Scheme;
+  readonly balancer?: Balancer;
+  readonly timeout?: Timeouts;
+}
+
+/** A certificate with what it is used for; holds the key, so it never leaves memory. */
+export interface SslSpec {
+  readonly use: "server" | "client";
+  readonly pair: KeyPair;
+  readonly snis?: readonly string[];
+  readonly clients?: { readonly bundle: string; readonly depth?: number };
+  readonly protocols?: readonly TlsProtocol[];
+}
+
+export interface RouteSpec {
+  readonly hosts: readonly string[];
+  readonly uris: readonly string[];
+  readonly methods?: readonly Method[];
+  readonly upstream: string;
+  readonly priority?: number;
+  readonly plugins?: Readonly<Record<string, unknown>>;
+  readonly description?: string;
+  readonly enabled?: boolean;
+}
+
+/** A JSON object as the Admin API takes and returns it. */
+export type Body = { readonly [field: string]: unknown };
+
+/** Labels that the project puts on objects. The certificate labels let anyone compare without parsing. */
+export const labels = {
+  owner: "mtls-everywhere.owner",
+  certificate: "mtls-everywhere.certificate",
+  clientTrust: "mtls-everywhere.client-trust",
+} as const;
+
+/** The upstream always verifies its server by name: Host and SNI are rewritten to the name in the certificate. */
+export function upstreamBody(spec: UpstreamSpec, owner: string): Body {
+  return defined({
+    labels: { [labels.owner]: owner },
+    type: spec.balancer ?? "roundrobin",
+    scheme: spec.scheme ?? "https",
+    pass_host: "rewrite",
+    upstream_host: spec.serverName,
+    nodes: spec.nodes.map(({ host, port, weight }) => ({ host, port, weight: weight ?? 1 })),
+    tls: spec.clientCertificate === undefined ? undefined : { client_cert_id: spec.clientCertificate },
+    timeout: spec.timeout && { connect: spec.timeout.connect, send: spec.timeout.send, read: spec.timeout.read },
+  });
+}
+
+export function sslBody(spec: SslSpec, owner: string): Body {
+  const digests = {
+    [labels.certificate]: digestOf(spec.pair.cert),
+    ...(spec.clients && { [labels.clientTrust]: digestOf(spec.clients.bundle) }),
+  };
+  return defined({
+    labels: { [labels.owner]: owner, ...digests },
+    type: spec.use,
+    cert: spec.pair.cert,
+    key: spec.pair.key,
+    snis: spec.snis,
+    client: spec.clients && { ca: spec.clients.bundle, depth: spec.clients.depth ?? 1 },
+    ssl_protocols: spec.protocols,
+  });
+}
+
+export function routeBody(spec: RouteSpec, owner: string): Body {
+  return defined({
+    labels: { [labels.owner]: owner },
+    hosts: spec.hosts,
+    uris: spec.uris,
+    methods: spec.methods,
+    upstream_id: spec.upstream,
+    priority: spec.priority ?? 0,
+    plugins: spec.plugins,
+    desc: spec.description,
+    status: spec.enabled === false ? 0 : 1,
+  });
+}
+
+function defined(body: Body): Body {
+  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
+}

@@ -1,0 +1,74 @@
+// The provider that all dynamic resources share: stubs that only import; the logic lives in apisix-admin, where it is tested without Pulumi.
+
+import * as pulumi from "@pulumi/pulumi";
+
+import type { ClusterSelection } from "@mtls-everywhere/apisix-admin/access";
+import type { Kind } from "@mtls-everywhere/apisix-admin/resources";
+
+interface DynamicProvider extends pulumi.dynamic.ResourceProvider {
+  readonly kind: Kind;
+  cluster: ClusterSelection;
+}
+
+/**
+ * The provider of one kind. It is serialized into state with every resource, so it captures nothing: what a method
+ * needs is on `this` or imported while it runs. Old state therefore always runs the code that is installed now.
+ */
+export function providerOf(kind: Kind): pulumi.dynamic.ResourceProvider {
+  const provider: DynamicProvider = {
+    kind,
+    cluster: {},
+    // Sets the field before it first yields: the engine does not wait for configure before other calls use `this`.
+    async configure(req) {
+      this.cluster = {
+        kubeconfig: req.config.get("kubernetes:kubeconfig"),
+        context: req.config.get("kubernetes:context"),
+      };
+    },
+    async check(_olds, news) {
+      const { check } = await import("@mtls-everywhere/apisix-admin/resources");
+      return check(this.kind, news, this.cluster);
+    },
+    async diff(id, olds, news) {
+      const { diff } = await import("@mtls-everywhere/apisix-admin/resources");
+      return diff(this.kind, id, olds, news, this.cluster);
+    },
+    async create(inputs) {
+      const { create } = await import("@mtls-everywhere/apisix-admin/resources");
+      return create(this.kind, inputs, this.cluster);
+    },
+    async read(id, props) {
+      const { read } = await import("@mtls-everywhere/apisix-admin/resources");
+      return read(this.kind, id, props, this.cluster);
+    },
+    async update(id, olds, news) {
+      const { update } = await import("@mtls-everywhere/apisix-admin/resources");
+      return update(this.kind, id, olds, news, this.cluster);
+    },
+    async delete(id, props) {
+      const { remove } = await import("@mtls-everywhere/apisix-admin/resources");
+      return remove(this.kind, id, props, this.cluster);
+    },
+  };
+  return provider;
+}
+
+/** What every object in the Admin API is created with. */
+export interface AdminObjectArgs {
+  /** The Admin API to create the object in: `apisix.admin`. An endpoint in another cluster replaces the object. */
+  readonly admin: pulumi.Input<import("@mtls-everywhere/apisix-admin").AdminEndpoint>;
+  /** Id in the Admin API: letters, digits, `-`, `_`, `.`, at most 64. Defaults to the resource's name. A new id replaces the object. */
+  readonly id?: pulumi.Input<string>;
+  /** Take over an object that has this id and another owner or none. Defaults to false: such an object is refused. */
+  readonly adopt?: pulumi.Input<boolean>;
+}
+
+/** The inputs that name the object and its owner; the owner tells this resource's objects from all others. */
+export function identityOf(name: string, args: AdminObjectArgs) {
+  return {
+    admin: args.admin,
+    objectId: args.id ?? name,
+    owner: [pulumi.getProject(), pulumi.getStack(), name].map(encodeURIComponent).join("/"),
+    adopt: args.adopt,
+  };
+}

@@ -1,0 +1,65 @@
+// A route in the gateway: which requests go to which upstream.
+
+import * as pulumi from "@pulumi/pulumi";
+
+import type { AdminEndpoint, Method } from "@mtls-everywhere/apisix-admin";
+
+import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
+
+export interface ApisixRouteArgs extends AdminObjectArgs {
+  /** Hosts that the route answers for; at least one. Without it the route could be reached under another host's client policy. */
+  readonly hosts: pulumi.Input<pulumi.Input<string>[]>;
+  /** Path, or path prefix ending in `*`. Give this or `uris`. */
+  readonly uri?: pulumi.Input<string>;
+  /** Several paths or prefixes. Give this or `uri`. */
+  readonly uris?: pulumi.Input<pulumi.Input<string>[]>;
+  /** Methods that the route answers. Defaults to all. */
+  readonly methods?: pulumi.Input<pulumi.Input<Method>[]>;
+  /** Id of the ApisixUpstream that requests go to. */
+  readonly upstream: pulumi.Input<string>;
+  /** The higher wins where several routes match. Defaults to 0. */
+  readonly priority?: pulumi.Input<number>;
+  /** Plugins by name with their configuration. Defaults to none. A plugin's secrets enter the state: pass them as secret outputs. */
+  readonly plugins?: pulumi.Input<Readonly<Record<string, unknown>>>;
+  /** For people; at most 256 characters. Defaults to none. */
+  readonly description?: pulumi.Input<string>;
+  /** Whether the route answers. Defaults to true. */
+  readonly enabled?: pulumi.Input<boolean>;
+}
+
+const provider = providerOf("routes");
+
+export class ApisixRoute extends pulumi.dynamic.Resource {
+  declare readonly admin: pulumi.Output<AdminEndpoint>;
+  declare readonly hosts: pulumi.Output<readonly string[]>;
+  declare readonly uris: pulumi.Output<readonly string[]>;
+  declare readonly upstream: pulumi.Output<string>;
+  /** The object as the server holds it. */
+  declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;
+
+  constructor(name: string, args: ApisixRouteArgs, opts?: pulumi.CustomResourceOptions) {
+    const { hosts, uri, uris, methods, upstream, priority, plugins, description, enabled } = args;
+    if ((uri === undefined) === (uris === undefined)) {
+      throw new pulumi.RunError(`ApisixRoute "${name}": give exactly one of "uri" and "uris".`);
+    }
+    super(
+      provider,
+      name,
+      {
+        ...identityOf(name, args),
+        hosts,
+        uris: uris ?? [uri],
+        methods,
+        upstream,
+        priority,
+        plugins,
+        description,
+        enabled,
+        live: undefined,
+      },
+      opts,
+      "mtls",
+      "ApisixRoute",
+    );
+  }
+}

@@ -1,0 +1,76 @@
+// A certificate in the gateway, taken from a Secret: its own towards clients (server), or the one that it presents to upstreams (client).
+
+import * as pulumi from "@pulumi/pulumi";
+
+import type { AdminEndpoint, ConfigMapKeyRef, SecretRef, TlsProtocol } from "@mtls-everywhere/apisix-admin";
+
+import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
+
+interface CertificateArgs extends AdminObjectArgs {
+  /** The Secret that holds the leaf and its key. It is read when the resource is applied; neither enters the state. */
+  readonly certificate: pulumi.Input<SecretRef>;
+  /** Protocols that the gateway speaks with this certificate. Defaults to the gateway's own list. */
+  readonly protocols?: pulumi.Input<pulumi.Input<TlsProtocol>[]>;
+}
+
+/** The certificate that the gateway shows to its clients. */
+export interface ServerCertificateArgs extends CertificateArgs {
+  /** Defaults to `server`. */
+  readonly use?: "server";
+  /** Names that select this certificate; each must be covered by it. */
+  readonly snis: pulumi.Input<pulumi.Input<string>[]>;
+  /** Whose certificates clients must present, or `anyone` for a listener without client certificates. */
+  readonly clients: pulumi.Input<ClientTrust> | "anyone";
+}
+
+/** The certificate that the gateway presents to upstreams. */
+export interface ClientCertificateArgs extends CertificateArgs {
+  readonly use: "client";
+  readonly snis?: undefined;
+  readonly clients?: undefined;
+}
+
+export type ApisixSslArgs = ServerCertificateArgs | ClientCertificateArgs;
+
+/** Whose client certificates are accepted. */
+export interface ClientTrust {
+  /** Roots that client certificates must chain to. */
+  readonly trust: pulumi.Input<ConfigMapKeyRef>;
+  /** Certificates allowed between leaf and root. Defaults to 1. */
+  readonly depth?: pulumi.Input<number>;
+}
+
+const provider = providerOf("ssls");
+
+export class ApisixSsl extends pulumi.dynamic.Resource {
+  declare readonly admin: pulumi.Output<AdminEndpoint>;
+  declare readonly snis: pulumi.Output<readonly string[] | undefined>;
+  /** SHA-256 of the certificate in use, hex: of the leaf alone, it is the usual fingerprint. */
+  declare readonly digest: pulumi.Output<string>;
+  /** When the certificate in use ends, ISO 8601. */
+  declare readonly notAfter: pulumi.Output<string>;
+  /** The object as the server holds it, with digests in place of certificates and without keys. */
+  declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;
+
+  constructor(name: string, args: ApisixSslArgs, opts?: pulumi.CustomResourceOptions) {
+    const { certificate, use, snis, clients, protocols } = args;
+    super(
+      provider,
+      name,
+      {
+        ...identityOf(name, args),
+        certificate,
+        use: use ?? "server",
+        snis,
+        clients,
+        protocols,
+        digest: undefined,
+        notAfter: undefined,
+        live: undefined,
+      },
+      opts,
+      "mtls",
+      "ApisixSsl",
+    );
+  }
+}

@@ -1,0 +1,44 @@
+// An upstream in the gateway: where a route's requests go, over TLS verified on both sides.
+
+import * as pulumi from "@pulumi/pulumi";
+
+import type { Balancer, Scheme, Timeouts, UpstreamNode } from "@mtls-everywhere/apisix-admin";
+
+import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
+
+export interface ApisixUpstreamArgs extends AdminObjectArgs {
+  /** The servers behind the upstream; at least one. A node's weight defaults to 1. */
+  readonly nodes: pulumi.Input<pulumi.Input<UpstreamNode>[]>;
+  /** Name in the servers' certificates: sent as Host and SNI, and verified by the gateway. */
+  readonly serverName: pulumi.Input<string>;
+  /** Id of the ApisixSsl with `use: "client"` that the gateway presents. Defaults to none: only for servers that ask for no certificate. */
+  readonly clientCertificate?: pulumi.Input<string>;
+  /** Protocol towards the servers. Defaults to `https`. */
+  readonly scheme?: pulumi.Input<Scheme>;
+  /** How requests are spread over the nodes. Defaults to `roundrobin`. */
+  readonly balancer?: pulumi.Input<Balancer>;
+  /** Time limits towards the servers, in seconds. Defaults to the gateway's own: 60 each. */
+  readonly timeout?: pulumi.Input<Timeouts>;
+}
+
+const provider = providerOf("upstreams");
+
+export class ApisixUpstream extends pulumi.dynamic.Resource {
+  declare readonly admin: pulumi.Output<import("@mtls-everywhere/apisix-admin").AdminEndpoint>;
+  declare readonly nodes: pulumi.Output<readonly UpstreamNode[]>;
+  declare readonly serverName: pulumi.Output<string>;
+  /** The object as the server holds it, without keys. */
+  declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;
+
+  constructor(name: string, args: ApisixUpstreamArgs, opts?: pulumi.CustomResourceOptions) {
+    const { nodes, serverName, clientCertificate, scheme, balancer, timeout } = args;
+    super(
+      provider,
+      name,
+      { ...identityOf(name, args), nodes, serverName, clientCertificate, scheme, balancer, timeout, live: undefined },
+      opts,
+      "mtls",
+      "ApisixUpstream",
+    );
+  }
+}
