@@ -1,0 +1,161 @@
+// Apache APISIX: the gateway, and its Admin API on the pod's loopback that only talks mutual TLS.
+
+import { createHash } from "node:crypto";
+
+import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+
+import type { GatewayEndpoint, StoreEndpoint } from "../outputs.ts";
+import { apisixConfigYaml, apisixPorts, apisixSecretKeys } from "./apisixConfig.ts";
+import { apisixDeployment, apisixDisruptionBudget } from "./apisixPlan.ts";
+import { Certificate } from "./certificate.ts";
+import type { Authorities } from "./certificateAuthority.ts";
+import type { CertSecretRef, Identity } from "./planes.ts";
+import { labelsOf, matchLabelsOf, selectorOf } from "./workload.ts";
+
+export interface ApisixArgs {
+  readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
+  readonly namespace: string;
+  /** UID of the cluster, for the dynamic resources that use the Admin API. */
+  readonly cluster: string;
+  /** The etcd that it keeps its objects in, with its user already there: it crash-loops before. */
+  readonly store: pulumi.Output<StoreEndpoint>;
+  readonly storePassword: pulumi.Output<string>;
+  /** Host that clients ask the gateway for. */
+  readonly host: string;
+  /** Gateway pods. */
+  readonly replicas: number;
+  /** Type of the gateway's Service. */
+  readonly serviceType: "ClusterIP" | "LoadBalancer";
+  readonly image: string;
+}
+
+export class Apisix extends pulumi.ComponentResource {
+  /** Who APISIX is towards etcd and upstreams: let upstreams answer this caller alone. */
+  readonly identity: Identity;
+  /** How to reach the Admin API, once it answers. */
+  readonly admin: pulumi.Output<AdminEndpoint>;
+  /** How clients reach the gateway. */
+  readonly gateway: pulumi.Output<GatewayEndpoint>;
+  /** The leaf that it presents to upstreams; the gateway gets it as an `ApisixSsl` of use `client`. */
+  readonly upstreamCertificate: pulumi.Output<CertSecretRef<"upstream">>;
+
+  constructor(name: string, args: ApisixArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("mtls:platform:Apisix", name, {}, opts);
+    const child = { parent: this };
+    const { namespace, authorities } = args;
+    const meta = { name, namespace, labels: labelsOf(name) };
+    const adminName = `${name}-admin.${namespace}.svc`;
+    this.identity = { trustDomain: authorities.upstream.trustDomain, namespace, serviceAccount: name };
+
+    const account = { namespace, serviceAccount: name };
+    const adminServer = new Certificate(
+      `${name}-admin`,
+      { ...account, authority: authorities.admin, usages: ["server auth"], dnsNames: [adminName] },
+      child,
+    );
+    const deployer = new Certificate(
+      `${name}-deployer`,
+      { ...account, serviceAccount: "deployer", authority: authorities.admin, usages: ["client auth"] },
+      child,
+    );
+    const upstreamClient = new Certificate(
+      `${name}-upstream`,
+      { ...account, authority: authorities.upstream, usages: ["client auth"] },
+      child,
+    );
+
+    // A key of digits alone would become a number in config.yaml and match nothing.
+    const password = (use: string, length: number) =>
+      new random.RandomPassword(`${name}-${use}`, { length, special: false, minLower: 1, minUpper: 1 }, child).result;
+    const environment = {
+      [apisixSecretKeys.adminKey]: password("admin-key", 32),
+      // AES-128 key and IV: with any other length APISIX would store SSL keys in the clear.
+      [apisixSecretKeys.keyring]: password("keyring", 16),
+      [apisixSecretKeys.etcdPassword]: args.storePassword,
+    };
+    const secret = new k8s.core.v1.Secret(
+      `${name}-env`,
+      { metadata: { ...meta, name: `${name}-env` }, stringData: environment },
+      child,
+    );
+    // A digest of random text gives nothing away, and rolls the pods when it changes.
+    const secretDigest = pulumi.unsecret(
+      pulumi.jsonStringify(environment).apply((text) => createHash("sha256").update(text).digest("hex")),
+    );
+
+    const yaml = args.store.apply(apisixConfigYaml);
+    const config = new k8s.core.v1.ConfigMap(
+      `${name}-config`,
+      { metadata: { ...meta, name: `${name}-config` }, data: { "config.yaml": yaml } },
+      child,
+    );
+    new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
+    const service = new k8s.core.v1.Service(
+      name,
+      {
+        // An address from outside is worth waiting for; the Deployment below already waits for ready pods.
+        metadata: { ...meta, ...(args.serviceType === "ClusterIP" ? { annotations: { "pulumi.com/skipAwait": "true" } } : {}) },
+        spec: {
+          type: args.serviceType,
+          selector: matchLabelsOf(name),
+          ports: [{ name: "https", port: 443, targetPort: apisixPorts.gateway }],
+        },
+      },
+      child,
+    );
+    if (args.replicas > 1) {
+      new k8s.policy.v1.PodDisruptionBudget(name, apisixDisruptionBudget(name, namespace), child);
+    }
+    const deployment = new k8s.apps.v1.Deployment(
+      name,
+      pulumi
+        .all([
+          args.store,
+          adminServer.secret,
+          authorities.etcd.trust,
+          authorities.admin.trust,
+          authorities.upstream.trust,
+          pulumi.all({ "config.yaml": yaml, environment: secretDigest }),
+        ])
+        .apply(([store, adminLeaf, etcdTrust, adminTrust, upstreamTrust, settings]) =>
+          apisixDeployment(name, args, settings, {
+            etcdLeaf: store.certificate,
+            adminLeaf,
+            etcdTrust,
+            adminTrust,
+            upstreamTrust,
+          }),
+        ),
+      { ...child, dependsOn: [secret, config] },
+    );
+
+    this.upstreamCertificate = upstreamClient.secret;
+    this.admin = pulumi
+      .all([deployer.secret, authorities.admin.trust, secret.metadata, deployment.metadata])
+      .apply(([certificate, trust, env]) => ({
+        cluster: args.cluster,
+        namespace,
+        selector: selectorOf(name),
+        port: apisixPorts.admin,
+        serverName: adminName,
+        trust,
+        certificate,
+        key: { namespace, name: env.name, key: apisixSecretKeys.adminKey },
+      }));
+    this.gateway = pulumi
+      .all([authorities.edge.trust, service.metadata, deployment.metadata])
+      .apply(([trust, service]) => ({
+        url: `https://${args.host}/`,
+        namespace,
+        selector: selectorOf(name),
+        port: apisixPorts.gateway,
+        serverName: args.host,
+        service: { namespace, name: service.name, port: 443 },
+        trust,
+      }));
+    this.registerOutputs({ admin: this.admin, gateway: this.gateway, upstreamCertificate: this.upstreamCertificate });
+  }
+}

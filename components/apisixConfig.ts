@@ -1,0 +1,92 @@
+// Plans APISIX's config.yaml. Every key is one that real APISIX 3.18 accepts: it ignores unknown ones in silence.
+
+import { stringify } from "yaml";
+
+import type { StoreEndpoint } from "../outputs.ts";
+
+export const apisixPorts = { gateway: 9443, admin: 9180, status: 7085 } as const;
+
+/** Where the image lives, and where certificates and trust bundles are mounted. */
+export const apisixPaths = {
+  home: "/usr/local/apisix",
+  etcdLeaf: "/tls/etcd",
+  adminLeaf: "/tls/admin",
+  etcdTrust: "/trust/etcd",
+  adminTrust: "/trust/admin",
+  upstreamTrust: "/trust/upstream",
+} as const;
+
+/** Environment variables with the three secrets of config.yaml. */
+export const apisixSecretKeys = { adminKey: "ADMIN_KEY", keyring: "KEYRING", etcdPassword: "ETCD_PASSWORD" } as const;
+
+/** Seconds after which a keep-alive connection is closed: how long one made under withdrawn trust may live. */
+const keepaliveSeconds = 60;
+
+/** config.yaml as an object. Secrets come from the environment, never from the ConfigMap. */
+export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" | "user">) {
+  const fromEnvironment = (name: string) => `\${{${name}}}`;
+  const pair = (folder: string) => ({ cert: `${folder}/tls.crt`, key: `${folder}/tls.key` });
+  const admin = pair(apisixPaths.adminLeaf);
+  return {
+    apisix: {
+      enable_admin: true,
+      // A port-forward reaches loopback listeners, and the control API asks nobody for a certificate.
+      enable_control: false,
+      enable_admin_ui: false,
+      enable_ipv6: false,
+      // Plain HTTP stays inside the pod.
+      node_listen: [{ ip: "127.0.0.1", port: 9080 }],
+      status: { ip: "0.0.0.0", port: apisixPorts.status },
+      data_encryption: { enable_encrypt_fields: true, keyring: [fromEnvironment(apisixSecretKeys.keyring)] },
+      ssl: {
+        enable: true,
+        listen: [{ port: apisixPorts.gateway }],
+        ssl_protocols: "TLSv1.2 TLSv1.3",
+        // The etcd plane only; upstreams are trusted by the location snippet below.
+        ssl_trusted_certificate: `${apisixPaths.etcdTrust}/ca.crt`,
+      },
+    },
+    nginx_config: {
+      worker_processes: 2,
+      // No resumption: a session made under a withdrawn client CA would live on. Tickets are off in APISIX's own
+      // template, and nginx takes that directive only once.
+      http_server_configuration_snippet: `ssl_session_cache off;\nkeepalive_time ${keepaliveSeconds}s;\n`,
+      http_admin_configuration_snippet: `ssl_session_cache off;\nkeepalive_time ${keepaliveSeconds}s;\n`,
+      // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane.
+      http_server_location_configuration_snippet: [
+        `proxy_ssl_trusted_certificate ${apisixPaths.upstreamTrust}/ca.crt;`,
+        "proxy_ssl_verify on;",
+        "proxy_ssl_verify_depth 2;",
+        "",
+      ].join("\n"),
+    },
+    deployment: {
+      role: "traditional",
+      role_traditional: { config_provider: "etcd" },
+      admin: {
+        allow_admin: ["127.0.0.0/24"],
+        admin_listen: { ip: "127.0.0.1", port: apisixPorts.admin },
+        https_admin: true,
+        admin_api_mtls: {
+          admin_ssl_cert: admin.cert,
+          admin_ssl_cert_key: admin.key,
+          admin_ssl_ca_cert: `${apisixPaths.adminTrust}/ca.crt`,
+        },
+        admin_key: [{ name: "admin", key: fromEnvironment(apisixSecretKeys.adminKey), role: "admin" }],
+      },
+      etcd: {
+        host: [...store.endpoints],
+        prefix: store.prefix,
+        timeout: 30,
+        user: store.user,
+        password: fromEnvironment(apisixSecretKeys.etcdPassword),
+        tls: { ...pair(apisixPaths.etcdLeaf), verify: true },
+      },
+    },
+  };
+}
+
+/** config.yaml as text. */
+export function apisixConfigYaml(store: Parameters<typeof apisixConfig>[0]): string {
+  return stringify(apisixConfig(store), { lineWidth: 0 });
+}

@@ -1,0 +1,119 @@
+// Plans APISIX's Deployment: the official image under Pod Security `restricted`, with a root file system that cannot be written.
+
+import type { SecretRef } from "@mtls-everywhere/apisix-admin";
+
+import type { ApisixArgs } from "./apisix.ts";
+import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
+import type { CertSecretRef, TrustRef } from "./planes.ts";
+import {
+  configMapMount,
+  labelsOf,
+  matchLabelsOf,
+  resources,
+  restrictedContainer,
+  restrictedPod,
+  secretMount,
+  settingsDigest,
+} from "./workload.ts";
+
+/** User id of `apisix` in the official image, which names it by name only. */
+const uid = 636;
+
+/** Folders of the image that APISIX writes to; each becomes a part of one scratch volume. */
+const writable = ["conf", "logs", "client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi_temp"] as const;
+
+/** What the pods mount, once it is issued. */
+export interface ApisixMaterial {
+  readonly etcdLeaf: SecretRef;
+  readonly adminLeaf: CertSecretRef<"admin">;
+  readonly etcdTrust: TrustRef<"etcd">;
+  readonly adminTrust: TrustRef<"admin">;
+  readonly upstreamTrust: TrustRef<"upstream">;
+}
+
+/** The Deployment; it rolls when config.yaml or a secret in its environment changes. */
+export function apisixDeployment(
+  name: string,
+  args: Pick<ApisixArgs, "namespace" | "replicas" | "image">,
+  settings: Readonly<Record<string, string>>,
+  material: ApisixMaterial,
+) {
+  const { home } = apisixPaths;
+  const mounts = [
+    secretMount("etcd-leaf", material.etcdLeaf, apisixPaths.etcdLeaf),
+    secretMount("admin-leaf", material.adminLeaf, apisixPaths.adminLeaf),
+    configMapMount("etcd-trust", material.etcdTrust, apisixPaths.etcdTrust),
+    configMapMount("admin-trust", material.adminTrust, apisixPaths.adminTrust),
+    configMapMount("upstream-trust", material.upstreamTrust, apisixPaths.upstreamTrust),
+  ];
+  const config = configMapMount("config", { name: `${name}-config` }, "/config");
+  const scratch = (root: string) => writable.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
+  const copyHome = [
+    `cp -r ${home}/conf/. /scratch/conf/`,
+    // config.yaml must lie among the files that APISIX itself writes, and a subPath mount of it would never update.
+    "cp /config/config.yaml /scratch/conf/config.yaml",
+    "ln -sf /dev/stdout /scratch/logs/access.log",
+    "ln -sf /dev/stderr /scratch/logs/error.log",
+  ];
+  return {
+    metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
+    spec: {
+      replicas: args.replicas,
+      strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
+      selector: { matchLabels: matchLabelsOf(name) },
+      template: {
+        metadata: { labels: labelsOf(name), annotations: settingsDigest(settings) },
+        spec: {
+          ...restrictedPod(name, uid),
+          initContainers: [
+            {
+              name: "home",
+              image: args.image,
+              command: ["sh", "-c", copyHome.join(" && ")],
+              securityContext: restrictedContainer,
+              resources: resources("50m", "32Mi", "128Mi"),
+              volumeMounts: [...scratch("/scratch"), config.mount],
+            },
+          ],
+          containers: [
+            {
+              name: "apisix",
+              image: args.image,
+              securityContext: restrictedContainer,
+              resources: resources("100m", "128Mi", "1Gi"),
+              envFrom: [{ secretRef: { name: `${name}-env` } }],
+              ports: [
+                { name: "gateway", containerPort: apisixPorts.gateway },
+                { name: "status", containerPort: apisixPorts.status },
+              ],
+              startupProbe: { httpGet: { path: "/status", port: apisixPorts.status }, periodSeconds: 1, failureThreshold: 60 },
+              readinessProbe: { httpGet: { path: "/status/ready", port: apisixPorts.status }, periodSeconds: 1 },
+              livenessProbe: { httpGet: { path: "/status", port: apisixPorts.status }, periodSeconds: 10 },
+              // Endpoints forget the pod before it stops taking connections.
+              lifecycle: { preStop: { exec: { command: ["sleep", "3"] } } },
+              volumeMounts: [
+                ...scratch(home),
+                { name: "tmp", mountPath: "/tmp" },
+                ...mounts.map(({ mount }) => mount),
+              ],
+            },
+          ],
+          volumes: [
+            { name: "scratch", emptyDir: {} },
+            { name: "tmp", emptyDir: {} },
+            config.volume,
+            ...mounts.map(({ volume }) => volume),
+          ],
+        },
+      },
+    },
+  };
+}
+
+/** Keeps a gateway pod up while nodes are drained; would block the drain of a single one. */
+export function apisixDisruptionBudget(name: string, namespace: string) {
+  return {
+    metadata: { name, namespace, labels: labelsOf(name) },
+    spec: { maxUnavailable: 1, selector: { matchLabels: matchLabelsOf(name) } },
+  };
+}

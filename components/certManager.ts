@@ -1,0 +1,63 @@
+// cert-manager: installed from its Helm chart, or the one that the cluster has.
+
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+
+export interface CertManagerArgs {
+  /** Install it; `false` uses the installed one (of two stacks on a cluster exactly one owns it). */
+  readonly install: boolean;
+  /** Chart and application version, such as `v1.21.2`. */
+  readonly version: string;
+  /** Namespace of cert-manager; ClusterIssuers read their Secrets there. */
+  readonly namespace: string;
+  /** Chart: an OCI address or a local path. */
+  readonly chart: string;
+  /** Leave the CRDs, and with them every certificate of the cluster, on destroy. */
+  readonly keepCrds: boolean;
+}
+
+/** Issues and renews every certificate of the platform. Depend on this component before using its kinds. */
+export class CertManager extends pulumi.ComponentResource {
+  /** Namespace where a ClusterIssuer's Secrets must lie; known once cert-manager is ready. */
+  readonly clusterResourceNamespace: pulumi.Output<string>;
+
+  constructor(name: string, args: CertManagerArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("mtls:platform:CertManager", name, {}, opts);
+    if (args.install) {
+      const namespace = new k8s.core.v1.Namespace(
+        `${name}-namespace`,
+        { metadata: { name: args.namespace, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } },
+        { parent: this },
+      );
+      const release = new k8s.helm.v3.Release(
+        `${name}-release`,
+        {
+          name: "cert-manager",
+          chart: args.chart,
+          // A chart in a folder brings its own version.
+          ...(args.chart.startsWith("oci://") ? { version: args.version } : {}),
+          namespace: namespace.metadata.name,
+          timeout: 300,
+          values: certManagerValues(args),
+        },
+        { parent: this, dependsOn: namespace },
+      );
+      this.clusterResourceNamespace = release.status.namespace;
+    } else {
+      this.clusterResourceNamespace = pulumi.output(args.namespace);
+    }
+    this.registerOutputs({ clusterResourceNamespace: this.clusterResourceNamespace });
+  }
+}
+
+/** The chart's values. `startupapicheck`, on by default, is the readiness gate: the webhook answers when it has passed. */
+export function certManagerValues(args: Pick<CertManagerArgs, "namespace" | "keepCrds">) {
+  return {
+    crds: { enabled: true, keep: args.keepCrds },
+    // With the certificate goes its Secret: destroy leaves no key behind.
+    enableCertificateOwnerRef: true,
+    // The chart's default, kube-system, would keep the leases there after a destroy.
+    global: { leaderElection: { namespace: args.namespace } },
+    prometheus: { enabled: false },
+  };
+}

@@ -1,0 +1,102 @@
+// A leaf: a certificate that speaks for one identity in one plane, issued and renewed by cert-manager.
+
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+
+import { type KeyAlgorithm, subjectLimit } from "../config.ts";
+import { type CertSecretRef, type Identity, type IssuerRef, type Plane, spiffeId } from "./planes.ts";
+
+/** Who signs leaves of a plane, and by which rules. */
+export interface LeafAuthority<P extends Plane> {
+  readonly plane: P;
+  readonly issuer: pulumi.Output<IssuerRef<P>>;
+  readonly trustDomain: string;
+  readonly algorithm: KeyAlgorithm;
+  /** Lifetime, such as `24h`; cert-manager renews after two thirds of it. */
+  readonly leafDuration: string;
+}
+
+export interface CertificateArgs<P extends Plane> {
+  readonly authority: LeafAuthority<P>;
+  /** Namespace of the certificate and its Secret. */
+  readonly namespace: string;
+  /** Service account that the leaf speaks for: its SPIFFE ID, and its subject's common name. */
+  readonly serviceAccount: string;
+  /** What the leaf may prove; etcd's server leaf needs both, since its JSON gateway dials itself with it. */
+  readonly usages: readonly LeafUsage[];
+  /** DNS names of a server. Default none. */
+  readonly dnsNames?: readonly string[];
+  /** Leave the subject empty: etcd would take a common name for a user. Default `false`. */
+  readonly emptySubject?: boolean;
+}
+
+export type LeafUsage = "server auth" | "client auth";
+
+/** A leaf of plane `P`. Its key is born in the cluster and stays there, in the Secret that `secret` names. */
+export class Certificate<P extends Plane> extends pulumi.ComponentResource {
+  /** The Secret with `tls.crt` and `tls.key`; known once the leaf is issued. */
+  readonly secret: pulumi.Output<CertSecretRef<P>>;
+
+  constructor(name: string, args: CertificateArgs<P>, opts?: pulumi.ComponentResourceOptions) {
+    super("mtls:platform:Certificate", name, {}, opts);
+    const identity: Identity = { ...args, trustDomain: args.authority.trustDomain };
+    checkSubject(identity, this);
+    const certificate = new k8s.apiextensions.CustomResource(
+      name,
+      {
+        apiVersion: "cert-manager.io/v1",
+        kind: "Certificate",
+        metadata: { name, namespace: args.namespace, annotations: { "pulumi.com/waitFor": "condition=Ready" } },
+        spec: args.authority.issuer.apply((issuer) => leafSpec(name, identity, args, issuer)),
+      },
+      { parent: this },
+    );
+    this.secret = certificate.metadata.apply(
+      (): CertSecretRef<P> => ({ plane: args.authority.plane, namespace: args.namespace, name }));
+    this.registerOutputs({ secret: this.secret });
+  }
+}
+
+/** The `spec` of a leaf's cert-manager Certificate. */
+export function leafSpec(
+  secretName: string,
+  identity: Identity,
+  args: Pick<CertificateArgs<Plane>, "usages" | "dnsNames" | "emptySubject"> & {
+    readonly authority: Pick<LeafAuthority<Plane>, "algorithm" | "leafDuration">;
+  },
+  issuer: IssuerRef,
+) {
+  return {
+    secretName,
+    duration: args.authority.leafDuration,
+    privateKey: { ...privateKey(args.authority.algorithm), rotationPolicy: "Always" },
+    usages: ["digital signature", ...args.usages],
+    uris: [spiffeId(identity)],
+    ...(args.dnsNames?.length ? { dnsNames: [...args.dnsNames] } : {}),
+    ...(args.emptySubject
+      ? {}
+      : {
+          commonName: identity.serviceAccount,
+          subject: { organizations: [identity.trustDomain], organizationalUnits: [identity.namespace] },
+        }),
+    issuerRef: { name: issuer.name, kind: issuer.kind, group: issuer.group },
+  };
+}
+
+/** cert-manager's `privateKey` for an algorithm such as `ECDSA-P256`. */
+export function privateKey(algorithm: KeyAlgorithm): { algorithm: string; size: number } {
+  const [family = "", size = ""] = algorithm.split("-");
+  return { algorithm: family, size: Number(size.replace("P", "")) };
+}
+
+function checkSubject(identity: Identity, resource: pulumi.Resource): void {
+  const parts = { trustDomain: identity.trustDomain, namespace: identity.namespace, serviceAccount: identity.serviceAccount };
+  for (const [part, value] of Object.entries(parts)) {
+    if (value.length > subjectLimit) {
+      throw new pulumi.ResourceError(
+        `${part} "${value}" has ${value.length} characters; a certificate subject holds at most ${subjectLimit}. Choose a shorter one.`,
+        resource,
+      );
+    }
+  }
+}

@@ -1,0 +1,137 @@
+// etcd, APISIX's store: mutual TLS for clients and peers, and a user for each client that is limited to its prefix.
+
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+import * as random from "@pulumi/random";
+
+import type { StoreEndpoint } from "../outputs.ts";
+import { Certificate } from "./certificate.ts";
+import type { Authorities } from "./certificateAuthority.ts";
+import { EtcdAuth } from "./etcdAuth.ts";
+import {
+  apisixPrefix,
+  etcdDisruptionBudget,
+  etcdNames,
+  etcdPeerService,
+  etcdPorts,
+  etcdServerNames,
+  etcdService,
+  etcdStatefulSet,
+} from "./etcdPlan.ts";
+import { labelsOf, selectorOf } from "./workload.ts";
+
+export interface EtcdArgs {
+  readonly authorities: Pick<Authorities, "etcd" | "etcd-peer">;
+  readonly namespace: string;
+  /** UID of the cluster, for the dynamic resource that sets up the users. */
+  readonly cluster: string;
+  /** Service account of the only client, APISIX: its leaf's SPIFFE ID and its user name. */
+  readonly client: string;
+  /** Members: 1, 3 or 5. */
+  readonly replicas: number;
+  /** Volume of each member, such as `1Gi`. */
+  readonly storage: string;
+  /** Default: the cluster's default class. */
+  readonly storageClass?: string | undefined;
+  /** Keep the volumes on destroy. */
+  readonly keepData: boolean;
+  readonly image: string;
+}
+
+/** A running etcd with authentication on. */
+export class Etcd extends pulumi.ComponentResource {
+  /** How the client reaches it and what it presents; known once its user may sign in. */
+  readonly store: pulumi.Output<StoreEndpoint>;
+  /** The client's password, which the client's own settings carry. */
+  readonly clientPassword: pulumi.Output<string>;
+
+  constructor(name: string, args: EtcdArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("mtls:platform:Etcd", name, {}, opts);
+    const child = { parent: this };
+    const { namespace } = args;
+    const names = etcdNames(name, namespace, args.replicas);
+    const dnsNames = etcdServerNames(name, namespace, args.replicas);
+    const both = ["server auth", "client auth"] as const;
+
+    const account = { namespace, authority: args.authorities.etcd, emptySubject: true };
+    const server = new Certificate(`${name}-server`, { ...account, serviceAccount: name, usages: both, dnsNames }, child);
+    const peer = new Certificate(
+      `${name}-peer`,
+      { ...account, authority: args.authorities["etcd-peer"], serviceAccount: name, usages: both, dnsNames: names.memberHosts },
+      child,
+    );
+    const client = new Certificate(
+      `${name}-client`,
+      { ...account, serviceAccount: args.client, usages: ["client auth"] },
+      child,
+    );
+    const deployer = new Certificate(
+      `${name}-deployer`,
+      { ...account, serviceAccount: "deployer", usages: ["client auth"] },
+      child,
+    );
+
+    new k8s.core.v1.ServiceAccount(
+      name,
+      { metadata: { name, namespace, labels: labelsOf(name) }, automountServiceAccountToken: false },
+      child,
+    );
+    const peers = new k8s.core.v1.Service(`${name}-peers`, etcdPeerService(name, args), child);
+    const service = new k8s.core.v1.Service(name, etcdService(name, args), child);
+    if (args.replicas > 1) {
+      new k8s.policy.v1.PodDisruptionBudget(name, etcdDisruptionBudget(name, args), child);
+    }
+    const members = new k8s.apps.v1.StatefulSet(
+      name,
+      pulumi
+        .all([server.secret, peer.secret, args.authorities.etcd.trust, args.authorities["etcd-peer"].trust])
+        .apply(([server, peer, trust, peerTrust]) => etcdStatefulSet(name, args, { server, peer, trust, peerTrust })),
+      { ...child, dependsOn: [peers, service] },
+    );
+
+    const credential = (user: string) => {
+      const password = new random.RandomPassword(`${name}-${user}`, { length: 32, special: false }, child);
+      const secret = new k8s.core.v1.Secret(
+        `${name}-${user}`,
+        { metadata: { name: `${name}-${user}`, namespace }, stringData: { password: password.result } },
+        child,
+      );
+      return { password: password.result, ref: secret.metadata.apply((m) => ({ namespace, name: m.name, key: "password" })) };
+    };
+    const root = credential("root");
+    const clientUser = credential(args.client);
+
+    const endpoint = (secret: typeof client.secret) =>
+      pulumi.all([secret, args.authorities.etcd.trust, members.metadata]).apply(([certificate, trust]) => ({
+        cluster: args.cluster,
+        namespace,
+        selector: selectorOf(name),
+        port: etcdPorts.client,
+        serverName: names.service,
+        trust,
+        certificate,
+      }));
+    const auth = new EtcdAuth(
+      `${name}-auth`,
+      {
+        etcd: endpoint(deployer.secret),
+        root: root.ref,
+        users: [{ name: args.client, password: clientUser.ref, prefix: apisixPrefix }],
+      },
+      child,
+    );
+
+    this.clientPassword = clientUser.password;
+    this.store = pulumi
+      .all([endpoint(client.secret), clientUser.ref, auth.id])
+      .apply(([endpoint, password]): StoreEndpoint => ({
+        ...endpoint,
+        endpoints: [`https://${names.service}:${etcdPorts.client}`],
+        peer: { namespace, selector: selectorOf(name), port: etcdPorts.peer, serverName: names.memberHosts[0]! },
+        user: args.client,
+        password,
+        prefix: apisixPrefix,
+      }));
+    this.registerOutputs({ store: this.store });
+  }
+}

@@ -1,0 +1,160 @@
+// Plans etcd's objects: names, certificates' DNS names, the StatefulSet and its Services.
+
+import type { EtcdArgs } from "./etcd.ts";
+import type { CertSecretRef, TrustRef } from "./planes.ts";
+import {
+  configMapMount,
+  labelsOf,
+  matchLabelsOf,
+  resources,
+  restrictedContainer,
+  restrictedPod,
+  secretMount,
+} from "./workload.ts";
+
+export const etcdPorts = { client: 2379, peer: 2380, status: 2381 } as const;
+
+/** User id of etcd's process; its image names none. */
+const uid = 1000;
+
+/** Where APISIX keeps its objects: the prefix that its user is limited to. */
+export const apisixPrefix = "/apisix";
+
+/** Names under which etcd is known; every one derives from the component's name and namespace. */
+export function etcdNames(name: string, namespace: string, replicas: number) {
+  const headless = `${name}-peers`;
+  const members = Array.from({ length: replicas }, (_, index) => `${name}-${index}`);
+  return {
+    service: `${name}.${namespace}.svc`,
+    headless,
+    members,
+    memberHosts: members.map((member) => `${member}.${headless}.${namespace}.svc`),
+  };
+}
+
+/** DNS names of the server's leaf: each member by name, no wildcard; `localhost` is etcd's JSON gateway dialling itself. */
+export function etcdServerNames(name: string, namespace: string, replicas: number): string[] {
+  const names = etcdNames(name, namespace, replicas);
+  return [name, `${name}.${namespace}`, names.service, ...names.memberHosts, "localhost"];
+}
+
+/** What the StatefulSet mounts, once it is issued. */
+export interface EtcdMaterial {
+  readonly server: CertSecretRef<"etcd">;
+  readonly peer: CertSecretRef<"etcd-peer">;
+  readonly trust: TrustRef<"etcd">;
+  readonly peerTrust: TrustRef<"etcd-peer">;
+}
+
+export type EtcdPlanArgs = Pick<EtcdArgs, "namespace" | "replicas" | "storage" | "storageClass" | "keepData" | "image">;
+
+/** The Service that clients use. */
+export function etcdService(name: string, args: EtcdPlanArgs) {
+  return {
+    metadata: { name, namespace: args.namespace, labels: labelsOf(name), annotations: { "pulumi.com/skipAwait": "true" } },
+    spec: { selector: matchLabelsOf(name), ports: [{ name: "client", port: etcdPorts.client, targetPort: etcdPorts.client }] },
+  };
+}
+
+/** The headless Service that gives members their names, before they are ready. */
+export function etcdPeerService(name: string, args: EtcdPlanArgs) {
+  return {
+    metadata: { name: `${name}-peers`, namespace: args.namespace, labels: labelsOf(name) },
+    spec: {
+      clusterIP: "None",
+      publishNotReadyAddresses: true,
+      selector: matchLabelsOf(name),
+      ports: [
+        { name: "client", port: etcdPorts.client, targetPort: etcdPorts.client },
+        { name: "peer", port: etcdPorts.peer, targetPort: etcdPorts.peer },
+      ],
+    },
+  };
+}
+
+/** The members. Client and peer port take only certificates of their own plane. */
+export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: EtcdMaterial) {
+  const names = etcdNames(name, args.namespace, args.replicas);
+  const peerUrl = (index: number) => `https://${names.memberHosts[index]}:${etcdPorts.peer}`;
+  const self = `$(POD).${names.headless}.${args.namespace}.svc`;
+  const mounts = [
+    secretMount("server", material.server, "/tls/server"),
+    secretMount("peer", material.peer, "/tls/peer"),
+    configMapMount("trust", material.trust, "/trust/client"),
+    configMapMount("peer-trust", material.peerTrust, "/trust/peer"),
+  ];
+  const probe = (path: string) => ({ httpGet: { path, port: etcdPorts.status } });
+  return {
+    metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
+    spec: {
+      serviceName: names.headless,
+      replicas: args.replicas,
+      podManagementPolicy: "Parallel",
+      selector: { matchLabels: matchLabelsOf(name) },
+      persistentVolumeClaimRetentionPolicy: { whenDeleted: args.keepData ? "Retain" : "Delete", whenScaled: "Retain" },
+      template: {
+        metadata: { labels: labelsOf(name) },
+        spec: {
+          ...restrictedPod(name, uid),
+          containers: [
+            {
+              name: "etcd",
+              image: args.image,
+              securityContext: restrictedContainer,
+              resources: resources("100m", "128Mi", "1Gi"),
+              env: [{ name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
+              command: ["/usr/local/bin/etcd"],
+              args: [
+                "--name=$(POD)",
+                "--data-dir=/data/etcd",
+                `--listen-client-urls=https://0.0.0.0:${etcdPorts.client}`,
+                `--advertise-client-urls=https://${self}:${etcdPorts.client}`,
+                `--listen-peer-urls=https://0.0.0.0:${etcdPorts.peer}`,
+                `--initial-advertise-peer-urls=https://${self}:${etcdPorts.peer}`,
+                `--initial-cluster=${names.members.map((member, index) => `${member}=${peerUrl(index)}`).join(",")}`,
+                `--initial-cluster-token=${args.namespace}-${name}`,
+                "--client-cert-auth",
+                "--cert-file=/tls/server/tls.crt",
+                "--key-file=/tls/server/tls.key",
+                "--trusted-ca-file=/trust/client/ca.crt",
+                "--peer-client-cert-auth",
+                "--peer-cert-file=/tls/peer/tls.crt",
+                "--peer-key-file=/tls/peer/tls.key",
+                "--peer-trusted-ca-file=/trust/peer/ca.crt",
+                "--tls-min-version=TLS1.2",
+                // Health and metrics only: kubelet's probes carry no certificate.
+                `--listen-metrics-urls=http://0.0.0.0:${etcdPorts.status}`,
+                "--auto-compaction-mode=periodic",
+                "--auto-compaction-retention=1h",
+              ],
+              ports: Object.entries(etcdPorts).map(([portName, containerPort]) => ({ name: portName, containerPort })),
+              startupProbe: { ...probe("/readyz"), periodSeconds: 1, failureThreshold: 120 },
+              readinessProbe: { ...probe("/readyz"), periodSeconds: 2 },
+              livenessProbe: { ...probe("/livez"), periodSeconds: 10, failureThreshold: 6 },
+              volumeMounts: [{ name: "data", mountPath: "/data" }, ...mounts.map(({ mount }) => mount)],
+            },
+          ],
+          volumes: mounts.map(({ volume }) => volume),
+        },
+      },
+      volumeClaimTemplates: [
+        {
+          metadata: { name: "data" },
+          spec: {
+            accessModes: ["ReadWriteOnce"],
+            resources: { requests: { storage: args.storage } },
+            ...(args.storageClass ? { storageClassName: args.storageClass } : {}),
+          },
+        },
+      ],
+    },
+  };
+}
+
+/** Keeps a majority of members up while nodes are drained; pointless for a single one. */
+export function etcdDisruptionBudget(name: string, args: EtcdPlanArgs) {
+  return {
+    metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
+    spec: { maxUnavailable: 1, selector: { matchLabels: matchLabelsOf(name) } },
+  };
+}

@@ -1,0 +1,51 @@
+// nginx.conf of an upstream that serves files and only answers the callers it names.
+
+import type { Identity } from "./planes.ts";
+import { subjectOf } from "./planes.ts";
+
+export const nginxPort = 8443;
+
+/** Mount points that the configuration refers to. */
+export const nginxPaths = { config: "/etc/nginx-mtls", files: "/srv", leaf: "/tls", trust: "/trust", scratch: "/tmp" } as const;
+
+/**
+ * The configuration: TLS with the caller's certificate required, then a caller's whole subject compared
+ * (nginx sees subjects, not SANs). Sessions are not resumed: one made under a withdrawn root would live on.
+ */
+export function nginxConfig(callers: readonly Identity[]): string {
+  const allowed = callers.map((caller) => `    "${subjectOf(caller)}" 1;`);
+  const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+    (kind) => `  ${kind}_temp_path ${nginxPaths.scratch}/${kind};`,
+  );
+  return `worker_processes 1;
+pid ${nginxPaths.scratch}/nginx.pid;
+error_log /dev/stderr notice;
+events {}
+http {
+  access_log /dev/stdout;
+  server_tokens off;
+${scratch.join("\n")}
+  default_type application/json;
+  map $ssl_client_s_dn $caller_allowed {
+    default 0;
+${allowed.join("\n")}
+  }
+  server {
+    listen ${nginxPort} ssl;
+    ssl_certificate ${nginxPaths.leaf}/tls.crt;
+    ssl_certificate_key ${nginxPaths.leaf}/tls.key;
+    ssl_client_certificate ${nginxPaths.trust}/ca.crt;
+    ssl_verify_client on;
+    ssl_verify_depth 2;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache off;
+    ssl_session_tickets off;
+    root ${nginxPaths.files};
+    index index.json;
+    if ($caller_allowed = 0) {
+      return 403;
+    }
+  }
+}
+`;
+}

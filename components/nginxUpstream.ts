@@ -1,0 +1,131 @@
+// An nginx behind the gateway that verifies its caller: the platform's example of an upstream.
+
+import * as k8s from "@pulumi/kubernetes";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { UpstreamEndpoint } from "../outputs.ts";
+import { Certificate } from "./certificate.ts";
+import type { CertificateAuthority } from "./certificateAuthority.ts";
+import { nginxConfig, nginxPaths, nginxPort } from "./nginxConfig.ts";
+import type { CertSecretRef, Identity, TrustRef } from "./planes.ts";
+import {
+  configMapMount,
+  labelsOf,
+  matchLabelsOf,
+  resources,
+  restrictedContainer,
+  restrictedPod,
+  secretMount,
+  selectorOf,
+  settingsDigest,
+} from "./workload.ts";
+
+/** User id of nginx in its official image. */
+const uid = 101;
+
+export interface NginxUpstreamArgs {
+  readonly authority: CertificateAuthority<"upstream">;
+  readonly namespace: string;
+  /** The only identities that it answers. */
+  readonly callers: readonly Identity[];
+  /** The leaf that APISIX presents to it. */
+  readonly clientCertificate: pulumi.Output<CertSecretRef<"upstream">>;
+  /** What it serves, by file name; `index.json` is the index. */
+  readonly files: Readonly<Record<string, string>>;
+  readonly image: string;
+}
+
+export class NginxUpstream extends pulumi.ComponentResource {
+  /** How APISIX reaches and verifies it; known once it is ready. */
+  readonly upstream: pulumi.Output<UpstreamEndpoint>;
+
+  constructor(name: string, args: NginxUpstreamArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("mtls:platform:NginxUpstream", name, {}, opts);
+    const child = { parent: this };
+    const { namespace } = args;
+    const host = `${name}.${namespace}.svc`;
+    const meta = { name, namespace, labels: labelsOf(name) };
+
+    const leaf = new Certificate(
+      `${name}-server`,
+      { authority: args.authority, namespace, serviceAccount: name, usages: ["server auth"], dnsNames: [name, host] },
+      child,
+    );
+    new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
+    const settings = { "nginx.conf": nginxConfig(args.callers) };
+    new k8s.core.v1.ConfigMap(`${name}-config`, { metadata: { ...meta, name: `${name}-config` }, data: settings }, child);
+    new k8s.core.v1.ConfigMap(`${name}-files`, { metadata: { ...meta, name: `${name}-files` }, data: args.files }, child);
+    const service = new k8s.core.v1.Service(
+      name,
+      {
+        metadata: { ...meta, annotations: { "pulumi.com/skipAwait": "true" } },
+        spec: { selector: matchLabelsOf(name), ports: [{ name: "https", port: 443, targetPort: nginxPort }] },
+      },
+      child,
+    );
+    const deployment = new k8s.apps.v1.Deployment(
+      name,
+      pulumi
+        .all([leaf.secret, args.authority.trust])
+        .apply(([leaf, trust]) => nginxDeployment(name, args, settings, leaf, trust)),
+      { ...child, dependsOn: service },
+    );
+
+    this.upstream = pulumi
+      .all([args.authority.trust, args.clientCertificate, deployment.metadata])
+      .apply(([trust, clientCertificate]) => ({
+        node: { host, port: 443 },
+        serverName: host,
+        trust,
+        clientCertificate,
+        pods: { namespace, selector: selectorOf(name), port: nginxPort, serverName: host },
+      }));
+    this.registerOutputs({ upstream: this.upstream });
+  }
+}
+
+/** The Deployment; it rolls when its configuration changes, not when its files do. */
+export function nginxDeployment(
+  name: string,
+  args: Pick<NginxUpstreamArgs, "namespace" | "image">,
+  settings: Readonly<Record<string, string>>,
+  leaf: CertSecretRef<"upstream">,
+  trust: TrustRef<"upstream">,
+) {
+  const mounts = [
+    configMapMount("config", { name: `${name}-config` }, nginxPaths.config),
+    configMapMount("files", { name: `${name}-files` }, nginxPaths.files),
+    secretMount("leaf", leaf, nginxPaths.leaf),
+    configMapMount("trust", trust, nginxPaths.trust),
+    { volume: { name: "scratch", emptyDir: {} }, mount: { name: "scratch", mountPath: nginxPaths.scratch } },
+  ];
+  // A probe cannot present a certificate, so it only asks whether the port is open.
+  const probe = { tcpSocket: { port: nginxPort } };
+  return {
+    metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
+    spec: {
+      replicas: 1,
+      selector: { matchLabels: matchLabelsOf(name) },
+      template: {
+        metadata: { labels: labelsOf(name), annotations: settingsDigest(settings) },
+        spec: {
+          ...restrictedPod(name, uid),
+          containers: [
+            {
+              name: "nginx",
+              image: args.image,
+              command: ["nginx", "-c", `${nginxPaths.config}/nginx.conf`, "-g", "daemon off;"],
+              securityContext: restrictedContainer,
+              resources: resources("50m", "32Mi", "128Mi"),
+              ports: [{ name: "https", containerPort: nginxPort }],
+              readinessProbe: { ...probe, periodSeconds: 1 },
+              livenessProbe: { ...probe, periodSeconds: 10 },
+              volumeMounts: mounts.map(({ mount }) => mount),
+            },
+          ],
+          volumes: mounts.map(({ volume }) => volume),
+        },
+      },
+    },
+  };
+}

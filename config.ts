@@ -1,0 +1,179 @@
+// Stack configuration -> one validated, typed, immutable value.
+
+import * as pulumi from "@pulumi/pulumi";
+import { z } from "zod";
+
+/** Key algorithms that cert-manager, OpenSSL and Go's crypto/tls all take in leaves and roots. */
+export const keyAlgorithms = ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"] as const;
+export type KeyAlgorithm = (typeof keyAlgorithms)[number];
+
+/** cert-manager refuses shorter certificates. */
+const minimumDurationHours = 1;
+
+/** X.520 upper bound of O, OU and CN, in characters. */
+export const subjectLimit = 64;
+
+const dnsLabel = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
+const dnsName = z
+  .string()
+  .max(253)
+  .regex(
+    new RegExp(`^${dnsLabel}(\\.${dnsLabel})*$`),
+    'must be a DNS name: lower-case letters, digits, hyphens and dots, such as "dev.example.internal"',
+  );
+const kubernetesName = z
+  .string()
+  .regex(new RegExp(`^${dnsLabel}$`), "must be a Kubernetes name: at most 63 lower-case letters, digits and hyphens");
+const duration = z
+  .string()
+  .regex(/^[1-9]\d*h$/, 'must be a number of hours, such as "24h"')
+  .refine((value) => hours(value) >= minimumDurationHours, `must be at least ${minimumDurationHours}h`);
+const quantity = z
+  .string()
+  .regex(/^[1-9]\d*(Mi|Gi|Ti)$/, 'must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"');
+const image = z
+  .string()
+  .regex(/^[^\s:@]+(:\d+)?(\/[^\s:@]+)*(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$/, "must be an image reference")
+  .refine((value) => /[:@][^/]*$/.test(value), 'must carry a tag or a digest, such as "nginx:1.28"');
+
+const certManager = z
+  .strictObject({
+    /** Install cert-manager; `false` uses the one that the cluster has. Default `true`. */
+    install: z.boolean().default(true),
+    /** Chart and application version. Default `v1.21.2`. */
+    version: z.string().regex(/^v\d+\.\d+\.\d+$/, 'must be a version such as "v1.21.2"').default("v1.21.2"),
+    /** Namespace of cert-manager, where ClusterIssuers keep their Secrets. Default `cert-manager`. */
+    namespace: kubernetesName.default("cert-manager"),
+    /** Chart reference: an OCI address or a local path. Default: cert-manager's own OCI chart. */
+    chart: z.string().min(1).default("oci://quay.io/jetstack/charts/cert-manager"),
+    /** Leave the CRDs, and with them every certificate, when the release is destroyed. Default `true`. */
+    keepCrds: z.boolean().default(true),
+  })
+  .prefault({});
+
+const pki = z
+  .strictObject({
+    /** Keys of roots and leaves. Default `ECDSA-P256`. */
+    algorithm: z.enum(keyAlgorithms).default("ECDSA-P256"),
+    /** Lifetime of leaves; they are renewed after two thirds of it. Default `24h`. */
+    leafDuration: duration.default("24h"),
+    /** Lifetime of roots. Default ten years. */
+    rootDuration: duration.default("87600h"),
+  })
+  .refine((value) => hours(value.rootDuration) >= 2 * hours(value.leafDuration), {
+    path: ["rootDuration"],
+    message: "must be at least twice leafDuration: a leaf may not outlive its root",
+  })
+  .prefault({});
+
+const etcd = z
+  .strictObject({
+    /** Members: 1, 3 or 5. Default 1. */
+    replicas: z.literal([1, 3, 5], { error: "must be 1, 3 or 5: an even number adds no tolerance" }).default(1),
+    /** Volume of each member. Default `1Gi`. */
+    storage: quantity.default("1Gi"),
+    /** Storage class; the cluster's default when absent. */
+    storageClass: kubernetesName.optional(),
+    /** Keep the volumes when the StatefulSet is destroyed. Default `true`. */
+    keepData: z.boolean().default(true),
+    /** Default: the upstream project's image. */
+    image: image.default("gcr.io/etcd-development/etcd:v3.6.15"),
+  })
+  .prefault({});
+
+const apisix = z
+  .strictObject({
+    /** Gateway pods. Default 1. */
+    replicas: z.int().min(1).default(1),
+    /** Default: Apache APISIX 3.18.0. */
+    image: image.default("docker.io/apache/apisix:3.18.0-debian"),
+  })
+  .prefault({});
+
+const gateway = z
+  .strictObject({
+    /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
+    host: dnsName.default("upstream"),
+    /** Client certificates of the edge plane to issue, by service-account name. Default none. */
+    clients: z.array(kubernetesName).default([]),
+    /** Type of the gateway's Service. Default `ClusterIP`. */
+    serviceType: z.enum(["ClusterIP", "LoadBalancer"]).default("ClusterIP"),
+  })
+  .prefault({});
+
+const upstream = z
+  .strictObject({
+    /** Default: the official nginx image. */
+    image: image.default("docker.io/library/nginx:1.28.0"),
+    /** What nginx serves, by file name; `index.json` is the index. */
+    files: z
+      .record(z.string().regex(/^[\w.-]+$/, "must be a plain file name"), z.string())
+      .default({ "index.json": '{ "hello": "world" }' }),
+  })
+  .prefault({});
+
+const platform = z.strictObject({
+  trustDomain: dnsName.max(subjectLimit, `must have at most ${subjectLimit} characters: it is every subject's organization`),
+  namespace: kubernetesName.default("mtls"),
+  certManager,
+  pki,
+  etcd,
+  apisix,
+  gateway,
+  upstream,
+});
+
+/** The whole configuration of one environment, every default filled in. */
+export type PlatformConfig = z.output<typeof platform>;
+
+/**
+ * Validates raw configuration values, by key without the project's prefix.
+ * @throws RunError with one line for each wrong key: where it is, what is wrong, what is accepted.
+ */
+export function parseConfig(values: Record<string, unknown>, stack: string): PlatformConfig {
+  const parsed = platform.safeParse(values);
+  if (parsed.success) return deepFreeze(parsed.data);
+  const lines = parsed.error.issues.flatMap((issue) => describe(issue).map((line) => `  ${line}`));
+  throw new pulumi.RunError(
+    `The configuration in Pulumi.${stack}.yaml is not usable:\n${lines.join("\n")}\nNothing was changed. The keys are described in config.ts.`,
+  );
+}
+
+/** The configuration of the stack that is running. */
+export function readConfig(): PlatformConfig {
+  const prefix = `${pulumi.getProject()}:`;
+  const values: Record<string, unknown> = {};
+  for (const [key, value] of Object.entries(pulumi.runtime.allConfig())) {
+    if (key.startsWith(prefix)) values[key.slice(prefix.length)] = decode(value);
+  }
+  return parseConfig(values, pulumi.getStack());
+}
+
+/** Hours of a duration such as `24h`. */
+export function hours(value: string): number {
+  return Number.parseInt(value, 10);
+}
+
+/** The engine hands objects over as JSON and strings as they are. */
+function decode(value: string): unknown {
+  return /^[[{]/.test(value.trim()) ? JSON.parse(value) : value;
+}
+
+function describe(issue: z.core.$ZodIssue): string[] {
+  const at = (path: readonly PropertyKey[]) => path.map(String).join(".") || "(top level)";
+  if (issue.code === "unrecognized_keys") {
+    return issue.keys.map((key) => `${at([...issue.path, key])}: is not a known key; remove it or correct its spelling`);
+  }
+  if (issue.code === "invalid_type" && issue.input === undefined && issue.message.includes("undefined")) {
+    return [`${at(issue.path)}: is required; set it with: pulumi config set ${at(issue.path)} VALUE`];
+  }
+  return [`${at(issue.path)}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`];
+}
+
+function deepFreeze<T>(value: T): T {
+  if (typeof value === "object" && value !== null) {
+    Object.values(value).forEach(deepFreeze);
+    Object.freeze(value);
+  }
+  return value;
+}

@@ -1,0 +1,103 @@
+// The platform of one environment: configuration in, components composed, outputs out. It reads like README's diagram.
+
+import * as k8s from "@pulumi/kubernetes";
+import type * as pulumi from "@pulumi/pulumi";
+
+import { Apisix } from "./components/apisix.ts";
+import { Certificate } from "./components/certificate.ts";
+import { byPlane, createAuthorities } from "./components/certificateAuthority.ts";
+import { CertManager } from "./components/certManager.ts";
+import { connectCluster } from "./components/cluster.ts";
+import { Etcd } from "./components/etcd.ts";
+import { NginxUpstream } from "./components/nginxUpstream.ts";
+import { ApisixRoute } from "./components/routes/apisixRoute.ts";
+import { ApisixSsl } from "./components/routes/apisixSsl.ts";
+import { ApisixUpstream } from "./components/routes/apisixUpstream.ts";
+import { readConfig } from "./config.ts";
+import type { GatewayEndpoint, StoreEndpoint, UpstreamEndpoint } from "./outputs.ts";
+
+const env = readConfig();
+const cluster = await connectCluster("cluster");
+const on = { provider: cluster.provider };
+
+// The ground: a namespace, and who issues certificates in it.
+const home = new k8s.core.v1.Namespace(
+  "namespace",
+  { metadata: { name: env.namespace, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } },
+  on,
+);
+const certManager = new CertManager("cert-manager", env.certManager, on);
+
+// Trust: one certificate authority per plane, so that a certificate opens one door.
+const common = { namespace: env.namespace, cluster: cluster.uid };
+const pki = createAuthorities(
+  "pki",
+  {
+    ...common,
+    ...env.pki,
+    root: { kind: "cluster" },
+    trustDomain: env.trustDomain,
+    clusterResourceNamespace: certManager.clusterResourceNamespace,
+  },
+  { ...on, dependsOn: [home, certManager] },
+);
+
+// The hops: etcd <- APISIX -> upstream, each with its own plane.
+const inNamespace = { ...on, dependsOn: home };
+const etcd = new Etcd("etcd", { ...common, ...env.etcd, authorities: pki, client: "apisix" }, inNamespace);
+const apisix = new Apisix(
+  "apisix",
+  { ...common, ...env.apisix, ...env.gateway, authorities: pki, store: etcd.store, storePassword: etcd.clientPassword },
+  inNamespace,
+);
+const hello = new NginxUpstream(
+  "upstream",
+  {
+    ...env.upstream,
+    namespace: env.namespace,
+    authority: pki.upstream,
+    callers: [apisix.identity],
+    clientCertificate: apisix.upstreamCertificate,
+  },
+  inNamespace,
+);
+
+// The edge: the gateway's certificate, and one for each client that is named in the configuration.
+const edge = { authority: pki.edge, namespace: env.namespace };
+const gatewayLeaf = new Certificate(
+  "gateway",
+  { ...edge, serviceAccount: "apisix", usages: ["server auth"], dnsNames: [env.gateway.host] },
+  inNamespace,
+);
+for (const client of env.gateway.clients) {
+  new Certificate(`client-${client}`, { ...edge, serviceAccount: client, usages: ["client auth"] }, inNamespace);
+}
+
+// What the gateway does: prove who it is, ask clients who they are, forward to the upstream as APISIX.
+const admin = apisix.admin;
+new ApisixSsl("site", {
+  admin,
+  certificate: gatewayLeaf.secret,
+  snis: [env.gateway.host],
+  clients: { trust: pki.edge.trust },
+});
+const upstreamClient = new ApisixSsl("upstream-client", { admin, use: "client", certificate: apisix.upstreamCertificate });
+const backend = new ApisixUpstream("hello", {
+  admin,
+  nodes: [hello.upstream.node],
+  serverName: hello.upstream.serverName,
+  clientCertificate: upstreamClient.id,
+});
+const route = new ApisixRoute("hello", { admin, hosts: [env.gateway.host], uris: ["/*"], upstream: backend.id });
+
+// For other stacks and for verify: references and public data, nothing secret. outputs.ts describes each.
+export const trustDomain = env.trustDomain;
+export const namespace = home.metadata.name;
+export const gateway: pulumi.Output<GatewayEndpoint> = apisix.gateway;
+export const store: pulumi.Output<StoreEndpoint> = etcd.store;
+export const upstream: pulumi.Output<UpstreamEndpoint> = hello.upstream;
+export const issuers = byPlane(pki, "issuer");
+export const trust = byPlane(pki, "trust");
+export const roots = byPlane(pki, "roots");
+export const routes = [{ id: route.id, hosts: route.hosts, uris: route.uris }];
+export { admin };
