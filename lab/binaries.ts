@@ -1,0 +1,101 @@
+/** The Go programs of the lab: Kubernetes, cert-manager, CoreDNS, etcd, the Pulumi CLI and the stand-ins, built from pinned modules. */
+import { existsSync } from "node:fs";
+import { cp, readFile, realpath, writeFile } from "node:fs/promises";
+import { join, resolve } from "node:path";
+import { execa } from "execa";
+import { cached, contentsOf, keyOf, type Part } from "./cache.ts";
+import { inCache } from "./paths.ts";
+
+export const versions = { kubernetes: "v1.36.3", certManager: "v1.21.2", etcd: "v3.6.15", pulumi: "3.246.0" };
+
+const module = import.meta.dirname;
+const component = "k8s.io/component-base/version";
+const labFlags = [
+  "-s -w",
+  `-X ${component}.gitVersion=${versions.kubernetes}`,
+  `-X ${component}.gitMajor=1`,
+  `-X ${component}.gitMinor=36`,
+  `-X github.com/cert-manager/cert-manager/pkg/util.AppVersion=${versions.certManager}`,
+].join(" ");
+const pulumiFlags = `-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=${versions.pulumi}`;
+
+interface Program {
+  /** What a person calls it. */
+  title: string;
+  folder: string;
+  package: string;
+  /** Sources that are not in the Go module cache. */
+  sources: string[];
+  ldflags: string;
+}
+
+const ours = (path: string, title: string): Program => ({
+  title,
+  folder: module,
+  package: `./${path}`,
+  sources: [path],
+  ldflags: labFlags,
+});
+
+export const programs = {
+  pause: ours("cluster/pause", "the pause process"),
+  kube: ours("cluster/kube", `Kubernetes ${versions.kubernetes}`),
+  certmanager: ours("cluster/certmanager", `cert-manager ${versions.certManager}`),
+  coredns: ours("cluster/coredns", "CoreDNS"),
+  etcd: ours("cluster/etcd", `etcd ${versions.etcd}`),
+  apisix: ours("standins/apisix", "the APISIX stand-in"),
+  plugins: ours("standins/plugins", "the Pulumi plugins' stand-ins"),
+  pulumi: {
+    title: `the Pulumi CLI ${versions.pulumi}`,
+    folder: join(module, "pulumi"),
+    package: "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi",
+    sources: ["tools.go"],
+    ldflags: pulumiFlags,
+  },
+} satisfies Record<string, Program>;
+
+export type ProgramName = keyof typeof programs;
+
+/** Go's own caches lie in ours, so that nothing is left elsewhere. */
+export const goEnv = {
+  GOMODCACHE: inCache("go-mod"),
+  GOCACHE: inCache("go-build"),
+  GOFLAGS: "-modcacherw -buildvcs=false",
+  CGO_ENABLED: "0",
+};
+
+/** The finished program, from the cache when its module, sources, flags and compiler are unchanged. */
+export async function build(name: ProgramName, progress: (line: string) => void): Promise<Part> {
+  const { folder, package: path, sources, ldflags }: Program = programs[name];
+  const inputs = await contentsOf(["go.mod", "go.sum", ...sources].map((file) => resolve(folder, file)));
+  const key = keyOf(ldflags, goEnv.GOFLAGS, process.arch, await goVersion(), ...inputs);
+  return cached("bin", name, key, async (output) => {
+    const go = execa("go", ["build", "-v", "-trimpath", "-ldflags", ldflags, "-o", output, path], { cwd: folder, env: goEnv });
+    let [compiled, fetched] = [0, 0];
+    for await (const line of go.iterable({ from: "stderr" })) {
+      if (line.startsWith("go: downloading")) progress(`${++fetched} modules downloaded`);
+      else progress(`${++compiled} packages compiled (${line})`);
+    }
+    await go;
+  });
+}
+
+/** `go version`'s answer, read from the tool chain's folder when it can be: a warm run starts no compiler. */
+export async function goVersion(): Promise<string> {
+  const go = (process.env.PATH ?? "").split(":").find((folder) => existsSync(join(folder, "go")));
+  const file = go === undefined ? "" : resolve(await realpath(join(go, "go")), "../../VERSION");
+  const text = existsSync(file) ? await readFile(file, "utf8") : (await execa("go", ["env", "GOVERSION"])).stdout;
+  return text.split("\n")[0]?.trim() ?? "";
+}
+
+/** cert-manager's chart from its Go module, which carries no version there. */
+export function chart(): Promise<Part> {
+  return cached("charts", "cert-manager", versions.certManager, async (path) => {
+    const name = "github.com/cert-manager/cert-manager";
+    const { stdout } = await execa("go", ["mod", "download", "-json", `${name}@${versions.certManager}`], { cwd: module, env: goEnv });
+    const { Dir: folder } = JSON.parse(stdout) as { Dir: string };
+    await cp(join(folder, "deploy/charts/cert-manager"), path, { recursive: true });
+    const file = join(path, "Chart.yaml");
+    await writeFile(file, (await readFile(file, "utf8")).replaceAll("v0.0.0", versions.certManager));
+  });
+}

@@ -1,0 +1,59 @@
+/** Content-keyed parts: made once, into a temporary name, then renamed, so that an interrupted run leaves nothing half. */
+import { createHash } from "node:crypto";
+import { existsSync } from "node:fs";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { basename, dirname, join } from "node:path";
+import { inCache } from "./paths.ts";
+
+/** A part in the cache, and whether it had to be made. */
+export interface Part {
+  path: string;
+  made: boolean;
+}
+
+const unusedFor = 14 * 24 * 3600 * 1000;
+
+/** A short digest of strings: the same inputs, the same key. */
+export function keyOf(...inputs: string[]): string {
+  const hash = createHash("sha256");
+  for (const input of inputs) hash.update(`${input.length}:`).update(input);
+  return hash.digest("hex").slice(0, 16);
+}
+
+/** The names and contents of files, and of all files below folders, Go's tests left out. */
+export async function contentsOf(paths: string[]): Promise<string[]> {
+  const all = paths.toSorted().map(async (path) => {
+    const name = basename(path);
+    if (name === "testdata" || name.endsWith("_test.go")) return [];
+    if (!(await stat(path)).isDirectory()) return [name, await readFile(path, "utf8")];
+    return [name, ...(await contentsOf((await readdir(path)).map((entry) => join(path, entry))))];
+  });
+  return (await Promise.all(all)).flat();
+}
+
+/** The part `<kind>/<name>-<key>` of the cache; `make` writes it to the path it is given when it is not there. */
+export async function cached(kind: string, name: string, key: string, make: (path: string) => Promise<void>): Promise<Part> {
+  const path = inCache(kind, `${name}-${key}`);
+  const made = !existsSync(path);
+  if (made) {
+    const half = `${path}.half-${process.pid}`;
+    await mkdir(dirname(path), { recursive: true });
+    await rm(half, { recursive: true, force: true });
+    await make(half);
+    await rename(half, path).catch((error: NodeJS.ErrnoException) => {
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error; // another checkout was quicker
+    });
+    await prune(kind, name, path);
+  }
+  await utimes(path, new Date(), new Date());
+  return { path, made };
+}
+
+/** Removes older versions of a part, and the halves of interrupted runs, that nobody used for a fortnight. */
+async function prune(kind: string, name: string, keep: string): Promise<void> {
+  for (const entry of await readdir(inCache(kind))) {
+    const path = inCache(kind, entry);
+    if (!entry.startsWith(`${name}-`) || path === keep) continue;
+    if (Date.now() - (await stat(path)).mtimeMs > unusedFor) await rm(path, { recursive: true, force: true });
+  }
+}

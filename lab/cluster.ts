@@ -1,0 +1,192 @@
+/** One running lab: started, asked for its health, and taken down so that nothing of it is left. */
+import { spawn } from "node:child_process";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import { existsSync, globSync } from "node:fs";
+import { copyFile, mkdir, open, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { createServer, type AddressInfo } from "node:net";
+import { join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import { execa } from "execa";
+import { stringify } from "yaml";
+import { run, volumes } from "./inside/addresses.ts";
+import { configFiles, type NodeSpec } from "./inside/components.ts";
+import { inLab, kubeconfig, lab } from "./paths.ts";
+import { makePki } from "./pki.ts";
+
+/** How long a step of the start may take; it takes seconds, on loaded cores up to a minute. */
+const patience = 120_000;
+const cgroup = `mtls-lab-${createHash("sha256").update(lab).digest("hex").slice(0, 8)}`;
+/** The last argument of the lab's own processes, by which they are found again. */
+const specFile = inLab("config/node.json");
+/** Becomes `kubeconfig` when the cluster is complete: until then the lab counts as broken. */
+const earlyKubeconfig = inLab("config/host.kubeconfig");
+
+export interface Parts {
+  kube: string;
+  coredns: string;
+  pause: string;
+  debian: string;
+  /** Image archives; one with a name is imported under that name alone. */
+  images: { archive: string; name?: string }[];
+}
+
+/** Starts a fresh cluster; `progress` hears of each step. */
+export async function startCluster({ images, ...parts }: Parts, progress: (line: string) => void): Promise<void> {
+  await mkdir(inLab("log"), { recursive: true });
+  const spec: NodeSpec = { ...parts, port: await freePort(), config: inLab("config"), pki: inLab("config/pki"), logs: inLab("log"), cgroup };
+  const admin = await makePki(spec.pki, spec.port);
+  await mkdir(join(spec.config, "cni"), { recursive: true });
+  for (const [name, text] of Object.entries(configFiles(spec))) await writeFile(join(spec.config, name), text);
+  await writeFile(earlyKubeconfig, admin, { mode: 0o600 });
+  await writeFile(specFile, JSON.stringify(spec, null, 2));
+
+  const log = await open(inLab("log/init.log"), "a");
+  const init = join(import.meta.dirname, "inside/init.ts");
+  const namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
+  const child = spawn("unshare", [...namespaces, process.execPath, "--no-warnings", init, specFile], {
+    detached: true,
+    stdio: ["ignore", log.fd, log.fd],
+  });
+  await once(child, "spawn");
+  child.unref();
+  await log.close();
+
+  progress("starting containerd");
+  await until("containerd answers", async () => (await inside("ctr", "-a", run.socket, "version")).exitCode === 0);
+  for (const { archive, name } of images) {
+    progress(`importing ${archive.split("/").at(-1)}`);
+    await importImage(archive, name);
+  }
+  progress("starting Kubernetes");
+  await until("the API server answers", async () => (await kubectl(["get", "--raw", "/readyz"])).exitCode === 0);
+  await kubectlOrThrow(["apply", "-f", join(import.meta.dirname, "base.yaml")]);
+  await kubectlOrThrow(["apply", "-f", "-"], volumes.map(volume).map((object) => stringify(object)).join("---\n"));
+  await until("the node is ready", nodeReady);
+  await copyFile(earlyKubeconfig, kubeconfig);
+}
+
+/** Whether a complete lab is there, a broken or half one, or none. */
+export async function health(): Promise<"up" | "broken" | "down"> {
+  const [running] = await processes();
+  if (running === undefined && !existsSync(inLab("config"))) return "down";
+  return running !== undefined && existsSync(kubeconfig) && (await nodeReady()) ? "up" : "broken";
+}
+
+/** Ends every process of this lab, and with them its mounts, links and rules; sweeps its cgroup and what it wrote. */
+export async function stopCluster(): Promise<void> {
+  for (const pid of await processes()) kill(pid);
+  await until("the lab's processes end", async () => (await processes()).length === 0, false);
+  const folders = globSync([`/sys/fs/cgroup/*/${cgroup}`, `/sys/fs/cgroup/${cgroup}`]);
+  await until(`the cgroup ${cgroup} is free`, () => Promise.all(folders.map(removeCgroup)).then(() => true, () => false), false);
+  for (const name of ["kubeconfig", "config", "log", "state"]) await rm(inLab(name), { recursive: true, force: true });
+}
+
+/** Wipes the volumes that nobody claims any more, and offers them anew. */
+export async function recycleVolumes(): Promise<number> {
+  const { items } = JSON.parse((await kubectlOrThrow(["get", "pv", "-o", "json"])).stdout) as {
+    items: { metadata: { name: string }; status: { phase: string } }[];
+  };
+  const released = items.filter(({ metadata, status }) => status.phase === "Released" && volumes.includes(metadata.name));
+  for (const { metadata } of released) {
+    await kubectlOrThrow(["delete", "pv", metadata.name]);
+    const path = join(run.volumes, metadata.name);
+    await inside("sh", "-c", `rm -rf ${path} && mkdir ${path}`);
+    await kubectlOrThrow(["apply", "-f", "-"], stringify(volume(metadata.name)));
+  }
+  return released.length;
+}
+
+/** A command in the lab's mount namespace: Debian's programs and the node's files, the host's network. */
+async function inside(...command: string[]) {
+  const pid = (await processes()).at(-1);
+  if (pid === undefined) throw new Error(`No process of the lab in ${lab} is left; see ${inLab("log/init.log")}:\n${await tail()}`);
+  return execa("nsenter", ["--target", String(pid), "--mount", "--", ...command], { reject: false });
+}
+
+async function importImage(archive: string, name?: string): Promise<void> {
+  const flags = name === undefined ? [] : ["--index-name", name];
+  const { exitCode, stderr } = await inside("ctr", "-a", run.socket, "-n", "k8s.io", "images", "import", ...flags, archive);
+  if (exitCode !== 0) throw new Error(`containerd cannot import ${archive}: give an OCI or docker archive. It says: ${stderr}`);
+}
+
+/** kubectl against this lab, by the binary that the lab was started with. */
+async function kubectl(args: string[], input = "") {
+  const { kube } = JSON.parse(await readFile(specFile, "utf8")) as NodeSpec;
+  return execa(kube, ["kubectl", `--kubeconfig=${earlyKubeconfig}`, "--request-timeout=10s", ...args], { input, reject: false });
+}
+
+async function kubectlOrThrow(args: string[], input = "") {
+  const result = await kubectl(args, input);
+  if (result.exitCode !== 0) throw new Error(`kubectl ${args.join(" ")}: ${result.stderr}`);
+  return result;
+}
+
+async function nodeReady(): Promise<boolean> {
+  const path = '{.items[*].status.conditions[?(@.type=="Ready")].status}';
+  return (await kubectl(["get", "nodes", "-o", `jsonpath=${path}`])).stdout === "True";
+}
+
+/** The lab's `unshare` and its pid 1, oldest first. */
+async function processes(): Promise<number[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  const ours = await Promise.all(
+    pids.map(async (pid) => {
+      const words = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
+      return words.at(-2) === specFile;
+    }),
+  );
+  return pids.filter((_, index) => ours[index]).sort((a, b) => a - b);
+}
+
+function kill(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
+  }
+}
+
+async function removeCgroup(folder: string): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) if (entry.isDirectory()) await removeCgroup(join(folder, entry.name));
+  await rmdir(folder);
+}
+
+function volume(name: string) {
+  return {
+    apiVersion: "v1",
+    kind: "PersistentVolume",
+    metadata: { name },
+    spec: {
+      capacity: { storage: "10Gi" },
+      accessModes: ["ReadWriteOnce"],
+      persistentVolumeReclaimPolicy: "Retain",
+      storageClassName: "local",
+      local: { path: join(run.volumes, name) },
+      nodeAffinity: {
+        required: { nodeSelectorTerms: [{ matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In", values: ["lab"] }] }] },
+      },
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((resolve) => server.once("listening", resolve));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+async function tail(): Promise<string> {
+  const text = await readFile(inLab("log/init.log"), "utf8").catch(() => "");
+  return text.split("\n").slice(-12).join("\n");
+}
+
+/** Waits until `done`; gives up when the lab's processes have ended (unless that is what is waited for). */
+async function until(what: string, done: () => Promise<boolean>, running = true): Promise<void> {
+  for (const end = Date.now() + patience; !(await done()); await sleep(200)) {
+    if (running && (await processes()).length === 0) throw new Error(`The lab in ${lab} ended before ${what}:\n${await tail()}`);
+    if (Date.now() > end) throw new Error(`${patience / 1000} s were not enough until ${what}. Look at ${inLab("log")}, then run the command again.`);
+  }
+}

@@ -1,0 +1,73 @@
+/** Programs from Debian's packages, unpacked into the cache: nothing is installed on this machine and no daemon starts. */
+import { existsSync } from "node:fs";
+import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { basename, join } from "node:path";
+import { execa } from "execa";
+import { cached, keyOf, type Part } from "./cache.ts";
+import { inCache } from "./paths.ts";
+
+/** What the node runs; laid over the host's /usr in the lab's own mount namespace, so every program is at its usual path. */
+const tools = ["containerd", "runc", "containernetworking-plugins", "iptables", "iproute2", "socat"];
+/** What goes into images. */
+const forImages = ["nginx", "busybox-static"];
+
+/**
+ * Two trees of /usr: `tools` wins over the host's /usr, `libraries` (everything that the packages need, libc too) only
+ * fills its gaps. `apt-get` believes that nothing is installed, so the result does not depend on the host.
+ */
+export async function debian(progress: (line: string) => void): Promise<Part> {
+  const release = await readFile("/etc/os-release", "utf8");
+  const key = keyOf(release, process.arch, ...tools, ...forImages);
+  return cached("debian", "usr", key, async (path) => {
+    const apt = inCache("debs", String(process.pid));
+    for (const folder of ["state/lists/partial", "cache/archives/partial", "deb"]) await mkdir(join(apt, folder), { recursive: true });
+    await writeFile(join(apt, "status"), "");
+    const options = {
+      "Dir::State": join(apt, "state"),
+      "Dir::State::status": join(apt, "status"),
+      "Dir::Cache": join(apt, "cache"),
+      "APT::Sandbox::User": "root",
+      "Acquire::Languages": "none",
+    };
+    const run = async (...args: string[]) => {
+      const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+      const apt = execa("apt-get", [...flags, ...args], { env: { DEBIAN_FRONTEND: "noninteractive" } });
+      for await (const line of apt.iterable()) if (line.startsWith("Get:")) progress(line);
+    };
+    await run("update");
+    await run("install", "--download-only", "--no-install-recommends", "-y", ...tools, ...forImages);
+    const archives = join(apt, "cache/archives");
+    for (const file of await readdir(archives)) {
+      if (!file.endsWith(".deb")) continue;
+      progress(`unpacking ${file}`);
+      const tree = join(path, tools.includes(file.split("_")[0] ?? "") ? "tools" : "libraries");
+      await mkdir(tree, { recursive: true });
+      await execa("dpkg-deb", ["-x", join(archives, file), tree]);
+    }
+    for (const tree of ["tools", "libraries"]) await mergeUsr(join(path, tree));
+    // What the package's scripts would have chosen; the legacy tables may be missing from a kernel, nft is not.
+    for (const suffix of ["", "-save", "-restore"])
+      for (const family of ["iptables", "ip6tables"]) await symlink("xtables-nft-multi", join(path, "tools/usr/sbin", family + suffix));
+    await rm(apt, { recursive: true, force: true });
+  });
+}
+
+/** Moves /bin, /sbin and /lib* below /usr, where the host's own /bin, /sbin and /lib* point. */
+async function mergeUsr(tree: string): Promise<void> {
+  for (const name of ["bin", "sbin", "lib", "lib64"]) {
+    const from = join(tree, name);
+    if (!existsSync(from)) continue;
+    await cp(from, join(tree, "usr", name), { recursive: true, verbatimSymlinks: true });
+    await rm(from, { recursive: true });
+  }
+}
+
+/** The loader of a program in the `libraries` tree, and the shared libraries that it loads, as paths below that tree. */
+export async function librariesOf(tree: string, program: string): Promise<{ loader: string; libraries: string[] }> {
+  const triplet = (await readdir(join(tree, "usr/lib"))).find((name) => name.endsWith("-linux-gnu")) ?? "";
+  const folder = join("usr/lib", triplet);
+  const loader = join(folder, (await readdir(join(tree, folder))).find((name) => name.startsWith("ld-linux")) ?? "");
+  const { stdout } = await execa(join(tree, loader), ["--library-path", join(tree, folder), "--list", join(tree, program)]);
+  const found = [...stdout.matchAll(/=> (\S+)/g)].map(([, path]) => join(folder, basename(path ?? "")));
+  return { loader, libraries: [...new Set(found)].filter((path) => path !== loader) };
+}

@@ -1,0 +1,23 @@
+/** Addresses and paths inside the lab's own namespaces: the same in every lab, since no other lab sees them. */
+export const addresses = {
+  /** On a bridge without ports: the node's address, and CoreDNS. */
+  node: "10.89.0.1",
+  services: "10.96.0.0/16",
+  apiService: "10.96.0.1",
+  pods: "10.244.0.0/24",
+  apiPort: 6443,
+};
+
+/** All state lives in the lab's own /run, in memory: it goes when the last process goes. */
+export const run = {
+  containerd: "/run/containerd",
+  socket: "/run/containerd/containerd.sock",
+  api: "/run/api.sock",
+  network: "/run/netns/lab",
+  volumes: "/run/volumes",
+};
+
+export const pauseImage = "lab.local/pause:1";
+
+/** `local` PersistentVolumes: enough for a dozen replicas before a Released one is wiped by the next `lab up`. */
+export const volumes = Array.from({ length: 24 }, (_, index) => `local-${index}`);
