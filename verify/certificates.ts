@@ -1,0 +1,202 @@
+// Short-lived leaves for the checks, signed by cert-manager; their keys are made here and never leave memory.
+
+import "reflect-metadata";
+
+import { KeyObject, X509Certificate, randomBytes, webcrypto } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { ApiException, CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
+import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
+import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from "@peculiar/x509";
+
+import { type Identity, type IssuerRef, spiffeId } from "../components/planes.ts";
+
+/** A client leaf to be signed. */
+export interface LeafOrder {
+  readonly issuer: IssuerRef;
+  readonly identity: Identity;
+  /** Whether the subject names the identity too; etcd takes a subject for a user and refuses it. */
+  readonly subject: boolean;
+  /** Seconds. */
+  readonly lifetime: number;
+}
+
+/** Who makes leaves for the checks. */
+export interface CertificateSource {
+  issue(order: LeafOrder, signal: AbortSignal): Promise<KeyPair>;
+  /** Removes what issuing left behind. */
+  remove(): Promise<void>;
+}
+
+/** Label of everything that the checks create for a while. */
+export const temporaryLabel = "mtls-everywhere.verify";
+/** Age at which something with the label belongs to a run that was killed: milliseconds. */
+export const leftoverAge = 10 * 60_000;
+
+const resource = { group: "cert-manager.io", version: "v1", plural: "certificaterequests" };
+const signedWithin = 10_000;
+const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+
+/** Leaves by CertificateRequests: the one path in cert-manager without a minimum lifetime. */
+export class RequestedCertificates implements CertificateSource {
+  readonly #api: CustomObjectsApi;
+  readonly #namespace: string;
+  /** By name of the request. */
+  readonly #creations = new Map<string, Promise<unknown>>();
+
+  constructor(config: KubeConfig, namespace: string) {
+    this.#api = config.makeApiClient(CustomObjectsApi);
+    this.#namespace = namespace;
+  }
+
+  async issue(order: LeafOrder, signal: AbortSignal): Promise<KeyPair> {
+    const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+    const request = await signingRequest(order, keys);
+    const name = `verify-${order.issuer.plane}-${randomBytes(4).toString("hex")}`;
+    const creation = this.#call("create", () =>
+      this.#api.createNamespacedCustomObject({
+        ...resource,
+        namespace: this.#namespace,
+        body: {
+          apiVersion: `${resource.group}/${resource.version}`,
+          kind: "CertificateRequest",
+          metadata: { name, labels: { [temporaryLabel]: "true" } },
+          spec: {
+            request: Buffer.from(request).toString("base64"),
+            duration: `${order.lifetime}s`,
+            usages: ["digital signature", "client auth"],
+            issuerRef: { group: order.issuer.group, kind: order.issuer.kind, name: order.issuer.name },
+          },
+        },
+      }),
+    );
+    this.#creations.set(name, creation);
+    await creation;
+    const key = KeyObject.from(keys.privateKey).export({ type: "pkcs8", format: "pem" }) as string;
+    return { cert: await this.#signed(name, order, signal), key };
+  }
+
+  async remove(): Promise<void> {
+    // Whatever is still on its way must have arrived before it can be removed.
+    const creations = await Promise.allSettled(this.#creations.values());
+    const names = new Set([...this.#creations.keys()].filter((_, i) => creations[i]?.status === "fulfilled"));
+    for (const leftover of await this.#call("list", () => this.#leftovers())) names.add(leftover);
+    await Promise.all([...names].map((name) => this.#call("delete", () => this.#delete(name))));
+  }
+
+  async #signed(name: string, { issuer }: LeafOrder, signal: AbortSignal): Promise<string> {
+    const end = Date.now() + signedWithin;
+    for (;;) {
+      const { status } = await this.#call("get", async () => {
+        const request: unknown = await this.#api.getNamespacedCustomObject({
+          ...resource,
+          namespace: this.#namespace,
+          name,
+        });
+        return request as CertificateRequest;
+      });
+      const conditions = status?.conditions ?? [];
+      const is = (type: string, value: string) =>
+        conditions.find((condition) => condition.type === type && condition.status === value);
+      if (status?.certificate && is("Ready", "True")) {
+        return Buffer.from(status.certificate, "base64").toString("utf8");
+      }
+      const refused = is("Denied", "True") ?? is("InvalidRequest", "True") ?? failed(is("Ready", "False"));
+      if (refused || Date.now() > end) {
+        const who = `${issuer.kind} ${issuer.name}`;
+        const last = refused ?? is("Ready", "False") ?? is("Approved", "True");
+        throw new Error(
+          `${who} did not sign a client certificate for the checks` +
+            `${refused ? "" : ` within ${signedWithin / 1000} s`}: ${last?.message ?? "nobody looked at the request; is cert-manager running?"} ` +
+            `Look at: kubectl -n ${this.#namespace} describe ${issuer.kind.toLowerCase()} ${issuer.name}`,
+        );
+      }
+      await sleep(150, undefined, { signal });
+    }
+  }
+
+  async #leftovers(): Promise<string[]> {
+    const list: unknown = await this.#api.listNamespacedCustomObject({
+      ...resource,
+      namespace: this.#namespace,
+      labelSelector: temporaryLabel,
+    });
+    return (list as { items: CertificateRequest[] }).items
+      .filter(({ metadata }) => Date.now() - Date.parse(metadata.creationTimestamp) > leftoverAge)
+      .map(({ metadata }) => metadata.name);
+  }
+
+  async #delete(name: string): Promise<void> {
+    try {
+      await this.#api.deleteNamespacedCustomObject({ ...resource, namespace: this.#namespace, name });
+    } catch (error) {
+      if (!(error instanceof ApiException && error.code === 404)) throw error;
+    }
+  }
+
+  async #call<T>(verb: string, call: () => Promise<T>): Promise<T> {
+    try {
+      return await call();
+    } catch (error) {
+      if (!(error instanceof ApiException)) throw error;
+      const said = apiMessage(error);
+      if (error.code === 403) {
+        throw new Error(
+          `The checks ask cert-manager for short-lived client certificates, and the kubeconfig's user may not: ${said} ` +
+            `Grant create, get, list and delete on certificaterequests.cert-manager.io in namespace ${this.#namespace}.`,
+        );
+      }
+      if (error.code === 404) {
+        throw new Error(
+          `CertificateRequests cannot be used in namespace ${this.#namespace}: ${said} Is cert-manager installed there, and the stack up?`,
+        );
+      }
+      throw new Error(`CertificateRequest (${verb}) in namespace ${this.#namespace}: HTTP ${error.code}: ${said}`);
+    }
+  }
+}
+
+/** Milliseconds for which a leaf is valid in all. */
+export function lifetimeOf(leaf: KeyPair): number {
+  const { validFromDate, validToDate } = new X509Certificate(leaf.cert);
+  return validToDate.getTime() - validFromDate.getTime();
+}
+
+interface CertificateRequest {
+  readonly metadata: { readonly name: string; readonly creationTimestamp: string };
+  readonly status?: { readonly certificate?: string; readonly conditions?: readonly Condition[] };
+}
+
+interface Condition {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+}
+
+async function signingRequest(order: LeafOrder, keys: webcrypto.CryptoKeyPair): Promise<string> {
+  const { identity } = order;
+  const request = await Pkcs10CertificateRequestGenerator.create({
+    keys,
+    signingAlgorithm: algorithm,
+    name: order.subject
+      ? [{ O: [identity.trustDomain] }, { OU: [identity.namespace] }, { CN: [identity.serviceAccount] }]
+      : [],
+    extensions: [new SubjectAlternativeNameExtension([{ type: "url", value: spiffeId(identity) }], !order.subject)],
+  });
+  return request.toString("pem");
+}
+
+/** `Ready=False` is also the state of a request that waits; only these reasons are final. */
+function failed(condition: Condition | undefined): Condition | undefined {
+  return condition?.reason === "Failed" || condition?.reason === "Denied" ? condition : undefined;
+}
+
+function apiMessage({ body, message }: ApiException<unknown>): string {
+  const text = typeof body === "string" ? body : JSON.stringify(body);
+  try {
+    return (JSON.parse(text) as { message?: string }).message ?? message;
+  } catch {
+    return text || message;
+  }
+}
