@@ -1,10 +1,81 @@
+// Stand-ins of the Pulumi plugins that only their vendor's host serves: one program, chosen by the name it is called by.
 package main
 
 import (
-	_ "github.com/pulumi/pulumi/sdk/v3/proto/go"
-	_ "helm.sh/helm/v3/pkg/action"
-	_ "k8s.io/client-go/dynamic"
-	_ "k8s.io/client-go/restmapper"
+	"fmt"
+	"net"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+	"time"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc"
 )
 
-func main() {}
+// The versions of the npm SDKs that the root package.json pins; a plugin folder named resource-NAME-vVERSION overrides them.
+var versions = map[string]string{"kubernetes": "4.34.2", "random": "4.21.2", "tls": "5.6.1", "nodejs": "3.246.0"}
+
+// The engine sends whole states in one message.
+const maxMessage = 400 << 20
+
+func main() {
+	self := filepath.Base(os.Args[0])
+	engine := ""
+	for _, arg := range os.Args[1:] {
+		if _, _, err := net.SplitHostPort(arg); err == nil {
+			engine = arg
+		}
+	}
+	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage))
+	switch self {
+	case "pulumi-resource-kubernetes":
+		pulumirpc.RegisterResourceProviderServer(server, newKubernetes(newEngine(engine), version("kubernetes")))
+	case "pulumi-resource-random":
+		pulumirpc.RegisterResourceProviderServer(server, &bridged{kinds: randomKinds, engine: newEngine(engine), version: version("random")})
+	case "pulumi-resource-tls":
+		pulumirpc.RegisterResourceProviderServer(server, &bridged{kinds: tlsKinds, engine: newEngine(engine), version: version("tls")})
+	case "pulumi-language-nodejs":
+		pulumirpc.RegisterLanguageRuntimeServer(server, &nodejs{engine: engine})
+	default:
+		fmt.Fprintf(os.Stderr, "%s: call this program by the name of a plugin: pulumi-language-nodejs or pulumi-resource-{kubernetes,random,tls}\n", self)
+		os.Exit(2)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "no loopback port to listen on:", err)
+		os.Exit(1)
+	}
+	// The engine asks for an orderly end with the Cancel call and kills afterwards; a ^C of the terminal is its to handle.
+	signal.Ignore(syscall.SIGINT)
+	go exitWithParent(os.Getppid())
+	// The first line on stdout is how the engine learns the port.
+	fmt.Printf("%d\n", listener.Addr().(*net.TCPAddr).Port)
+	if err := server.Serve(listener); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// exitWithParent ends the plugin when the engine that started it is gone without a goodbye.
+func exitWithParent(parent int) {
+	for os.Getppid() == parent {
+		time.Sleep(500 * time.Millisecond)
+	}
+	os.Exit(0)
+}
+
+var pluginFolder = regexp.MustCompile(`resource-([a-z]+)-v([0-9][^/]*)/`)
+
+// version is what GetPluginInfo reports: the plugin folder's, so that the engine finds what it asked for.
+func version(name string) string {
+	executable, _ := os.Executable()
+	for _, path := range []string{os.Args[0], executable} {
+		if m := pluginFolder.FindStringSubmatch(path); m != nil && m[1] == name {
+			return m[2]
+		}
+	}
+	return versions[name]
+}

@@ -1,0 +1,534 @@
+// Waiting until an object is ready or gone, with the messages that the CLI shows meanwhile.
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/runtime/schema"
+	"k8s.io/apimachinery/pkg/util/wait"
+	"k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/jsonpath"
+)
+
+const revision = "deployment.kubernetes.io/revision"
+
+// The endpoints of a Service must stay unchanged for so long before it counts as settled.
+const settleTime = 10 * time.Second
+
+// Kinds that the real provider waits for, or updates, in ways of their own that the stand-in lacks: Check refuses them.
+var notStoodIn = map[string]bool{
+	"apps/v1/DaemonSet": true, "batch/v1/Job": true, "networking.k8s.io/v1/Ingress": true, "apiextensions.k8s.io/v1/CustomResourceDefinition": true,
+	"v1/PersistentVolume": true, "v1/PersistentVolumeClaim": true, "v1/Pod": true, "v1/ReplicationController": true, "v1/ResourceQuota": true,
+}
+
+func kindKey(o object) string { return text(o, "apiVersion") + "/" + text(o, "kind") }
+
+func skipsAwait(inputs object) bool {
+	return text(inputs, "metadata", "annotations", skipAwait) == "true"
+}
+
+// readiness is the verdict on one look at an object.
+type readiness struct {
+	done    bool
+	reasons []string // why not, for the error
+}
+
+// look judges the newest state of the object that is waited for.
+type look func(live object) readiness
+
+// await blocks until the object is ready and returns its newest state.
+func (k *kubernetes) await(urn string, inputs, live, before object, limit time.Duration, s *status) (object, error) {
+	if skipsAwait(inputs) {
+		return live, nil
+	}
+	var judge look
+	custom := false
+	if conditions := text(live, "metadata", "annotations", "pulumi.com/waitFor"); conditions != "" {
+		var err error
+		if judge, err = conditionsLook(conditions, s); err != nil {
+			return nil, &partial{error: err, live: live}
+		}
+		custom = true
+	} else if judge = k.lookFor(live, before, s, false); judge == nil {
+		s.clear()
+		return live, nil
+	}
+	ctx, cancel := context.WithTimeout(k.context, limit)
+	defer cancel()
+	go k.relayEvents(ctx, live, s)
+	client, err := k.client(live)
+	if err != nil {
+		return nil, err
+	}
+	name := text(live, "metadata", "name")
+	last := readiness{}
+	err = follow(ctx, client, name, func(current object) bool {
+		if current == nil || generation(current, "metadata", "generation") < generation(live, "metadata", "generation") {
+			return false
+		}
+		live = current
+		last = judge(live)
+		return last.done
+	})
+	if err == nil {
+		s.clear()
+		return live, nil
+	}
+	failure := &partial{reasons: last.reasons, live: live, error: fmt.Errorf("'%s' timed out waiting to be Ready", name)}
+	switch {
+	case custom:
+		failure.error = interrupted(err)
+	case !errors.Is(err, context.DeadlineExceeded):
+		failure.error = fmt.Errorf("Resource operation was cancelled for %q", name)
+	}
+	return nil, failure
+}
+
+func interrupted(err error) error {
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = nil
+	}
+	return wait.ErrorInterrupted(err)
+}
+
+// awaitRead judges an object once, for a refresh.
+func (k *kubernetes) awaitRead(live, inputs object, s *status) error {
+	judge := k.lookFor(live, nil, s, true)
+	if judge == nil || skipsAwait(inputs) {
+		return nil
+	}
+	if verdict := judge(live); !verdict.done {
+		return &partial{error: fmt.Errorf("Resource '%s' was created but failed to initialize", text(live, "metadata", "name")), reasons: verdict.reasons, live: live}
+	}
+	s.clear()
+	return nil
+}
+
+// lookFor is how objects of this kind are judged; nil where they are ready by existing.
+func (k *kubernetes) lookFor(live, before object, s *status, once bool) look {
+	switch kindKey(live) {
+	case "apps/v1/Deployment":
+		return k.deploymentLook(before, s)
+	case "apps/v1/StatefulSet":
+		return k.statefulSetLook(s)
+	case "v1/Service":
+		return k.serviceLook(s, once)
+	}
+	return nil
+}
+
+// follow shows visit the newest state of an object (nil: gone) after each change and twice a second, until it is satisfied.
+func follow(ctx context.Context, client dynamic.ResourceInterface, name string, visit func(object) bool) error {
+	var watcher watch.Interface
+	var changes <-chan watch.Event
+	for {
+		if watcher == nil {
+			if w, err := client.Watch(ctx, metav1.ListOptions{FieldSelector: "metadata.name=" + name}); err == nil {
+				watcher, changes = w, w.ResultChan()
+				defer w.Stop()
+			}
+		}
+		live, err := client.Get(ctx, name, metav1.GetOptions{})
+		switch {
+		case err == nil && visit(live.Object), apierrors.IsNotFound(err) && visit(nil):
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case _, open := <-changes:
+			if !open {
+				watcher, changes = nil, nil
+			}
+		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// relayEvents shows the Kubernetes events about an object while it is waited for.
+func (k *kubernetes) relayEvents(ctx context.Context, live object, s *status) {
+	namespace := text(live, "metadata", "namespace")
+	if namespace == "" {
+		return
+	}
+	w, err := k.resource("", "events", namespace).Watch(ctx, metav1.ListOptions{FieldSelector: "involvedObject.uid=" + text(live, "metadata", "uid")})
+	if err != nil {
+		return
+	}
+	defer w.Stop()
+	for event := range w.ResultChan() {
+		if e, ok := event.Object.(*unstructured.Unstructured); ok && event.Type != watch.Deleted {
+			severity := pulumirpc.LogSeverity_DEBUG
+			if text(e.Object, "type") == "Warning" {
+				severity = pulumirpc.LogSeverity_WARNING
+			}
+			s.say(severity, text(e.Object, "reason")+": "+text(e.Object, "message"))
+		}
+	}
+}
+
+func (k *kubernetes) resource(group, plural, namespace string) dynamic.ResourceInterface {
+	return k.dynamic.Resource(schema.GroupVersionResource{Group: group, Version: "v1", Resource: plural}).Namespace(namespace)
+}
+
+// owned lists the objects in a namespace that the owner controls.
+func (k *kubernetes) owned(group, plural, namespace string, owner object) []object {
+	var out []object
+	list, err := k.resource(group, plural, namespace).List(k.context, metav1.ListOptions{})
+	if err != nil {
+		return nil
+	}
+	for _, item := range list.Items {
+		for _, reference := range item.GetOwnerReferences() {
+			if string(reference.UID) == text(owner, "metadata", "uid") {
+				out = append(out, item.Object)
+			}
+		}
+	}
+	return out
+}
+
+func generation(o object, path ...string) int64 {
+	n, _ := at(o, path...).(int64)
+	return n
+}
+
+func conditions(o object) []object {
+	var out []object
+	list, _ := at(o, "status", "conditions").([]any)
+	for _, c := range list {
+		if c, ok := c.(object); ok {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+func (k *kubernetes) deploymentLook(before object, s *status) look {
+	nextPodErrors := time.Now().Add(10 * time.Second)
+	return func(live object) readiness {
+		observed, reported := at(live, "status", "observedGeneration").(int64)
+		var available, progressed bool
+		var reasons []string
+		current := text(live, "metadata", "annotations", revision)
+		if reported && observed == generation(live, "metadata", "generation") && current != "" {
+			for _, c := range conditions(live) {
+				isTrue := c["status"] == "True"
+				switch c["type"] {
+				case "Available":
+					available = isTrue
+				case "Progressing":
+					progressed = isTrue && c["reason"] == "NewReplicaSetAvailable"
+				default:
+					continue
+				}
+				if !isTrue {
+					message := fmt.Sprintf("[%s] %s", text(c, "reason"), text(c, "message"))
+					reasons = append(reasons, message)
+					s.warning(message)
+				}
+			}
+		}
+		var replicaSet object
+		rolledOut := false
+		for _, rs := range k.owned("apps", "replicasets", text(live, "metadata", "namespace"), live) {
+			if current == "" || text(rs, "metadata", "annotations", revision) != current {
+				continue
+			}
+			replicaSet = rs
+			wanted, given := at(rs, "spec", "replicas").(int64)
+			if !given {
+				wanted = 1
+			}
+			ready := generation(rs, "status", "readyReplicas")
+			rolledOut = ready >= wanted
+			switch {
+			case !rolledOut:
+				s.info(fmt.Sprintf("Waiting for app ReplicaSet to be available (%d/%d Pods available)", ready, wanted))
+			case wanted == 0:
+				s.warning(fmt.Sprintf("Replicas scaled to 0 for Deployment %q", text(live, "metadata", "name")))
+			}
+		}
+		if available && rolledOut && (progressed || current == "1") {
+			s.info("Deployment initialization complete")
+			return readiness{done: true}
+		}
+		switch {
+		case !available:
+			reasons = append(reasons, "Minimum number of live Pods was not attained")
+		case current == "1" || !progressed:
+			reasons = append(reasons, "Minimum number of Pods to consider the application live was not attained")
+		default:
+			reasons = append(reasons, "Attempted to roll forward to new ReplicaSet, but minimum number of Pods did not become live")
+		}
+		if replicaSet != nil {
+			reasons = append(reasons, k.podErrors(text(live, "metadata", "namespace"), replicaSet, s, &nextPodErrors)...)
+		}
+		return readiness{reasons: reasons}
+	}
+}
+
+func (k *kubernetes) statefulSetLook(s *status) look {
+	nextPodErrors := time.Now().Add(10 * time.Second)
+	return func(live object) readiness {
+		count := func(field string) int64 { return generation(live, "status", field) }
+		born := generation(live, "metadata", "generation")
+		wanted := generation(live, "spec", "replicas")
+		now, target := text(live, "status", "currentRevision"), text(live, "status", "updateRevision")
+		var replicas, revisions bool
+		ready := count("readyReplicas")
+		if born > 0 && count("observedGeneration") >= born {
+			replicas = wanted == count("replicas") && wanted == count("readyReplicas")
+			if born > 1 && text(live, "spec", "updateStrategy", "type") == "OnDelete" {
+				revisions = true
+			} else {
+				revisions = now != "" && now == target
+				replicas = replicas && wanted == count("currentReplicas")
+			}
+			if !revisions {
+				ready = min(ready, count("updatedReplicas")) // the ready ones may be of the old revision
+			}
+		}
+		switch {
+		case replicas && revisions:
+			s.info("StatefulSet initialization complete")
+			return readiness{done: true}
+		case born <= 1:
+			s.info(fmt.Sprintf("[1/2] Waiting for StatefulSet to create Pods (%d/%d Pods ready)", ready, wanted))
+		case !replicas:
+			s.info(fmt.Sprintf("[1/3] Waiting for StatefulSet update to roll out (%d/%d Pods ready)", ready, wanted))
+		default:
+			s.info("[2/3] Waiting for StatefulSet to update .status.currentRevision")
+		}
+		var reasons []string
+		if !replicas {
+			reasons = append(reasons, fmt.Sprintf("%v out of %v replicas succeeded readiness checks", ready, wanted))
+		}
+		if !revisions {
+			reasons = append(reasons, fmt.Sprintf("StatefulSet controller failed to advance from revision %q to revision %q", now, target))
+		}
+		return readiness{reasons: append(reasons, k.podErrors(text(live, "metadata", "namespace"), live, s, &nextPodErrors)...)}
+	}
+}
+
+func (k *kubernetes) serviceLook(s *status, once bool) look {
+	var version string
+	var changed time.Time
+	if !once {
+		s.info("[1/3] Finding Pods to direct traffic to")
+	}
+	return func(live object) readiness {
+		selector, _ := at(live, "spec", "selector").(object)
+		kind := text(live, "spec", "type")
+		ready := true
+		if kind == "LoadBalancer" {
+			ingress, _ := at(live, "status", "loadBalancer", "ingress").([]any)
+			ready = len(ingress) > 0
+		}
+		if kind == "ExternalName" || text(live, "spec", "clusterIP") == "None" || len(selector) == 0 {
+			return readiness{done: ready}
+		}
+		var targets, pending, settled bool
+		endpoints, err := k.resource("", "endpoints", text(live, "metadata", "namespace")).Get(k.context, text(live, "metadata", "name"), metav1.GetOptions{})
+		if err == nil {
+			if endpoints.GetResourceVersion() != version {
+				version, changed = endpoints.GetResourceVersion(), time.Now()
+			}
+			settled = once || time.Since(changed) >= settleTime
+			subsets, _ := endpoints.Object["subsets"].([]any)
+			for _, subset := range subsets {
+				addresses, _ := at(subset, "addresses").([]any)
+				notReady, _ := at(subset, "notReadyAddresses").([]any)
+				targets, pending = targets || len(addresses) > 0, pending || len(notReady) > 0
+			}
+		}
+		if ready && settled && !pending {
+			s.info("Service initialization complete")
+			return readiness{done: true}
+		}
+		var reasons []string
+		if settled && targets {
+			s.info("[2/3] Attempting to allocate IP address to Service")
+		}
+		if !targets {
+			reasons = append(reasons, "Service does not target any Pods. Selected Pods may not be ready, or field '.spec.selector' may not match labels on any Pods")
+		}
+		if !ready {
+			reasons = append(reasons, "Service was not allocated an IP address; does your cloud provider support this?")
+		}
+		return readiness{reasons: reasons}
+	}
+}
+
+// podErrors says of each pod that is not ready why; every ten seconds it also tells the CLI.
+func (k *kubernetes) podErrors(namespace string, owner object, s *status, next *time.Time) []string {
+	var out []string
+	for _, pod := range k.owned("", "pods", namespace, owner) {
+		if text(pod, "status", "phase") == "Succeeded" {
+			continue
+		}
+		isTrue := map[string]bool{}
+		message := map[string]string{}
+		for _, c := range conditions(pod) {
+			isTrue[text(c, "type")], message[text(c, "type")] = c["status"] == "True", text(c, "message")
+		}
+		if !isTrue["PodScheduled"] {
+			continue
+		}
+		for _, kind := range []string{"Initialized", "Ready"} {
+			if isTrue[kind] {
+				continue
+			}
+			name := text(pod, "metadata", "name")
+			if namespace != "" && namespace != "default" {
+				name = namespace + "/" + name
+			}
+			if details := message[kind] + containerErrors(pod); details != "" {
+				out = append(out, fmt.Sprintf("[Pod %s]: %s", name, details))
+			}
+			break
+		}
+	}
+	if time.Now().After(*next) {
+		for _, message := range out {
+			s.warning(message)
+		}
+		*next = time.Now().Add(10 * time.Second)
+	}
+	return out
+}
+
+func containerErrors(pod object) string {
+	var out []string
+	containers, _ := at(pod, "status", "containerStatuses").([]any)
+	for _, c := range containers {
+		if at(c, "ready") == true {
+			continue
+		}
+		if reason := text(c, "state", "waiting", "reason"); reason != "" && reason != "ContainerCreating" {
+			out = append(out, fmt.Sprintf("[%s] %s", reason, text(c, "state", "waiting", "message")))
+		}
+		if reason := text(c, "state", "terminated", "reason"); reason != "" {
+			if message := text(c, "state", "terminated", "message"); message != "" {
+				out = append(out, fmt.Sprintf("[%s] %s", reason, message))
+			} else {
+				out = append(out, fmt.Sprintf("container %q completed with exit code %v", text(c, "name"), at(c, "state", "terminated", "exitCode")))
+			}
+		}
+		if last, ok := at(c, "lastState", "terminated").(object); ok {
+			out = append(out, fmt.Sprintf("container %q terminated at %s (%s: exit code %v)", text(c, "name"), text(last, "finishedAt"), text(last, "reason"), last["exitCode"]))
+			if message := text(last, "message"); message != "" {
+				out = append(out, message)
+			}
+		}
+	}
+	return strings.Join(out, "\n")
+}
+
+// conditionsLook understands the annotation pulumi.com/waitFor: one expression, or a JSON list of them.
+func conditionsLook(annotation string, s *status) (look, error) {
+	var expressions []string
+	if json.Unmarshal([]byte(annotation), &expressions) != nil {
+		expressions = []string{annotation}
+	}
+	var checks []func(object) bool
+	for _, expression := range expressions {
+		prefix, rest, _ := strings.Cut(expression, "=")
+		switch prefix {
+		case "condition":
+			kind, want, given := strings.Cut(rest, "=")
+			if !given {
+				want = "True"
+			}
+			checks = append(checks, func(live object) bool { return hasCondition(live, kind, want, s) })
+		case "jsonpath":
+			path, want, valued := strings.Cut(rest, "}=")
+			if valued {
+				path += "}"
+			}
+			parser := jsonpath.New("waitFor").AllowMissingKeys(true)
+			if err := parser.Parse(path); err != nil {
+				return nil, err
+			}
+			checks = append(checks, func(live object) bool {
+				var found bytes.Buffer
+				return parser.Execute(&found, live) == nil && found.Len() > 0 && (!valued || found.String() == want)
+			})
+		default:
+			return nil, fmt.Errorf(`expected a "jsonpath=" or "condition=" prefix, got %q`, expression)
+		}
+	}
+	if len(checks) == 0 {
+		return nil, errors.New("at least one condition must be specified")
+	}
+	return func(live object) readiness {
+		return readiness{done: !slices.ContainsFunc(checks, func(check func(object) bool) bool { return !check(live) })}
+	}, nil
+}
+
+func hasCondition(live object, kind, want string, s *status) bool {
+	if at(live, "status", "conditions") == nil {
+		s.warning("Has no .status.conditions")
+		return false
+	}
+	for _, c := range conditions(live) {
+		if !strings.EqualFold(text(c, "type"), kind) {
+			continue
+		}
+		observed, given := c["observedGeneration"].(int64)
+		if !given {
+			observed, given = at(live, "status", "observedGeneration").(int64)
+		}
+		if expected := generation(live, "metadata", "generation"); given && observed < expected {
+			s.info(fmt.Sprintf("Generation %d is less than expected %d", observed, expected))
+			return false
+		}
+		if !strings.EqualFold(text(c, "status"), want) {
+			s.info(fmt.Sprintf("Resource has condition %s=%s (want %s)", kind, text(c, "status"), want))
+			return false
+		}
+		return true
+	}
+	return false
+}
+
+// awaitDeleted blocks until the object is gone.
+func (k *kubernetes) awaitDeleted(urn string, client dynamic.ResourceInterface, name string, live, inputs object, limit time.Duration) error {
+	if skipsAwait(inputs) && slices.Contains([]string{"v1/Namespace", "apps/v1/Deployment", "apps/v1/StatefulSet", "batch/v1/Job"}, kindKey(inputs)) {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(k.context, limit)
+	defer cancel()
+	s := k.engine.status(urn)
+	go k.relayEvents(ctx, live, s)
+	uid := text(live, "metadata", "uid")
+	err := follow(ctx, client, name, func(current object) bool {
+		if current == nil || uid != "" && text(current, "metadata", "uid") != uid {
+			return true // gone, or replaced by somebody else's object
+		}
+		live = current
+		if text(current, "metadata", "deletionTimestamp") != "" {
+			s.info("Resource scheduled for deletion")
+		}
+		return false
+	})
+	if err != nil {
+		finalizers := (&unstructured.Unstructured{Object: live}).GetFinalizers()
+		k.engine.log(urn, pulumirpc.LogSeverity_WARNING, false, fmt.Sprintf("finalizers might be preventing deletion (%s)", strings.Join(finalizers, ", ")))
+		return &partial{error: interrupted(err), live: live}
+	}
+	s.clear()
+	return nil
+}

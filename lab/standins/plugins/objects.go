@@ -1,0 +1,486 @@
+// Creating, reading, updating and deleting Kubernetes objects.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
+	"google.golang.org/grpc/codes"
+	grpcstatus "google.golang.org/grpc/status"
+	"google.golang.org/protobuf/types/known/emptypb"
+	"google.golang.org/protobuf/types/known/structpb"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/apimachinery/pkg/util/sets"
+	"k8s.io/client-go/dynamic"
+	"k8s.io/client-go/util/csaupgrade"
+	"sigs.k8s.io/yaml"
+)
+
+// createManager is the field manager of plain creates; the first update hands its fields to the resource's own manager.
+const createManager = "pulumi-kubernetes"
+
+const defaultTimeout = 10 * time.Minute
+
+const deleteHint = "PULUMI_K8S_DELETE_UNREACHABLE environment variable set to \"true\""
+
+// partial is an error after which the object exists all the same: its state is kept, with the reasons.
+type partial struct {
+	error
+	reasons []string
+	live    object
+}
+
+func (p *partial) Unwrap() error { return p.error }
+
+// initFailed reports a partial failure the way the engine understands it.
+func initFailed(id string, err error, properties, inputs *structpb.Struct) error {
+	reasons := []string{err.Error()}
+	var p *partial
+	if errors.As(err, &p) {
+		reasons = append(reasons, p.reasons...)
+	}
+	s, _ := grpcstatus.New(codes.Unknown, err.Error()).WithDetails(
+		&pulumirpc.ErrorResourceInitFailed{Id: id, Properties: properties, Reasons: reasons, Inputs: inputs})
+	return s.Err()
+}
+
+// state is what the engine stores: the live object, the inputs that made it and how to update it.
+func state(live, inputs, marks object, apiVersion, manager string) *structpb.Struct {
+	out := merged(live, nil)
+	inputs = mapValue(inputs, func(any) (any, bool) { return nil, false }).(object)
+	out = mapValue(out, func(any) (any, bool) { return nil, false }).(object)
+	annotateSecrets(out, marks)
+	annotateSecrets(inputs, marks)
+	out["__inputs"], out["__initialApiVersion"], out["__fieldManager"] = inputs, apiVersion, manager
+	return toStruct(out)
+}
+
+// manager is the field manager for server-side apply: the annotation's, the state's, or a new one.
+func manager(state, inputs object) string {
+	if named := text(inputs, "metadata", "annotations", fieldManager); named != "" {
+		return named
+	}
+	if stored := text(state, "__fieldManager"); stored != "" {
+		return stored
+	}
+	return uniqueName(nil, createManager+"-")
+}
+
+func objectID(o object) string {
+	if namespace := text(o, "metadata", "namespace"); namespace != "" {
+		return namespace + "/" + text(o, "metadata", "name")
+	}
+	return text(o, "metadata", "name")
+}
+
+// client is the way to the objects of o's kind and namespace.
+func (k *kubernetes) client(o object) (dynamic.ResourceInterface, error) {
+	mapping, err := k.mapping(gvkOf(o))
+	if err != nil {
+		return nil, err
+	}
+	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
+		return k.dynamic.Resource(mapping.Resource), nil
+	}
+	namespace := text(o, "metadata", "namespace")
+	if namespace == "" {
+		namespace = "default"
+	}
+	return k.dynamic.Resource(mapping.Resource).Namespace(namespace), nil
+}
+
+func (k *kubernetes) exists(o object) bool {
+	_, err := k.mapping(gvkOf(o))
+	return err == nil
+}
+
+func dryRun(preview bool) []string {
+	if preview {
+		return []string{metav1.DryRunAll}
+	}
+	return nil
+}
+
+func timeout(requested float64, inputs object) time.Duration {
+	if requested > 0 {
+		return time.Duration(requested * float64(time.Second))
+	}
+	if annotated := text(inputs, "metadata", "annotations", "pulumi.com/timeoutSeconds"); annotated != "" {
+		return seconds(annotated)
+	}
+	return defaultTimeout
+}
+
+func (k *kubernetes) Create(_ context.Context, r *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
+	if isRelease(r.Urn) {
+		return k.createRelease(r)
+	}
+	if !r.Preview && k.unreachable != "" {
+		return nil, fmt.Errorf("configured Kubernetes cluster is unreachable: %s", k.unreachable)
+	}
+	marked := fromStruct(r.Properties)
+	inputs := revealObject(marked)
+	echo := &pulumirpc.CreateResponse{Properties: r.Properties}
+	if r.Preview && (hasUnknown(inputs) || isPatch(r.Urn, inputs) || !k.exists(inputs)) {
+		return echo, nil
+	}
+	owner := manager(nil, inputs)
+	status := k.engine.status(r.Urn)
+	live, err := k.put(r.Urn, inputs, owner, r.Preview, status)
+	if err == nil && !r.Preview {
+		status.clear()
+		live, err = k.await(r.Urn, inputs, live, nil, timeout(r.Timeout, inputs), status)
+	}
+	var failed *partial
+	switch {
+	case err == nil || errors.As(err, &failed):
+	case r.Preview && (apierrors.IsForbidden(err) || apierrors.IsAlreadyExists(err) || namespaceMissing(err)):
+		return echo, nil
+	case meta.IsNoMatchError(err):
+		gvk := gvkOf(inputs)
+		return nil, fmt.Errorf("creation of resource %q with kind %s failed because the Kubernetes API server reported that the apiVersion for this "+
+			"resource does not exist. Verify that any required CRDs have been created: %w", r.Urn, gvk.GroupVersion().String()+"/"+gvk.Kind, err)
+	default:
+		return nil, fmt.Errorf("resource %q was not successfully created by the Kubernetes API server: %w", r.Urn, err)
+	}
+	if r.Preview {
+		delete(live, "status") // empty in a dry run, and a program that reads it would take that for known
+		return &pulumirpc.CreateResponse{Properties: state(live, inputs, marked, text(inputs, "apiVersion"), owner)}, nil
+	}
+	if failed != nil && failed.live != nil {
+		live = failed.live
+	}
+	properties := state(live, inputs, marked, text(inputs, "apiVersion"), owner)
+	if failed != nil {
+		return nil, initFailed(objectID(live), fmt.Errorf("resource %q was successfully created, but the Kubernetes API server reported that it "+
+			"failed to fully initialize or become live: %w", r.Urn, err), properties, nil)
+	}
+	if text(inputs, "kind") == "CustomResourceDefinition" {
+		k.mapper.Reset()
+	}
+	return &pulumirpc.CreateResponse{Id: objectID(live), Properties: properties}, nil
+}
+
+func namespaceMissing(err error) bool {
+	var s *apierrors.StatusError
+	return errors.As(err, &s) && apierrors.IsNotFound(err) && s.Status().Details != nil && s.Status().Details.Kind == "namespaces"
+}
+
+// put creates the object, or applies it where it may exist already. What is missing (a namespace, a kind) is waited for: 63 seconds in all.
+func (k *kubernetes) put(urn string, inputs object, owner string, preview bool, status *status) (object, error) {
+	upsert := isPatch(urn, inputs) || k.option("upsertExistingObjects", "PULUMI_K8S_UPSERT_EXISTING_OBJECTS")
+	for try, pause := 0, time.Second; ; try, pause = try+1, 2*pause {
+		var live *unstructured.Unstructured
+		client, err := k.client(inputs)
+		if err == nil && upsert {
+			force := preview || k.forces(inputs)
+			live, err = k.apply(client, text(inputs, "metadata", "name"), inputs, owner, force, preview)
+		} else if err == nil {
+			live, err = client.Create(k.context, &unstructured.Unstructured{Object: inputs}, metav1.CreateOptions{FieldManager: createManager, DryRun: dryRun(preview)})
+		}
+		if err == nil {
+			return live.Object, nil
+		}
+		if apierrors.IsAlreadyExists(err) {
+			return nil, fmt.Errorf("%w\n\nThe resource already exists in the cluster. This can happen when:\n\n"+
+				"  - Renaming a Pulumi resource: use an alias to preserve the identity,\n    or use deleteBeforeReplace if the resource needs replacement.\n"+
+				"  - Managing an existing resource: use a Patch resource (e.g. NamespacePatch)\n    to manage specific fields without owning the resource lifecycle.\n"+
+				"  - Adopting a resource into Pulumi: use `pulumi import`. Note that\n    protected resources (e.g. kube-system) cannot be deleted on destroy.\n"+
+				"  - Intentional upsert: set upsertExistingObjects on the provider to allow\n    server-side apply to update existing objects on create.", err)
+		}
+		if preview && namespaceMissing(err) || try == 6 || !apierrors.IsNotFound(err) && !meta.IsNoMatchError(err) {
+			return nil, err
+		}
+		status.info(fmt.Sprintf("Retry #%d; creation failed: %v", try, err))
+		select {
+		case <-k.context.Done():
+			return nil, err
+		case <-time.After(pause):
+		}
+		if meta.IsNoMatchError(err) {
+			k.mapper.Reset() // a chart may have brought the kind meanwhile
+		}
+	}
+}
+
+func (k *kubernetes) forces(inputs object) bool {
+	return text(inputs, "metadata", "annotations", patchForced) == "true" || k.option("enablePatchForce", "PULUMI_K8S_ENABLE_PATCH_FORCE")
+}
+
+// apply is server-side apply; a conflict is explained the way the real provider does.
+func (k *kubernetes) apply(client dynamic.ResourceInterface, name string, inputs object, owner string, force, preview bool) (*unstructured.Unstructured, error) {
+	body, err := yaml.Marshal(inputs)
+	if err != nil {
+		return nil, err
+	}
+	live, err := client.Patch(k.context, name, types.ApplyPatchType, body, metav1.PatchOptions{FieldManager: owner, Force: &force, DryRun: dryRun(preview)})
+	if apierrors.IsConflict(err) {
+		err = errors.Join(errors.New("server-side apply field conflict detected, see https://www.pulumi.com/registry/packages/kubernetes/how-to-guides/"+
+			"managing-resources-with-server-side-apply/#handle-field-conflicts-on-existing-resources for troubleshooting help"),
+			fmt.Errorf("The resource managed by field manager %q had an apply conflict: %w", owner, err))
+	}
+	return live, err
+}
+
+func (k *kubernetes) Update(_ context.Context, r *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
+	if isRelease(r.Urn) {
+		return k.updateRelease(r)
+	}
+	if !r.Preview && k.unreachable != "" {
+		return nil, fmt.Errorf("configured Kubernetes cluster is unreachable: %s", k.unreachable)
+	}
+	marked := fromStruct(r.News)
+	inputs := normalize(revealObject(marked))
+	if r.Preview && (hasUnknown(inputs) || !k.exists(inputs)) {
+		return &pulumirpc.UpdateResponse{Properties: r.News}, nil
+	}
+	stored := revealObject(fromStruct(r.Olds))
+	oldLive, oldInputs := splitState(stored)
+	owner, oldOwner := manager(stored, inputs), manager(stored, oldInputs)
+	apiVersion := text(stored, "__initialApiVersion")
+	if apiVersion == "" {
+		apiVersion = text(oldInputs, "apiVersion")
+	}
+	status := k.engine.status(r.Urn)
+	live, err := k.change(r, inputs, oldLive, owner, status)
+	switch {
+	case err == nil:
+	case r.Preview && apierrors.IsForbidden(err):
+		return &pulumirpc.UpdateResponse{Properties: r.News}, nil
+	case meta.IsNoMatchError(err):
+		return nil, fmt.Errorf("update of resource %q failed because the Kubernetes API server reported that the apiVersion for this resource does not "+
+			"exist. Verify that any required CRDs have been created: %w", r.Urn, err)
+	default:
+		// Whatever went wrong, the object is there: keep its present state.
+		current, getErr := k.get(oldLive, text(oldLive, "metadata", "name"))
+		if getErr != nil {
+			return nil, errors.Join(fmt.Errorf("update of resource %q failed: %w", r.Urn, err), fmt.Errorf("unable to get cluster state: %w", getErr))
+		}
+		return nil, initFailed(objectID(current), fmt.Errorf("the Kubernetes API server reported that %q failed to fully initialize or become live: %w",
+			objectID(current), err), state(current, inputs, marked, apiVersion, owner), nil)
+	}
+	if !r.Preview && owner != oldOwner {
+		if err := k.relinquish(live, oldOwner); err != nil {
+			return nil, err
+		}
+	}
+	return &pulumirpc.UpdateResponse{Properties: state(live, inputs, marked, apiVersion, owner)}, nil
+}
+
+func (k *kubernetes) change(r *pulumirpc.UpdateRequest, inputs, oldLive object, owner string, status *status) (object, error) {
+	client, err := k.client(inputs)
+	if err != nil {
+		return nil, err
+	}
+	name := text(oldLive, "metadata", "name")
+	before, err := client.Get(k.context, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	if len(r.IgnoreChanges) > 0 {
+		keepIgnored(inputs, before, r.IgnoreChanges, owner)
+	}
+	force := k.forces(inputs) || len(before.GetManagedFields()) == 0
+	if r.Preview {
+		for _, entry := range before.GetManagedFields() {
+			force = force || entry.Manager == createManager && entry.Operation == metav1.ManagedFieldsOperationUpdate
+		}
+	} else if !isPatch(r.Urn, inputs) {
+		// Fields of the plain create, and those of kubectl apply, become the resource's own.
+		patch, err := csaupgrade.UpgradeManagedFieldsPatch(before, sets.New(createManager, "pulumi-resource-kubernetes", "kubectl", "before-first-apply"), owner)
+		if err != nil {
+			return nil, err
+		}
+		if len(patch) > 0 {
+			if before, err = client.Patch(k.context, name, types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil {
+				return nil, err
+			}
+		}
+	}
+	after, err := k.apply(client, name, inputs, owner, force, r.Preview)
+	if err != nil || r.Preview {
+		if err != nil {
+			return nil, err
+		}
+		return after.Object, nil
+	}
+	return k.await(r.Urn, inputs, after.Object, before.Object, timeout(r.Timeout, inputs), status)
+}
+
+// keepIgnored lets a field of ignoreChanges be: dropped from what is applied where another manager owns it, else as it is now.
+func keepIgnored(inputs object, live *unstructured.Unstructured, ignored []string, owner string) {
+	for _, path := range ignored {
+		keys := strings.Split(path, ".")
+		managedBy := func(match func(string) bool) bool {
+			return slices.ContainsFunc(live.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
+				var fields any
+				if entry.FieldsV1 == nil || !match(entry.Manager) || json.Unmarshal(entry.FieldsV1.Raw, &fields) != nil {
+					return false
+				}
+				for _, key := range keys {
+					fields = at(fields, "f:"+key)
+				}
+				return fields != nil
+			})
+		}
+		if managedBy(func(m string) bool { return m != owner }) && !managedBy(func(m string) bool { return m == owner }) {
+			unstructured.RemoveNestedField(inputs, keys...)
+		} else if value := at(live.Object, keys...); value != nil {
+			set(inputs, value, keys...)
+		}
+	}
+}
+
+// relinquish gives up every field that the manager holds: how a Patch resource is deleted.
+func (k *kubernetes) relinquish(live object, owner string) error {
+	client, err := k.client(live)
+	if err != nil {
+		return err
+	}
+	name := text(live, "metadata", "name")
+	identity := object{"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": object{"name": name, "namespace": text(live, "metadata", "namespace")}}
+	_, err = k.apply(client, name, identity, owner, false, false)
+	return err
+}
+
+func (k *kubernetes) get(o object, name string) (object, error) {
+	client, err := k.client(o)
+	if err != nil {
+		return nil, err
+	}
+	live, err := client.Get(k.context, name, metav1.GetOptions{})
+	if err != nil {
+		return nil, err
+	}
+	return live.Object, nil
+}
+
+func (k *kubernetes) Read(_ context.Context, r *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
+	if k.unreachable != "" {
+		k.engine.log(r.Urn, pulumirpc.LogSeverity_WARNING, false, "configured Kubernetes cluster is unreachable: "+k.unreachable)
+		switch {
+		case k.option("deleteUnreachable", "PULUMI_K8S_DELETE_UNREACHABLE"):
+			return &pulumirpc.ReadResponse{}, nil
+		case k.option("skipUpdateUnreachable", "PULUMI_K8S_SKIP_UPDATE_UNREACHABLE"):
+			return &pulumirpc.ReadResponse{Id: r.Id, Properties: r.Properties, Inputs: r.Inputs}, nil
+		}
+		return nil, errors.New("failed to read resource state due to unreachable cluster. If the cluster was deleted, you can remove this resource from " +
+			"Pulumi state by rerunning the operation with the " + deleteHint)
+	}
+	if isRelease(r.Urn) {
+		return k.readRelease(r)
+	}
+	stored, marked := revealObject(fromStruct(r.Properties)), fromStruct(r.Inputs)
+	inputs := normalize(revealObject(marked))
+	namespace, name, split := strings.Cut(r.Id, "/")
+	if !split {
+		namespace, name = "", r.Id
+	}
+	imported := false
+	if text(inputs, "kind") == "" {
+		if live, _ := splitState(stored); text(live, "kind") != "" {
+			inputs["apiVersion"], inputs["kind"] = live["apiVersion"], live["kind"]
+		} else {
+			// kubernetes:apps/v1:Deployment, kubernetes:core/v1:ConfigMap
+			token, _ := splitURN(r.Urn)
+			parts := strings.Split(token, ":")
+			inputs["apiVersion"], inputs["kind"] = strings.TrimPrefix(parts[1], "core/"), strings.TrimSuffix(parts[2], "Patch")
+			imported = true
+		}
+		set(inputs, name, "metadata", "name")
+		if namespace != "" {
+			set(inputs, namespace, "metadata", "namespace")
+		}
+	}
+	apiVersion := text(stored, "__initialApiVersion")
+	if apiVersion == "" {
+		apiVersion = text(inputs, "apiVersion")
+	}
+	owner := manager(stored, inputs)
+	live, err := k.get(inputs, name)
+	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
+		return &pulumirpc.ReadResponse{}, nil // gone: the engine drops it from the state
+	} else if err != nil {
+		return nil, err
+	}
+	liveInputs := prune(live, inputs)
+	var notReady error
+	if imported {
+		liveInputs = mapValue(live, func(any) (any, bool) { return nil, false }).(object)
+		delete(liveInputs, "status")
+		for _, field := range serverMetadata {
+			delete(liveInputs["metadata"].(object), field)
+		}
+	} else if notReady = k.awaitRead(live, inputs, k.engine.status(r.Urn)); notReady == nil {
+		if again, err := k.get(inputs, name); err == nil {
+			live, liveInputs = again, prune(again, inputs)
+		}
+	}
+	properties := state(live, liveInputs, marked, apiVersion, owner)
+	annotateSecrets(liveInputs, marked)
+	if notReady != nil {
+		return nil, initFailed(r.Id, notReady, properties, toStruct(liveInputs))
+	}
+	return &pulumirpc.ReadResponse{Id: r.Id, Properties: properties, Inputs: toStruct(liveInputs)}, nil
+}
+
+func (k *kubernetes) Delete(_ context.Context, r *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
+	if isRelease(r.Urn) {
+		return k.deleteRelease(r)
+	}
+	stored := revealObject(fromStruct(r.Properties))
+	live, inputs := splitState(stored)
+	if k.unreachable != "" {
+		k.engine.log(r.Urn, pulumirpc.LogSeverity_WARNING, false, "configured Kubernetes cluster is unreachable: "+k.unreachable)
+		if k.option("deleteUnreachable", "PULUMI_K8S_DELETE_UNREACHABLE") {
+			return &emptypb.Empty{}, nil
+		}
+		return nil, errors.New("configured Kubernetes cluster is unreachable. If the cluster was deleted, you can remove this resource from Pulumi state " +
+			"by rerunning the operation with the " + deleteHint)
+	}
+	owner := manager(stored, inputs)
+	client, err := k.client(live)
+	if meta.IsNoMatchError(err) {
+		return &emptypb.Empty{}, nil // its kind is gone, and with it the object
+	} else if err != nil {
+		return nil, err
+	}
+	if isPatch(r.Urn, inputs) {
+		if err := k.relinquish(live, owner); err != nil && !apierrors.IsNotFound(err) {
+			return nil, err
+		}
+		return &emptypb.Empty{}, nil
+	}
+	propagation := metav1.DeletePropagationForeground
+	switch strings.ToLower(text(inputs, "metadata", "annotations", "pulumi.com/deletionPropagationPolicy")) {
+	case "orphan":
+		propagation = metav1.DeletePropagationOrphan
+	case "background":
+		propagation = metav1.DeletePropagationBackground
+	}
+	name := r.Id[strings.LastIndex(r.Id, "/")+1:]
+	err = client.Delete(k.context, name, metav1.DeleteOptions{PropagationPolicy: &propagation})
+	if apierrors.IsNotFound(err) {
+		return &emptypb.Empty{}, nil
+	} else if err != nil {
+		return nil, err
+	}
+	err = k.awaitDeleted(r.Urn, client, name, live, inputs, timeout(r.Timeout, inputs))
+	var failed *partial
+	if errors.As(err, &failed) {
+		return nil, initFailed(objectID(failed.live), err, state(failed.live, live, fromStruct(r.Properties), text(stored, "__initialApiVersion"), owner), nil)
+	} else if err != nil {
+		return nil, err
+	}
+	return &emptypb.Empty{}, nil
+}
