@@ -42,7 +42,8 @@ export function pairProblems(pair: KeyPair, names: readonly string[] = [], now =
     return [(error as Error).message];
   }
   const problems = validityProblems(leaf, now);
-  if (!keyMatches(leaf, pair.key)) problems.push(`The private key does not belong to the certificate of ${nameOf(leaf)}.`);
+  if (!keyMatches(leaf, pair.key))
+    problems.push(`The private key does not belong to the certificate of ${nameOf(leaf)}.`);
   for (const name of names.filter((name) => !covers(leaf, name))) {
     problems.push(`The certificate does not cover "${name}": it is for ${dnsNames(leaf).join(", ") || "no DNS name"}.`);
   }
@@ -73,7 +74,10 @@ export function covers(leaf: X509Certificate, name: string): boolean {
   const wanted = name.toLowerCase();
   return dnsNames(leaf).some((san) => {
     const given = san.toLowerCase();
-    return given === wanted || (given.startsWith("*.") && !wanted.startsWith("*.") && wanted.slice(wanted.indexOf(".")) === given.slice(1));
+    return (
+      given === wanted ||
+      (given.startsWith("*.") && !wanted.startsWith("*.") && wanted.slice(wanted.indexOf(".")) === given.slice(1))
+    );
   });
 }
 

@@ -1,1 +1,134 @@
-export {};
+// The Admin API: objects by kind and id, with the server's refusals turned into sentences.
+
+import { AdminError, Transient } from "./errors.ts";
+import type { Body, ObjectKind } from "./objects.ts";
+import { type Answer, type Connect, type Patience, persistently, Transport } from "./transport.ts";
+
+export interface AdminClientOptions extends Patience {
+  readonly connect: Connect;
+  /** The Admin API key. */
+  readonly key: string;
+  /** Host header. Defaults to `apisix-admin`; the server does not look at it. */
+  readonly host?: string;
+}
+
+/** Kinds that can be listed; services are not managed but may refer to what is. */
+export type ListedKind = ObjectKind | "services";
+
+/** A client of one Admin API. All methods throw `AdminError` for what the server refuses and retry what passes by itself. */
+export class AdminClient {
+  readonly #options: AdminClientOptions;
+  readonly #transport: Transport;
+
+  constructor(options: AdminClientOptions) {
+    this.#options = options;
+    this.#transport = new Transport(options.connect);
+  }
+
+  /** The object without its keys, or undefined when there is none. */
+  async get(kind: ObjectKind, id: string): Promise<Body | undefined> {
+    const answer = await this.#send("GET", kind, id);
+    return answer.status === 404 ? undefined : (parse(answer)["value"] as Body);
+  }
+
+  async list(kind: ListedKind): Promise<readonly Body[]> {
+    const { list } = parse(await this.#send("GET", kind, ""));
+    // An empty page is `{}`.
+    return Array.isArray(list) ? list.map((entry: Body) => entry["value"] as Body) : [];
+  }
+
+  /** Creates or replaces the object. */
+  async put(kind: ObjectKind, id: string, body: Body): Promise<void> {
+    await this.#send("PUT", kind, id, body);
+  }
+
+  /** False when there was none. Throws when another object refers to it, in the server's words. */
+  async delete(kind: ObjectKind, id: string): Promise<boolean> {
+    return (await this.#send("DELETE", kind, id)).status !== 404;
+  }
+
+  /** What the server's JSON schema has against a body, or undefined. Saves nothing. */
+  async validate(kind: ObjectKind, body: Body, patience: Patience = this.#options): Promise<string | undefined> {
+    try {
+      await this.#send("POST", `schema/validate/${kind}`, "", body, patience);
+      return undefined;
+    } catch (error) {
+      if (error instanceof AdminError && error.status === 400 && error.said) return error.said;
+      throw error;
+    }
+  }
+
+  /** Closes the pooled connections. */
+  close(): void {
+    this.#transport.close();
+  }
+
+  async #send(
+    method: string,
+    kind: string,
+    id: string,
+    body?: Body,
+    patience: Patience = this.#options,
+  ): Promise<Answer> {
+    const object = id ? `${kind}/${id}` : kind;
+    const path = `/apisix/admin/${kind}${id && `/${encodeURIComponent(id)}`}`;
+    const headers = { host: this.#options.host ?? "apisix-admin", "x-api-key": this.#options.key };
+    return persistently(`${method} ${object}`, patience, async (signal) => {
+      const answer = await this.#transport.send(method, path, headers, body, signal);
+      if (answer.status < 300 || (answer.status === 404 && id)) return answer;
+      throw refusalOf(answer, object);
+    });
+  }
+}
+
+/** The error that an answer stands for. */
+export function refusalOf(answer: Answer, object: string): Error {
+  const page = pages.find(({ title }) => answer.text.includes(title));
+  if (page) return new AdminError(answer.status, object, page.reason, page.hint);
+  const said = wordsOf(answer.text);
+  if (answer.status === 503 && !said.includes("request is too large"))
+    return new Transient(`${object}: ${said} (HTTP 503)`);
+  if (answer.status === 502 || answer.status === 504) return new Transient(`${object}: HTTP ${answer.status}`);
+  return new AdminError(answer.status, object, said || "refused without a reason", hintFor(answer.status, said), said);
+}
+
+/** Failed client authentication is no TLS alert on this port but an HTML page. */
+const pages = [
+  {
+    title: "No required SSL certificate was sent",
+    reason: "the Admin API wants a client certificate and none was sent",
+    hint: "Check the Secret that admin.certificate names.",
+  },
+  {
+    title: "The SSL certificate error",
+    reason: "the Admin API refused the client certificate",
+    hint: "It comes from another authority, has expired, or is not for client authentication: check that the Secret that admin.certificate names was issued by the admin plane.",
+  },
+  {
+    title: "The plain HTTP request was sent to HTTPS port",
+    reason: "the request did not arrive through TLS",
+    hint: "Check the port that admin names.",
+  },
+];
+
+function hintFor(status: number, said: string): string {
+  if (said.includes("role viewer")) return "The key may only read: use a key with the role admin.";
+  if (status === 401) return "The Secret that admin.key names does not hold the key that the gateway runs with.";
+  if (said.startsWith("failed to fetch"))
+    return "Create the object that it refers to first, and pass its id as an output.";
+  return "";
+}
+
+/** The server's own words; nothing of a body that it echoes. */
+function wordsOf(text: string): string {
+  try {
+    const { error_msg: message, message: short, description } = JSON.parse(text) as Record<string, unknown>;
+    return [message ?? short, description].filter((part) => typeof part === "string").join(": ");
+  } catch {
+    return "";
+  }
+}
+
+function parse(answer: Answer): Body {
+  return JSON.parse(answer.text) as Body;
+}

@@ -14,11 +14,14 @@ export class AdminError extends Error {
   readonly status: number;
   /** Kind and id of the object, e.g. `routes/hello`. */
   readonly object: string;
+  /** The server's own words, if it had any. */
+  readonly said: string;
 
-  constructor(status: number, object: string, reason: string, hint = "") {
+  constructor(status: number, object: string, reason: string, hint = "", said = "") {
     super(`${object}: ${reason} (HTTP ${status}).${hint && ` ${hint}`}`);
     this.name = "AdminError";
     this.status = status;
     this.object = object;
+    this.said = said;
   }
 }

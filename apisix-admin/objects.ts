@@ -13,7 +13,18 @@ export type Scheme = (typeof schemes)[number];
 export const balancers = ["roundrobin", "least_conn", "ewma"] as const;
 export type Balancer = (typeof balancers)[number];
 
-export const methods = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE"] as const;
+export const methods = [
+  "GET",
+  "POST",
+  "PUT",
+  "DELETE",
+  "PATCH",
+  "HEAD",
+  "OPTIONS",
+  "CONNECT",
+  "TRACE",
+  "PURGE",
+] as const;
 export type Method = (typeof methods)[number];
 
 /** TLS 1.1 is left out on purpose, though the gateway would speak it. */

@@ -1,0 +1,188 @@
+// The life cycle of an Admin API object: planned, checked, owned, and compared with what is live.
+
+import { bundleProblems, digestOf, notAfter, pairProblems } from "./certificates.ts";
+import { type Failure, hasUnknown, objections, type Props } from "./checks.ts";
+import type { AdminClient } from "./client.ts";
+import { differences, presentable } from "./compare.ts";
+import { AdminError, MissingObject, WrongCluster } from "./errors.ts";
+import {
+  type Body,
+  type ObjectKind,
+  routeBody,
+  type RouteSpec,
+  sslBody,
+  upstreamBody,
+  type UpstreamSpec,
+} from "./objects.ts";
+import { ownerOf, refusal } from "./ownership.ts";
+import type { AdminEndpoint } from "./references.ts";
+import type { Lifecycle } from "./resources.ts";
+import { type Access, adminClient } from "./session.ts";
+
+/** What names an object and its owner; part of every object's inputs. */
+interface Identity {
+  readonly admin: AdminEndpoint;
+  readonly objectId: string;
+  readonly owner: string;
+  readonly adopt?: boolean;
+}
+
+/** The life cycle of one kind of object. */
+export function adminObject(kind: ObjectKind): Lifecycle {
+  return {
+    async check(inputs, access) {
+      const failures = objections(kind, inputs);
+      if (failures.length > 0 || hasUnknown(inputs)) return failures;
+      return kind === "ssls" ? certificateFailures(inputs, access) : schemaFailures(kind, inputs, access);
+    },
+
+    replaces(id, olds, news) {
+      return [
+        ...(news["objectId"] === id || hasUnknown(news["objectId"]) ? [] : ["objectId"]),
+        ...(sameCluster(olds["admin"], news["admin"]) ? [] : ["admin"]),
+      ];
+    },
+
+    async drift(_olds, news, access) {
+      const { admin, objectId } = identity(news);
+      const live = await (await adminClient(access, admin)).get(kind, objectId);
+      if (!live) return ["is gone"];
+      try {
+        return differences(kind, await desired(kind, news, access), live);
+      } catch (error) {
+        if (error instanceof MissingObject) return [error.message];
+        throw error;
+      }
+    },
+
+    async apply(_olds, news, access) {
+      const { admin, objectId, owner, adopt } = identity(news);
+      const client = await adminClient(access, admin);
+      const body = await desired(kind, news, access);
+      if (kind === "ssls") refuse(objectId, await certificateFailures(news, access));
+      const refused = refusal(`${kind}/${objectId}`, await client.get(kind, objectId), owner, adopt);
+      if (refused) throw new Error(refused);
+      await client.put(kind, objectId, body);
+      return { id: objectId, outs: { ...certificateFacts(body), live: presentable(body) } };
+    },
+
+    async read(id, props, access) {
+      const live = await (await adminClient(access, identity(props).admin)).get(kind, id);
+      return live && { ...certificateFacts(live), live: presentable(live) };
+    },
+
+    async remove(id, props, access) {
+      const { admin, owner } = identity(props);
+      const client = await adminClient(access, admin);
+      const live = await client.get(kind, id);
+      if (!live) return;
+      if (ownerOf(live) !== owner) {
+        console.log(`${kind}/${id} stays: it now belongs to ${ownerOf(live) ?? "nobody"}.`);
+        return;
+      }
+      if (kind === "ssls") await refuseWhileUsed(client, id);
+      await client.delete(kind, id);
+    },
+  };
+}
+
+/** The body that the inputs ask for; a certificate's Secret is read now. */
+async function desired(kind: ObjectKind, inputs: Props, access: Access): Promise<Body> {
+  const { owner } = identity(inputs);
+  if (kind === "upstreams") return upstreamBody(inputs as UpstreamSpec, owner);
+  if (kind === "routes") return routeBody(inputs as RouteSpec, owner);
+  const { certificate, clients, use, snis, protocols } = inputs;
+  const pair = await access.keyPair(certificate);
+  const trust =
+    clients === undefined || clients === "anyone"
+      ? undefined
+      : { bundle: await access.trustBundle(clients.trust), depth: clients.depth };
+  return sslBody({ use, pair, snis, ...(trust && { clients: trust }), protocols }, owner);
+}
+
+/** What the server would accept and then fail every handshake with. Silent while the Secret is still to be issued. */
+async function certificateFailures(inputs: Props, access: Access): Promise<Failure[]> {
+  const { admin, certificate, clients, snis } = inputs;
+  try {
+    await access.expect(admin.cluster);
+    const where = `Secret ${certificate.namespace}/${certificate.name}: `;
+    const pair = pairProblems(await access.keyPair(certificate), snis).map((reason) => ({
+      property: "certificate",
+      reason: where + reason,
+    }));
+    if (!clients?.trust) return pair;
+    const trusted = `ConfigMap ${clients.trust.namespace}/${clients.trust.name}: `;
+    const bundle = bundleProblems(await access.trustBundle(clients.trust)).map((reason) => ({
+      property: "clients",
+      reason: trusted + reason,
+    }));
+    return [...pair, ...bundle];
+  } catch (error) {
+    return objectionOrNothing(error);
+  }
+}
+
+/** What the server's own schema objects to, where a server can be asked. A first preview has none. */
+async function schemaFailures(kind: ObjectKind, inputs: Props, access: Access): Promise<Failure[]> {
+  try {
+    const client = await adminClient(access, inputs["admin"]);
+    if (unreachable.has(client)) return [];
+    try {
+      const reason = await client.validate(kind, await desired(kind, inputs, access), { deadline: 5_000 });
+      return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
+    } catch (error) {
+      unreachable.add(client); // Not again for each object of the preview.
+      throw error;
+    }
+  } catch (error) {
+    return objectionOrNothing(error);
+  }
+}
+
+const unreachable = new WeakSet<AdminClient>();
+
+/** Checking is optional where nothing is up yet; the wrong cluster is wrong at once. */
+function objectionOrNothing(error: unknown): Failure[] {
+  return error instanceof WrongCluster ? [{ property: "admin", reason: error.message }] : [];
+}
+
+function refuse(id: string, failures: readonly Failure[]): void {
+  if (failures.length > 0) throw new Error(`ssls/${id}: ${failures.map(({ reason }) => reason).join(" ")}`);
+}
+
+/** The server would let a certificate go that upstreams still present. */
+async function refuseWhileUsed(client: AdminClient, id: string): Promise<void> {
+  const users = await Promise.all(
+    (["upstreams", "services", "routes"] as const).map(async (kind) =>
+      (await client.list(kind))
+        .filter((object) =>
+          [object, object["upstream"] as Body | undefined].some(
+            (holder) => (holder?.["tls"] as Body | undefined)?.["client_cert_id"] === id,
+          ),
+        )
+        .map((object) => `${kind}/${String(object["id"])}`),
+    ),
+  );
+  const holders = users.flat();
+  if (holders.length > 0) {
+    throw new AdminError(
+      400,
+      `ssls/${id}`,
+      `is still presented by ${holders.join(", ")}`,
+      "Give these another client certificate or delete them first.",
+    );
+  }
+}
+
+function certificateFacts(body: Body): Props {
+  const cert = body["cert"];
+  return typeof cert === "string" ? { digest: digestOf(cert), notAfter: notAfter(cert).toISOString() } : {};
+}
+
+function sameCluster(a: AdminEndpoint | undefined, b: AdminEndpoint | undefined): boolean {
+  return a?.cluster === b?.cluster || hasUnknown(b?.cluster ?? b);
+}
+
+function identity(inputs: Props): Identity {
+  return inputs as unknown as Identity;
+}

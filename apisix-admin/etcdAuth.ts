@@ -1,0 +1,96 @@
+// The life cycle of etcd's users: auth is enabled once and kept as wanted; nothing is undone.
+
+import type { Failure, Props } from "./checks.ts";
+import { hasUnknown } from "./checks.ts";
+import { authSteps, type AuthState, EtcdAdmin, type EtcdUser } from "./etcd.ts";
+import type { EtcdEndpoint, SecretKeyRef } from "./references.ts";
+import type { Lifecycle } from "./resources.ts";
+import { type Access, connectTo } from "./session.ts";
+
+interface Inputs {
+  readonly etcd: EtcdEndpoint;
+  readonly root: SecretKeyRef;
+  readonly users: readonly (EtcdUser & { readonly password: SecretKeyRef })[];
+}
+
+export const etcdAuth: Lifecycle = {
+  async check(inputs) {
+    const users: Props[] = hasUnknown(inputs["users"]) ? [] : (inputs["users"] ?? []);
+    return users.flatMap(({ name, prefix }, index): Failure[] => [
+      ...(name && name !== "root"
+        ? []
+        : [{ property: `users[${index}].name`, reason: 'A user needs a name other than "root".' }]),
+      ...(users.findIndex((other) => other["name"] === name) === index
+        ? []
+        : [{ property: `users[${index}].name`, reason: `"${name}" is listed twice.` }]),
+      ...(prefix
+        ? []
+        : [{ property: `users[${index}].prefix`, reason: "An empty prefix would open every key: name one." }]),
+    ]);
+  },
+
+  replaces: (_id, olds, news) =>
+    hasUnknown(news["etcd"]) || olds["etcd"]?.cluster === news["etcd"].cluster ? [] : ["etcd"],
+
+  drift: (olds, news, access) =>
+    withEtcd(news, access, async (etcd, passwords) =>
+      authSteps(news["users"], gone(olds, news), await etcd.state({ ...none(gone(olds, news)), ...passwords })).map(
+        ({ mends }) => mends,
+      ),
+    ),
+
+  apply: (olds, news, access) =>
+    withEtcd(news, access, async (etcd, passwords) => {
+      const leaving = gone(olds, news);
+      await etcd.take(
+        authSteps(news["users"], leaving, await etcd.state({ ...none(leaving), ...passwords })),
+        passwords,
+      );
+      return { id: (news["etcd"] as EtcdEndpoint).serverName, outs: { live: shown(await etcd.state(passwords)) } };
+    }),
+
+  read: (_id, props, access) =>
+    withEtcd(props, access, async (etcd, passwords) => ({ live: shown(await etcd.state(passwords)) })),
+
+  // An etcd that goes away takes its users along; one that stays must not fall open.
+  async remove() {},
+};
+
+async function withEtcd<T>(
+  inputs: Props,
+  access: Access,
+  use: (etcd: EtcdAdmin, passwords: Record<string, string>) => Promise<T>,
+): Promise<T> {
+  const { etcd, root, users } = inputs as unknown as Inputs;
+  await access.expect(etcd.cluster);
+  const rootPassword = await access.secretValue(root);
+  const passwords: Record<string, string> = {};
+  for (const { name, password } of users) passwords[name] = await access.secretValue(password);
+  const admin = new EtcdAdmin({ connect: connectTo(access, etcd), rootPassword, deadline: 120_000 });
+  try {
+    return await use(admin, passwords);
+  } finally {
+    admin.close();
+  }
+}
+
+/** Users that this resource made and that left the list. */
+function gone(olds: Props | undefined, news: Props): string[] {
+  const names = (props: Props | undefined): string[] =>
+    ((props?.["users"] ?? []) as EtcdUser[]).map(({ name }) => name);
+  return names(olds).filter((name) => !names(news).includes(name));
+}
+
+/** Leaving users are looked up too, but have no password to try. */
+function none(names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, ""]));
+}
+
+function shown({ enabled, users, roles }: AuthState): Props {
+  const text = (base64: string) => Buffer.from(base64, "base64").toString("utf8");
+  const reach = Object.entries(roles).map(([role, permissions]) => [
+    role,
+    permissions.map(({ permType, key }) => `${permType} ${text(key)}`),
+  ]);
+  return { enabled, users, roles: Object.fromEntries(reach) };
+}

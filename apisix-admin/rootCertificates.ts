@@ -1,0 +1,69 @@
+// The life cycle of a set of public roots: nothing but a reading of Secrets, repeated at every diff.
+
+import { bundleProblems, certificatesOf, selfSigned } from "./certificates.ts";
+import { hasUnknown, type Props } from "./checks.ts";
+import { MissingObject } from "./errors.ts";
+import type { SecretRef } from "./references.ts";
+import type { Lifecycle } from "./resources.ts";
+import type { Access } from "./session.ts";
+
+export const rootCertificates: Lifecycle = {
+  async check({ secrets }) {
+    return Array.isArray(secrets) && secrets.length === 0
+      ? [{ property: "secrets", reason: "Name at least one Secret." }]
+      : [];
+  },
+
+  replaces: (_id, olds, news) =>
+    hasUnknown(news["cluster"]) || olds["cluster"] === news["cluster"] ? [] : ["cluster"],
+
+  async drift(olds, news, access) {
+    try {
+      return olds["pem"] === (await roots(news, access)) ? [] : ["the roots have changed"];
+    } catch (error) {
+      if (error instanceof MissingObject) return [error.message];
+      throw error;
+    }
+  },
+
+  async apply(_olds, news, access) {
+    const { secrets } = news;
+    const first = secrets[0] as SecretRef;
+    return { id: `${first.namespace}/${first.name}`, outs: { pem: await roots(news, access) } };
+  },
+
+  async read(_id, props, access) {
+    try {
+      return { pem: await roots(props, access) };
+    } catch (error) {
+      if (error instanceof MissingObject) return undefined;
+      throw error;
+    }
+  },
+
+  async remove() {},
+};
+
+/** The roots of all Secrets in PEM, each once; throws for what cannot serve as a root. */
+async function roots({ cluster, secrets }: Props, access: Access): Promise<string> {
+  await access.expect(cluster);
+  const found = new Set<string>();
+  for (const ref of secrets as SecretRef[]) {
+    const pem = await rootOf(ref, access);
+    const problems = bundleProblems(pem);
+    if (problems.length > 0) throw new Error(`Secret ${ref.namespace}/${ref.name}: ${problems.join(" ")}`);
+    for (const certificate of certificatesOf(pem)) found.add(certificate.toString());
+  }
+  return [...found].join("");
+}
+
+/** A leaf's `ca.crt` names its root unless it is an intermediate; a root's own Secret may have none. */
+async function rootOf(ref: SecretRef, access: Access): Promise<string> {
+  try {
+    const ca = await access.secretValue({ ...ref, key: "ca.crt" });
+    if (certificatesOf(ca).every(selfSigned)) return ca;
+  } catch (error) {
+    if (!(error instanceof MissingObject)) throw error;
+  }
+  return access.certificate(ref);
+}
