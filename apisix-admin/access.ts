@@ -94,9 +94,11 @@ export class Cluster {
     errors.on("data", (message: Buffer) =>
       stream.destroy(new Transient(`port-forward to ${to.namespace}/${pod}:${to.port}: ${String(message).trim()}`)),
     );
-    const socket = await this.#forward.portForward(to.namespace, pod, [to.port], fromPod, errors, toPod);
-    const close = () => (typeof socket === "function" ? socket() : socket)?.close();
-    stream.on("close", close);
+    const forward = await this.#portForward(to, pod, fromPod, errors, toPod);
+    forward.addEventListener("close", () =>
+      stream.destroy(new Transient(`port-forward to ${to.namespace}/${pod} was cut`)),
+    );
+    stream.on("close", () => forward.close());
     if (signal?.aborted) stream.destroy(signal.reason as Error);
     signal?.addEventListener("abort", () => stream.destroy(signal.reason as Error), { once: true });
     return stream;
@@ -123,6 +125,25 @@ export class Cluster {
       );
       secure.once("error", reject);
     });
+  }
+
+  async #portForward(
+    to: Omit<PodPort, "serverName">,
+    pod: string,
+    out: PassThrough,
+    err: PassThrough,
+    into: PassThrough,
+  ): Promise<WebSocket> {
+    try {
+      // The library's own type for it needs a package that it does not depend on.
+      return await this.#forward.portForward(to.namespace, pod, [to.port], out, err, into);
+    } catch (error) {
+      const reason = reasonOf(error);
+      const what = `port-forward to ${to.namespace}/${pod}:${to.port}: ${reason}`;
+      throw /\b40[13]\b/.test(reason)
+        ? new Error(`${what}. Grant the kubeconfig's user "create" on pods/portforward.`)
+        : new Transient(what);
+    }
   }
 
   async #secretData(ref: SecretRef): Promise<Record<string, string>> {
@@ -202,5 +223,6 @@ function reasonOf(error: unknown): string {
     const cause = error.cause as NodeJS.ErrnoException | undefined;
     return cause?.code ?? cause?.message ?? (error as NodeJS.ErrnoException).code ?? error.message;
   }
-  return String(error);
+  // A WebSocket rejects with an event.
+  return String((error as { message?: string } | undefined)?.message ?? error);
 }

@@ -11,11 +11,12 @@ import {
   routeBody,
   type RouteSpec,
   sslBody,
+  type SslSpec,
   upstreamBody,
   type UpstreamSpec,
 } from "./objects.ts";
 import { ownerOf, refusal } from "./ownership.ts";
-import type { AdminEndpoint } from "./references.ts";
+import type { AdminEndpoint, ConfigMapKeyRef, SecretRef } from "./references.ts";
 import type { Lifecycle } from "./resources.ts";
 import { type Access, adminClient } from "./session.ts";
 
@@ -25,6 +26,12 @@ interface Identity {
   readonly objectId: string;
   readonly owner: string;
   readonly adopt?: boolean;
+}
+
+/** What a certificate's inputs name; the Secret and the ConfigMap are read when they are needed. */
+interface SslInputs extends Identity, Pick<SslSpec, "use" | "snis" | "protocols"> {
+  readonly certificate: SecretRef;
+  readonly clients?: "anyone" | { readonly trust: ConfigMapKeyRef; readonly depth?: number };
 }
 
 /** The life cycle of one kind of object. */
@@ -37,9 +44,10 @@ export function adminObject(kind: ObjectKind): Lifecycle {
     },
 
     replaces(id, olds, news) {
+      const clusters = [olds, news].map(({ admin }) => (admin as Partial<AdminEndpoint> | undefined)?.cluster);
       return [
         ...(news["objectId"] === id || hasUnknown(news["objectId"]) ? [] : ["objectId"]),
-        ...(sameCluster(olds["admin"], news["admin"]) ? [] : ["admin"]),
+        ...(clusters[0] === clusters[1] || hasUnknown(news["admin"]) ? [] : ["admin"]),
       ];
     },
 
@@ -89,34 +97,34 @@ export function adminObject(kind: ObjectKind): Lifecycle {
 /** The body that the inputs ask for; a certificate's Secret is read now. */
 async function desired(kind: ObjectKind, inputs: Props, access: Access): Promise<Body> {
   const { owner } = identity(inputs);
-  if (kind === "upstreams") return upstreamBody(inputs as UpstreamSpec, owner);
-  if (kind === "routes") return routeBody(inputs as RouteSpec, owner);
-  const { certificate, clients, use, snis, protocols } = inputs;
+  if (kind === "upstreams") return upstreamBody(inputs as unknown as UpstreamSpec, owner);
+  if (kind === "routes") return routeBody(inputs as unknown as RouteSpec, owner);
+  const { certificate, clients, use, snis, protocols } = inputs as unknown as SslInputs;
   const pair = await access.keyPair(certificate);
-  const trust =
+  const accepted =
     clients === undefined || clients === "anyone"
       ? undefined
       : { bundle: await access.trustBundle(clients.trust), depth: clients.depth };
-  return sslBody({ use, pair, snis, ...(trust && { clients: trust }), protocols }, owner);
+  return sslBody({ use, pair, snis, clients: accepted, protocols }, owner);
 }
 
 /** What the server would accept and then fail every handshake with. Silent while the Secret is still to be issued. */
 async function certificateFailures(inputs: Props, access: Access): Promise<Failure[]> {
-  const { admin, certificate, clients, snis } = inputs;
+  const { admin, certificate, clients, snis } = inputs as unknown as SslInputs;
   try {
     await access.expect(admin.cluster);
-    const where = `Secret ${certificate.namespace}/${certificate.name}: `;
-    const pair = pairProblems(await access.keyPair(certificate), snis).map((reason) => ({
+    const pair = pairProblems(await access.keyPair(certificate), snis);
+    const failures = pair.map((problem) => ({
       property: "certificate",
-      reason: where + reason,
+      reason: `Secret ${certificate.namespace}/${certificate.name}: ${problem}`,
     }));
-    if (!clients?.trust) return pair;
-    const trusted = `ConfigMap ${clients.trust.namespace}/${clients.trust.name}: `;
-    const bundle = bundleProblems(await access.trustBundle(clients.trust)).map((reason) => ({
-      property: "clients",
-      reason: trusted + reason,
-    }));
-    return [...pair, ...bundle];
+    if (clients === undefined || clients === "anyone") return failures;
+    const { namespace, name } = clients.trust;
+    const bundle = bundleProblems(await access.trustBundle(clients.trust));
+    return [
+      ...failures,
+      ...bundle.map((problem) => ({ property: "clients", reason: `ConfigMap ${namespace}/${name}: ${problem}` })),
+    ];
   } catch (error) {
     return objectionOrNothing(error);
   }
@@ -125,7 +133,7 @@ async function certificateFailures(inputs: Props, access: Access): Promise<Failu
 /** What the server's own schema objects to, where a server can be asked. A first preview has none. */
 async function schemaFailures(kind: ObjectKind, inputs: Props, access: Access): Promise<Failure[]> {
   try {
-    const client = await adminClient(access, inputs["admin"]);
+    const client = await adminClient(access, identity(inputs).admin);
     if (unreachable.has(client)) return [];
     try {
       const reason = await client.validate(kind, await desired(kind, inputs, access), { deadline: 5_000 });
@@ -177,10 +185,6 @@ async function refuseWhileUsed(client: AdminClient, id: string): Promise<void> {
 function certificateFacts(body: Body): Props {
   const cert = body["cert"];
   return typeof cert === "string" ? { digest: digestOf(cert), notAfter: notAfter(cert).toISOString() } : {};
-}
-
-function sameCluster(a: AdminEndpoint | undefined, b: AdminEndpoint | undefined): boolean {
-  return a?.cluster === b?.cluster || hasUnknown(b?.cluster ?? b);
 }
 
 function identity(inputs: Props): Identity {

@@ -9,7 +9,7 @@ export interface Failure {
 }
 
 /** Inputs as the engine hands them over: plain JSON, in which any part may be unknown during a preview. */
-export type Props = Readonly<Record<string, any>>;
+export type Props = Readonly<Record<string, unknown>>;
 
 /** Stands for a value that is not known yet (`unknownValue` in the SDK's runtime/rpc). */
 export const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
@@ -22,17 +22,18 @@ export function hasUnknown(value: unknown): boolean {
 
 /** All objections to an object's inputs. */
 export function objections(kind: ObjectKind, inputs: Props): Failure[] {
+  const { objectId, owner } = inputs;
   return [
-    ...unless(
-      inputs["objectId"],
-      (id) => /^[a-zA-Z0-9-_.]{1,64}$/.test(id),
+    ...refused(
+      objectId,
+      (id: string) => /^[a-zA-Z0-9-_.]{1,64}$/.test(id),
       "id",
       (id) =>
         `"${id}" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource's name is none.`,
     ),
-    ...unless(
-      inputs["owner"],
-      (owner) => owner.length <= 256,
+    ...refused(
+      owner,
+      (label: string) => label.length <= 256,
       "id",
       () => "Project, stack and name together exceed the 256 characters of a label.",
     ),
@@ -41,153 +42,166 @@ export function objections(kind: ObjectKind, inputs: Props): Failure[] {
 }
 
 const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = {
-  upstreams: (inputs) => [
-    ...required(inputs, "serverName", "Name the server as its certificate does: it is what the gateway verifies."),
-    ...unless(inputs["serverName"], isHost, "serverName", (name) => `"${name}" is no host name.`),
-    ...someOf(inputs, "nodes", "An upstream without nodes answers every request with 503: give at least one."),
-    ...each(inputs["nodes"], "nodes", (node, at) => [
-      ...(node.host === undefined ? [{ property: `${at}.host`, reason: "A node needs a host." }] : []),
-      ...unless(node.host, isHost, `${at}.host`, (host) => `"${host}" is no host name or address.`),
-      ...(isPort(node.port)
-        ? []
-        : [{ property: `${at}.port`, reason: `A node needs a port from 1 to 65535, not ${node.port}.` }]),
-      ...unless(
-        node.weight,
-        isCount,
-        `${at}.weight`,
-        (weight) => `A weight is a whole number from 0 up, not ${weight}.`,
-      ),
-    ]),
-    ...oneOf(inputs, "balancer", balancers),
-    ...oneOf(inputs, "scheme", schemes),
-    ...unless(
-      inputs["timeout"],
-      (limits) => ["connect", "send", "read"].every((limit) => limits[limit] === unknown || limits[limit] > 0),
+  upstreams: ({ serverName, nodes, balancer, scheme, timeout, clientCertificate }) => [
+    ...missing(serverName, "serverName", "Name the server as its certificate does: it is what the gateway verifies."),
+    ...refused(serverName, isHost, "serverName", (name) => `"${name}" is no host name.`),
+    ...empty(nodes, "nodes", "An upstream without nodes answers every request with 503: give at least one."),
+    ...each(nodes, "nodes", (node, at) => nodeObjections(node as Props, at)),
+    ...unlisted(balancer, "balancer", balancers),
+    ...unlisted(scheme, "scheme", schemes),
+    ...refused(
+      timeout,
+      (limits: Props) => [limits["connect"], limits["send"], limits["read"]].every(isDuration),
       "timeout",
       () => "Give connect, send and read, each in seconds above 0.",
     ),
-    ...unless(
-      inputs["clientCertificate"],
-      () => !["http", "grpc"].includes(inputs["scheme"]),
+    ...refused(
+      clientCertificate,
+      () => scheme !== "http" && scheme !== "grpc",
       "clientCertificate",
-      () => `Over ${inputs["scheme"]} no certificate is shown: use https or grpcs.`,
+      () => `Without TLS no certificate is shown: use the scheme https or grpcs.`,
     ),
   ],
-  ssls: (inputs) => [
-    ...required(inputs, "certificate", "Name the Secret that holds the certificate."),
-    ...oneOf(inputs, "use", ["server", "client"]),
-    ...each(inputs["protocols"], "protocols", (protocol, at) => oneOf({ [at]: protocol }, at, protocols)),
-    ...(inputs["use"] === "client" ? clientOnly(inputs) : serverOnly(inputs)),
+
+  ssls: ({ certificate, use, snis, clients, protocols: versions }) => [
+    ...missing(certificate, "certificate", "Name the Secret that holds the certificate."),
+    ...unlisted(use, "use", ["server", "client"]),
+    ...each(versions, "protocols", (protocol, at) => unlisted(protocol, at, protocols)),
+    ...(use === "client"
+      ? [...needless(snis, "snis"), ...needless(clients, "clients")]
+      : serverObjections(snis, clients)),
   ],
-  routes: (inputs) => [
-    ...someOf(
-      inputs,
+
+  routes: ({ hosts, uris, methods: verbs, upstream, priority, description }) => [
+    ...empty(
+      hosts,
       "hosts",
       "Name the hosts: without them the route could be reached under another host's client policy.",
     ),
-    ...each(inputs["hosts"], "hosts", (host, at) =>
-      unless(
+    ...each(hosts, "hosts", (host, at) =>
+      refused(
         host,
-        (name) => /^(\*\.)?[0-9a-zA-Z-._]+$/.test(name),
+        (name: string) => /^(\*\.)?[0-9a-zA-Z-._]+$/.test(name),
         at,
         (name) => `"${name}" is no host name; a wildcard is "*." and a domain.`,
       ),
     ),
-    ...someOf(inputs, "uris", "Give at least one path."),
-    ...each(inputs["uris"], "uris", (uri, at) =>
-      unless(
+    ...empty(uris, "uris", "Give at least one path."),
+    ...each(uris, "uris", (uri, at) =>
+      refused(
         uri,
-        (path) => path.startsWith("/"),
+        (path: string) => path.startsWith("/"),
         at,
         (path) => `A path starts with "/", not like "${path}".`,
       ),
     ),
-    ...each(inputs["methods"], "methods", (method, at) => oneOf({ [at]: method }, at, methods)),
-    ...required(inputs, "upstream", "Pass the id of the upstream that requests go to."),
-    ...unless(
-      inputs["priority"],
+    ...each(verbs, "methods", (method, at) => unlisted(method, at, methods)),
+    ...missing(upstream, "upstream", "Pass the id of the upstream that requests go to."),
+    ...refused(
+      priority,
       Number.isInteger,
       "priority",
-      (priority) => `A priority is a whole number, not ${priority}.`,
+      (value) => `A priority is a whole number, not ${String(value)}.`,
     ),
-    ...unless(
-      inputs["description"],
-      (text) => text.length <= 256,
+    ...refused(
+      description,
+      (text: string) => text.length <= 256,
       "description",
       () => "At most 256 characters.",
     ),
   ],
 };
 
-function serverOnly(inputs: Props): Failure[] {
+function nodeObjections({ host, port, weight }: Props, at: string): Failure[] {
   return [
-    ...someOf(inputs, "snis", "Name the hosts that this certificate serves."),
-    ...required(
-      inputs,
-      "clients",
-      'Say whose client certificates are accepted, by trust, or "anyone" to ask for none.',
-    ),
-    ...unless(
-      inputs["clients"],
-      (clients) => clients === "anyone" || clients.trust !== undefined,
-      "clients",
-      () => 'Give { trust }, or "anyone".',
-    ),
-    ...unless(
-      inputs["clients"]?.depth,
+    ...missing(host, `${at}.host`, "A node needs a host."),
+    ...refused(host, isHost, `${at}.host`, (name) => `"${name}" is no host name or address.`),
+    ...missing(port, `${at}.port`, "A node needs a port."),
+    ...refused(port, isPort, `${at}.port`, (value) => `A port is a number from 1 to 65535, not ${String(value)}.`),
+    ...refused(
+      weight,
       isCount,
-      "clients.depth",
-      (depth) => `A depth is a whole number from 0 up, not ${depth}.`,
+      `${at}.weight`,
+      (value) => `A weight is a whole number from 0 up, not ${String(value)}.`,
     ),
   ];
 }
 
-function clientOnly(inputs: Props): Failure[] {
-  return ["snis", "clients"]
-    .filter((property) => inputs[property] !== undefined)
-    .map((property) => ({ property, reason: 'Only a certificate for servers takes this: drop it, or use: "server".' }));
+function serverObjections(snis: unknown, clients: unknown): Failure[] {
+  const { trust, depth } = typeof clients === "object" && clients !== null ? (clients as Props) : {};
+  return [
+    ...empty(snis, "snis", "Name the hosts that this certificate serves."),
+    ...missing(
+      clients,
+      "clients",
+      'Say whose client certificates are accepted, by { trust }, or "anyone" to ask for none.',
+    ),
+    ...refused(
+      clients,
+      (form) => form === "anyone" || trust !== undefined,
+      "clients",
+      () => 'Give { trust }, or "anyone".',
+    ),
+    ...refused(
+      depth,
+      isCount,
+      "clients.depth",
+      (value) => `A depth is a whole number from 0 up, not ${String(value)}.`,
+    ),
+  ];
 }
 
-function unless(
-  value: any,
-  holds: (value: any) => boolean,
+/** An objection to a known value for which the condition does not hold. */
+function refused<T>(
+  value: unknown,
+  holds: (value: T) => boolean,
   property: string,
-  reason: (value: any) => string,
+  reason: (value: T) => string,
 ): Failure[] {
-  return value === undefined || value === unknown || holds(value) ? [] : [{ property, reason: reason(value) }];
+  if (value === undefined || value === unknown || holds(value as T)) return [];
+  return [{ property, reason: reason(value as T) }];
 }
 
-function required(inputs: Props, property: string, reason: string): Failure[] {
-  return inputs[property] === undefined || inputs[property] === "" ? [{ property, reason }] : [];
+function missing(value: unknown, property: string, reason: string): Failure[] {
+  return value === undefined || value === "" ? [{ property, reason }] : [];
 }
 
-function someOf(inputs: Props, property: string, reason: string): Failure[] {
-  const value: unknown = inputs[property];
-  return value === unknown || (Array.isArray(value) && value.length > 0) ? [] : [{ property, reason }];
+function empty(values: unknown, property: string, reason: string): Failure[] {
+  return values === unknown || (Array.isArray(values) && values.length > 0) ? [] : [{ property, reason }];
 }
 
-function each(values: unknown, property: string, check: (value: any, at: string) => Failure[]): Failure[] {
-  if (!Array.isArray(values)) return [];
-  return values.flatMap((value, index) => (value === unknown ? [] : check(value, `${property}[${index}]`)));
+function needless(value: unknown, property: string): Failure[] {
+  return value === undefined
+    ? []
+    : [{ property, reason: 'Only a certificate with use: "server" takes this: drop it.' }];
 }
 
-function oneOf(inputs: Props, property: string, allowed: readonly string[]): Failure[] {
-  return unless(
-    inputs[property],
-    (value) => allowed.includes(value),
+function unlisted(value: unknown, property: string, listed: readonly string[]): Failure[] {
+  return refused(
+    value,
+    (word: string) => listed.includes(word),
     property,
-    (value) => `"${value}" is none of ${allowed.join(", ")}.`,
+    (word) => `"${word}" is none of ${listed.join(", ")}.`,
   );
+}
+
+function each(values: unknown, property: string, objections: (value: unknown, at: string) => Failure[]): Failure[] {
+  if (!Array.isArray(values)) return [];
+  return values.flatMap((value, index) => (value === unknown ? [] : objections(value, `${property}[${index}]`)));
 }
 
 function isHost(host: string): boolean {
   return /^[0-9a-zA-Z-._[\]:]+$/.test(host);
 }
 
-function isPort(port: unknown): boolean {
-  return port === unknown || (Number.isInteger(port) && (port as number) >= 1 && (port as number) <= 65_535);
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 1 && port <= 65_535;
 }
 
-function isCount(count: unknown): boolean {
-  return count === unknown || (Number.isInteger(count) && (count as number) >= 0);
+function isCount(count: number): boolean {
+  return Number.isInteger(count) && count >= 0;
+}
+
+function isDuration(seconds: unknown): boolean {
+  return seconds === unknown || (typeof seconds === "number" && seconds > 0);
 }

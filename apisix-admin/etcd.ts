@@ -57,6 +57,16 @@ export function permissionOn(prefix: string): Permission {
   return { permType: "READWRITE", key: key.toString("base64"), range_end: end.toString("base64") };
 }
 
+/** The fields of the gateway's answers that are used. */
+interface Answer {
+  readonly token?: string;
+  readonly users?: readonly string[];
+  readonly roles?: readonly string[];
+  readonly perm?: readonly Partial<Permission>[];
+  readonly message?: string;
+  readonly error?: string;
+}
+
 export interface EtcdOptions extends Patience {
   readonly connect: Connect;
   readonly rootPassword: string;
@@ -77,15 +87,15 @@ export class EtcdAdmin {
   async state(passwords: { readonly [user: string]: string }): Promise<AuthState> {
     const names = Object.keys(passwords);
     const enabled = await this.#signIn();
-    const present = ((await this.#call("user/list")).users ?? []) as string[];
-    const known = ((await this.#call("role/list")).roles ?? []) as string[];
-    const users: Record<string, string[]> = {};
+    const present = (await this.#call("user/list")).users ?? [];
+    const known = (await this.#call("role/list")).roles ?? [];
+    const users: Record<string, readonly string[]> = {};
     for (const name of ["root", ...names].filter((name) => present.includes(name))) {
       users[name] = (await this.#call("user/get", { name })).roles ?? [];
     }
-    const roles: Record<string, Permission[]> = {};
+    const roles: Record<string, readonly Permission[]> = {};
     for (const role of names.filter((name) => known.includes(name))) {
-      const granted = ((await this.#call("role/get", { role })).perm ?? []) as Partial<Permission>[];
+      const granted = (await this.#call("role/get", { role })).perm ?? [];
       // The gateway leaves out what has its default value.
       roles[role] = granted.map(({ permType = "READ", key = "", range_end = "" }) => ({ permType, key, range_end }));
     }
@@ -112,7 +122,7 @@ export class EtcdAdmin {
   async #signIn(): Promise<boolean> {
     try {
       const { token } = await this.#call("authenticate", { name: "root", password: this.#options.rootPassword });
-      this.#token = token as string;
+      this.#token = token;
       return true;
     } catch (error) {
       if (error instanceof AdminError && error.said.includes("authentication is not enabled")) return false;
@@ -130,14 +140,14 @@ export class EtcdAdmin {
     }
   }
 
-  async #call(path: string, body: object = {}): Promise<Record<string, any>> {
+  async #call(path: string, body: object = {}): Promise<Answer> {
     const what = `etcd auth/${path}`;
     return persistently(what, this.#options, async (signal) => {
       const headers = { host: "etcd", ...(this.#token && { authorization: this.#token }) };
       const { status, text } = await this.#transport.send("POST", `/v3/auth/${path}`, headers, body, signal);
-      const answer = JSON.parse(text) as Record<string, any>;
+      const answer = JSON.parse(text) as Answer;
       if (status === 200) return answer;
-      const said = String(answer["message"] ?? answer["error"] ?? "");
+      const said = answer.message ?? answer.error ?? "";
       // Raft between leaders, and a token older than the last change of users.
       if (status >= 502 || said.includes("auth store is old")) throw new Transient(`${what}: ${said} (HTTP ${status})`);
       throw new AdminError(status, what, said, hintFor(said), said);

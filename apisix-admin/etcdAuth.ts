@@ -15,12 +15,12 @@ interface Inputs {
 
 export const etcdAuth: Lifecycle = {
   async check(inputs) {
-    const users: Props[] = hasUnknown(inputs["users"]) ? [] : (inputs["users"] ?? []);
+    const users = hasUnknown(inputs["users"]) ? [] : wantedUsers(inputs);
     return users.flatMap(({ name, prefix }, index): Failure[] => [
       ...(name && name !== "root"
         ? []
         : [{ property: `users[${index}].name`, reason: 'A user needs a name other than "root".' }]),
-      ...(users.findIndex((other) => other["name"] === name) === index
+      ...(users.findIndex((other) => other.name === name) === index
         ? []
         : [{ property: `users[${index}].name`, reason: `"${name}" is listed twice.` }]),
       ...(prefix
@@ -29,12 +29,14 @@ export const etcdAuth: Lifecycle = {
     ]);
   },
 
-  replaces: (_id, olds, news) =>
-    hasUnknown(news["etcd"]) || olds["etcd"]?.cluster === news["etcd"].cluster ? [] : ["etcd"],
+  replaces(_id, olds, news) {
+    const clusters = [olds, news].map(({ etcd }) => (etcd as Partial<EtcdEndpoint> | undefined)?.cluster);
+    return clusters[0] === clusters[1] || hasUnknown(news["etcd"]) ? [] : ["etcd"];
+  },
 
   drift: (olds, news, access) =>
     withEtcd(news, access, async (etcd, passwords) =>
-      authSteps(news["users"], gone(olds, news), await etcd.state({ ...none(gone(olds, news)), ...passwords })).map(
+      authSteps(wantedUsers(news), gone(olds, news), await etcd.state({ ...none(gone(olds, news)), ...passwords })).map(
         ({ mends }) => mends,
       ),
     ),
@@ -43,7 +45,7 @@ export const etcdAuth: Lifecycle = {
     withEtcd(news, access, async (etcd, passwords) => {
       const leaving = gone(olds, news);
       await etcd.take(
-        authSteps(news["users"], leaving, await etcd.state({ ...none(leaving), ...passwords })),
+        authSteps(wantedUsers(news), leaving, await etcd.state({ ...none(leaving), ...passwords })),
         passwords,
       );
       return { id: (news["etcd"] as EtcdEndpoint).serverName, outs: { live: shown(await etcd.state(passwords)) } };
@@ -74,11 +76,16 @@ async function withEtcd<T>(
   }
 }
 
+function wantedUsers(inputs: Props): Inputs["users"] {
+  return (inputs["users"] ?? []) as Inputs["users"];
+}
+
 /** Users that this resource made and that left the list. */
 function gone(olds: Props | undefined, news: Props): string[] {
-  const names = (props: Props | undefined): string[] =>
-    ((props?.["users"] ?? []) as EtcdUser[]).map(({ name }) => name);
-  return names(olds).filter((name) => !names(news).includes(name));
+  const stay = wantedUsers(news).map(({ name }) => name);
+  return wantedUsers(olds ?? {})
+    .map(({ name }) => name)
+    .filter((name) => !stay.includes(name));
 }
 
 /** Leaving users are looked up too, but have no password to try. */

@@ -58,9 +58,9 @@ export interface UpstreamSpec {
 export interface SslSpec {
   readonly use: "server" | "client";
   readonly pair: KeyPair;
-  readonly snis?: readonly string[];
-  readonly clients?: { readonly bundle: string; readonly depth?: number };
-  readonly protocols?: readonly TlsProtocol[];
+  readonly snis?: readonly string[] | undefined;
+  readonly clients?: { readonly bundle: string; readonly depth?: number | undefined } | undefined;
+  readonly protocols?: readonly TlsProtocol[] | undefined;
 }
 
 export interface RouteSpec {

@@ -27,8 +27,7 @@ export const rootCertificates: Lifecycle = {
   },
 
   async apply(_olds, news, access) {
-    const { secrets } = news;
-    const first = secrets[0] as SecretRef;
+    const first = (news["secrets"] as SecretRef[])[0]!;
     return { id: `${first.namespace}/${first.name}`, outs: { pem: await roots(news, access) } };
   },
 
@@ -45,10 +44,11 @@ export const rootCertificates: Lifecycle = {
 };
 
 /** The roots of all Secrets in PEM, each once; throws for what cannot serve as a root. */
-async function roots({ cluster, secrets }: Props, access: Access): Promise<string> {
+async function roots(inputs: Props, access: Access): Promise<string> {
+  const { cluster, secrets } = inputs as unknown as { cluster: string; secrets: SecretRef[] };
   await access.expect(cluster);
   const found = new Set<string>();
-  for (const ref of secrets as SecretRef[]) {
+  for (const ref of secrets) {
     const pem = await rootOf(ref, access);
     const problems = bundleProblems(pem);
     if (problems.length > 0) throw new Error(`Secret ${ref.namespace}/${ref.name}: ${problems.join(" ")}`);

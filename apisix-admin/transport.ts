@@ -28,8 +28,11 @@ export class Transport {
   constructor(connect: Connect, connections = 8) {
     this.#agent = new Agent({ keepAlive: true, maxSockets: connections, scheduling: "lifo" });
     this.#agent.createConnection = (_options, done) => {
-      // Its own time limit: a connection outlives the request that it was opened for.
-      connect(AbortSignal.timeout(15_000)).then(
+      // A limit for the opening only: a connection outlives the request that it was opened for.
+      const limit = new AbortController();
+      const timer = setTimeout(() => limit.abort(new Transient("no connection within 15 s")), 15_000);
+      const opening = connect(limit.signal).finally(() => clearTimeout(timer));
+      opening.then(
         (socket) => done?.(null, socket),
         (error: Error) => done?.(error, undefined as unknown as Duplex),
       );

@@ -2,10 +2,13 @@
 
 import * as pulumi from "@pulumi/pulumi";
 
+import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
 import type { ClusterSelection } from "@mtls-everywhere/apisix-admin/access";
 import type { Kind } from "@mtls-everywhere/apisix-admin/resources";
 
-interface DynamicProvider extends pulumi.dynamic.ResourceProvider {
+type Props = Readonly<Record<string, unknown>>;
+
+interface DynamicProvider extends pulumi.dynamic.ResourceProvider<Props, Props> {
   readonly kind: Kind;
   cluster: ClusterSelection;
 }
@@ -39,7 +42,7 @@ export function providerOf(kind: Kind): pulumi.dynamic.ResourceProvider {
     },
     async read(id, props) {
       const { read } = await import("@mtls-everywhere/apisix-admin/resources");
-      return read(this.kind, id, props, this.cluster);
+      return read(this.kind, id, props ?? {}, this.cluster);
     },
     async update(id, olds, news) {
       const { update } = await import("@mtls-everywhere/apisix-admin/resources");
@@ -56,7 +59,7 @@ export function providerOf(kind: Kind): pulumi.dynamic.ResourceProvider {
 /** What every object in the Admin API is created with. */
 export interface AdminObjectArgs {
   /** The Admin API to create the object in: `apisix.admin`. An endpoint in another cluster replaces the object. */
-  readonly admin: pulumi.Input<import("@mtls-everywhere/apisix-admin").AdminEndpoint>;
+  readonly admin: pulumi.Input<AdminEndpoint>;
   /** Id in the Admin API: letters, digits, `-`, `_`, `.`, at most 64. Defaults to the resource's name. A new id replaces the object. */
   readonly id?: pulumi.Input<string>;
   /** Take over an object that has this id and another owner or none. Defaults to false: such an object is refused. */

@@ -2,7 +2,7 @@
 
 import * as pulumi from "@pulumi/pulumi";
 
-import type { Balancer, Scheme, Timeouts, UpstreamNode } from "@mtls-everywhere/apisix-admin";
+import type { AdminEndpoint, Balancer, Scheme, Timeouts, UpstreamNode } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
@@ -24,7 +24,7 @@ export interface ApisixUpstreamArgs extends AdminObjectArgs {
 const provider = providerOf("upstreams");
 
 export class ApisixUpstream extends pulumi.dynamic.Resource {
-  declare readonly admin: pulumi.Output<import("@mtls-everywhere/apisix-admin").AdminEndpoint>;
+  declare readonly admin: pulumi.Output<AdminEndpoint>;
   declare readonly nodes: pulumi.Output<readonly UpstreamNode[]>;
   declare readonly serverName: pulumi.Output<string>;
   /** The object as the server holds it, without keys. */
