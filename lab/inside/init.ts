@@ -23,6 +23,9 @@ function mounts(): void {
   // The lab folder first: it must stay reachable when it lies below /var.
   sh(`mount --make-rprivate /
     mount -t tmpfs -o mode=755 lab-run /run
+    for own in containerd kubelet; do # cadvisor looks for a file system that is mounted once
+      mkdir /run/$own; mount -t tmpfs -o mode=700 lab-$own /run/$own
+    done
     mkdir -p /run/var/up /run/var/work /run/lock /run/netns /run/here ${volumes.map((name) => `${run.volumes}/${name}`).join(" ")}
     mount --bind ${labFolder} /run/here
     mount -t overlay -o lowerdir=${spec.debian}/tools/usr:/usr:${spec.debian}/libraries/usr lab-usr /usr
