@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -304,6 +305,9 @@ func (n *nodejs) run(command *exec.Cmd, stdout, stderr func([]byte)) (int, error
 	if err != nil {
 		return -1, err
 	}
+	// The death signal is tied to the thread that starts the child, not to the process: keep it.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	n.mutex.Lock()
 	if err := command.Start(); err != nil {

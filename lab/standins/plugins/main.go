@@ -48,9 +48,15 @@ func main() {
 		fmt.Fprintln(os.Stderr, "no loopback port to listen on:", err)
 		os.Exit(1)
 	}
-	// The engine asks for an orderly end with the Cancel call and kills afterwards; a ^C of the terminal is its to handle.
-	signal.Ignore(syscall.SIGINT)
 	go exitWithParent(os.Getppid())
+	// The engine ends a plugin by SIGINT, after the Cancel call, and waits 5 s for it. A ^C of the terminal does not come here:
+	// plugins run in process groups of their own.
+	ended := make(chan os.Signal, 1)
+	signal.Notify(ended, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		<-ended
+		os.Exit(0)
+	}()
 	// The first line on stdout is how the engine learns the port.
 	fmt.Printf("%d\n", listener.Addr().(*net.TCPAddr).Port)
 	if err := server.Serve(listener); err != nil {
