@@ -34,17 +34,19 @@ export const temporaryLabel = "mtls-everywhere.verify";
 export const leftoverAge = 10 * 60_000;
 
 const resource = { group: "cert-manager.io", version: "v1", plural: "certificaterequests" };
-const signedWithin = 10_000;
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
 /** Leaves by CertificateRequests: the one path in cert-manager without a minimum lifetime. */
 export class RequestedCertificates implements CertificateSource {
   readonly #api: CustomObjectsApi;
   readonly #namespace: string;
+  readonly #signedWithin: number;
   /** By name of the request. */
   readonly #creations = new Map<string, Promise<unknown>>();
 
-  constructor(config: KubeConfig, namespace: string) {
+  /** `signedWithin` is in milliseconds: cert-manager needs less than one second. */
+  constructor(config: KubeConfig, namespace: string, signedWithin = 10_000) {
+    this.#signedWithin = signedWithin;
     this.#api = config.makeApiClient(CustomObjectsApi);
     this.#namespace = namespace;
   }
@@ -85,7 +87,7 @@ export class RequestedCertificates implements CertificateSource {
   }
 
   async #signed(name: string, { issuer }: LeafOrder, signal: AbortSignal): Promise<string> {
-    const end = Date.now() + signedWithin;
+    const end = Date.now() + this.#signedWithin;
     for (;;) {
       const { status } = await this.#call("get", async () => {
         const request: unknown = await this.#api.getNamespacedCustomObject({
@@ -107,7 +109,7 @@ export class RequestedCertificates implements CertificateSource {
         const last = refused ?? is("Ready", "False") ?? is("Approved", "True");
         throw new Error(
           `${who} did not sign a client certificate for the checks` +
-            `${refused ? "" : ` within ${signedWithin / 1000} s`}: ${last?.message ?? "nobody looked at the request; is cert-manager running?"} ` +
+            `${refused ? "" : ` within ${this.#signedWithin / 1000} s`}: ${last?.message ?? "nobody looked at the request; is cert-manager running?"} ` +
             `Look at: kubectl -n ${this.#namespace} describe ${issuer.kind.toLowerCase()} ${issuer.name}`,
         );
       }

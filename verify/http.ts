@@ -57,7 +57,7 @@ export async function observe(...question: Parameters<typeof ask>): Promise<Obse
 
 /** An answer as an observation; a refusal is told by the server's own words. */
 export function observed({ status, body }: Answer): Observation {
-  return { kind: "answer", status, words: status < 400 ? "" : words(body), body };
+  return { kind: "answer", status, words: status < 400 ? "" : words(body).replace(`${status} `, ""), body };
 }
 
 function exchange(socket: TLSSocket, host: string, request: Request, signal: AbortSignal): Promise<Answer> {
@@ -91,7 +91,7 @@ function exchange(socket: TLSSocket, host: string, request: Request, signal: Abo
 
 /** The sentence in an error's body: APISIX and etcd answer JSON, nginx a page whose title starts with the status. */
 function words(body: string): string {
-  const title = /<title>(?:\d{3} )?(.*?)<\/title>/s.exec(body)?.[1];
+  const title = /<title>(.*?)<\/title>/s.exec(body)?.[1];
   if (title !== undefined) return title.trim();
   try {
     const { error_msg, description, message, error } = JSON.parse(body) as Record<string, unknown>;

@@ -1,0 +1,106 @@
+// Throw-away certificate authorities, one per plane, for tests that need real handshakes.
+
+import "reflect-metadata";
+
+import { webcrypto } from "node:crypto";
+
+import * as x509 from "@peculiar/x509";
+
+import type { KeyPair } from "../../apisix-admin/access.ts";
+
+const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+
+export interface Leaf {
+  readonly subject?: string;
+  readonly dnsNames?: readonly string[];
+  readonly uris?: readonly string[];
+  readonly usages?: readonly ("server auth" | "client auth")[];
+  /** Milliseconds; one hour unless given. */
+  readonly lifetime?: number;
+}
+
+/** A root whose key lives in this process only. */
+export class Authority {
+  readonly root: string;
+  readonly #certificate: x509.X509Certificate;
+  readonly #keys: webcrypto.CryptoKeyPair;
+
+  private constructor(certificate: x509.X509Certificate, keys: webcrypto.CryptoKeyPair) {
+    this.root = certificate.toString("pem");
+    this.#certificate = certificate;
+    this.#keys = keys;
+  }
+
+  static async create(name: string): Promise<Authority> {
+    const keys = await newKeys();
+    const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+      name: `CN=${name} root`,
+      keys,
+      signingAlgorithm: algorithm,
+      notBefore: new Date(Date.now() - 60_000),
+      notAfter: new Date(Date.now() + 3_600_000),
+      extensions: [
+        new x509.BasicConstraintsExtension(true, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+      ],
+    });
+    return new Authority(certificate, keys);
+  }
+
+  /** Signs as cert-manager's CA issuer does: subject and names are the request's. */
+  async sign(requestPem: string, lifetime: number): Promise<string> {
+    const request = new x509.Pkcs10CertificateRequest(requestPem);
+    const notBefore = new Date();
+    const certificate = await x509.X509CertificateGenerator.create({
+      subject: request.subjectName,
+      issuer: this.#certificate.subject,
+      publicKey: request.publicKey,
+      signingKey: this.#keys.privateKey,
+      signingAlgorithm: algorithm,
+      notBefore,
+      notAfter: new Date(notBefore.getTime() + lifetime),
+      extensions: request.extensions,
+    });
+    return certificate.toString("pem");
+  }
+
+  async leaf(leaf: Leaf): Promise<KeyPair> {
+    const keys = await newKeys();
+    const usages = leaf.usages ?? ["client auth"];
+    const names: x509.JsonGeneralName[] = [
+      ...(leaf.dnsNames ?? []).map((value) => ({ type: "dns" as const, value })),
+      ...(leaf.uris ?? []).map((value) => ({ type: "url" as const, value })),
+    ];
+    const certificate = await x509.X509CertificateGenerator.create({
+      subject: leaf.subject ?? "",
+      issuer: this.#certificate.subject,
+      publicKey: keys.publicKey,
+      signingKey: this.#keys.privateKey,
+      signingAlgorithm: algorithm,
+      notBefore: new Date(),
+      notAfter: new Date(Date.now() + (leaf.lifetime ?? 3_600_000)),
+      extensions: [
+        new x509.BasicConstraintsExtension(false, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
+        new x509.ExtendedKeyUsageExtension(
+          usages.map((usage) =>
+            usage === "server auth" ? x509.ExtendedKeyUsage.serverAuth : x509.ExtendedKeyUsage.clientAuth,
+          ),
+        ),
+        ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names, !leaf.subject)] : []),
+        await x509.AuthorityKeyIdentifierExtension.create(this.#certificate),
+      ],
+    });
+    return { cert: certificate.toString("pem"), key: await privatePem(keys) };
+  }
+}
+
+function newKeys(): Promise<webcrypto.CryptoKeyPair> {
+  return webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+}
+
+async function privatePem(keys: webcrypto.CryptoKeyPair): Promise<string> {
+  const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey));
+  return `-----BEGIN PRIVATE KEY-----\n${der.toString("base64").replace(/(.{64})/g, "$1\n")}\n-----END PRIVATE KEY-----\n`;
+}

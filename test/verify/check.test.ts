@@ -1,0 +1,207 @@
+// The one place where an observation is compared with what was expected.
+
+import { deepEqual } from "node:assert/strict";
+import { createServer } from "node:net";
+import type { AddressInfo } from "node:net";
+import tls from "node:tls";
+
+import { type Observation, type Outcome, classify, expectedText, isRight, observedText } from "../../verify/check.ts";
+import { type Access, observe, observed } from "../../verify/http.ts";
+import { attempt } from "../../verify/run.ts";
+
+const answer = (status: number, words = ""): Observation => ({ kind: "answer", status, words, body: "" });
+const alert = (number: number): Observation => ({ kind: "alert", number });
+const untrusted: Observation = { kind: "untrusted", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" };
+const failed: Observation = { kind: "failed", reason: "ECONNRESET: read ECONNRESET" };
+
+describe("judging an observation", () => {
+  const observations = [
+    answer(200),
+    answer(400, "No required SSL certificate was sent"),
+    answer(400, "The SSL certificate error"),
+    alert(48),
+    alert(116),
+    untrusted,
+    failed,
+  ];
+  const right = (...expected: Outcome[]) => observations.map((observation) => isRight(expected, observation));
+
+  it("takes exactly the outcome that is expected, and a failure for none", () => {
+    deepEqual(
+      [
+        right({ kind: "answer", status: 200 }),
+        right({ kind: "answer", status: 400, words: "SSL certificate error" }),
+        right({ kind: "answer", status: 400 }, { kind: "untrusted" }),
+        right({ kind: "alert", alert: "unknown_ca" }),
+        right({ kind: "untrusted" }),
+        right(),
+      ],
+      [
+        [true, false, false, false, false, false, false],
+        [false, false, true, false, false, false, false],
+        [false, true, true, false, false, true, false],
+        [false, false, false, true, false, false, false],
+        [false, false, false, false, false, true, false],
+        [false, false, false, false, false, false, false],
+      ],
+    );
+  });
+
+  it("says both in the same words", () => {
+    deepEqual(
+      [
+        expectedText([{ kind: "alert", alert: "certificate_required" }]),
+        expectedText([
+          { kind: "answer", status: 403, words: "permission denied" },
+          { kind: "answer", status: 404 },
+        ]),
+        expectedText([{ kind: "untrusted" }]),
+        ...[...observations, alert(99)].map(observedText),
+      ],
+      [
+        "alert certificate_required (116)",
+        "403 permission denied or 404",
+        "client refuses the server",
+        "200",
+        "400 No required SSL certificate was sent",
+        "400 The SSL certificate error",
+        "alert unknown_ca (48)",
+        "alert certificate_required (116)",
+        "client refuses the server",
+        "failed: ECONNRESET: read ECONNRESET",
+        "alert unknown (99)",
+      ],
+    );
+  });
+});
+
+describe("what an error of a connection proves", () => {
+  const error = (message: string, code?: string) => Object.assign(new Error(message), code ? { code } : {});
+  const openssl = "error:0A000410:SSL routines:ssl3_read_bytes";
+
+  it("is an alert only by the number that the server sent, whatever OpenSSL calls it", () => {
+    deepEqual(
+      [
+        error(
+          `${openssl}:ssl/tls alert handshake failure:rec_layer_s3.c:918:SSL alert number 40\n`,
+          "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE",
+        ),
+        error(
+          `${openssl}:sslv3 alert handshake failure:rec_layer_s3.c:916:SSL alert number 40\n`,
+          "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
+        ),
+        error(`${openssl}:wrong version number:rec_layer_s3.c:918:\nmore`, "ERR_SSL_WRONG_VERSION_NUMBER"),
+        error("unable to verify the first certificate", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"),
+        error("self-signed certificate in certificate chain", "SELF_SIGNED_CERT_IN_CHAIN"),
+        error("certificate has expired", "CERT_HAS_EXPIRED"),
+        error("Hostname/IP does not match certificate's altnames", "ERR_TLS_CERT_ALTNAME_INVALID"),
+        error("connect ECONNREFUSED 127.0.0.1:1", "ECONNREFUSED"),
+        error("socket hang up", "ECONNRESET"),
+        error("no answer within 10 s"),
+        "a string",
+      ].map(classify),
+      [
+        { kind: "alert", number: 40 },
+        { kind: "alert", number: 40 },
+        { kind: "failed", reason: `ERR_SSL_WRONG_VERSION_NUMBER: ${openssl}:wrong version number:rec_layer_s3.c:918:` },
+        { kind: "untrusted", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" },
+        { kind: "untrusted", reason: "SELF_SIGNED_CERT_IN_CHAIN" },
+        { kind: "failed", reason: "CERT_HAS_EXPIRED: certificate has expired" },
+        { kind: "failed", reason: "ERR_TLS_CERT_ALTNAME_INVALID: Hostname/IP does not match certificate's altnames" },
+        { kind: "failed", reason: "connect ECONNREFUSED 127.0.0.1:1" },
+        { kind: "failed", reason: "ECONNRESET: socket hang up" },
+        { kind: "failed", reason: "no answer within 10 s" },
+        { kind: "failed", reason: "a string" },
+      ],
+    );
+  });
+
+  it("is told by the server's own words when the server answers", () => {
+    deepEqual(
+      [
+        { status: 200, body: '{ "hello": "world" }' },
+        { status: 400, body: "<html>\r\n<head><title>400 The SSL certificate error</title></head></html>" },
+        { status: 401, body: '{"error_msg":"failed to check token","description":"wrong apikey"}\n' },
+        { status: 404, body: '{"error_msg":"404 Route Not Found"}\n' },
+        { status: 404, body: "404 page not found\n" },
+        { status: 403, body: '{"code":7, "message":"etcdserver: permission denied"}' },
+        { status: 500, body: "" },
+      ].map((answer) => observedText(observed(answer))),
+      [
+        "200",
+        "400 The SSL certificate error",
+        "401 wrong apikey",
+        "404 Route Not Found",
+        "404 page not found",
+        "403 etcdserver: permission denied",
+        "500",
+      ],
+    );
+  });
+});
+
+describe("an attempt", () => {
+  const to = { namespace: "n", selector: "s", serverName: "server.test" };
+  /** Tries a server that treats each connection so, where a refusal by alert is expected. */
+  const attemptAt = async (treat: Parameters<typeof createServer>[1], within: number) => {
+    const server = createServer({}, treat);
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const access: Pick<Access, "connect"> = {
+      connect: (_to, _client, signal) =>
+        new Promise((resolve, reject) => {
+          const socket = tls.connect({ host: "127.0.0.1", port }, () => resolve(socket));
+          socket.once("error", reject);
+          signal?.addEventListener("abort", () => socket.destroy());
+        }),
+    };
+    try {
+      const { result } = await attempt(
+        {
+          hop: "gateway",
+          case: "no certificate",
+          expect: [{ kind: "alert", alert: "certificate_required" }],
+          observe: (signal) => observe(access as Access, { ...to, port }, { ca: "" }, { path: "/" }, signal),
+        },
+        new AbortController().signal,
+        within,
+      );
+      return { ...result, ms: 0 };
+    } finally {
+      server.close();
+    }
+  };
+  const wrong = (reason: string) => ({
+    hop: "gateway",
+    case: "no certificate",
+    expected: "alert certificate_required (116)",
+    observed: `failed: ${reason}`,
+    ok: false,
+    ms: 0,
+  });
+
+  it("is wrong when the server says nothing in time", async () => {
+    deepEqual(await attemptAt(() => undefined, 100), wrong("no answer within 0.1 s"));
+  });
+
+  it("is wrong when the server closes without saying why", async () => {
+    deepEqual(
+      await attemptAt((socket) => socket.once("data", () => socket.destroy()), 5_000),
+      wrong("ECONNRESET: Client network socket disconnected before secure TLS connection was established"),
+    );
+  });
+
+  it("is wrong when what it needs cannot be had", async () => {
+    const { result } = await attempt(
+      {
+        hop: "gateway",
+        case: "no certificate",
+        expect: [{ kind: "alert", alert: "certificate_required" }],
+        ready: Promise.reject(new Error("Issuer edge did not sign")),
+        observe: async () => ({ kind: "alert", number: 116 }),
+      },
+      new AbortController().signal,
+    );
+    deepEqual({ ...result, ms: 0 }, wrong("Issuer edge did not sign"));
+  });
+});
