@@ -70,7 +70,10 @@ export async function build(name: ProgramName, progress: (line: string) => void)
   const inputs = await contentsOf(["go.mod", "go.sum", ...sources].map((file) => resolve(folder, file)));
   const key = keyOf(ldflags, goEnv.GOFLAGS, process.arch, await goVersion(), ...inputs);
   return cached("bin", name, key, async (output) => {
-    const go = execa("go", ["build", "-v", "-trimpath", "-ldflags", ldflags, "-o", output, path], { cwd: folder, env: goEnv });
+    const go = execa("go", ["build", "-v", "-trimpath", "-ldflags", ldflags, "-o", output, path], {
+      cwd: folder,
+      env: goEnv,
+    });
     let [compiled, fetched] = [0, 0];
     for await (const line of go.iterable({ from: "stderr" })) {
       if (line.startsWith("go: downloading")) progress(`${++fetched} modules downloaded`);
@@ -92,7 +95,10 @@ export async function goVersion(): Promise<string> {
 export function chart(): Promise<Part> {
   return cached("charts", "cert-manager", versions.certManager, async (path) => {
     const name = "github.com/cert-manager/cert-manager";
-    const { stdout } = await execa("go", ["mod", "download", "-json", `${name}@${versions.certManager}`], { cwd: module, env: goEnv });
+    const { stdout } = await execa("go", ["mod", "download", "-json", `${name}@${versions.certManager}`], {
+      cwd: module,
+      env: goEnv,
+    });
     const { Dir: folder } = JSON.parse(stdout) as { Dir: string };
     await cp(join(folder, "deploy/charts/cert-manager"), path, { recursive: true });
     const file = join(path, "Chart.yaml");

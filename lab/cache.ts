@@ -32,7 +32,12 @@ export async function contentsOf(paths: string[]): Promise<string[]> {
 }
 
 /** The part `<kind>/<name>-<key>` of the cache; `make` writes it to the path it is given when it is not there. */
-export async function cached(kind: string, name: string, key: string, make: (path: string) => Promise<void>): Promise<Part> {
+export async function cached(
+  kind: string,
+  name: string,
+  key: string,
+  make: (path: string) => Promise<void>,
+): Promise<Part> {
   const path = inCache(kind, `${name}-${key}`);
   const made = !existsSync(path);
   if (made) {

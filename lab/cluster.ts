@@ -34,7 +34,14 @@ export interface Parts {
 /** Starts a fresh cluster; `progress` hears of each step. */
 export async function startCluster({ images, ...parts }: Parts, progress: (line: string) => void): Promise<void> {
   await mkdir(inLab("log"), { recursive: true });
-  const spec: NodeSpec = { ...parts, port: await freePort(), config: inLab("config"), pki: inLab("config/pki"), logs: inLab("log"), cgroup };
+  const spec: NodeSpec = {
+    ...parts,
+    port: await freePort(),
+    config: inLab("config"),
+    pki: inLab("config/pki"),
+    logs: inLab("log"),
+    cgroup,
+  };
   const admin = await makePki(spec.pki, spec.port);
   await mkdir(join(spec.config, "cni"), { recursive: true });
   for (const [name, text] of Object.entries(configFiles(spec))) await writeFile(join(spec.config, name), text);
@@ -54,16 +61,31 @@ export async function startCluster({ images, ...parts }: Parts, progress: (line:
 
   progress("starting containerd");
   await until("containerd answers", async () => (await inside("ctr", "-a", run.socket, "version")).exitCode === 0);
-  for (const { archive, name } of images) {
-    progress(`importing ${archive.split("/").at(-1)}`);
-    await importImage(archive, name);
-  }
+  await addImages(images, progress);
   progress("starting Kubernetes");
   await until("the API server answers", async () => (await kubectl(["get", "--raw", "/readyz"])).exitCode === 0);
   await kubectlOrThrow(["apply", "-f", join(import.meta.dirname, "base.yaml")]);
-  await kubectlOrThrow(["apply", "-f", "-"], volumes.map(volume).map((object) => stringify(object)).join("---\n"));
+  await kubectlOrThrow(
+    ["apply", "-f", "-"],
+    volumes
+      .map(volume)
+      .map((object) => stringify(object))
+      .join("---\n"),
+  );
   await until("the node is ready", nodeReady);
   await copyFile(earlyKubeconfig, kubeconfig);
+}
+
+/** Imports the images that the lab does not have yet; pods that start from now on run them. */
+export async function addImages(images: Parts["images"], progress: (line: string) => void = () => {}): Promise<void> {
+  const list = inLab("config/images.json");
+  const there = existsSync(list) ? (JSON.parse(await readFile(list, "utf8")) as string[]) : [];
+  for (const { archive, name } of images) {
+    if (there.includes(archive) && name === undefined) continue; // named by content, unlike one of the user's
+    progress(`importing ${archive.split("/").at(-1)}`);
+    await importImage(archive, name);
+  }
+  await writeFile(list, JSON.stringify(images.map(({ archive }) => archive)));
 }
 
 /** Whether a complete lab is there, a broken or half one, or none. */
@@ -78,7 +100,15 @@ export async function stopCluster(): Promise<void> {
   for (const pid of await processes()) kill(pid);
   await until("the lab's processes end", async () => (await processes()).length === 0, false);
   const folders = globSync([`/sys/fs/cgroup/*/${cgroup}`, `/sys/fs/cgroup/${cgroup}`]);
-  await until(`the cgroup ${cgroup} is free`, () => Promise.all(folders.map(removeCgroup)).then(() => true, () => false), false);
+  await until(
+    `the cgroup ${cgroup} is free`,
+    () =>
+      Promise.all(folders.map(removeCgroup)).then(
+        () => true,
+        () => false,
+      ),
+    false,
+  );
   for (const name of ["kubeconfig", "config", "log", "state"]) await rm(inLab(name), { recursive: true, force: true });
 }
 
@@ -87,7 +117,9 @@ export async function recycleVolumes(): Promise<number> {
   const { items } = JSON.parse((await kubectlOrThrow(["get", "pv", "-o", "json"])).stdout) as {
     items: { metadata: { name: string }; status: { phase: string } }[];
   };
-  const released = items.filter(({ metadata, status }) => status.phase === "Released" && volumes.includes(metadata.name));
+  const released = items.filter(
+    ({ metadata, status }) => status.phase === "Released" && volumes.includes(metadata.name),
+  );
   for (const { metadata } of released) {
     await kubectlOrThrow(["delete", "pv", metadata.name]);
     const path = join(run.volumes, metadata.name);
@@ -100,20 +132,35 @@ export async function recycleVolumes(): Promise<number> {
 /** A command in the lab's mount namespace: Debian's programs and the node's files, the host's network. */
 async function inside(...command: string[]) {
   const pid = (await processes()).at(-1);
-  if (pid === undefined) throw new Error(`No process of the lab in ${lab} is left; see ${inLab("log/init.log")}:\n${await tail()}`);
+  if (pid === undefined)
+    throw new Error(`No process of the lab in ${lab} is left; see ${inLab("log/init.log")}:\n${await tail()}`);
   return execa("nsenter", ["--target", String(pid), "--mount", "--", ...command], { reject: false });
 }
 
 async function importImage(archive: string, name?: string): Promise<void> {
   const flags = name === undefined ? [] : ["--index-name", name];
-  const { exitCode, stderr } = await inside("ctr", "-a", run.socket, "-n", "k8s.io", "images", "import", ...flags, archive);
-  if (exitCode !== 0) throw new Error(`containerd cannot import ${archive}: give an OCI or docker archive. It says: ${stderr}`);
+  const { exitCode, stderr } = await inside(
+    "ctr",
+    "-a",
+    run.socket,
+    "-n",
+    "k8s.io",
+    "images",
+    "import",
+    ...flags,
+    archive,
+  );
+  if (exitCode !== 0)
+    throw new Error(`containerd cannot import ${archive}: give an OCI or docker archive. It says: ${stderr}`);
 }
 
 /** kubectl against this lab, by the binary that the lab was started with. */
 async function kubectl(args: string[], input = "") {
   const { kube } = JSON.parse(await readFile(specFile, "utf8")) as NodeSpec;
-  return execa(kube, ["kubectl", `--kubeconfig=${earlyKubeconfig}`, "--request-timeout=10s", ...args], { input, reject: false });
+  return execa(kube, ["kubectl", `--kubeconfig=${earlyKubeconfig}`, "--request-timeout=10s", ...args], {
+    input,
+    reject: false,
+  });
 }
 
 async function kubectlOrThrow(args: string[], input = "") {
@@ -148,7 +195,8 @@ function kill(pid: number): void {
 }
 
 async function removeCgroup(folder: string): Promise<void> {
-  for (const entry of await readdir(folder, { withFileTypes: true })) if (entry.isDirectory()) await removeCgroup(join(folder, entry.name));
+  for (const entry of await readdir(folder, { withFileTypes: true }))
+    if (entry.isDirectory()) await removeCgroup(join(folder, entry.name));
   await rmdir(folder);
 }
 
@@ -164,7 +212,11 @@ function volume(name: string) {
       storageClassName: "local",
       local: { path: join(run.volumes, name) },
       nodeAffinity: {
-        required: { nodeSelectorTerms: [{ matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In", values: ["lab"] }] }] },
+        required: {
+          nodeSelectorTerms: [
+            { matchExpressions: [{ key: "kubernetes.io/hostname", operator: "In", values: ["lab"] }] },
+          ],
+        },
       },
     },
   };
@@ -186,7 +238,11 @@ async function tail(): Promise<string> {
 /** Waits until `done`; gives up when the lab's processes have ended (unless that is what is waited for). */
 async function until(what: string, done: () => Promise<boolean>, running = true): Promise<void> {
   for (const end = Date.now() + patience; !(await done()); await sleep(200)) {
-    if (running && (await processes()).length === 0) throw new Error(`The lab in ${lab} ended before ${what}:\n${await tail()}`);
-    if (Date.now() > end) throw new Error(`${patience / 1000} s were not enough until ${what}. Look at ${inLab("log")}, then run the command again.`);
+    if (running && (await processes()).length === 0)
+      throw new Error(`The lab in ${lab} ended before ${what}:\n${await tail()}`);
+    if (Date.now() > end)
+      throw new Error(
+        `${patience / 1000} s were not enough until ${what}. Look at ${inLab("log")}, then run the command again.`,
+      );
   }
 }

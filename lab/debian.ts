@@ -20,7 +20,8 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
   const key = keyOf(release, process.arch, ...tools, ...forImages);
   return cached("debian", "usr", key, async (path) => {
     const apt = inCache("debs", String(process.pid));
-    for (const folder of ["state/lists/partial", "cache/archives/partial", "deb"]) await mkdir(join(apt, folder), { recursive: true });
+    for (const folder of ["state/lists/partial", "cache/archives/partial", "deb"])
+      await mkdir(join(apt, folder), { recursive: true });
     await writeFile(join(apt, "status"), "");
     const options = {
       "Dir::State": join(apt, "state"),
@@ -47,7 +48,8 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
     for (const tree of ["tools", "libraries"]) await mergeUsr(join(path, tree));
     // What the package's scripts would have chosen; the legacy tables may be missing from a kernel, nft is not.
     for (const suffix of ["", "-save", "-restore"])
-      for (const family of ["iptables", "ip6tables"]) await symlink("xtables-nft-multi", join(path, "tools/usr/sbin", family + suffix));
+      for (const family of ["iptables", "ip6tables"])
+        await symlink("xtables-nft-multi", join(path, "tools/usr/sbin", family + suffix));
     await rm(apt, { recursive: true, force: true });
   });
 }
@@ -67,7 +69,12 @@ export async function librariesOf(tree: string, program: string): Promise<{ load
   const triplet = (await readdir(join(tree, "usr/lib"))).find((name) => name.endsWith("-linux-gnu")) ?? "";
   const folder = join("usr/lib", triplet);
   const loader = join(folder, (await readdir(join(tree, folder))).find((name) => name.startsWith("ld-linux")) ?? "");
-  const { stdout } = await execa(join(tree, loader), ["--library-path", join(tree, folder), "--list", join(tree, program)]);
+  const { stdout } = await execa(join(tree, loader), [
+    "--library-path",
+    join(tree, folder),
+    "--list",
+    join(tree, program),
+  ]);
   const found = [...stdout.matchAll(/=> (\S+)/g)].map(([, path]) => join(folder, basename(path ?? "")));
   return { loader, libraries: [...new Set(found)].filter((path) => path !== loader) };
 }

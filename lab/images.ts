@@ -48,7 +48,7 @@ const jetstack = (component: string): Image => ({
 export function archives(sources: Sources): Record<string, Archive> {
   const libraries = join(sources.debian, "libraries");
   return {
-    "pause": {
+    pause: {
       images: [{ name: pauseImage, entrypoint: ["/pause"], user: "65535" }],
       fill: (root) => root.program(sources.pause, "/pause"),
     },
@@ -56,11 +56,11 @@ export function archives(sources: Sources): Record<string, Archive> {
       images: ["controller", "webhook", "cainjector", "startupapicheck"].map(jetstack),
       fill: (root) => root.program(sources.certmanager, "/certmanager"),
     },
-    "etcd": {
+    etcd: {
       images: [{ name: `gcr.io/etcd-development/etcd:${versions.etcd}`, command: ["/usr/local/bin/etcd"] }],
       fill: (root) => root.program(sources.etcd, "/usr/local/bin/etcd"),
     },
-    "nginx": {
+    nginx: {
       images: [
         {
           name: "docker.io/library/nginx:1.22",
@@ -83,7 +83,7 @@ export function archives(sources: Sources): Record<string, Archive> {
         await root.link("/dev/stderr", "/var/log/nginx/error.log");
       },
     },
-    "apisix": {
+    apisix: {
       images: [
         {
           name: apisixImage,
@@ -99,9 +99,16 @@ export function archives(sources: Sources): Record<string, Archive> {
         await root.account("apisix", 636);
         await root.program(sources.apisix, "/usr/bin/apisix");
         await root.file("/docker-entrypoint.sh", '#!/bin/sh\nexec /usr/bin/apisix "$@"\n', 0o755);
-        const writable = ["conf", "logs", ...["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp`)];
+        const writable = [
+          "conf",
+          "logs",
+          ...["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((name) => `${name}_temp`),
+        ];
         await root.folders(636, "/usr/local/apisix", ...writable.map((name) => `/usr/local/apisix/${name}`));
-        await root.file("/usr/local/apisix/conf/mime.types", await readFile(join(libraries, "etc/nginx/mime.types"), "utf8"));
+        await root.file(
+          "/usr/local/apisix/conf/mime.types",
+          await readFile(join(libraries, "etc/nginx/mime.types"), "utf8"),
+        );
         await root.file("/usr/local/apisix/conf/config.yaml", "{}\n");
         await root.link("/dev/stdout", "/usr/local/apisix/logs/access.log");
         await root.link("/dev/stderr", "/usr/local/apisix/logs/error.log");
@@ -123,12 +130,19 @@ http {
 `;
 
 /** What a shell script in an image of Debian finds in /bin. */
-const applets = `sh ash cat chmod chown cp cut date echo env expr false find grep head hostname id ln ls mkdir mktemp mv nproc printf
-  pwd readlink realpath rm rmdir sed sha256sum sleep sort stat tail tar tee test touch tr true uname uniq wc xargs`.split(/\s+/);
+const applets =
+  `sh ash cat chmod chown cp cut date echo env expr false find grep head hostname id ln ls mkdir mktemp mv nproc printf
+  pwd readlink realpath rm rmdir sed sha256sum sleep sort stat tail tar tee test touch tr true uname uniq wc xargs`.split(
+    /\s+/,
+  );
 
 /** The packed archive, from the cache when its sources (named by content) and this file are unchanged. */
 export async function pack(name: string, { images, fill }: Archive, sources: Sources): Promise<Part> {
-  const key = keyOf(await readFile(import.meta.filename, "utf8"), ...Object.values(sources).map((path) => basename(path)), name);
+  const key = keyOf(
+    await readFile(import.meta.filename, "utf8"),
+    ...Object.values(sources).map((path) => basename(path)),
+    name,
+  );
   return cached("images", name, key, async (output) => {
     const work = await mkdtemp(join(tmpdir(), "lab-image-"));
     try {

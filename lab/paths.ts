@@ -6,11 +6,20 @@ const env = process.env;
 
 export const checkout = resolve(import.meta.dirname, "..");
 /** Finished parts, keyed by their content; `make clean-cache` removes it. */
-export const cache = resolve(env.MTLS_CACHE ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "mtls-everywhere"));
-/** All that one running lab has on disk; two folders are two labs. */
-export const lab = resolve(env.LAB_DIR ?? join(checkout, ".lab"));
+export const cache = resolve(
+  env.MTLS_CACHE ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "mtls-everywhere"),
+);
+/** The kubeconfig context of a cluster that the user named; then no lab is started. */
+export const context = env.CONTEXT === "" ? undefined : env.CONTEXT;
+/** All that one lab has on disk: two folders are two labs. A named cluster has a folder too, with Pulumi's state of it. */
+export const lab = resolve(
+  env.LAB_DIR ?? join(checkout, context === undefined ? ".lab" : join(".context", context.replaceAll("/", "_"))),
+);
 export const stack = env.STACK ?? "dev";
 
 export const inCache = (...parts: string[]) => join(cache, ...parts);
 export const inLab = (...parts: string[]) => join(lab, ...parts);
+export const inCheckout = (...parts: string[]) => join(checkout, ...parts);
 export const kubeconfig = inLab("kubeconfig");
+/** Programs on PATH, the lab's own left out. */
+export const searchPath = (env.PATH ?? "").split(":").filter((folder) => folder !== "" && folder !== inLab("bin"));

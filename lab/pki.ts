@@ -25,7 +25,10 @@ const identities: Record<string, Identity> = {
     subject: "CN=kube-apiserver",
     usages: ["serverAuth"],
     names: [
-      ...dns("localhost", ...["", ".default", ".default.svc", ".default.svc.cluster.local"].map((suffix) => `kubernetes${suffix}`)),
+      ...dns(
+        "localhost",
+        ...["", ".default", ".default.svc", ".default.svc.cluster.local"].map((suffix) => `kubernetes${suffix}`),
+      ),
       ...ip("127.0.0.1", addresses.apiService, addresses.node),
     ],
   },
@@ -34,11 +37,11 @@ const identities: Record<string, Identity> = {
     usages: ["serverAuth", "clientAuth"],
     names: [...dns("lab"), ...ip(addresses.node, "127.0.0.1")],
   },
-  "admin": client("O=system:masters,CN=admin"),
+  admin: client("O=system:masters,CN=admin"),
   "kube-controller-manager": client("CN=system:kube-controller-manager"),
   "kube-scheduler": client("CN=system:kube-scheduler"),
   "kube-proxy": client("CN=system:kube-proxy"),
-  "coredns": client("CN=lab:coredns"),
+  coredns: client("CN=lab:coredns"),
 };
 
 /**

@@ -37,7 +37,11 @@ export function configFiles({ pki, config, logs }: NodeSpec): Record<string, str
     cgroupsPerQOS: false, // pods' cgroups come from runc alone, all below the lab's own
     enforceNodeAllocatable: [],
     containerRuntimeEndpoint: `unix://${run.socket}`,
-    authentication: { anonymous: { enabled: false }, webhook: { enabled: true }, x509: { clientCAFile: `${pki}/ca.crt` } },
+    authentication: {
+      anonymous: { enabled: false },
+      webhook: { enabled: true },
+      x509: { clientCAFile: `${pki}/ca.crt` },
+    },
     authorization: { mode: "Webhook" },
     tlsCertFile: `${pki}/kubelet.crt`,
     tlsPrivateKeyFile: `${pki}/kubelet.key`,
@@ -52,7 +56,12 @@ export function configFiles({ pki, config, logs }: NodeSpec): Record<string, str
     failSwapOn: false,
     localStorageCapacityIsolation: false,
     imageGCHighThresholdPercent: 100, // an image that is collected cannot be pulled again
-    evictionHard: { "memory.available": "1Mi", "nodefs.available": "0%", "imagefs.available": "0%", "nodefs.inodesFree": "0%" },
+    evictionHard: {
+      "memory.available": "1Mi",
+      "nodefs.available": "0%",
+      "imagefs.available": "0%",
+      "nodefs.inodesFree": "0%",
+    },
     maxPods: 110,
     serializeImagePulls: false,
   };
@@ -82,7 +91,13 @@ export function configFiles({ pki, config, logs }: NodeSpec): Record<string, str
       { type: "portmap", capabilities: { portMappings: true } },
     ],
   };
-  const unused = ["snapshotter.v1.btrfs", "snapshotter.v1.zfs", "snapshotter.v1.devmapper", "snapshotter.v1.aufs", "internal.v1.opt"]
+  const unused = [
+    "snapshotter.v1.btrfs",
+    "snapshotter.v1.zfs",
+    "snapshotter.v1.devmapper",
+    "snapshotter.v1.aufs",
+    "internal.v1.opt",
+  ]
     .concat("tracing.processor.v1.otlp")
     .map((plugin) => `"io.containerd.${plugin}"`);
   const containerd = `version = 2
@@ -116,7 +131,7 @@ disabled_plugins = [${unused.join(", ")}]
     "kube-proxy.yaml": stringify(proxy),
     "cni/10-lab.conflist": JSON.stringify(network),
     "containerd.toml": containerd,
-    "Corefile": corefile,
+    Corefile: corefile,
     "resolv.conf": `nameserver ${addresses.node}\n`,
   };
 }
@@ -125,7 +140,9 @@ disabled_plugins = [${unused.join(", ")}]
 export function components({ kube, coredns, pki, config, port }: NodeSpec): Component[] {
   const etcd = "http://127.0.0.1:2379";
   const kubeconfigs = (name: string) =>
-    ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"].map((flag) => `--${flag}=${pki}/${name}.kubeconfig`);
+    ["kubeconfig", "authentication-kubeconfig", "authorization-kubeconfig"].map(
+      (flag) => `--${flag}=${pki}/${name}.kubeconfig`,
+    );
   return [
     {
       name: "relay",
@@ -152,11 +169,18 @@ export function components({ kube, coredns, pki, config, port }: NodeSpec): Comp
       command: [
         ...[kube, "kube-apiserver", `--etcd-servers=${etcd}`, "--allow-privileged=true", "--profiling=false"],
         ...["--bind-address=0.0.0.0", `--secure-port=${addresses.apiPort}`, `--advertise-address=${addresses.node}`],
-        ...[`--tls-cert-file=${pki}/apiserver.crt`, `--tls-private-key-file=${pki}/apiserver.key`, `--client-ca-file=${pki}/ca.crt`],
+        ...[
+          `--tls-cert-file=${pki}/apiserver.crt`,
+          `--tls-private-key-file=${pki}/apiserver.key`,
+          `--client-ca-file=${pki}/ca.crt`,
+        ],
         ...[`--kubelet-client-certificate=${pki}/admin.crt`, `--kubelet-client-key=${pki}/admin.key`],
         ...[`--kubelet-certificate-authority=${pki}/ca.crt`, "--kubelet-preferred-address-types=InternalIP"],
         ...["--authorization-mode=Node,RBAC", "--enable-admission-plugins=NodeRestriction"],
-        ...[`--service-cluster-ip-range=${addresses.services}`, "--service-account-issuer=https://kubernetes.default.svc.cluster.local"],
+        ...[
+          `--service-cluster-ip-range=${addresses.services}`,
+          "--service-account-issuer=https://kubernetes.default.svc.cluster.local",
+        ],
         ...[`--service-account-key-file=${pki}/sa.pub`, `--service-account-signing-key-file=${pki}/sa.key`],
         ...[`--requestheader-client-ca-file=${pki}/ca.crt`, "--requestheader-allowed-names=front-proxy"],
         ...["--requestheader-username-headers=X-Remote-User", "--requestheader-group-headers=X-Remote-Group"],
@@ -168,8 +192,16 @@ export function components({ kube, coredns, pki, config, port }: NodeSpec): Comp
       needsApi: true,
       command: [
         ...[kube, "kube-controller-manager", ...kubeconfigs("kube-controller-manager"), "--profiling=false"],
-        ...[`--cluster-signing-cert-file=${pki}/ca.crt`, `--cluster-signing-key-file=${pki}/ca.key`, `--root-ca-file=${pki}/ca.crt`],
-        ...[`--service-account-private-key-file=${pki}/sa.key`, "--use-service-account-credentials", "--allocate-node-cidrs=false"],
+        ...[
+          `--cluster-signing-cert-file=${pki}/ca.crt`,
+          `--cluster-signing-key-file=${pki}/ca.key`,
+          `--root-ca-file=${pki}/ca.crt`,
+        ],
+        ...[
+          `--service-account-private-key-file=${pki}/sa.key`,
+          "--use-service-account-credentials",
+          "--allocate-node-cidrs=false",
+        ],
         ...["--leader-elect=false", "--bind-address=127.0.0.1", "--flex-volume-plugin-dir=/run/volplugins"],
       ],
     },
@@ -181,7 +213,11 @@ export function components({ kube, coredns, pki, config, port }: NodeSpec): Comp
         ...["--leader-elect=false", "--bind-address=127.0.0.1", "--profiling=false"],
       ],
     },
-    { name: "kube-proxy", needsApi: true, command: [kube, "kube-proxy", `--config=${config}/kube-proxy.yaml`, "--hostname-override=lab"] },
+    {
+      name: "kube-proxy",
+      needsApi: true,
+      command: [kube, "kube-proxy", `--config=${config}/kube-proxy.yaml`, "--hostname-override=lab"],
+    },
     {
       name: "kubelet",
       needsApi: true,

@@ -46,7 +46,9 @@ function cgroups(): void {
   const root = "/sys/fs/cgroup";
   if (statfsSync(root).type === cgroup2) {
     mkdirSync(join(root, spec.cgroup), { recursive: true });
-    sh(`mkdir /run/cgroup; mount --bind ${root}/${spec.cgroup} /run/cgroup; umount -l ${root}; mount --move /run/cgroup ${root}`);
+    sh(
+      `mkdir /run/cgroup; mount --bind ${root}/${spec.cgroup} /run/cgroup; umount -l ${root}; mount --move /run/cgroup ${root}`,
+    );
     return;
   }
   const hierarchies = readdirSync(root).filter((name) => lstatSync(join(root, name)).isDirectory());
@@ -55,12 +57,14 @@ function cgroups(): void {
     const own = join(root, name, spec.cgroup);
     mkdirSync(own, { recursive: true });
     if (name === "cpuset")
-      for (const file of ["cpuset.cpus", "cpuset.mems"]) writeFileSync(join(own, file), readFileSync(join(root, name, file), "utf8"));
+      for (const file of ["cpuset.cpus", "cpuset.mems"])
+        writeFileSync(join(own, file), readFileSync(join(root, name, file), "utf8"));
     sh(`mkdir -p /run/cgroup/${name}; mount --bind ${own} /run/cgroup/${name}`);
   }
   sh(`umount -R -l ${root}; mount -t tmpfs -o mode=755 lab-cgroup ${root}`);
   for (const name of hierarchies) sh(`mkdir ${root}/${name}; mount --move /run/cgroup/${name} ${root}/${name}`);
-  for (const name of links) sh(`ln -s "$(ls -d ${root}/*,${name} ${root}/${name},* 2>/dev/null | head -1)" ${root}/${name}`);
+  for (const name of links)
+    sh(`ln -s "$(ls -d ${root}/*,${name} ${root}/${name},* 2>/dev/null | head -1)" ${root}/${name}`);
 }
 
 /** No route leads out of this network. */
@@ -88,11 +92,17 @@ function start({ name, command, onHost }: Component): void {
 function apiAnswers(): Promise<boolean> {
   const [ca, cert, key] = ["ca.crt", "admin.crt", "admin.key"].map((file) => readFileSync(join(spec.pki, file)));
   return new Promise((resolve) => {
-    const call = request({ host: "127.0.0.1", port: spec.port, path: "/readyz", ca, cert, key, timeout: 2000 }, (answer) => {
-      answer.resume();
-      resolve(answer.statusCode === 200);
-    });
-    call.on("error", () => resolve(false)).on("timeout", () => call.destroy()).end();
+    const call = request(
+      { host: "127.0.0.1", port: spec.port, path: "/readyz", ca, cert, key, timeout: 2000 },
+      (answer) => {
+        answer.resume();
+        resolve(answer.statusCode === 200);
+      },
+    );
+    call
+      .on("error", () => resolve(false))
+      .on("timeout", () => call.destroy())
+      .end();
   });
 }
 

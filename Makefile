@@ -1,0 +1,73 @@
+# Two commands: `make up` does all the set-up and the main job, `make test` passes all the tests. `make help` lists the rest.
+SHELL := /bin/bash
+.SHELLFLAGS := -euc
+.ONESHELL:
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+STACK ?= dev
+CACHE := $(or $(MTLS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mtls-everywhere)
+export STACK CONTEXT LAB_DIR LAB_APISIX_IMAGE MTLS_CACHE
+
+# Node.js 24 from npm when the one on PATH is older than 22.18, which cannot run TypeScript as it is.
+NODE_VERSION := 24.21.0
+NODE_ARCH := $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
+NODE_OK := $(shell node -p "const [a, b] = process.versions.node.split('.'); +(a > 22 || (a == 22 && b >= 18))" 2>/dev/null)
+NODE := $(if $(filter 1,$(NODE_OK)),,$(CACHE)/node/bin/node)
+export PATH := $(if $(NODE),$(dir $(NODE)):)$(PATH)
+export npm_config_cache := $(CACHE)/npm
+export npm_config_update_notifier := false
+
+.PHONY: help up preview verify test env down clean-cache
+
+help: ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -ts "$$(printf '\t')"
+	echo
+	echo "CONTEXT=name uses a cluster of your kubeconfig instead of the lab, STACK=prod another environment."
+
+up: node_modules/.stamp ## set up everything, then `pulumi up` and the check of every hop
+	@node lab/cli.ts $(if $(CONTEXT),tools,up)
+	eval "$$(node lab/cli.ts env)"
+	pulumi up --yes --skip-preview --stack $(STACK)
+	node verify/cli.ts --stack $(STACK)
+
+preview: node_modules/.stamp ## show what `make up` would change
+	@eval "$$(node lab/cli.ts env)"
+	pulumi preview --diff --stack $(STACK)
+
+verify: node_modules/.stamp ## check every hop of the platform that is up
+	@eval "$$(node lab/cli.ts env)"
+	node verify/cli.ts --stack $(STACK)
+
+test: node_modules/.stamp ## types, lint, format, then every test; the last line counts them
+	@npm run --silent types
+	npm run --silent lint
+	npm run --silent format
+	npx mocha
+
+env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
+	@node lab/cli.ts env
+
+down: ## take everything away but the cache (with CONTEXT: what `make up` made on that cluster)
+	@if [ ! -e node_modules/.stamp ]; then echo "Nothing was set up here."; exit 0; fi
+	$(if $(CONTEXT),eval "$$(node lab/cli.ts env)"; pulumi destroy --yes --skip-preview --stack $(STACK))
+	node lab/cli.ts down
+
+clean-cache: ## remove the cache folder: the next `make up` is a cold one
+	@rm -rf "$(CACHE)"
+
+node_modules/.stamp: package-lock.json | $(NODE)
+	@echo "npm ci"
+	npm ci --silent
+	touch $@
+
+$(CACHE)/node/bin/node:
+	@echo "fetch Node.js $(NODE_VERSION)"
+	half="$(CACHE)/node.half-$$$$"
+	mkdir -p "$$half"
+	cd "$$half"
+	npm pack --silent node-linux-$(NODE_ARCH)@$(NODE_VERSION) > /dev/null
+	tar -xzf *.tgz
+	rm -rf "$(CACHE)/node"
+	mv package "$(CACHE)/node"
+	rm -rf "$$half"

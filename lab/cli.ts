@@ -1,0 +1,270 @@
+/** The lab's command line; the Makefile's targets are these commands. */
+import { existsSync } from "node:fs";
+import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { parseArgs } from "node:util";
+import { KubeConfig, VersionApi } from "@kubernetes/client-node";
+import {
+  Listr,
+  PRESET_TIMER,
+  type ListrTask,
+  type ListrTaskWrapper,
+  type DefaultRenderer,
+  type SimpleRenderer,
+} from "listr2";
+import { build, chart, programs, type ProgramName } from "./binaries.ts";
+import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
+import { debian } from "./debian.ts";
+import { apisixImage, archives, pack } from "./images.ts";
+import { context, inLab, kubeconfig, lab, stack } from "./paths.ts";
+import { look, problems } from "./preflight.ts";
+import {
+  environment,
+  findToolchain,
+  hasPendingOperations,
+  layOut,
+  needsStandIns,
+  prepareStack,
+  type Piece,
+} from "./pulumi.ts";
+import type { Part } from "./cache.ts";
+
+const usage = `Usage: node lab/cli.ts COMMAND
+
+  up        start the lab, a single-node Kubernetes on this machine, or repair it; does nothing when it is up
+  tools     prepare Pulumi for the cluster of the kubeconfig context in CONTEXT; start nothing
+  env       print exports for plain \`pulumi\` and \`kubectl\` (CONTEXT or the lab)
+  status    say whether the lab is up; --json for programs. Exit code 0 up, 1 broken, 3 down
+  down      end the lab and remove all it made but the cache
+
+Settings (environment): LAB_DIR folder of the lab (.lab), MTLS_CACHE cache folder, STACK environment (dev),
+LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT context of a cluster of yours.
+`;
+
+interface State {
+  parts: Partial<Record<ProgramName | "debian" | "chart", string>>;
+  images: { archive: string; name?: string }[];
+  pieces: Piece[];
+}
+type Step = ListrTask<State, typeof DefaultRenderer, typeof SimpleRenderer>;
+type Reporter = ListrTaskWrapper<State, typeof DefaultRenderer, typeof SimpleRenderer>;
+
+const terminal = process.stdout.isTTY;
+
+/** A step that makes one part; its title tells whether the part came from the cache. */
+function part(
+  name: keyof State["parts"],
+  title: string,
+  make: (progress: (line: string) => void) => Promise<Part>,
+): Step {
+  return {
+    title,
+    task: async ({ parts }, task) => {
+      const { path, made } = await make(reporter(task));
+      parts[name] = path;
+      if (!made) task.title = `${title} (from the cache)`;
+    },
+  };
+}
+
+const program = (name: ProgramName) => part(name, `build ${programs[name].title}`, (progress) => build(name, progress));
+
+/** Progress lines as they come on a terminal, one in fifteen seconds elsewhere. */
+function reporter(task: Reporter): (line: string) => void {
+  let next = terminal ? 0 : Date.now() + 15_000;
+  return (line) => {
+    if (Date.now() < next) return;
+    next = Date.now() + (terminal ? 200 : 15_000);
+    task.output = line;
+  };
+}
+
+async function run(steps: Step[]): Promise<State> {
+  const state: State = { parts: {}, images: [], pieces: [] };
+  const list = new Listr<State, "default", "simple">(steps, {
+    ctx: state,
+    renderer: "default",
+    fallbackRenderer: "simple",
+    rendererOptions: { timer: PRESET_TIMER, collapseErrors: false },
+    fallbackRendererOptions: { timer: PRESET_TIMER },
+  });
+  return list.run();
+}
+
+async function up(): Promise<void> {
+  refuse(problems(await look()));
+  const tools = await findToolchain();
+  const given = process.env.LAB_APISIX_IMAGE || undefined;
+  if (given !== undefined && !existsSync(given))
+    refuse([
+      `LAB_APISIX_IMAGE names ${given}, which is not there: give an OCI or docker archive, or leave it out for the stand-in.`,
+    ]);
+  await mkdir(lab, { recursive: true });
+  const { pieces } = await run([
+    part("debian", "fetch Debian's containerd, runc, iptables, nginx", debian),
+    ...(["pause", "etcd", "coredns", "certmanager", "kube"] as const).map(program),
+    ...(given === undefined ? [program("apisix")] : []),
+    ...(tools.cli === undefined ? [program("pulumi")] : []),
+    ...(needsStandIns(tools) ? [program("plugins")] : []),
+    part("chart", "unpack cert-manager's chart", chart),
+    { title: "pack images", task: (state, task) => packImages(state, task, given) },
+    { title: "start Kubernetes", task: cluster },
+    { title: "prepare Pulumi", task: (state) => preparePulumi(state, tools, labOverlay(state)) },
+  ]);
+  const builtHere = (piece: string, from: string): Piece => ({ piece, kind: "real", from });
+  table([
+    builtHere("Kubernetes, etcd, CoreDNS", "Go modules"),
+    builtHere("cert-manager", "Go module, CA and self-signed issuers"),
+    builtHere("nginx", "Debian's package"),
+    { piece: "APISIX", kind: given === undefined ? "stand-in" : "real", from: given ?? "lab/standins/apisix" },
+    ...pieces,
+  ]);
+}
+
+async function packImages(state: State, task: Reporter, apisix: string | undefined): Promise<void> {
+  const { debian = "", pause = "", certmanager = "", etcd = "" } = state.parts;
+  const sources = { debian, pause, certmanager, etcd, apisix: state.parts.apisix ?? "" };
+  const all = Object.entries(archives(sources)).filter(([name]) => name !== "apisix" || apisix === undefined);
+  let made = 0;
+  for (const [name, archive] of all) {
+    const packed = await pack(name, archive, sources);
+    if (packed.made) made += 1;
+    state.images.push({ archive: packed.path });
+  }
+  if (apisix !== undefined) state.images.push({ archive: apisix, name: apisixImage });
+  task.title = made === 0 ? `${task.title} (from the cache)` : `${task.title} (${made} of ${all.length} anew)`;
+}
+
+async function cluster({ parts, images }: State, task: Reporter): Promise<void> {
+  const report = reporter(task);
+  const { kube = "", coredns = "", pause = "", debian = "" } = parts;
+  await mkdir(inLab("bin"), { recursive: true });
+  await rm(inLab("bin/kubectl"), { force: true });
+  await symlink(kube, inLab("bin/kubectl"));
+  if ((await health()) === "up" && !(await hasPendingOperations())) {
+    await addImages(images);
+    const recycled = await recycleVolumes();
+    task.title = recycled === 0 ? "Kubernetes is up" : `Kubernetes is up, ${recycled} volumes wiped`;
+    return;
+  }
+  await stopCluster();
+  await startCluster({ kube, coredns, pause, debian, images }, report);
+}
+
+/** What the lab sets over the tree's configuration: where its chart is, and the nginx that it has. */
+function labOverlay({ parts }: State): Record<string, unknown> {
+  return {
+    "mtls-everywhere:certManager": { chart: parts.chart },
+    "mtls-everywhere:upstream": { image: "docker.io/library/nginx:1.22" },
+  };
+}
+
+async function preparePulumi(
+  state: State,
+  tools: Awaited<ReturnType<typeof findToolchain>>,
+  overlay: Record<string, unknown>,
+): Promise<void> {
+  state.pieces = await layOut(tools, state.parts.pulumi, state.parts.plugins);
+  await prepareStack(overlay);
+}
+
+/** Pulumi for a cluster of the user's; its kubeconfig holds the named context alone, so that no other cluster can be meant. */
+async function toolsOnly(): Promise<void> {
+  const config = new KubeConfig();
+  config.loadFromDefault();
+  const names = config.getContexts().map(({ name }) => name);
+  if (context === undefined || !names.includes(context))
+    refuse([
+      `Your kubeconfig has no context ${context ?? ""}; it has ${names.join(", ") || "none"}. Set KUBECONFIG, or name one of these with CONTEXT=.`,
+    ]);
+  config.setCurrentContext(context ?? "");
+  const server = config.getCurrentCluster()?.server ?? "";
+  try {
+    await config.makeApiClient(VersionApi).getCode({ signal: AbortSignal.timeout(10_000) } as never);
+  } catch (error) {
+    refuse([
+      `The API server ${server} of context ${context} does not answer (${(error as Error).message.split("\n")[0]}): check that it runs and that \`kubectl --context ${context} version\` works.`,
+    ]);
+  }
+  const tools = await findToolchain();
+  await mkdir(lab, { recursive: true });
+  const { pieces } = await run([
+    ...(tools.cli === undefined ? [program("pulumi")] : []),
+    ...(needsStandIns(tools) ? [program("plugins")] : []),
+    { title: "prepare Pulumi", task: (state) => preparePulumi(state, tools, {}) },
+  ]);
+  const user = config.getCurrentUser();
+  const only = {
+    contexts: [config.getContextObject(context ?? "")],
+    clusters: [config.getCurrentCluster()],
+    users: user === null ? [] : [user],
+  };
+  const one = new KubeConfig();
+  one.loadFromOptions({ ...only, currentContext: context });
+  await writeFile(kubeconfig, one.exportConfig(), { mode: 0o600 });
+  table([{ piece: "Kubernetes", kind: "real", from: `${server} (context ${context})` }, ...pieces]);
+}
+
+async function down(): Promise<void> {
+  if (context === undefined) await stopCluster();
+  await rm(lab, { recursive: true, force: true });
+}
+
+function table(pieces: Piece[]): void {
+  const rows = [{ piece: "PIECE", kind: "IS", from: "FROM" }, ...pieces];
+  const width = (key: "piece" | "kind") => Math.max(...rows.map((row) => row[key].length)) + 2;
+  for (const { piece, kind, from } of rows)
+    console.log(`${piece.padEnd(width("piece"))}${kind.padEnd(width("kind"))}${from}`);
+}
+
+function exports(): void {
+  const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
+  if (!existsSync(kubeconfig)) refuse([`No lab is up in ${lab}: run \`make up\` first.`]);
+  for (const [name, value] of Object.entries(environment())) console.log(`export ${name}=${quote(value)}`);
+}
+
+async function status(json: boolean): Promise<void> {
+  const state = await health();
+  console.log(
+    json
+      ? JSON.stringify({ state, folder: lab, stack, kubeconfig: state === "up" ? kubeconfig : null })
+      : `The lab in ${lab} is ${state}.`,
+  );
+  process.exitCode = { up: 0, broken: 1, down: 3 }[state];
+}
+
+function refuse(sentences: string[]): void {
+  if (sentences.length === 0) return;
+  for (const sentence of sentences) console.error(sentence);
+  process.exit(2);
+}
+
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: { help: { type: "boolean", short: "h" }, json: { type: "boolean" } },
+});
+const commands: Record<string, () => void | Promise<void>> = {
+  up,
+  tools: toolsOnly,
+  env: exports,
+  status: () => status(values.json === true),
+  down,
+};
+const command = commands[positionals[0] ?? ""];
+if (values.help === true || command === undefined) {
+  console.log(usage);
+  process.exit(values.help === true ? 0 : 2);
+}
+for (const [signal, code] of [
+  ["SIGINT", 130],
+  ["SIGTERM", 143],
+] as const)
+  process.on(signal, () => {
+    console.error("\nInterrupted: the same command goes on from here.");
+    process.exit(code);
+  });
+try {
+  await command();
+} catch (error) {
+  console.error((error as { stderr?: string }).stderr || (error as Error).message);
+  process.exitCode = 1;
+}
