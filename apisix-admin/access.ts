@@ -136,7 +136,8 @@ export class Cluster {
   ): Promise<WebSocket> {
     try {
       // The library's own type for it needs a package that it does not depend on.
-      return await this.#forward.portForward(to.namespace, pod, [to.port], out, err, into);
+      const forward: unknown = await this.#forward.portForward(to.namespace, pod, [to.port], out, err, into);
+      return forward as WebSocket;
     } catch (error) {
       const reason = reasonOf(error);
       const what = `port-forward to ${to.namespace}/${pod}:${to.port}: ${reason}`;

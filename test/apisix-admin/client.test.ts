@@ -1,0 +1,140 @@
+// The Admin API client over real mutual TLS: its pool, its refusals in words, and its patience.
+
+import { deepStrictEqual as same, match, rejects, strictEqual as equal } from "node:assert/strict";
+
+import { AdminClient, AdminError, refusalOf, Transient } from "../../apisix-admin/index.ts";
+import type { AdminEndpoint } from "../../apisix-admin/index.ts";
+import { connectTo } from "../../apisix-admin/session.ts";
+import { persistently } from "../../apisix-admin/transport.ts";
+import { adminKey, MemoryCluster, type Started, startApisix } from "../support/apisix.ts";
+import { Authority } from "../verify/authorities.ts";
+
+describe("the Admin API client", () => {
+  const cluster = new MemoryCluster();
+  const clients: AdminClient[] = [];
+  let admin: Authority;
+  let apisix: Started<AdminEndpoint>;
+
+  before(async function () {
+    admin = await Authority.create("admin");
+    apisix = await startApisix(cluster, admin, () => this.skip());
+  });
+
+  after(async () => {
+    for (const client of clients) client.close();
+    await apisix?.stop();
+  });
+
+  const clientWith = (changes: Partial<AdminEndpoint> = {}, key = adminKey): AdminClient => {
+    const client = new AdminClient({
+      connect: connectTo(cluster, { ...apisix.endpoint, ...changes }),
+      key,
+      deadline: 2_000,
+    });
+    clients.push(client);
+    return client;
+  };
+
+  it("goes on when the server closes the connection after 1,000 requests", async () => {
+    const client = clientWith();
+    cluster.connections = 0;
+    for (let request = 0; request < 1_001; request += 1) await client.get("routes", "none");
+    equal(cluster.connections, 2);
+  });
+
+  it("says that the key is wrong, without the key", async () => {
+    const error = await clientWith({}, "another-key")
+      .list("routes")
+      .catch((error: unknown) => error as AdminError);
+    equal(
+      String(error),
+      "AdminError: routes: failed to check token: wrong apikey (HTTP 401). The Secret that admin.key names does not hold the key that the gateway runs with.",
+    );
+  });
+
+  it("says that another plane's certificate is refused", async () => {
+    const edge = await Authority.create("edge");
+    const certificate = cluster.leaf("curl", await edge.leaf({ subject: "CN=curl", usages: ["client auth"] }));
+    await rejects(
+      clientWith({ certificate }).list("routes"),
+      /routes: the Admin API refused the client certificate \(HTTP 400\)\. It comes from another authority, has expired/,
+    );
+  });
+
+  it("does not speak to a server of another authority, nor retry it", async () => {
+    const trust = cluster.trust("elsewhere", (await Authority.create("elsewhere")).root);
+    await rejects(clientWith({ trust }).list("routes"), { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" });
+  });
+
+  it("tells the server's objections from a valid body", async () => {
+    const client = clientWith();
+    match((await client.validate("routes", { uri: 3 }))!, /property "uri" validation failed: wrong type/);
+    equal(await client.validate("routes", { uri: "/", upstream_id: "x" }), undefined);
+  });
+
+  it("gives up at the deadline and names the last failure", async () => {
+    const refusing = { ...apisix.endpoint, port: 1 };
+    const client = new AdminClient({ connect: connectTo(cluster, refusing), key: adminKey, deadline: 300 });
+    await rejects(
+      client.get("routes", "x"),
+      /^Error: GET routes\/x: no success within 0\.3 s\. The last failure: connect ECONNREFUSED/,
+    );
+  });
+});
+
+describe("patience", () => {
+  it("repeats what passes by itself", async () => {
+    let tries = 0;
+    const result = await persistently("x", { deadline: 5_000 }, async () => {
+      tries += 1;
+      if (tries === 1) throw new Transient("electing");
+      if (tries === 2) throw Object.assign(new Error("socket hang up"), { code: "ECONNRESET" });
+      return tries;
+    });
+    equal(result, 3);
+  });
+
+  it("does not repeat a refusal, nor after it was told to stop", async () => {
+    let tries = 0;
+    const refused = async () => {
+      tries += 1;
+      throw new AdminError(400, "routes/x", "no");
+    };
+    await rejects(persistently("x", {}, refused), AdminError);
+    const stopped = async () => {
+      tries += 1;
+      throw new Transient("electing");
+    };
+    await rejects(persistently("x", { signal: AbortSignal.abort() }, stopped), /electing/);
+    equal(tries, 2);
+  });
+
+  it("cuts off an attempt that hangs", async () => {
+    const hang = (signal: AbortSignal) =>
+      new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
+    await rejects(persistently("GET routes", { deadline: 100 }, hang), /GET routes: no success within 0.1 s/);
+  });
+
+  it("tells passing from lasting refusals", () => {
+    const answers = [
+      [503, '{"error_msg":"has no healthy etcd endpoint available"}'],
+      [503, '{"error_msg":"etcdserver: request is too large"}'],
+      [502, "<html>"],
+      [500, "<html>"],
+      [400, '{"error_msg":"invalid configuration: x"}'],
+    ] as const;
+    same(
+      answers.map(([status, text]) => {
+        const error = refusalOf({ status, text }, "routes/x");
+        return `${error instanceof Transient ? "passing" : "lasting"}: ${error.message}`;
+      }),
+      [
+        "passing: routes/x: has no healthy etcd endpoint available (HTTP 503)",
+        "lasting: routes/x: etcdserver: request is too large (HTTP 503).",
+        "passing: routes/x: HTTP 502",
+        "lasting: routes/x: refused without a reason (HTTP 500).",
+        "lasting: routes/x: invalid configuration: x (HTTP 400).",
+      ],
+    );
+  });
+});

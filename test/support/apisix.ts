@@ -1,0 +1,260 @@
+// Real etcd and the APISIX stand-in on loopback, over mutual TLS, with Secrets and ConfigMaps in memory: the life cycle without Kubernetes.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { createServer, connect as open } from "node:net";
+import { homedir, tmpdir } from "node:os";
+import { join } from "node:path";
+import tls from "node:tls";
+
+import type {
+  AdminEndpoint,
+  ConfigMapKeyRef,
+  EtcdEndpoint,
+  KeyPair,
+  PodPort,
+  SecretKeyRef,
+  SecretRef,
+} from "../../apisix-admin/index.ts";
+import { MissingObject, WrongCluster } from "../../apisix-admin/index.ts";
+import type { Access } from "../../apisix-admin/session.ts";
+
+import { Authority } from "../verify/authorities.ts";
+
+export const clusterUid = "00000000-0000-4000-8000-000000000001";
+export const adminKey = "an-admin-key-with-letters";
+
+/** Secrets and ConfigMaps of an imaginary cluster whose pods listen on loopback. */
+export class MemoryCluster implements Access {
+  readonly secrets = new Map<string, Record<string, string>>();
+  readonly configMaps = new Map<string, Record<string, string>>();
+  /** Called before each connection; a test throws here, or cuts the socket. */
+  onConnect: (socket?: tls.TLSSocket) => void = () => {};
+  connections = 0;
+
+  async expect(cluster: string): Promise<void> {
+    if (cluster !== clusterUid) throw new WrongCluster(`This is cluster ${clusterUid}, not ${cluster}.`);
+  }
+
+  async keyPair(ref: SecretRef): Promise<KeyPair> {
+    return { cert: this.#entry({ ...ref, key: "tls.crt" }), key: this.#entry({ ...ref, key: "tls.key" }) };
+  }
+
+  async secretValue(ref: SecretKeyRef): Promise<string> {
+    return this.#entry(ref);
+  }
+
+  async certificate(ref: SecretRef): Promise<string> {
+    return this.#entry({ ...ref, key: "tls.crt" });
+  }
+
+  async trustBundle(ref: ConfigMapKeyRef): Promise<string> {
+    const bundle = this.configMaps.get(`${ref.namespace}/${ref.name}`)?.[ref.key];
+    if (!bundle) throw new MissingObject(`ConfigMap ${ref.namespace}/${ref.name} does not exist.`);
+    return bundle;
+  }
+
+  async connect(to: PodPort, client: { ca: string; pair?: KeyPair }): Promise<tls.TLSSocket> {
+    this.onConnect();
+    this.connections += 1;
+    return new Promise((resolve, reject) => {
+      const socket = tls.connect(
+        { host: "127.0.0.1", port: to.port, servername: to.serverName, ca: client.ca, ...client.pair },
+        () => {
+          socket.off("error", reject);
+          this.onConnect(socket);
+          resolve(socket);
+        },
+      );
+      socket.once("error", reject);
+    });
+  }
+
+  /** Puts a leaf where cert-manager would. */
+  leaf(name: string, pair: KeyPair): SecretRef {
+    this.secrets.set(`mtls/${name}`, { "tls.crt": pair.cert, "tls.key": pair.key });
+    return { namespace: "mtls", name };
+  }
+
+  secret(name: string, key: string, value: string): SecretKeyRef {
+    this.secrets.set(`mtls/${name}`, { [key]: value });
+    return { namespace: "mtls", name, key };
+  }
+
+  trust(name: string, bundle: string): ConfigMapKeyRef {
+    this.configMaps.set(`mtls/${name}`, { "ca.crt": bundle });
+    return { namespace: "mtls", name, key: "ca.crt" };
+  }
+
+  #entry(ref: SecretKeyRef): string {
+    const value = this.secrets.get(`${ref.namespace}/${ref.name}`)?.[ref.key];
+    if (!value) throw new MissingObject(`Secret ${ref.namespace}/${ref.name} does not exist.`);
+    return value;
+  }
+}
+
+/** What a started server leaves to its test. */
+export interface Started<Endpoint> {
+  readonly endpoint: Endpoint;
+  stop(): Promise<void>;
+}
+
+/** etcd that only talks mutual TLS. Skips the calling test when its program is nowhere. */
+export async function startEtcd(
+  cluster: MemoryCluster,
+  authority: Authority,
+  skip: () => never,
+): Promise<Started<EtcdEndpoint>> {
+  const program = programPath("etcd") ?? skip();
+  const folder = mkdtempSync(join(tmpdir(), "etcd-"));
+  const port = await freePort();
+  const server = await authority.leaf({
+    subject: "CN=etcd",
+    dnsNames: ["etcd.test"],
+    usages: ["server auth", "client auth"],
+  });
+  write(folder, { "ca.crt": authority.root, "tls.crt": server.cert, "tls.key": server.key });
+  const url = `https://127.0.0.1:${port}`;
+  const child = run(program, [
+    ...["--data-dir", join(folder, "data"), "--log-level", "error", "--unsafe-no-fsync"],
+    ...[
+      "--listen-client-urls",
+      url,
+      "--advertise-client-urls",
+      url,
+      "--listen-peer-urls",
+      `http://127.0.0.1:${await freePort()}`,
+    ],
+    ...["--cert-file", join(folder, "tls.crt"), "--key-file", join(folder, "tls.key")],
+    ...["--trusted-ca-file", join(folder, "ca.crt"), "--client-cert-auth"],
+  ]);
+  await listening(port, child);
+  return {
+    endpoint: {
+      ...{ cluster: clusterUid, namespace: "mtls", selector: "app=etcd", port, serverName: "etcd.test" },
+      trust: cluster.trust("etcd-trust", authority.root),
+      certificate: cluster.leaf(
+        "etcd-client",
+        await authority.leaf({ usages: ["client auth"], dnsNames: ["client.test"] }),
+      ),
+    },
+    stop: () => stop(child, folder),
+  };
+}
+
+/** The stand-in with only its Admin API in use, on an etcd of its own. */
+export async function startApisix(
+  cluster: MemoryCluster,
+  admin: Authority,
+  skip: () => never,
+): Promise<Started<AdminEndpoint>> {
+  const program = programPath("apisix") ?? skip();
+  const store = await Authority.create("etcd");
+  const etcd = await startEtcd(cluster, store, skip);
+  const folder = mkdtempSync(join(tmpdir(), "apisix-"));
+  const [port, plain, secure, status] = [await freePort(), await freePort(), await freePort(), await freePort()];
+  const server = await admin.leaf({ subject: "CN=apisix-admin", dnsNames: ["apisix-admin"], usages: ["server auth"] });
+  const client = await store.leaf({ usages: ["client auth"], dnsNames: ["apisix.test"] });
+  mkdirSync(join(folder, "logs"));
+  mkdirSync(join(folder, "conf"));
+  const files = {
+    ...{ "admin.crt": server.cert, "admin.key": server.key, "admin-ca.crt": admin.root },
+    ...{ "etcd.crt": client.cert, "etcd.key": client.key, "etcd-ca.crt": store.root },
+  };
+  write(folder, files);
+  const at = (name: keyof typeof files) => join(folder, name);
+  const config = {
+    apisix: {
+      node_listen: [{ ip: "127.0.0.1", port: plain }],
+      ssl: { enable: true, listen: [{ ip: "127.0.0.1", port: secure }], ssl_trusted_certificate: at("etcd-ca.crt") },
+      status: { ip: "127.0.0.1", port: status },
+      enable_control: false,
+    },
+    deployment: {
+      role: "traditional",
+      role_traditional: { config_provider: "etcd" },
+      admin: {
+        admin_key: [{ name: "admin", key: adminKey, role: "admin" }],
+        admin_listen: { ip: "127.0.0.1", port },
+        https_admin: true,
+        admin_api_mtls: {
+          admin_ssl_cert: at("admin.crt"),
+          admin_ssl_cert_key: at("admin.key"),
+          admin_ssl_ca_cert: at("admin-ca.crt"),
+        },
+        enable_admin_ui: false,
+      },
+      etcd: {
+        host: [`https://127.0.0.1:${etcd.endpoint.port}`],
+        prefix: "/apisix",
+        tls: { cert: at("etcd.crt"), key: at("etcd.key"), verify: true, sni: "etcd.test" },
+      },
+    },
+  };
+  writeFileSync(join(folder, "conf", "config.yaml"), JSON.stringify(config));
+  const child = run(program, ["--home", folder]);
+  await listening(port, child);
+  return {
+    endpoint: {
+      ...{ cluster: clusterUid, namespace: "mtls", selector: "app=apisix", port, serverName: "apisix-admin" },
+      trust: cluster.trust("admin-trust", admin.root),
+      certificate: cluster.leaf("deployer", await admin.leaf({ subject: "CN=deployer", usages: ["client auth"] })),
+      key: cluster.secret("admin-key", "key", adminKey),
+    },
+    async stop() {
+      await stop(child, folder);
+      await etcd.stop();
+    },
+  };
+}
+
+/** `LAB_BIN` names the folder with the lab's programs; by default they lie in the cache, where their names carry a hash. */
+function programPath(name: "etcd" | "apisix"): string | undefined {
+  const { LAB_BIN, MTLS_CACHE, XDG_CACHE_HOME } = process.env;
+  const cache = MTLS_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "mtls-everywhere");
+  const folder = LAB_BIN ?? join(cache, "bin");
+  if (!existsSync(folder)) return undefined;
+  const found = readdirSync(folder).filter((file) => file === name || file.startsWith(`${name}-`));
+  const age = (file: string) => statSync(join(folder, file)).mtimeMs;
+  return found.length > 0 ? join(folder, found.sort((a, b) => age(a) - age(b)).at(-1)!) : undefined;
+}
+
+function run(program: string, args: readonly string[]): ChildProcess & { output: string } {
+  const child = Object.assign(spawn(program, args, { stdio: ["ignore", "pipe", "pipe"] }), { output: "" });
+  for (const stream of [child.stdout, child.stderr]) stream?.on("data", (chunk) => (child.output += String(chunk)));
+  return child;
+}
+
+async function listening(port: number, server: ChildProcess & { output: string }): Promise<void> {
+  for (let tries = 0; tries < 200; tries += 1) {
+    if (server.exitCode !== null) throw new Error(`${server.spawnfile} ended:\n${server.output}`);
+    const reached = await new Promise<boolean>((resolve) => {
+      const socket = open(port, "127.0.0.1", () => resolve(true)).once("error", () => resolve(false));
+      socket.once("connect", () => socket.destroy());
+    });
+    if (reached) return;
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  throw new Error(`${server.spawnfile} does not listen on ${port}:\n${server.output}`);
+}
+
+async function stop(server: ChildProcess, folder: string): Promise<void> {
+  if (server.exitCode === null) {
+    const ended = new Promise((resolve) => server.once("exit", resolve));
+    server.kill("SIGKILL");
+    await ended;
+  }
+  rmSync(folder, { recursive: true, force: true });
+}
+
+function write(folder: string, files: Readonly<Record<string, string>>): void {
+  for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 });
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+  const { port } = server.address() as { port: number };
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
