@@ -1,0 +1,44 @@
+// Lint rules: type-aware TypeScript, Pulumi's own, and the borders between product, lab and tests.
+
+import pulumi from "@pulumi/eslint-plugin";
+import tseslint from "typescript-eslint";
+
+const product = ["index.ts", "config.ts", "outputs.ts", "components/**", "apisix-admin/**", "verify/**"];
+
+export default tseslint.config(
+  { ignores: ["node_modules/", ".lab/", "coverage/"] },
+  {
+    files: ["**/*.ts"],
+    extends: [tseslint.configs.recommendedTypeChecked],
+    plugins: { pulumi },
+    languageOptions: { parserOptions: { projectService: true } },
+    rules: {
+      "pulumi/no-output-in-template-literal": "error",
+      "@typescript-eslint/consistent-type-imports": [
+        "error",
+        { fixStyle: "separate-type-imports", disallowTypeAnnotations: false },
+      ],
+      "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
+      // An async method without await still turns a throw into a rejection.
+      "@typescript-eslint/require-await": "off",
+    },
+  },
+  {
+    files: product,
+    rules: {
+      "no-restricted-imports": [
+        "error",
+        {
+          patterns: [{ group: ["**/lab/**", "@mtls-everywhere/lab*"], message: "Product code never imports the lab." }],
+        },
+      ],
+    },
+  },
+  {
+    files: ["test/**"],
+    rules: {
+      // mocha's describe and it return nothing to await.
+      "@typescript-eslint/no-floating-promises": "off",
+    },
+  },
+);
