@@ -145,13 +145,22 @@ export class EtcdAdmin {
     return persistently(what, this.#options, async (signal) => {
       const headers = { host: "etcd", ...(this.#token && { authorization: this.#token }) };
       const { status, text } = await this.#transport.send("POST", `/v3/auth/${path}`, headers, body, signal);
-      const answer = JSON.parse(text) as Answer;
-      if (status === 200) return answer;
-      const said = answer.message ?? answer.error ?? "";
+      if (status === 200) return JSON.parse(text) as Answer;
+      const said = wordsOf(text);
       // Raft between leaders, and a token older than the last change of users.
       if (status >= 502 || said.includes("auth store is old")) throw new Transient(`${what}: ${said} (HTTP ${status})`);
       throw new AdminError(status, what, said, hintFor(said), said);
     });
+  }
+}
+
+/** Most refusals are JSON, a few are plain text. */
+function wordsOf(text: string): string {
+  try {
+    const { message, error } = JSON.parse(text) as Answer;
+    return message ?? error ?? "";
+  } catch {
+    return text.trim();
   }
 }
 

@@ -1,0 +1,143 @@
+// The dynamic resources as the engine gets them: small providers that capture nothing, and whole inputs.
+
+import { deepStrictEqual as same, ok, throws } from "node:assert/strict";
+import { createRequire, Module } from "node:module";
+
+import * as pulumi from "@pulumi/pulumi";
+
+import type { ApisixRoute } from "../../components/routes/apisixRoute.ts";
+
+const registered = new Map<string, { type: string; inputs: Record<string, unknown> }>();
+
+describe("the dynamic resources", () => {
+  const admin = {
+    ...{ cluster: "uid", namespace: "mtls", selector: "app=apisix", port: 9180, serverName: "apisix-admin" },
+    trust: { namespace: "mtls", name: "admin-trust", key: "ca.crt" },
+    certificate: { namespace: "mtls", name: "deployer" },
+    key: { namespace: "mtls", name: "admin-key", key: "key" },
+  };
+  const ref = { namespace: "mtls", name: "x", key: "y" };
+  let route: typeof ApisixRoute;
+
+  before(async () => {
+    await pulumi.runtime.setMocks(
+      {
+        newResource({ type, name, inputs }) {
+          registered.set(name, { type, inputs: inputs as Record<string, unknown> });
+          return { id: `${name}-id`, state: { ...(inputs as object), digest: "d", notAfter: "t", pem: "p" } };
+        },
+        call: () => ({}),
+      },
+      "project",
+      "stack",
+    );
+    const { ApisixUpstream } = await import("../../components/routes/apisixUpstream.ts");
+    const { ApisixSsl } = await import("../../components/routes/apisixSsl.ts");
+    const { ApisixRoute } = await import("../../components/routes/apisixRoute.ts");
+    const { EtcdAuth } = await import("../../components/etcdAuth.ts");
+    const { RootCertificates } = await import("../../components/rootCertificates.ts");
+    route = ApisixRoute;
+    const site = new ApisixSsl("site", { admin, certificate: ref, snis: ["a.example"], clients: { trust: ref } });
+    const caller = new ApisixSsl("caller", { admin, certificate: ref, use: "client", id: "c", adopt: true });
+    const upstream = new ApisixUpstream("hello", {
+      admin,
+      nodes: [{ host: "h", port: 1 }],
+      serverName: "h.example",
+      clientCertificate: caller.id,
+    });
+    const hello = new ApisixRoute("route", { admin, hosts: ["a.example"], uri: "/*", upstream: upstream.id });
+    const auth = new EtcdAuth("auth", {
+      etcd: admin,
+      root: ref,
+      users: [{ name: "apisix", password: ref, prefix: "/apisix" }],
+    });
+    const roots = new RootCertificates("roots", { cluster: "uid", secrets: [ref] });
+    const outputs = pulumi.all([site.digest, site.notAfter, roots.pem, hello.uris, auth.urn]);
+    same((await settled(outputs)).slice(0, 4), ["d", "t", "p", ["/*"]]);
+  });
+
+  const common = (name: string, id = name) => ({ admin, objectId: id, owner: `project/stack/${name}` });
+
+  it("register under tokens of their own, with references only", () => {
+    const seen = Object.fromEntries(
+      [...registered].map(
+        ([
+          name,
+          {
+            type,
+            inputs: { __provider, ...inputs },
+          },
+        ]) => [name, { type, inputs }],
+      ),
+    );
+    same(seen, {
+      site: {
+        type: "pulumi-nodejs:dynamic/mtls:ApisixSsl",
+        inputs: { ...common("site"), certificate: ref, use: "server", snis: ["a.example"], clients: { trust: ref } },
+      },
+      caller: {
+        type: "pulumi-nodejs:dynamic/mtls:ApisixSsl",
+        inputs: { ...common("caller", "c"), adopt: true, certificate: ref, use: "client" },
+      },
+      hello: {
+        type: "pulumi-nodejs:dynamic/mtls:ApisixUpstream",
+        inputs: {
+          ...common("hello"),
+          nodes: [{ host: "h", port: 1 }],
+          serverName: "h.example",
+          clientCertificate: "caller-id",
+        },
+      },
+      route: {
+        type: "pulumi-nodejs:dynamic/mtls:ApisixRoute",
+        inputs: { ...common("route"), hosts: ["a.example"], uris: ["/*"], upstream: "hello-id" },
+      },
+      auth: {
+        type: "pulumi-nodejs:dynamic/mtls:EtcdAuth",
+        inputs: { etcd: admin, root: ref, users: [{ name: "apisix", password: ref, prefix: "/apisix" }] },
+      },
+      roots: { type: "pulumi-nodejs:dynamic/mtls:RootCertificates", inputs: { cluster: "uid", secrets: [ref] } },
+    });
+  });
+
+  it("carry providers of 3 KB that capture nothing and run as they are", async () => {
+    for (const [name, { inputs }] of registered) {
+      const text = String(inputs["__provider"]);
+      // The SDK wraps each of the eight functions in 230 bytes of its own.
+      ok(text.length < 3_200, `${name}: ${text.length} bytes`);
+      const provider = deserialized(text);
+      await provider.configure!({ config: { get: (key: string) => `value of ${key}`, require: (key: string) => key } });
+      same((provider as unknown as { cluster: object }).cluster, {
+        kubeconfig: "value of kubernetes:kubeconfig",
+        context: "value of kubernetes:context",
+      });
+    }
+    const provider = deserialized(String(registered.get("route")!.inputs["__provider"]));
+    (provider as unknown as { cluster: object }).cluster = { connect: () => {} };
+    const { failures } = await provider.check!({}, { objectId: "no id", hosts: [], uris: ["/"], upstream: "u" });
+    same(
+      failures!.map(({ property }) => property),
+      ["id", "hosts"],
+    );
+  });
+
+  it("refuse a route with no path, or with two ways to give it", () => {
+    const args = { admin, hosts: ["a.example"], upstream: "u" };
+    throws(() => new route("bad", args), /ApisixRoute "bad": give exactly one of "uri" and "uris"/);
+    throws(() => new route("bad", { ...args, uri: "/", uris: ["/"] }), /exactly one/);
+  });
+});
+
+function settled<T>(output: pulumi.Output<T>): Promise<T> {
+  return new Promise((resolve) => output.apply(resolve));
+}
+
+/** What the engine's plugin process does with a serialized provider. */
+function deserialized(text: string): pulumi.dynamic.ResourceProvider {
+  const filename = createRequire(import.meta.url)
+    .resolve("../../package.json")
+    .replace("package.json", "provider.cjs");
+  const module = new Module(filename) as Module & { _compile(text: string, filename: string): void };
+  module._compile(text, filename);
+  return (module.exports as { handler: () => pulumi.dynamic.ResourceProvider }).handler();
+}
