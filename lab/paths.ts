@@ -2,20 +2,21 @@
 import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 
+// make exports its variables even when they are empty, so empty means absent here.
 const env = process.env;
 
 export const checkout = resolve(import.meta.dirname, "..");
 /** Finished parts, keyed by their content; `make clean-cache` removes it. */
 export const cache = resolve(
-  env.MTLS_CACHE ?? join(env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "mtls-everywhere"),
+  env.MTLS_CACHE || join(env.XDG_CACHE_HOME || join(homedir(), ".cache"), "mtls-everywhere"),
 );
 /** The kubeconfig context of a cluster that the user named; then no lab is started. */
-export const context = env.CONTEXT === "" ? undefined : env.CONTEXT;
+export const context = env.CONTEXT || undefined;
 /** All that one lab has on disk: two folders are two labs. A named cluster has a folder too, with Pulumi's state of it. */
 export const lab = resolve(
-  env.LAB_DIR ?? join(checkout, context === undefined ? ".lab" : join(".context", context.replaceAll("/", "_"))),
+  env.LAB_DIR || join(checkout, context === undefined ? ".lab" : join(".context", context.replaceAll("/", "_"))),
 );
-export const stack = env.STACK ?? "dev";
+export const stack = env.STACK || "dev";
 
 export const inCache = (...parts: string[]) => join(cache, ...parts);
 export const inLab = (...parts: string[]) => join(lab, ...parts);
