@@ -41,7 +41,10 @@ const certManager = z
     /** Install cert-manager; `false` uses the one that the cluster has. Default `true`. */
     install: z.boolean().default(true),
     /** Chart and application version. Default `v1.21.2`. */
-    version: z.string().regex(/^v\d+\.\d+\.\d+$/, 'must be a version such as "v1.21.2"').default("v1.21.2"),
+    version: z
+      .string()
+      .regex(/^v\d+\.\d+\.\d+$/, 'must be a version such as "v1.21.2"')
+      .default("v1.21.2"),
     /** Namespace of cert-manager, where ClusterIssuers keep their Secrets. Default `cert-manager`. */
     namespace: kubernetesName.default("cert-manager"),
     /** Chart reference: an OCI address or a local path. Default: cert-manager's own OCI chart. */
@@ -113,7 +116,10 @@ const upstream = z
   .prefault({});
 
 const platform = z.strictObject({
-  trustDomain: dnsName.max(subjectLimit, `must have at most ${subjectLimit} characters: it is every subject's organization`),
+  trustDomain: dnsName.max(
+    subjectLimit,
+    `must have at most ${subjectLimit} characters: it is every subject's organization`,
+  ),
   namespace: kubernetesName.default("mtls"),
   certManager,
   pki,
@@ -162,7 +168,9 @@ function decode(value: string): unknown {
 function describe(issue: z.core.$ZodIssue): string[] {
   const at = (path: readonly PropertyKey[]) => path.map(String).join(".") || "(top level)";
   if (issue.code === "unrecognized_keys") {
-    return issue.keys.map((key) => `${at([...issue.path, key])}: is not a known key; remove it or correct its spelling`);
+    return issue.keys.map(
+      (key) => `${at([...issue.path, key])}: is not a known key; remove it or correct its spelling`,
+    );
   }
   if (issue.code === "invalid_type" && issue.input === undefined && issue.message.includes("undefined")) {
     return [`${at(issue.path)}: is required; set it with: pulumi config set ${at(issue.path)} VALUE`];

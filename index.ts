@@ -81,7 +81,11 @@ new ApisixSsl("site", {
   snis: [env.gateway.host],
   clients: { trust: pki.edge.trust },
 });
-const upstreamClient = new ApisixSsl("upstream-client", { admin, use: "client", certificate: apisix.upstreamCertificate });
+const upstreamClient = new ApisixSsl("upstream-client", {
+  admin,
+  use: "client",
+  certificate: apisix.upstreamCertificate,
+});
 const backend = new ApisixUpstream("hello", {
   admin,
   nodes: [hello.upstream.node],

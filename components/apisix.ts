@@ -97,7 +97,10 @@ export class Apisix extends pulumi.ComponentResource {
       name,
       {
         // An address from outside is worth waiting for; the Deployment below already waits for ready pods.
-        metadata: { ...meta, ...(args.serviceType === "ClusterIP" ? { annotations: { "pulumi.com/skipAwait": "true" } } : {}) },
+        metadata: {
+          ...meta,
+          ...(args.serviceType === "ClusterIP" ? { annotations: { "pulumi.com/skipAwait": "true" } } : {}),
+        },
         spec: {
           type: args.serviceType,
           selector: matchLabelsOf(name),

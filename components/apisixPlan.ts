@@ -47,7 +47,8 @@ export function apisixDeployment(
     configMapMount("upstream-trust", material.upstreamTrust, apisixPaths.upstreamTrust),
   ];
   const config = configMapMount("config", { name: `${name}-config` }, "/config");
-  const scratch = (root: string) => writable.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
+  const scratch = (root: string) =>
+    writable.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
   const copyHome = [
     `cp -r ${home}/conf/. /scratch/conf/`,
     // config.yaml must lie among the files that APISIX itself writes, and a subPath mount of it would never update.
@@ -86,16 +87,16 @@ export function apisixDeployment(
                 { name: "gateway", containerPort: apisixPorts.gateway },
                 { name: "status", containerPort: apisixPorts.status },
               ],
-              startupProbe: { httpGet: { path: "/status", port: apisixPorts.status }, periodSeconds: 1, failureThreshold: 60 },
+              startupProbe: {
+                httpGet: { path: "/status", port: apisixPorts.status },
+                periodSeconds: 1,
+                failureThreshold: 60,
+              },
               readinessProbe: { httpGet: { path: "/status/ready", port: apisixPorts.status }, periodSeconds: 1 },
               livenessProbe: { httpGet: { path: "/status", port: apisixPorts.status }, periodSeconds: 10 },
               // Endpoints forget the pod before it stops taking connections.
               lifecycle: { preStop: { exec: { command: ["sleep", "3"] } } },
-              volumeMounts: [
-                ...scratch(home),
-                { name: "tmp", mountPath: "/tmp" },
-                ...mounts.map(({ mount }) => mount),
-              ],
+              volumeMounts: [...scratch(home), { name: "tmp", mountPath: "/tmp" }, ...mounts.map(({ mount }) => mount)],
             },
           ],
           volumes: [

@@ -51,8 +51,11 @@ export class Certificate<P extends Plane> extends pulumi.ComponentResource {
       },
       { parent: this },
     );
-    this.secret = certificate.metadata.apply(
-      (): CertSecretRef<P> => ({ plane: args.authority.plane, namespace: args.namespace, name }));
+    this.secret = certificate.metadata.apply((): CertSecretRef<P> => ({
+      plane: args.authority.plane,
+      namespace: args.namespace,
+      name,
+    }));
     this.registerOutputs({ secret: this.secret });
   }
 }
@@ -90,7 +93,11 @@ export function privateKey(algorithm: KeyAlgorithm): { algorithm: string; size: 
 }
 
 function checkSubject(identity: Identity, resource: pulumi.Resource): void {
-  const parts = { trustDomain: identity.trustDomain, namespace: identity.namespace, serviceAccount: identity.serviceAccount };
+  const parts = {
+    trustDomain: identity.trustDomain,
+    namespace: identity.namespace,
+    serviceAccount: identity.serviceAccount,
+  };
   for (const [part, value] of Object.entries(parts)) {
     if (value.length > subjectLimit) {
       throw new pulumi.ResourceError(

@@ -90,7 +90,10 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
 
     const certificates = new RootCertificates(
       `${name}-roots`,
-      { cluster: args.cluster, secrets: [pulumi.output(keyNamespace).apply((namespace) => ({ namespace, name: `${prefix}-root` }))] },
+      {
+        cluster: args.cluster,
+        secrets: [pulumi.output(keyNamespace).apply((namespace) => ({ namespace, name: `${prefix}-root` }))],
+      },
       { parent: this, dependsOn: root },
     );
     this.roots = certificates.pem;
@@ -131,7 +134,10 @@ export function createAuthorities(
   args: Omit<CertificateAuthorityArgs<Plane>, "plane">,
   opts?: pulumi.ComponentResourceOptions,
 ): Authorities {
-  const entries = planes.map((plane) => [plane, new CertificateAuthority(`${name}-${plane}`, { ...args, plane }, opts)]);
+  const entries = planes.map((plane) => [
+    plane,
+    new CertificateAuthority(`${name}-${plane}`, { ...args, plane }, opts),
+  ]);
   return Object.fromEntries(entries) as Authorities;
 }
 

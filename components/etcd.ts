@@ -54,10 +54,20 @@ export class Etcd extends pulumi.ComponentResource {
     const both = ["server auth", "client auth"] as const;
 
     const account = { namespace, authority: args.authorities.etcd, emptySubject: true };
-    const server = new Certificate(`${name}-server`, { ...account, serviceAccount: name, usages: both, dnsNames }, child);
+    const server = new Certificate(
+      `${name}-server`,
+      { ...account, serviceAccount: name, usages: both, dnsNames },
+      child,
+    );
     const peer = new Certificate(
       `${name}-peer`,
-      { ...account, authority: args.authorities["etcd-peer"], serviceAccount: name, usages: both, dnsNames: names.memberHosts },
+      {
+        ...account,
+        authority: args.authorities["etcd-peer"],
+        serviceAccount: name,
+        usages: both,
+        dnsNames: names.memberHosts,
+      },
       child,
     );
     const client = new Certificate(
@@ -96,7 +106,10 @@ export class Etcd extends pulumi.ComponentResource {
         { metadata: { name: `${name}-${user}`, namespace }, stringData: { password: password.result } },
         child,
       );
-      return { password: password.result, ref: secret.metadata.apply((m) => ({ namespace, name: m.name, key: "password" })) };
+      return {
+        password: password.result,
+        ref: secret.metadata.apply((m) => ({ namespace, name: m.name, key: "password" })),
+      };
     };
     const root = credential("root");
     const clientUser = credential(args.client);

@@ -51,8 +51,16 @@ export type EtcdPlanArgs = Pick<EtcdArgs, "namespace" | "replicas" | "storage" |
 /** The Service that clients use. */
 export function etcdService(name: string, args: EtcdPlanArgs) {
   return {
-    metadata: { name, namespace: args.namespace, labels: labelsOf(name), annotations: { "pulumi.com/skipAwait": "true" } },
-    spec: { selector: matchLabelsOf(name), ports: [{ name: "client", port: etcdPorts.client, targetPort: etcdPorts.client }] },
+    metadata: {
+      name,
+      namespace: args.namespace,
+      labels: labelsOf(name),
+      annotations: { "pulumi.com/skipAwait": "true" },
+    },
+    spec: {
+      selector: matchLabelsOf(name),
+      ports: [{ name: "client", port: etcdPorts.client, targetPort: etcdPorts.client }],
+    },
   };
 }
 

@@ -6,7 +6,13 @@ import { subjectOf } from "./planes.ts";
 export const nginxPort = 8443;
 
 /** Mount points that the configuration refers to. */
-export const nginxPaths = { config: "/etc/nginx-mtls", files: "/srv", leaf: "/tls", trust: "/trust", scratch: "/tmp" } as const;
+export const nginxPaths = {
+  config: "/etc/nginx-mtls",
+  files: "/srv",
+  leaf: "/tls",
+  trust: "/trust",
+  scratch: "/tmp",
+} as const;
 
 /**
  * The configuration: TLS with the caller's certificate required, then a caller's whole subject compared

@@ -53,8 +53,16 @@ export class NginxUpstream extends pulumi.ComponentResource {
     );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
     const settings = { "nginx.conf": nginxConfig(args.callers) };
-    new k8s.core.v1.ConfigMap(`${name}-config`, { metadata: { ...meta, name: `${name}-config` }, data: settings }, child);
-    new k8s.core.v1.ConfigMap(`${name}-files`, { metadata: { ...meta, name: `${name}-files` }, data: args.files }, child);
+    new k8s.core.v1.ConfigMap(
+      `${name}-config`,
+      { metadata: { ...meta, name: `${name}-config` }, data: settings },
+      child,
+    );
+    new k8s.core.v1.ConfigMap(
+      `${name}-files`,
+      { metadata: { ...meta, name: `${name}-files` }, data: args.files },
+      child,
+    );
     const service = new k8s.core.v1.Service(
       name,
       {

@@ -27,9 +27,12 @@ export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
       { metadata: { name: `${args.plane}-trust`, namespace: args.namespace }, data: { [trustKey]: args.roots } },
       { parent: this },
     );
-    this.trust = map.metadata.apply(
-      ({ name, namespace }): TrustRef<P> => ({ plane: args.plane, namespace, name, key: trustKey }),
-    );
+    this.trust = map.metadata.apply(({ name, namespace }): TrustRef<P> => ({
+      plane: args.plane,
+      namespace,
+      name,
+      key: trustKey,
+    }));
     this.registerOutputs({ trust: this.trust });
   }
 }
