@@ -52,6 +52,7 @@ async function main(): Promise<number> {
 
     const outputs = await readOutputs({ stack: values.stack, file: values.outputs }, `${import.meta.dirname}/..`);
     const cluster = new Cluster({ context: values.context });
+    progress("asking for certificates");
     const report = await run({
       outputs,
       access: cluster,
