@@ -1,5 +1,4 @@
 # Two commands: `make up` does all the set-up and the main job, `make test` passes all the tests. `make help` lists the rest.
-SHELL := /bin/bash
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
@@ -18,25 +17,28 @@ export PATH := $(if $(NODE),$(dir $(NODE)):)$(PATH)
 export npm_config_cache := $(CACHE)/npm
 export npm_config_update_notifier := false
 
+# In two steps: a failing command in eval's argument would go unnoticed, and pulumi would run in the user's own settings.
+IN_LAB = exports="$$(node lab/cli.ts env)"; eval "$$exports"
+
 .PHONY: help up preview verify test env down clean-cache
 
 help: ## this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | sort | column -ts "$$(printf '\t')"
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{ gsub(/\$\$/, "$", $$2); printf "%-13s%s\n", $$1, $$2 }'
 	echo
 	echo "CONTEXT=name uses a cluster of your kubeconfig instead of the lab, STACK=prod another environment."
 
 up: node_modules/.stamp ## set up everything, then `pulumi up` and the check of every hop
 	@node lab/cli.ts $(if $(CONTEXT),tools,up)
-	eval "$$(node lab/cli.ts env)"
+	$(IN_LAB)
 	pulumi up --yes --skip-preview --stack $(STACK)
 	node verify/cli.ts --stack $(STACK)
 
 preview: node_modules/.stamp ## show what `make up` would change
-	@eval "$$(node lab/cli.ts env)"
+	@$(IN_LAB)
 	pulumi preview --diff --stack $(STACK)
 
 verify: node_modules/.stamp ## check every hop of the platform that is up
-	@eval "$$(node lab/cli.ts env)"
+	@$(IN_LAB)
 	node verify/cli.ts --stack $(STACK)
 
 test: node_modules/.stamp ## types, lint, format, then every test; the last line counts them
@@ -50,7 +52,7 @@ env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval
 
 down: ## take everything away but the cache (with CONTEXT: what `make up` made on that cluster)
 	@if [ ! -e node_modules/.stamp ]; then echo "Nothing was set up here."; exit 0; fi
-	$(if $(CONTEXT),eval "$$(node lab/cli.ts env)"; pulumi destroy --yes --skip-preview --stack $(STACK))
+	$(if $(CONTEXT),$(IN_LAB); pulumi destroy --yes --skip-preview --stack $(STACK))
 	node lab/cli.ts down
 
 clean-cache: ## remove the cache folder: the next `make up` is a cold one

@@ -1,8 +1,7 @@
 /** The lab's command line; the Makefile's targets are these commands. */
-import { existsSync } from "node:fs";
+import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
-import { KubeConfig, VersionApi } from "@kubernetes/client-node";
 import {
   Listr,
   PRESET_TIMER,
@@ -13,6 +12,7 @@ import {
 } from "listr2";
 import { build, chart, programs, type ProgramName } from "./binaries.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
+import { namedCluster } from "./context.ts";
 import { debian } from "./debian.ts";
 import { apisixImage, archives, pack } from "./images.ts";
 import { context, inLab, kubeconfig, lab, stack } from "./paths.ts";
@@ -25,6 +25,7 @@ import {
   needsStandIns,
   prepareStack,
   type Piece,
+  type Toolchain,
 } from "./pulumi.ts";
 import type { Part } from "./cache.ts";
 
@@ -48,6 +49,8 @@ interface State {
 type Step = ListrTask<State, typeof DefaultRenderer, typeof SimpleRenderer>;
 type Reporter = ListrTaskWrapper<State, typeof DefaultRenderer, typeof SimpleRenderer>;
 
+const marker = inLab("LAB");
+const notALab = `${lab} is not a lab's folder and not empty: nothing was touched. Give LAB_DIR a folder of its own.`;
 const terminal = process.stdout.isTTY;
 
 /** A step that makes one part; its title tells whether the part came from the cache. */
@@ -98,17 +101,16 @@ async function up(): Promise<void> {
     refuse([
       `LAB_APISIX_IMAGE names ${given}, which is not there: give an OCI or docker archive, or leave it out for the stand-in.`,
     ]);
-  await mkdir(lab, { recursive: true });
+  await makeFolder();
   const { pieces } = await run([
     part("debian", "fetch Debian's containerd, runc, iptables, nginx", debian),
     ...(["pause", "etcd", "coredns", "certmanager", "kube"] as const).map(program),
     ...(given === undefined ? [program("apisix")] : []),
-    ...(tools.cli === undefined ? [program("pulumi")] : []),
-    ...(needsStandIns(tools) ? [program("plugins")] : []),
+    ...pulumiParts(tools),
     part("chart", "unpack cert-manager's chart", chart),
     { title: "pack images", task: (state, task) => packImages(state, task, given) },
     { title: "start Kubernetes", task: cluster },
-    { title: "prepare Pulumi", task: (state) => preparePulumi(state, tools, labOverlay(state)) },
+    preparePulumi(tools, labOverlay),
   ]);
   const builtHere = (piece: string, from: string): Piece => ({ piece, kind: "real", from });
   table([
@@ -158,53 +160,40 @@ function labOverlay({ parts }: State): Record<string, unknown> {
   };
 }
 
-async function preparePulumi(
-  state: State,
-  tools: Awaited<ReturnType<typeof findToolchain>>,
-  overlay: Record<string, unknown>,
-): Promise<void> {
-  state.pieces = await layOut(tools, state.parts.pulumi, state.parts.plugins);
-  await prepareStack(overlay);
-}
+const pulumiParts = (tools: Toolchain): Step[] => [
+  ...(tools.cli === undefined ? [program("pulumi")] : []),
+  ...(needsStandIns(tools) ? [program("plugins")] : []),
+];
 
-/** Pulumi for a cluster of the user's; its kubeconfig holds the named context alone, so that no other cluster can be meant. */
+const preparePulumi = (tools: Toolchain, overlay: (state: State) => Record<string, unknown>): Step => ({
+  title: "prepare Pulumi",
+  task: async (state) => {
+    state.pieces = await layOut(tools, state.parts.pulumi, state.parts.plugins);
+    await prepareStack(overlay(state));
+  },
+});
+
+/** Pulumi for a cluster of the user's: no lab is started. */
 async function toolsOnly(): Promise<void> {
-  const config = new KubeConfig();
-  config.loadFromDefault();
-  const names = config.getContexts().map(({ name }) => name);
-  if (context === undefined || !names.includes(context))
-    refuse([
-      `Your kubeconfig has no context ${context ?? ""}; it has ${names.join(", ") || "none"}. Set KUBECONFIG, or name one of these with CONTEXT=.`,
-    ]);
-  config.setCurrentContext(context ?? "");
-  const server = config.getCurrentCluster()?.server ?? "";
-  try {
-    await config.makeApiClient(VersionApi).getCode({ signal: AbortSignal.timeout(10_000) } as never);
-  } catch (error) {
-    refuse([
-      `The API server ${server} of context ${context} does not answer (${(error as Error).message.split("\n")[0]}): check that it runs and that \`kubectl --context ${context} version\` works.`,
-    ]);
-  }
+  const { kubeconfig: only, server, problem } = await namedCluster(context ?? "");
+  if (problem !== undefined) refuse([problem]);
   const tools = await findToolchain();
-  await mkdir(lab, { recursive: true });
-  const { pieces } = await run([
-    ...(tools.cli === undefined ? [program("pulumi")] : []),
-    ...(needsStandIns(tools) ? [program("plugins")] : []),
-    { title: "prepare Pulumi", task: (state) => preparePulumi(state, tools, {}) },
-  ]);
-  const user = config.getCurrentUser();
-  const only = {
-    contexts: [config.getContextObject(context ?? "")],
-    clusters: [config.getCurrentCluster()],
-    users: user === null ? [] : [user],
-  };
-  const one = new KubeConfig();
-  one.loadFromOptions({ ...only, currentContext: context });
-  await writeFile(kubeconfig, one.exportConfig(), { mode: 0o600 });
+  await makeFolder();
+  await writeFile(kubeconfig, only, { mode: 0o600 });
+  const { pieces } = await run([...pulumiParts(tools), preparePulumi(tools, () => ({}))]);
   table([{ piece: "Kubernetes", kind: "real", from: `${server} (context ${context})` }, ...pieces]);
 }
 
+/** The lab's folder is removed as a whole by `down`: it must be one that a lab made. */
+async function makeFolder(): Promise<void> {
+  if (existsSync(lab) && !existsSync(marker) && readdirSync(lab).length > 0) refuse([notALab]);
+  await mkdir(lab, { recursive: true });
+  await writeFile(marker, "All of this folder belongs to the lab of mtls-everywhere; `make down` removes it.\n");
+}
+
 async function down(): Promise<void> {
+  if (!existsSync(lab)) return;
+  if (!existsSync(marker)) refuse([notALab]);
   if (context === undefined) await stopCluster();
   await rm(lab, { recursive: true, force: true });
 }

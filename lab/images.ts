@@ -16,13 +16,7 @@ import { pauseImage } from "./inside/addresses.ts";
 export const apisixImage = "docker.io/apache/apisix:3.18.0-debian";
 
 /** What images are made from: the paths of finished parts. */
-export interface Sources {
-  debian: string;
-  pause: string;
-  certmanager: string;
-  etcd: string;
-  apisix: string;
-}
+export type Sources = Record<"debian" | "pause" | "certmanager" | "etcd" | "apisix", string>;
 
 interface Image {
   name: string;
