@@ -95,9 +95,8 @@ export class Cluster {
       stream.destroy(new Transient(`port-forward to ${to.namespace}/${pod}:${to.port}: ${String(message).trim()}`)),
     );
     const forward = await this.#portForward(to, pod, fromPod, errors, toPod);
-    forward.addEventListener("close", () =>
-      stream.destroy(new Transient(`port-forward to ${to.namespace}/${pod} was cut`)),
-    );
+    // An end, not an error: what the pod sent last, a TLS alert perhaps, is still on its way to the reader.
+    forward.addEventListener("close", () => fromPod.end());
     stream.on("close", () => forward.close());
     if (signal?.aborted) stream.destroy(signal.reason as Error);
     signal?.addEventListener("abort", () => stream.destroy(signal.reason as Error), { once: true });
@@ -118,12 +117,10 @@ export class Cluster {
           minVersion: client.minVersion ?? "TLSv1.2",
           ...(client.maxVersion ? { maxVersion: client.maxVersion } : {}),
         },
-        () => {
-          secure.off("error", reject);
-          resolve(secure);
-        },
+        () => resolve(secure),
       );
-      secure.once("error", reject);
+      // Stays on: whoever uses the socket sees every error as its end, and one after that must not end the process.
+      secure.on("error", reject);
     });
   }
 
