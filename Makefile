@@ -23,7 +23,7 @@ IN_LAB = exports="$$(node lab/cli.ts env)"; eval "$$exports"
 .PHONY: help up preview verify test env down clean-cache
 
 help: ## this list
-	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | sort | awk -F'|' '{ gsub(/\$\$/, "$", $$2); printf "%-13s%s\n", $$1, $$2 }'
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/' | sort | awk -F'|' '{ printf "%-13s%s\n", $$1, $$2 }'
 	echo
 	echo "CONTEXT=name uses a cluster of your kubeconfig instead of the lab, STACK=prod another environment."
 

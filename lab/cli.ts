@@ -2,6 +2,7 @@
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { parseArgs } from "node:util";
+import { execa } from "execa";
 import {
   Listr,
   PRESET_TIMER,
@@ -15,7 +16,7 @@ import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./
 import { namedCluster } from "./context.ts";
 import { debian } from "./debian.ts";
 import { apisixImage, archives, pack } from "./images.ts";
-import { context, inLab, kubeconfig, lab, stack } from "./paths.ts";
+import { context, inCheckout, inLab, kubeconfig, lab, stack } from "./paths.ts";
 import { look, problems } from "./preflight.ts";
 import {
   environment,
@@ -81,6 +82,9 @@ function reporter(task: Reporter): (line: string) => void {
   };
 }
 
+/** The error that the step list has shown already. */
+let reported: unknown;
+
 async function run(steps: Step[]): Promise<State> {
   const state: State = { parts: {}, images: [], pieces: [] };
   const list = new Listr<State, "default", "simple">(steps, {
@@ -90,17 +94,17 @@ async function run(steps: Step[]): Promise<State> {
     rendererOptions: { timer: PRESET_TIMER, collapseErrors: false },
     fallbackRendererOptions: { timer: PRESET_TIMER },
   });
-  return list.run();
+  return list.run().catch((error: unknown) => {
+    reported = error;
+    throw error;
+  });
 }
 
 async function up(): Promise<void> {
   refuse(problems(await look()));
   const tools = await findToolchain();
   const given = process.env.LAB_APISIX_IMAGE || undefined;
-  if (given !== undefined && !existsSync(given))
-    refuse([
-      `LAB_APISIX_IMAGE names ${given}, which is not there: give an OCI or docker archive, or leave it out for the stand-in.`,
-    ]);
+  refuse(await inputProblems(given));
   await makeFolder();
   const { pieces } = await run([
     part("debian", "fetch Debian's containerd, runc, iptables, nginx", debian),
@@ -120,6 +124,21 @@ async function up(): Promise<void> {
     { piece: "APISIX", kind: given === undefined ? "stand-in" : "real", from: given ?? "lab/standins/apisix" },
     ...pieces,
   ]);
+}
+
+/** Settings that cannot work, found before anything is made. */
+async function inputProblems(apisix: string | undefined): Promise<string[]> {
+  const all: string[] = [];
+  const config = inCheckout(`Pulumi.${stack}.yaml`);
+  if (!existsSync(config)) all.push(`There is no ${config}: STACK=${stack} names no environment of this project.`);
+  if (apisix !== undefined) {
+    const { stdout, exitCode } = await execa("tar", ["-tf", apisix], { reject: false });
+    if (exitCode !== 0 || !/^(\.\/)?(manifest|index)\.json$/m.test(stdout))
+      all.push(
+        `LAB_APISIX_IMAGE names ${apisix}, which is not an OCI or docker archive that can be read: give one, or leave it out for the stand-in.`,
+      );
+  }
+  return all;
 }
 
 async function packImages(state: State, task: Reporter, apisix: string | undefined): Promise<void> {
@@ -227,22 +246,24 @@ function refuse(sentences: string[]): void {
   process.exit(2);
 }
 
-const { values, positionals } = parseArgs({
-  allowPositionals: true,
-  options: { help: { type: "boolean", short: "h" }, json: { type: "boolean" } },
-});
-const commands: Record<string, () => void | Promise<void>> = {
-  up,
-  tools: toolsOnly,
-  env: exports,
-  status: () => status(values.json === true),
-  down,
-};
-const command = commands[positionals[0] ?? ""];
-if (values.help === true || command === undefined) {
-  console.log(usage);
-  process.exit(values.help === true ? 0 : 2);
+async function main(): Promise<void> {
+  const { values, positionals } = parseArgs({
+    allowPositionals: true,
+    options: { help: { type: "boolean", short: "h" }, json: { type: "boolean" } },
+  });
+  const commands: Record<string, () => void | Promise<void>> = {
+    up,
+    tools: toolsOnly,
+    env: exports,
+    status: () => status(values.json === true),
+    down,
+  };
+  const command = commands[positionals[0] ?? ""];
+  if (values.help === true) console.log(usage);
+  else if (command === undefined) refuse([usage]);
+  else await command();
 }
+
 for (const [signal, code] of [
   ["SIGINT", 130],
   ["SIGTERM", 143],
@@ -252,8 +273,8 @@ for (const [signal, code] of [
     process.exit(code);
   });
 try {
-  await command();
+  await main();
 } catch (error) {
-  console.error((error as { stderr?: string }).stderr || (error as Error).message);
+  if (error !== reported) console.error((error as Error).message);
   process.exitCode = 1;
 }

@@ -14,7 +14,12 @@ export interface NamedCluster {
 
 export async function namedCluster(context: string): Promise<NamedCluster> {
   const config = new KubeConfig();
-  config.loadFromDefault();
+  try {
+    config.loadFromDefault();
+  } catch (error) {
+    const problem = `Your kubeconfig cannot be read (${(error as Error).message}): set KUBECONFIG to the file that has context "${context}".`;
+    return { kubeconfig: "", server: "", problem };
+  }
   const names = config.getContexts().map(({ name }) => name);
   if (!names.includes(context)) {
     const problem = `Your kubeconfig has no context "${context}", it has: ${names.join(", ")}. Set KUBECONFIG, or name one of these with CONTEXT=.`;
@@ -43,7 +48,7 @@ export async function namedCluster(context: string): Promise<NamedCluster> {
       .getCode()
       .then(
         () => undefined,
-        (error: Error) => error.message.split("\n")[0],
+        (error: Error) => ((error.cause as Error | undefined)?.message || error.message).split("\n")[0],
       ),
     sleep(patience, `no answer within ${patience / 1000} s`, { ref: false }),
   ]);
