@@ -1,5 +1,7 @@
 // The life cycle of an Admin API object: planned, checked, owned, and compared with what is live.
 
+import { randomBytes } from "node:crypto";
+
 import { bundleProblems, digestOf, notAfter, pairProblems } from "./certificates.ts";
 import { type Failure, hasUnknown, objections, type Props } from "./checks.ts";
 import type { AdminClient } from "./client.ts";
@@ -15,7 +17,7 @@ import {
   upstreamBody,
   type UpstreamSpec,
 } from "./objects.ts";
-import { ownerOf, refusal } from "./ownership.ts";
+import { ownershipOf, refusal } from "./ownership.ts";
 import type { AdminEndpoint, ConfigMapKeyRef, SecretRef } from "./references.ts";
 import type { Lifecycle } from "./resources.ts";
 import { type Access, adminClient } from "./session.ts";
@@ -26,6 +28,8 @@ interface Identity {
   readonly objectId: string;
   readonly owner: string;
   readonly adopt?: boolean;
+  /** An output: made at creation, and kept. */
+  readonly instance?: string;
 }
 
 /** What a certificate's inputs name; the Secret and the ConfigMap are read when they are needed. */
@@ -51,41 +55,45 @@ export function adminObject(kind: ObjectKind): Lifecycle {
       ];
     },
 
-    async drift(_olds, news, access) {
+    async drift(olds, news, access) {
       const { admin, objectId } = identity(news);
       const live = await (await adminClient(access, admin)).get(kind, objectId);
       if (!live) return ["is gone"];
       try {
-        return differences(kind, await desired(kind, news, access), live);
+        return differences(kind, await desired(kind, news, olds["instance"], access), live);
       } catch (error) {
         if (error instanceof MissingObject) return [error.message];
         throw error;
       }
     },
 
-    async apply(_olds, news, access) {
+    async apply(olds, news, access) {
       const { admin, objectId, owner, adopt } = identity(news);
       const client = await adminClient(access, admin);
-      const body = await desired(kind, news, access);
+      const instance = (olds?.["instance"] as string | undefined) ?? randomBytes(6).toString("hex");
+      const body = await desired(kind, news, instance, access);
       if (kind === "ssls") refuse(objectId, await certificateFailures(news, access));
       const refused = refusal(`${kind}/${objectId}`, await client.get(kind, objectId), owner, adopt);
       if (refused) throw new Error(refused);
       await client.put(kind, objectId, body);
-      return { id: objectId, outs: { ...certificateFacts(body), live: presentable(body) } };
+      return { id: objectId, outs: { instance, ...certificateFacts(body), live: presentable(body) } };
     },
 
     async read(id, props, access) {
       const live = await (await adminClient(access, identity(props).admin)).get(kind, id);
-      return live && { ...certificateFacts(live), live: presentable(live) };
+      return live && { instance: ownershipOf(live).instance, ...certificateFacts(live), live: presentable(live) };
     },
 
     async remove(id, props, access) {
-      const { admin, owner } = identity(props);
+      const { admin, owner, instance } = identity(props);
       const client = await adminClient(access, admin);
       const live = await client.get(kind, id);
       if (!live) return;
-      if (ownerOf(live) !== owner) {
-        console.log(`${kind}/${id} stays: it now belongs to ${ownerOf(live) ?? "nobody"}.`);
+      const now = ownershipOf(live);
+      if (now.owner !== owner || now.instance !== instance) {
+        console.log(
+          `${kind}/${id} stays: it now belongs to ${now.owner === owner ? "its replacement" : (now.owner ?? "nobody")}.`,
+        );
         return;
       }
       if (kind === "ssls") await refuseWhileUsed(client, id);
@@ -95,8 +103,8 @@ export function adminObject(kind: ObjectKind): Lifecycle {
 }
 
 /** The body that the inputs ask for; a certificate's Secret is read now. */
-async function desired(kind: ObjectKind, inputs: Props, access: Access): Promise<Body> {
-  const { owner } = identity(inputs);
+async function desired(kind: ObjectKind, inputs: Props, instance: unknown, access: Access): Promise<Body> {
+  const owner = { owner: identity(inputs).owner, instance: String(instance) };
   if (kind === "upstreams") return upstreamBody(inputs as unknown as UpstreamSpec, owner);
   if (kind === "routes") return routeBody(inputs as unknown as RouteSpec, owner);
   const { certificate, clients, use, snis, protocols } = inputs as unknown as SslInputs;
@@ -136,7 +144,7 @@ async function schemaFailures(kind: ObjectKind, inputs: Props, access: Access): 
     const client = await adminClient(access, identity(inputs).admin);
     if (unreachable.has(client)) return [];
     try {
-      const reason = await client.validate(kind, await desired(kind, inputs, access), { deadline: 5_000 });
+      const reason = await client.validate(kind, await desired(kind, inputs, "preview", access), { deadline: 5_000 });
       return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
     } catch (error) {
       unreachable.add(client); // Not again for each object of the preview.

@@ -72,7 +72,7 @@ const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = 
       : serverObjections(snis, clients)),
   ],
 
-  routes: ({ hosts, uris, methods: verbs, upstream, priority, description }) => [
+  routes: ({ hosts, uris, methods: verbs, upstream, priority, plugins, description }) => [
     ...empty(
       hosts,
       "hosts",
@@ -103,6 +103,9 @@ const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = 
       "priority",
       (value) => `A priority is a whole number, not ${String(value)}.`,
     ),
+    ...Object.entries(isObject(plugins) ? plugins : {}).flatMap(([name, settings]) =>
+      refused(settings, isObject, `plugins.${name}`, () => "A plugin's configuration is an object; {} for none."),
+    ),
     ...refused(
       description,
       (text: string) => text.length <= 256,
@@ -128,7 +131,7 @@ function nodeObjections({ host, port, weight }: Props, at: string): Failure[] {
 }
 
 function serverObjections(snis: unknown, clients: unknown): Failure[] {
-  const { trust, depth } = typeof clients === "object" && clients !== null ? (clients as Props) : {};
+  const { trust, depth } = isObject(clients) ? clients : {};
   return [
     ...empty(snis, "snis", "Name the hosts that this certificate serves."),
     ...missing(
@@ -188,6 +191,10 @@ function unlisted(value: unknown, property: string, listed: readonly string[]): 
 function each(values: unknown, property: string, objections: (value: unknown, at: string) => Failure[]): Failure[] {
   if (!Array.isArray(values)) return [];
   return values.flatMap((value, index) => (value === unknown ? [] : objections(value, `${property}[${index}]`)));
+}
+
+function isObject(value: unknown): value is Props {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function isHost(host: string): boolean {

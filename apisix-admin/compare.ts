@@ -3,7 +3,7 @@
 import { isDeepStrictEqual } from "node:util";
 
 import { digestOf } from "./certificates.ts";
-import type { Body, ObjectKind } from "./objects.ts";
+import { type Body, labels, type ObjectKind } from "./objects.ts";
 
 /** One sentence for each difference, e.g. `nodes is [...], wanted [...]`. Empty when the live object is as desired. */
 export function differences(kind: ObjectKind, desired: Body, live: Body): string[] {
@@ -30,8 +30,12 @@ const serverFields = new Set(["id", "create_time", "update_time"]);
 const privateKeys = new Set(["key", "keys", "client_key"]);
 
 function comparable(kind: ObjectKind, object: Body): Body {
-  return { ...defaults[kind], ...withoutServerFields(object) };
+  const shown: Body = { ...defaults[kind], ...withoutServerFields(object) };
+  // The digests in labels say the same as the certificates.
+  return shown["labels"] ? { ...shown, labels: without(digestLabels, shown["labels"] as Body) } : shown;
 }
+
+const digestLabels = new Set<string>([labels.certificate, labels.clientTrust]);
 
 function withoutServerFields(object: Body): Body {
   const { client, tls, cert, ...rest } = object;

@@ -68,7 +68,7 @@ async function withEtcd<T>(
   const rootPassword = await access.secretValue(root);
   const passwords: Record<string, string> = {};
   for (const { name, password } of users) passwords[name] = await access.secretValue(password);
-  const admin = new EtcdAdmin({ connect: connectTo(access, etcd), rootPassword, deadline: 120_000 });
+  const admin = new EtcdAdmin({ connect: connectTo(access, etcd), rootPassword, deadline: 60_000 });
   try {
     return await use(admin, passwords);
   } finally {

@@ -77,17 +77,25 @@ export interface RouteSpec {
 /** A JSON object as the Admin API takes and returns it. */
 export type Body = { readonly [field: string]: unknown };
 
+/** Whose object it is: the owner's name, and which of the owner's creations under this id. */
+export interface Ownership {
+  readonly owner: string;
+  /** Differs for each creation: when a resource is replaced under the same id, the old one must not delete the new one's object. */
+  readonly instance: string;
+}
+
 /** Labels that the project puts on objects. The certificate labels let anyone compare without parsing. */
 export const labels = {
   owner: "mtls-everywhere.owner",
+  instance: "mtls-everywhere.instance",
   certificate: "mtls-everywhere.certificate",
   clientTrust: "mtls-everywhere.client-trust",
 } as const;
 
 /** The upstream always verifies its server by name: Host and SNI are rewritten to the name in the certificate. */
-export function upstreamBody(spec: UpstreamSpec, owner: string): Body {
+export function upstreamBody(spec: UpstreamSpec, ownership: Ownership): Body {
   return defined({
-    labels: { [labels.owner]: owner },
+    labels: ownershipLabels(ownership),
     type: spec.balancer ?? "roundrobin",
     scheme: spec.scheme ?? "https",
     pass_host: "rewrite",
@@ -98,13 +106,9 @@ export function upstreamBody(spec: UpstreamSpec, owner: string): Body {
   });
 }
 
-export function sslBody(spec: SslSpec, owner: string): Body {
-  const digests = {
-    [labels.certificate]: digestOf(spec.pair.cert),
-    ...(spec.clients && { [labels.clientTrust]: digestOf(spec.clients.bundle) }),
-  };
+export function sslBody(spec: SslSpec, ownership: Ownership): Body {
   return defined({
-    labels: { [labels.owner]: owner, ...digests },
+    labels: { ...ownershipLabels(ownership), ...digestLabels(spec.pair.cert, spec.clients?.bundle) },
     type: spec.use,
     cert: spec.pair.cert,
     key: spec.pair.key,
@@ -114,9 +118,9 @@ export function sslBody(spec: SslSpec, owner: string): Body {
   });
 }
 
-export function routeBody(spec: RouteSpec, owner: string): Body {
+export function routeBody(spec: RouteSpec, ownership: Ownership): Body {
   return defined({
-    labels: { [labels.owner]: owner },
+    labels: ownershipLabels(ownership),
     hosts: spec.hosts,
     uris: spec.uris,
     methods: spec.methods,
@@ -126,6 +130,29 @@ export function routeBody(spec: RouteSpec, owner: string): Body {
     desc: spec.description,
     status: spec.enabled === false ? 0 : 1,
   });
+}
+
+/** A live certificate object with its certificate renewed and all else kept: what the rotation sidecar puts. */
+export function renewedSslBody(live: Body, pair: KeyPair, bundle?: string): Body {
+  const { id: _id, create_time: _created, update_time: _updated, client, labels: kept, ...rest } = live;
+  return defined({
+    ...rest,
+    labels: { ...(kept as Body), ...digestLabels(pair.cert, bundle) },
+    cert: pair.cert,
+    key: pair.key,
+    client: bundle === undefined ? client : { ...(client as Body), ca: bundle },
+  });
+}
+
+function ownershipLabels({ owner, instance }: Ownership): Body {
+  return { [labels.owner]: owner, [labels.instance]: instance };
+}
+
+function digestLabels(cert: string, bundle: string | undefined): Body {
+  return {
+    [labels.certificate]: digestOf(cert),
+    ...(bundle === undefined ? {} : { [labels.clientTrust]: digestOf(bundle) }),
+  };
 }
 
 function defined(body: Body): Body {

@@ -73,7 +73,7 @@ const kinds: { readonly [kind in Kind]: Lifecycle } = {
 };
 
 /** Outputs that are no inputs. */
-const outputs = new Set(["__provider", "live", "digest", "notAfter", "pem"]);
+const outputs = new Set(["__provider", "instance", "live", "digest", "notAfter", "pem"]);
 
 /** State must follow its inputs even when the live object does not change: delete runs with what state holds. */
 function inputsChanged(olds: Props, news: Props): boolean {

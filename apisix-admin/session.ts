@@ -60,5 +60,5 @@ function sessionsOf(access: Access): Map<string, Promise<AdminClient>> {
 async function open(access: Access, endpoint: AdminEndpoint): Promise<AdminClient> {
   await access.expect(endpoint.cluster);
   const key = await access.secretValue(endpoint.key);
-  return new AdminClient({ connect: connectTo(access, endpoint), key, host: endpoint.serverName, deadline: 120_000 });
+  return new AdminClient({ connect: connectTo(access, endpoint), key, host: endpoint.serverName, deadline: 60_000 });
 }

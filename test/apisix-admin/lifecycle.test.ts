@@ -73,7 +73,7 @@ describe("the life cycle of Admin API objects", function () {
   it("creates an upstream that verifies its server by name", async () => {
     const { id, outs } = await create("upstreams", upstream(), cluster);
     const body = {
-      labels: { "mtls-everywhere.owner": "mtls/dev/x" },
+      labels: { "mtls-everywhere.owner": "mtls/dev/x", "mtls-everywhere.instance": outs["instance"] },
       type: "roundrobin",
       scheme: "https",
       pass_host: "rewrite",
@@ -81,7 +81,7 @@ describe("the life cycle of Admin API objects", function () {
       nodes: [{ host: "127.0.0.1", port: 8443, weight: 1 }],
     };
     same(await stored("upstreams", "hello"), { ...body, id: "hello" });
-    same({ id, outs }, { id: "hello", outs: { ...upstream(), live: body } });
+    same({ id, outs }, { id: "hello", outs: { ...upstream(), instance: outs["instance"], live: body } });
   });
 
   it("creates a certificate from its Secret and keeps no PEM", async () => {
@@ -90,6 +90,7 @@ describe("the life cycle of Admin API objects", function () {
     const live = await stored("ssls", "site");
     same(live["labels"], {
       "mtls-everywhere.owner": "mtls/dev/x",
+      "mtls-everywhere.instance": outs["instance"],
       "mtls-everywhere.certificate": digestOf(cert),
       "mtls-everywhere.client-trust": digestOf(edge.root),
     });
@@ -119,9 +120,9 @@ describe("the life cycle of Admin API objects", function () {
     cluster.onConnect = (socket) => {
       if (lost === 0 && socket) loseAnswerTo("PUT", socket, () => (lost += 1));
     };
-    const first = await create("upstreams", upstream(), cluster);
+    await create("upstreams", upstream(), cluster);
     equal(lost, 1);
-    same(await create("upstreams", upstream(), cluster), first);
+    await create("upstreams", upstream(), cluster);
     same(await client.list("upstreams"), [await client.get("upstreams", "hello")]);
   });
 
@@ -205,12 +206,20 @@ describe("the life cycle of Admin API objects", function () {
     equal((await stored("upstreams", id))["upstream_host"], "hello.example");
   });
 
+  it("leaves the object of its own replacement under the same id", async () => {
+    const old = await create("upstreams", upstream(), cluster);
+    const replacement = await create("upstreams", upstream(), cluster);
+    same((await logged(() => remove("upstreams", "hello", old.outs, cluster))).lines, [
+      "upstreams/hello stays: it now belongs to its replacement.",
+    ]);
+    equal((await diff("upstreams", "hello", replacement.outs, upstream(), cluster)).changes, false);
+    await remove("upstreams", "hello", replacement.outs, cluster);
+    same(await client.list("upstreams"), []);
+  });
+
   it("says who still refers to an object that is to be deleted", async () => {
-    const upstreams = await create("upstreams", upstream({ clientCertificate: "caller" }), cluster).catch(
-      (error: Error) => error,
-    );
-    match(
-      String(upstreams),
+    await rejects(
+      create("upstreams", upstream({ clientCertificate: "caller" }), cluster),
       /failed to fetch ssl info by ssl id \[caller\].*Create the object that it refers to first/,
     );
 
@@ -283,7 +292,7 @@ describe("the life cycle of Admin API objects", function () {
 /** The server gets the request and acts; the connection breaks when its answer arrives. */
 function loseAnswerTo(method: string, socket: TLSSocket, done: () => void): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
-  socket.write = ((chunk: unknown, ...rest: unknown[]) => {
+  socket.write = (chunk: unknown, ...rest: unknown[]) => {
     if (String(chunk).startsWith(method)) {
       socket.push = () => {
         done();
@@ -292,7 +301,7 @@ function loseAnswerTo(method: string, socket: TLSSocket, done: () => void): void
       };
     }
     return write(chunk, ...rest);
-  }) as typeof socket.write;
+  };
 }
 
 async function logged<T>(act: () => Promise<T>): Promise<{ result: T; lines: string[] }> {

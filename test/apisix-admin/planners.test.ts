@@ -8,6 +8,7 @@ import {
   digestOf,
   presentable,
   refusal,
+  renewedSslBody,
   routeBody,
   sslBody,
   upstreamBody,
@@ -16,7 +17,8 @@ import type { Body, KeyPair } from "../../apisix-admin/index.ts";
 import { Authority } from "../verify/authorities.ts";
 
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
-const owner = { "mtls-everywhere.owner": "mtls/dev/x" };
+const ownership = { owner: "mtls/dev/x", instance: "1a" };
+const owner = { "mtls-everywhere.owner": "mtls/dev/x", "mtls-everywhere.instance": "1a" };
 
 describe("bodies", () => {
   it("of an upstream with everything given", () => {
@@ -31,7 +33,7 @@ describe("bodies", () => {
       balancer: "least_conn",
       timeout: { connect: 1, send: 2, read: 3 },
     } as const;
-    same(upstreamBody(spec, "mtls/dev/x"), {
+    same(upstreamBody(spec, ownership), {
       labels: owner,
       type: "least_conn",
       scheme: "grpcs",
@@ -48,7 +50,7 @@ describe("bodies", () => {
 
   it("of a route, shortest and longest", () => {
     const short = { hosts: ["a.example"], uris: ["/"], upstream: "hello" };
-    same(routeBody(short, "mtls/dev/x"), {
+    same(routeBody(short, ownership), {
       labels: owner,
       hosts: ["a.example"],
       uris: ["/"],
@@ -64,7 +66,7 @@ describe("bodies", () => {
       description: "why",
       enabled: false,
     };
-    same(routeBody(long, "mtls/dev/x"), {
+    same(routeBody(long, ownership), {
       labels: owner,
       hosts: ["a.example"],
       uris: ["/"],
@@ -80,7 +82,7 @@ describe("bodies", () => {
   it("of certificates for either side", async () => {
     const authority = await Authority.create("edge");
     const pair = await authority.leaf({ dnsNames: ["a.example"] });
-    same(sslBody({ use: "client", pair }, "mtls/dev/x"), {
+    same(sslBody({ use: "client", pair }, ownership), {
       labels: { ...owner, "mtls-everywhere.certificate": digestOf(pair.cert) },
       type: "client",
       cert: pair.cert,
@@ -93,7 +95,7 @@ describe("bodies", () => {
       clients: { bundle: authority.root, depth: 2 },
       protocols: ["TLSv1.3"],
     } as const;
-    same(sslBody(server, "mtls/dev/x"), {
+    same(sslBody(server, ownership), {
       labels: {
         ...owner,
         "mtls-everywhere.certificate": digestOf(pair.cert),
@@ -105,6 +107,25 @@ describe("bodies", () => {
       snis: ["a.example"],
       client: { ca: authority.root, depth: 2 },
       ssl_protocols: ["TLSv1.3"],
+    });
+  });
+});
+
+describe("a renewed certificate", () => {
+  it("replaces certificate, key and trust, and keeps all else", async () => {
+    const [old, renewed] = [await Authority.create("edge"), await Authority.create("edge")];
+    const pair = await renewed.leaf({ dnsNames: ["a.example"] });
+    const before = {
+      use: "server",
+      pair: await old.leaf({}),
+      snis: ["a.example"],
+      clients: { bundle: old.root, depth: 2 },
+    } as const;
+    const { key: _, ...live } = sslBody(before, ownership);
+    const after = sslBody({ ...before, pair, clients: { bundle: renewed.root, depth: 2 } }, ownership);
+    same(renewedSslBody({ ...live, id: "x", create_time: 1, update_time: 2, status: 0 }, pair, renewed.root), {
+      ...after,
+      status: 0,
     });
   });
 });
@@ -205,6 +226,7 @@ describe("objections to inputs", () => {
       methods: ["FETCH"],
       upstream: undefined,
       priority: 1.5,
+      plugins: { echo: 5 },
       description: "x".repeat(257),
     };
     same(said("routes", bad), [
@@ -213,6 +235,7 @@ describe("objections to inputs", () => {
       'methods[0]: "FETCH" is none of GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE.',
       "upstream: Pass the id of the upstream that requests go to.",
       "priority: A priority is a whole number, not 1.5.",
+      "plugins.echo: A plugin's configuration is an object; {} for none.",
       "description: At most 256 characters.",
     ]);
     same(said("routes", { ...route, hosts: [] }), [
@@ -233,7 +256,7 @@ describe("differences", () => {
 
   const route = routeBody(
     { hosts: ["a.example"], uris: ["/"], upstream: "hello", plugins: { "key-auth": { key: "s3cret", hide: {} } } },
-    "o",
+    ownership,
   );
 
   it("ignore what the server fills in or keeps to itself", () => {
@@ -249,7 +272,7 @@ describe("differences", () => {
     );
     const { priority: _, status: __, ...silent } = route;
     same(differences("routes", route, silent), []);
-    const ssl = sslBody({ use: "server", pair, snis: ["a.example"], clients: { bundle: root } }, "o");
+    const ssl = sslBody({ use: "server", pair, snis: ["a.example"], clients: { bundle: root } }, ownership);
     const { key: _key, type: _type, ...returned } = ssl;
     const spaced = { ...returned, cert: `\n${pair.cert}\n`, client: { ca: root }, id: "x", status: 1 };
     same(differences("ssls", ssl, spaced), []);
@@ -275,7 +298,7 @@ describe("differences", () => {
   });
 
   it("name certificates by digest, and nothing presentable holds keys or plugin values", () => {
-    const ssl = sslBody({ use: "server", pair, snis: ["a.example"], clients: { bundle: root } }, "o");
+    const ssl = sslBody({ use: "server", pair, snis: ["a.example"], clients: { bundle: root } }, ownership);
     same(differences("ssls", ssl, { ...ssl, cert: root }), [
       `cert is "sha256:${digestOf(root)}", wanted "sha256:${digestOf(pair.cert)}"`,
     ]);
