@@ -45,7 +45,8 @@ test: node_modules/.stamp ## types, lint, format, then every test; the last line
 	@npm run --silent types
 	npm run --silent lint
 	npm run --silent format
-	npx mocha
+	$(if $(filter Linux,$(shell uname -s)),node lab/cli.ts programs .test-programs)
+	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/**/*.test.ts'
 
 env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
 	@node lab/cli.ts env

@@ -1,6 +1,7 @@
 /** The lab's command line; the Makefile's targets are these commands. */
 import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
+import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { execa } from "execa";
 import {
@@ -30,13 +31,14 @@ import {
 } from "./pulumi.ts";
 import type { Part } from "./cache.ts";
 
-const usage = `Usage: node lab/cli.ts COMMAND
+const usage = `Usage: node lab/cli.ts COMMAND [DIR]
 
   up        start the lab, a single-node Kubernetes on this machine, or repair it; does nothing when it is up
   tools     prepare Pulumi for the cluster of the kubeconfig context in CONTEXT; start nothing
   env       print exports for plain \`pulumi\` and \`kubectl\` (CONTEXT or the lab)
   status    say whether the lab is up; --json for programs. Exit code 0 up, 1 broken, 3 down
   down      end the lab and remove all it made but the cache
+  programs  build the programs that the tests start, and link them into the folder DIR under plain names
 
 Settings (environment): LAB_DIR folder of the lab (.lab), MTLS_CACHE cache folder, STACK environment (dev),
 LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT context of a cluster of yours.
@@ -217,6 +219,18 @@ async function down(): Promise<void> {
   await rm(lab, { recursive: true, force: true });
 }
 
+/** The programs that tests start without a cluster around them. */
+async function linkPrograms(folder: string | undefined): Promise<void> {
+  if (folder === undefined) return refuse(["Name the folder to link the programs into: node lab/cli.ts programs DIR"]);
+  const names = ["apisix", "etcd", "kube", "plugins", "pulumi"] as const;
+  const { parts } = await run(names.map(program));
+  await mkdir(folder, { recursive: true });
+  for (const name of names) {
+    await rm(join(folder, name), { force: true });
+    await symlink(parts[name] ?? "", join(folder, name));
+  }
+}
+
 function table(pieces: Piece[]): void {
   const rows = [{ piece: "PIECE", kind: "IS", from: "FROM" }, ...pieces];
   const width = (key: "piece" | "kind") => Math.max(...rows.map((row) => row[key].length)) + 2;
@@ -257,6 +271,7 @@ async function main(): Promise<void> {
     env: exports,
     status: () => status(values.json === true),
     down,
+    programs: () => linkPrograms(positionals[1]),
   };
   const command = commands[positionals[0] ?? ""];
   if (values.help === true) console.log(usage);
