@@ -7,9 +7,6 @@ import { z } from "zod";
 export const keyAlgorithms = ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"] as const;
 export type KeyAlgorithm = (typeof keyAlgorithms)[number];
 
-/** cert-manager refuses shorter certificates. */
-const minimumDurationHours = 1;
-
 /** X.520 upper bound of O, OU and CN, in characters. */
 export const subjectLimit = 64;
 
@@ -24,10 +21,11 @@ const dnsName = z
 const kubernetesName = z
   .string()
   .regex(new RegExp(`^${dnsLabel}$`), "must be a Kubernetes name: at most 63 lower-case letters, digits and hyphens");
-const duration = z
-  .string()
-  .regex(/^[1-9]\d*h$/, 'must be a number of hours, such as "24h"')
-  .refine((value) => hours(value) >= minimumDurationHours, `must be at least ${minimumDurationHours}h`);
+/** In whole hours: cert-manager refuses certificates that live for less than one. */
+const duration = z.string().regex(/^[1-9]\d*h$/, {
+  error: 'must be a whole number of hours, at least "1h"',
+  abort: true, // what compares durations needs both
+});
 const quantity = z
   .string()
   .regex(/^[1-9]\d*(Mi|Gi|Ti)$/, 'must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"');
@@ -48,14 +46,42 @@ const certManager = z
     /** Namespace of cert-manager, where ClusterIssuers keep their Secrets. Default `cert-manager`. */
     namespace: kubernetesName.default("cert-manager"),
     /** Chart reference: an OCI address or a local path. Default: cert-manager's own OCI chart. */
-    chart: z.string().min(1).default("oci://quay.io/jetstack/charts/cert-manager"),
+    chart: z.string().min(1, "must not be empty").default("oci://quay.io/jetstack/charts/cert-manager"),
     /** Leave the CRDs, and with them every certificate, when the release is destroyed. Default `true`. */
     keepCrds: z.boolean().default(true),
   })
   .prefault({});
 
+const rootName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,15}$/, 'must be a short name, such as "2026"');
+const root = z
+  .discriminatedUnion("kind", [
+    /** cert-manager makes the root in the cluster and keeps its key there. */
+    z.strictObject({ kind: z.literal("cluster") }),
+    /** The root's key lies in Pulumi's state, encrypted; the cluster holds an intermediate. */
+    z
+      .strictObject({
+        kind: z.literal("stateHeld"),
+        /** Name of the root that signs. */
+        active: rootName,
+        /** Names of the roots that are trusted. Default: the active one alone. */
+        trusted: z.array(rootName).min(1).optional(),
+        /** Refuse to delete roots. Default `true`. */
+        protect: z.boolean().default(true),
+        /** Lifetime of the intermediate; `pulumi up` renews it in the last third. Default a year. */
+        intermediateDuration: duration.default("8760h"),
+      })
+      .transform((value) => ({ ...value, trusted: value.trusted ?? [value.active] }))
+      .refine((value) => value.trusted.includes(value.active), {
+        path: ["trusted"],
+        message: "must name the active root too: its leaves would be trusted by nobody",
+      }),
+  ])
+  .prefault({ kind: "cluster" });
+
 const pki = z
   .strictObject({
+    /** Where each plane's root comes from: `{ kind: cluster }` or `{ kind: stateHeld, active, … }`. Default `cluster`. */
+    root,
     /** Keys of roots and leaves. Default `ECDSA-P256`. */
     algorithm: z.enum(keyAlgorithms).default("ECDSA-P256"),
     /** Lifetime of leaves; they are renewed after two thirds of it. Default `24h`. */
@@ -67,6 +93,16 @@ const pki = z
     path: ["rootDuration"],
     message: "must be at least twice leafDuration: a leaf may not outlive its root",
   })
+  .refine(
+    ({ root, leafDuration, rootDuration }) =>
+      root.kind === "cluster" ||
+      (hours(root.intermediateDuration) >= 2 * hours(leafDuration) &&
+        hours(root.intermediateDuration) <= hours(rootDuration)),
+    {
+      path: ["root", "intermediateDuration"],
+      message: "must be at least twice leafDuration and at most rootDuration: none may outlive its issuer",
+    },
+  )
   .prefault({});
 
 const etcd = z
@@ -98,7 +134,10 @@ const gateway = z
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
     host: dnsName.default("upstream"),
     /** Client certificates of the edge plane to issue, by service-account name. Default none. */
-    clients: z.array(kubernetesName).default([]),
+    clients: z
+      .array(kubernetesName)
+      .refine((names) => new Set(names).size === names.length, "must name each client once")
+      .default([]),
     /** Type of the gateway's Service. Default `ClusterIP`. */
     serviceType: z.enum(["ClusterIP", "LoadBalancer"]).default("ClusterIP"),
   })
@@ -108,9 +147,10 @@ const upstream = z
   .strictObject({
     /** Default: the official nginx image. */
     image: image.default("docker.io/library/nginx:1.28.0"),
-    /** What nginx serves, by file name; `index.json` is the index. */
+    /** What nginx serves, by file name; `index.json` answers `/`. */
     files: z
-      .record(z.string().regex(/^[\w.-]+$/, "must be a plain file name"), z.string())
+      .record(z.string().regex(/^[\w.-]+$/, "must be a plain file name, without folders"), z.string())
+      .refine((files) => "index.json" in files, 'must have "index.json", which answers /')
       .default({ "index.json": '{ "hello": "world" }' }),
   })
   .prefault({});
@@ -137,7 +177,7 @@ export type PlatformConfig = z.output<typeof platform>;
  * @throws RunError with one line for each wrong key: where it is, what is wrong, what is accepted.
  */
 export function parseConfig(values: Record<string, unknown>, stack: string): PlatformConfig {
-  const parsed = platform.safeParse(values);
+  const parsed = platform.safeParse(values, { reportInput: true });
   if (parsed.success) return deepFreeze(parsed.data);
   const lines = parsed.error.issues.flatMap((issue) => describe(issue).map((line) => `  ${line}`));
   throw new pulumi.RunError(
@@ -162,20 +202,50 @@ export function hours(value: string): number {
 
 /** The engine hands objects over as JSON and strings as they are. */
 function decode(value: string): unknown {
-  return /^[[{]/.test(value.trim()) ? JSON.parse(value) : value;
+  try {
+    return /^[[{]/.test(value.trim()) ? JSON.parse(value) : value;
+  } catch {
+    return value;
+  }
 }
 
+/** What is wrong in zod's issue, where zod's own words would not tell a person what to write. Values are not repeated: some are secret. */
 function describe(issue: z.core.$ZodIssue): string[] {
   const at = (path: readonly PropertyKey[]) => path.map(String).join(".") || "(top level)";
-  if (issue.code === "unrecognized_keys") {
-    return issue.keys.map(
-      (key) => `${at([...issue.path, key])}: is not a known key; remove it or correct its spelling`,
-    );
+  const here = (complaint: string) => [`${at(issue.path)}: ${complaint}`];
+  switch (issue.code) {
+    case "unrecognized_keys":
+      return issue.keys.map(
+        (key) => `${at([...issue.path, key])}: is not a known key; remove it or correct its spelling`,
+      );
+    case "invalid_key":
+      return issue.issues.flatMap((inner) => describe({ ...inner, path: issue.path }));
+    case "invalid_type":
+      if (issue.input !== undefined) return here(`must be ${withArticle(issue.expected)}, not ${typeName(issue.input)}`);
+      return issue.path.length > 1
+        ? here("is required")
+        : here(`is required; set it with: pulumi config set ${at(issue.path)} VALUE`);
+    case "too_small":
+      return here(issue.message.startsWith("Too small") ? `must be at least ${issue.minimum}` : issue.message);
+    case "invalid_value":
+      return here(
+        issue.message.startsWith("Invalid option")
+          ? `must be one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`
+          : issue.message,
+      );
+    default:
+      return here(issue.message);
   }
-  if (issue.code === "invalid_type" && issue.input === undefined && issue.message.includes("undefined")) {
-    return [`${at(issue.path)}: is required; set it with: pulumi config set ${at(issue.path)} VALUE`];
-  }
-  return [`${at(issue.path)}: ${issue.message.charAt(0).toLowerCase()}${issue.message.slice(1)}`];
+}
+
+function withArticle(noun: string): string {
+  return noun === "int" ? "a whole number" : `${/^[aeiou]/.test(noun) ? "an" : "a"} ${noun}`;
+}
+
+function typeName(value: unknown): string {
+  if (value === null) return "empty";
+  if (typeof value === "number") return Number.isInteger(value) ? "a whole number" : "a fraction";
+  return withArticle(Array.isArray(value) ? "array" : typeof value);
 }
 
 function deepFreeze<T>(value: T): T {

@@ -35,7 +35,6 @@ const pki = createAuthorities(
   {
     ...common,
     ...env.pki,
-    root: { kind: "cluster" },
     trustDomain: env.trustDomain,
     clusterResourceNamespace: certManager.clusterResourceNamespace,
   },

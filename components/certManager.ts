@@ -18,18 +18,19 @@ export interface CertManagerArgs {
 
 /** Issues and renews every certificate of the platform. Depend on this component before using its kinds. */
 export class CertManager extends pulumi.ComponentResource {
-  /** Namespace where a ClusterIssuer's Secrets must lie; known once cert-manager is ready. */
-  readonly clusterResourceNamespace: pulumi.Output<string>;
+  /** Namespace where a ClusterIssuer's Secrets must lie. A plain string: an upgrade must not make roots look changed. */
+  readonly clusterResourceNamespace: string;
 
   constructor(name: string, args: CertManagerArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:CertManager", name, {}, opts);
+    this.clusterResourceNamespace = args.namespace;
     if (args.install) {
       const namespace = new k8s.core.v1.Namespace(
         `${name}-namespace`,
         { metadata: { name: args.namespace, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } },
         { parent: this },
       );
-      const release = new k8s.helm.v3.Release(
+      new k8s.helm.v3.Release(
         `${name}-release`,
         {
           name: "cert-manager",
@@ -42,9 +43,6 @@ export class CertManager extends pulumi.ComponentResource {
         },
         { parent: this, dependsOn: namespace },
       );
-      this.clusterResourceNamespace = release.status.namespace;
-    } else {
-      this.clusterResourceNamespace = pulumi.output(args.namespace);
     }
     this.registerOutputs({ clusterResourceNamespace: this.clusterResourceNamespace });
   }
@@ -59,5 +57,7 @@ export function certManagerValues(args: Pick<CertManagerArgs, "namespace" | "kee
     // The chart's default, kube-system, would keep the leases there after a destroy.
     global: { leaderElection: { namespace: args.namespace } },
     prometheus: { enabled: false },
+    // Ready as soon as it answers, not at the next of the chart's five-second steps.
+    webhook: { readinessProbe: { initialDelaySeconds: 1, periodSeconds: 1 } },
   };
 }

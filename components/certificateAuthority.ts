@@ -1,26 +1,22 @@
-// A plane's certificate authority: a self-signed root in the cluster, the issuer that signs with it, its trust bundle.
+// A plane's certificate authority: its root, the issuer that signs its leaves, its trust bundle.
 
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { KeyAlgorithm } from "../config.ts";
-import { type LeafAuthority, privateKey } from "./certificate.ts";
+import type { LeafAuthority } from "./certificate.ts";
+import { type ClusterRoot, createClusterRoot } from "./clusterRoot.ts";
 import { type IssuerRef, type Plane, planes, sharedPlanes, type TrustRef } from "./planes.ts";
-import { RootCertificates } from "./rootCertificates.ts";
+import { createStateHeldRoots, type StateHeldRootsSource } from "./stateHeldRoots.ts";
 import { TrustBundle } from "./trustBundle.ts";
-
-/** Where a plane's root comes from. `cluster`: made and kept by cert-manager, its key never leaves the cluster. */
-export interface ClusterRoot {
-  readonly kind: "cluster";
-}
 
 export interface CertificateAuthorityArgs<P extends Plane> {
   readonly plane: P;
-  readonly root: ClusterRoot;
+  readonly root: ClusterRoot | StateHeldRootsSource;
   /** The platform's namespace: of a namespaced issuer, and of the trust bundle. */
   readonly namespace: string;
   /** Where ClusterIssuers find their Secrets: cert-manager's own namespace. */
-  readonly clusterResourceNamespace: pulumi.Input<string>;
+  readonly clusterResourceNamespace: string;
   readonly cluster: string;
   readonly trustDomain: string;
   readonly algorithm: KeyAlgorithm;
@@ -48,38 +44,22 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
     this.algorithm = args.algorithm;
     this.leafDuration = args.leafDuration;
 
-    const kind = sharedPlanes.includes(args.plane) ? "ClusterIssuer" : "Issuer";
-    // Cluster-scoped names must not clash with another environment's on the same cluster.
-    const prefix = kind === "ClusterIssuer" ? `${args.namespace}-${args.plane}` : args.plane;
-    const keyNamespace = kind === "ClusterIssuer" ? args.clusterResourceNamespace : args.namespace;
-    const place = kind === "ClusterIssuer" ? {} : { namespace: args.namespace };
-    const awaited = { annotations: { "pulumi.com/waitFor": "condition=Ready" } };
-    const apiVersion = "cert-manager.io/v1";
-
-    const selfSigned = new k8s.apiextensions.CustomResource(
-      `${name}-self-signed`,
-      { apiVersion, kind, metadata: { name: `${prefix}-self-signed`, ...place, ...awaited }, spec: { selfSigned: {} } },
-      { parent: this },
-    );
-    const root = new k8s.apiextensions.CustomResource(
-      `${name}-root`,
-      {
-        apiVersion,
-        kind: "Certificate",
-        metadata: { name: `${prefix}-root`, namespace: keyNamespace, ...awaited },
-        spec: rootSpec(`${prefix}-root`, args, { kind, name: `${prefix}-self-signed` }),
-      },
-      { parent: this, dependsOn: selfSigned },
-    );
+    const place = issuerPlace(args);
+    const child = { parent: this };
+    const signing =
+      args.root.kind === "cluster"
+        ? createClusterRoot(name, args, place, child)
+        : createStateHeldRoots(name, args, args.root, place, child);
+    const { kind, prefix } = place;
     const issuer = new k8s.apiextensions.CustomResource(
       `${name}-issuer`,
       {
-        apiVersion,
+        apiVersion: "cert-manager.io/v1",
         kind,
-        metadata: { name: prefix, ...place, ...awaited },
-        spec: { ca: { secretName: `${prefix}-root` } },
+        metadata: { name: prefix, ...place.metadata, annotations: { "pulumi.com/waitFor": "condition=Ready" } },
+        spec: { ca: { secretName: signing.secretName } },
       },
-      { parent: this, dependsOn: root },
+      { ...child, dependsOn: signing.ready },
     );
     this.issuer = issuer.metadata.apply((): IssuerRef<P> => ({
       plane: args.plane,
@@ -88,41 +68,53 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
       group: "cert-manager.io",
     }));
 
-    const certificates = new RootCertificates(
-      `${name}-roots`,
-      {
-        cluster: args.cluster,
-        secrets: [pulumi.output(keyNamespace).apply((namespace) => ({ namespace, name: `${prefix}-root` }))],
-      },
-      { parent: this, dependsOn: root },
-    );
-    this.roots = certificates.pem;
+    this.roots = signing.roots;
     this.trust = new TrustBundle(
       `${name}-trust`,
-      { plane: args.plane, namespace: args.namespace, roots: certificates.pem },
-      { parent: this },
+      { plane: args.plane, namespace: args.namespace, roots: signing.roots },
+      child,
     ).trust;
     this.registerOutputs({ issuer: this.issuer, trust: this.trust, roots: this.roots });
   }
 }
 
-/** The `spec` of a root's cert-manager Certificate. */
-export function rootSpec(
-  secretName: string,
-  args: Pick<CertificateAuthorityArgs<Plane>, "plane" | "trustDomain" | "algorithm" | "rootDuration">,
-  issuer: { readonly kind: string; readonly name: string },
-) {
-  return {
-    isCA: true,
-    secretName,
-    // A root's key is not replaced when its certificate is renewed: leaves would no longer chain to the trust bundle.
-    privateKey: { ...privateKey(args.algorithm), rotationPolicy: "Never" },
-    duration: args.rootDuration,
-    commonName: `${args.plane} root`,
-    subject: { organizations: [args.trustDomain] },
-    usages: ["cert sign", "crl sign", "digital signature"],
-    issuerRef: { ...issuer, group: "cert-manager.io" },
-  };
+/** Where a plane's issuer and its key live. */
+export interface IssuerPlace {
+  readonly kind: IssuerRef["kind"];
+  /** Name of the issuer, and beginning of its other objects' names. */
+  readonly prefix: string;
+  /** Namespace of the issuer, where it has one. */
+  readonly metadata: { readonly namespace?: string };
+  /** Namespace of the Secret that it signs with. */
+  readonly keyNamespace: string;
+}
+
+/** What an issuer signs with, and whom to trust for it. */
+export interface SigningPair {
+  readonly secretName: string;
+  /** Root certificates in PEM. */
+  readonly roots: pulumi.Output<string>;
+  /** Exists once the Secret does. */
+  readonly ready: pulumi.Resource;
+}
+
+/** A shared plane's issuer is cluster-scoped: its name must not clash with another environment's on the same cluster. */
+export function issuerPlace(
+  args: Pick<CertificateAuthorityArgs<Plane>, "plane" | "namespace" | "clusterResourceNamespace">,
+): IssuerPlace {
+  return sharedPlanes.includes(args.plane)
+    ? {
+        kind: "ClusterIssuer",
+        prefix: `${args.namespace}-${args.plane}`,
+        metadata: {},
+        keyNamespace: args.clusterResourceNamespace,
+      }
+    : {
+        kind: "Issuer",
+        prefix: args.plane,
+        metadata: { namespace: args.namespace },
+        keyNamespace: args.namespace,
+      };
 }
 
 /** The authorities of all planes, by plane. */
