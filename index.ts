@@ -9,6 +9,7 @@ import { byPlane, createAuthorities } from "./components/certificateAuthority.ts
 import { CertManager } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
 import { Etcd } from "./components/etcd.ts";
+import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { ApisixRoute } from "./components/routes/apisixRoute.ts";
 import { ApisixSsl } from "./components/routes/apisixSsl.ts";
@@ -58,6 +59,12 @@ const hello = new NginxUpstream(
     callers: [apisix.identity],
     clientCertificate: apisix.upstreamCertificate,
   },
+  inNamespace,
+);
+
+new NetworkPolicies(
+  "edges",
+  { namespace: env.namespace, etcd: "etcd", apisix: "apisix", upstream: "upstream" },
   inNamespace,
 );
 

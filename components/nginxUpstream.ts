@@ -18,6 +18,7 @@ import {
   secretMount,
   selectorOf,
   settingsDigest,
+  upstreamLabel,
 } from "./workload.ts";
 
 /** User id of nginx in its official image. */
@@ -115,7 +116,7 @@ export function nginxDeployment(
       replicas: 1,
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
-        metadata: { labels: labelsOf(name), annotations: settingsDigest(settings) },
+        metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations: settingsDigest(settings) },
         spec: {
           ...restrictedPod(name, uid),
           containers: [

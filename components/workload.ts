@@ -14,6 +14,9 @@ export function matchLabelsOf(name: string) {
   return { "app.kubernetes.io/name": name };
 }
 
+/** Pods with this label may be reached by the gateway, in any namespace. */
+export const upstreamLabel = { "mtls-everywhere/upstream": "true" };
+
 /** What selects a workload's pods, as kubectl takes it. */
 export function selectorOf(name: string): string {
   return `app.kubernetes.io/name=${name}`;
