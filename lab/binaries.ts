@@ -1,6 +1,7 @@
 /** The Go programs of the lab: Kubernetes, cert-manager, CoreDNS, etcd, the Pulumi CLI and the stand-ins, built from pinned modules. */
 import { existsSync } from "node:fs";
-import { cp, readFile, realpath, writeFile } from "node:fs/promises";
+import { cp, mkdir, readFile, realpath, writeFile } from "node:fs/promises";
+import { homedir } from "node:os";
 import { join, resolve } from "node:path";
 import { execa } from "execa";
 import { cached, contentsOf, keyOf, type Part } from "./cache.ts";
@@ -56,8 +57,13 @@ export const programs = {
 
 export type ProgramName = keyof typeof programs;
 
-/** Go's own caches lie in ours, so that nothing is left elsewhere. */
+const settings = process.env.XDG_CONFIG_HOME || join(homedir(), ".config");
+
+/** Go's own caches and counters lie in ours, so that nothing is left elsewhere; what the user set by `go env -w` stays in force. */
 export const goEnv = {
+  GOENV: process.env.GOENV || join(settings, "go/env"),
+  XDG_CONFIG_HOME: inCache("go-config"),
+  GOTMPDIR: inCache("go-tmp"),
   GOMODCACHE: inCache("go-mod"),
   GOCACHE: inCache("go-build"),
   GOFLAGS: "-modcacherw -buildvcs=false",
@@ -70,6 +76,7 @@ export async function build(name: ProgramName, progress: (line: string) => void)
   const inputs = await contentsOf(["go.mod", "go.sum", ...sources].map((file) => resolve(folder, file)));
   const key = keyOf(ldflags, goEnv.GOFLAGS, process.arch, await goVersion(), ...inputs);
   return cached("bin", name, key, async (output) => {
+    await mkdir(goEnv.GOTMPDIR, { recursive: true });
     const go = execa("go", ["build", "-v", "-trimpath", "-ldflags", ldflags, "-o", output, path], {
       cwd: folder,
       env: goEnv,

@@ -54,11 +54,14 @@ export async function cached(
   return { path, made };
 }
 
-/** Removes older versions of a part, and the halves of interrupted runs, that nobody used for a fortnight. */
+/** Removes older versions of a part that nobody used for a fortnight, and what interrupted runs left half done. */
 async function prune(kind: string, name: string, keep: string): Promise<void> {
   for (const entry of await readdir(inCache(kind))) {
     const path = inCache(kind, entry);
     if (!entry.startsWith(`${name}-`) || path === keep) continue;
-    if (Date.now() - (await stat(path)).mtimeMs > unusedFor) await rm(path, { recursive: true, force: true });
+    const maker = /\.half-(\d+)/.exec(entry)?.[1];
+    const unused =
+      maker === undefined ? Date.now() - (await stat(path)).mtimeMs > unusedFor : !existsSync(`/proc/${maker}`);
+    if (unused) await rm(path, { recursive: true, force: true });
   }
 }

@@ -169,6 +169,7 @@ async function cluster({ parts, images }: State, task: Reporter): Promise<void> 
     task.title = recycled === 0 ? "Kubernetes is up" : `Kubernetes is up, ${recycled} volumes wiped`;
     return;
   }
+  if (await hasPendingOperations()) task.title = `${task.title} afresh: an update was killed`;
   await stopCluster();
   await startCluster({ kube, coredns, pause, debian, images }, report);
 }

@@ -159,6 +159,7 @@ async function kubectl(args: string[], input = "") {
   const { kube } = JSON.parse(await readFile(specFile, "utf8")) as NodeSpec;
   return execa(kube, ["kubectl", `--kubeconfig=${earlyKubeconfig}`, "--request-timeout=10s", ...args], {
     input,
+    env: { KUBECACHEDIR: inLab("kube-cache") },
     reject: false,
   });
 }

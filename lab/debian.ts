@@ -4,7 +4,6 @@ import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/pr
 import { basename, join } from "node:path";
 import { execa } from "execa";
 import { cached, keyOf, type Part } from "./cache.ts";
-import { inCache } from "./paths.ts";
 
 /** What the node runs; laid over the host's /usr in the lab's own mount namespace, so every program is at its usual path. */
 const tools = ["containerd", "runc", "containernetworking-plugins", "iptables", "iproute2", "socat"];
@@ -19,7 +18,7 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
   const release = await readFile("/etc/os-release", "utf8");
   const key = keyOf(release, process.arch, ...tools, ...forImages);
   return cached("debian", "usr", key, async (path) => {
-    const apt = inCache("debs", String(process.pid));
+    const apt = `${path}-apt`;
     for (const folder of ["state/lists/partial", "cache/archives/partial", "deb"])
       await mkdir(join(apt, folder), { recursive: true });
     await writeFile(join(apt, "status"), "");

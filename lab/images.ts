@@ -4,8 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { createReadStream } from "node:fs";
-import { chmod, chown, cp, mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, chown, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { versions } from "./binaries.ts";
@@ -138,7 +137,8 @@ export async function pack(name: string, { images, fill }: Archive, sources: Sou
     name,
   );
   return cached("images", name, key, async (output) => {
-    const work = await mkdtemp(join(tmpdir(), "lab-image-"));
+    const work = `${output}-work`;
+    await rm(work, { recursive: true, force: true });
     try {
       const root = new Root(join(work, "root"));
       await root.base();

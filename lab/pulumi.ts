@@ -112,6 +112,8 @@ export function environment(): Record<string, string> {
   return {
     PATH: path.join(":"),
     KUBECONFIG: kubeconfig,
+    KUBECACHEDIR: inLab("kube-cache"),
+    HELM_CACHE_HOME: inLab("helm-cache"),
     PULUMI_HOME: inLab("pulumi"),
     PULUMI_BACKEND_URL: `file://${inLab("state")}`,
     PULUMI_CONFIG_PASSPHRASE_FILE: inLab("passphrase"),
