@@ -60,7 +60,7 @@ async function main(): Promise<number> {
       signal: interrupt.signal,
       onLeftover: (reason) =>
         process.stderr.write(`Not cleaned up: ${reason} The next run ten minutes from now removes it.\n`),
-      onResult: ({ hop, case: name }, done, total) => progress(`${done}/${total}  ${hop}, ${name}`),
+      onResult: ({ hop, case: name }, done, total) => progress(`${done} of ${total} done: ${hop}, ${name}`),
     });
     progress("");
 
@@ -81,5 +81,5 @@ async function main(): Promise<number> {
 
 /** One line that rewrites itself; nothing where nobody watches. */
 function progress(line: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line.slice(0, (process.stderr.columns ?? 80) - 1)}`);
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line.slice(0, (process.stderr.columns || 80) - 1)}`);
 }
