@@ -31,6 +31,7 @@ type config struct {
 		EnableAdmin    *bool   `json:"enable_admin"`
 		EnableControl  *bool   `json:"enable_control"`
 		EnableIPv6     *bool   `json:"enable_ipv6"`
+		EnableAdminUI  *bool   `json:"enable_admin_ui"` // without effect in APISIX, as here: its place is deployment.admin
 		EnableHTTP2    *bool   `json:"enable_http2"`
 		NodeListen     listens `json:"node_listen"`
 		Status         *listen `json:"status"`
@@ -326,7 +327,7 @@ func (c *config) validate() error {
 		return err
 	}
 	if c.server.proxyTrusted != "" {
-		return errors.New(`nginx: [emerg] "proxy_ssl_trusted_certificate" directive is duplicate in http_server_configuration_snippet (the template has one): put it into http_server_location_configuration_snippet`)
+		return duplicate("proxy_ssl_trusted_certificate", "http_server_configuration_snippet")
 	}
 	c.admin, err = parseSnippet("http_admin_configuration_snippet", c.Nginx.AdminSnippet)
 	return err
@@ -334,7 +335,7 @@ func (c *config) validate() error {
 
 // snippet is the union of the nginx directives known here; zero values mean "not given".
 type snippet struct {
-	noSessions        bool // ssl_session_cache off, or ssl_session_tickets off: neither TLS 1.2 nor 1.3 resumes
+	noSessions        bool // ssl_session_cache off: neither TLS 1.2 nor 1.3 resumes
 	keepaliveTime     time.Duration
 	keepaliveTimeout  time.Duration
 	proxyTrusted      string
@@ -363,8 +364,10 @@ func parseSnippet(where, text string) (s snippet, err error) {
 		isFlag := value == "on" || value == "off"
 		inServer := where != "http_server_location_configuration_snippet"
 		switch words[0] {
-		case "ssl_session_cache", "ssl_session_tickets":
+		case "ssl_session_cache":
 			ok, s.noSessions = value == "off" && inServer, true
+		case "ssl_session_tickets":
+			err = duplicate(words[0], where)
 		case "ssl_verify_depth":
 			ok, s.depth = strconv.Itoa(number) == value && inServer, &number
 		case "keepalive_time":
@@ -393,6 +396,11 @@ func parseSnippet(where, text string) (s snippet, err error) {
 		}
 	}
 	return s, nil
+}
+
+// duplicate is nginx's refusal of a directive that APISIX's own template has already put into the same block.
+func duplicate(directive, where string) error {
+	return fmt.Errorf("nginx: [emerg] %q directive is duplicate: %s, the template has one", directive, where)
 }
 
 // nginxTime reads nginx's time values: 20s, 1m, 500ms, plain seconds.

@@ -228,13 +228,18 @@ func (w *worker) transport(c chosen, hostHeader string) (http.RoundTripper, erro
 	if w.cfg.location.proxyName != "" {
 		name = w.cfg.location.proxyName
 	}
-	cert, key := u.TLS.ClientCert, u.TLS.ClientKey
+	cert, pair := u.TLS.ClientCert, u.pair
 	if u.TLS.ClientCertID != "" {
 		object, ok := c.live.objects["ssls/"+string(u.TLS.ClientCertID)].(*ssl)
 		if !ok {
 			return nil, fmt.Errorf("failed to fetch ssl info by ssl id [%s]", u.TLS.ClientCertID)
 		}
-		cert, key = object.Cert, object.Key
+		if cert = object.Cert; len(object.pairs) > 0 {
+			pair = &object.pairs[0]
+		}
+	}
+	if pair == nil {
+		pair = &tls.Certificate{}
 	}
 	limits := timeouts{60, 60, 60}
 	for _, t := range []*timeouts{u.Timeout, c.timeout} {
@@ -249,19 +254,6 @@ func (w *worker) transport(c chosen, hostHeader string) (http.RoundTripper, erro
 	if !known {
 		p = &pooled{}
 		w.pools[poolKey] = p
-	}
-	pair := &tls.Certificate{}
-	if cert != "" {
-		plain, err := keyring(w.cfg.Apisix.DataEncryption.Keyring).open(key)
-		if err == nil {
-			var parsed tls.Certificate
-			if parsed, err = tls.X509KeyPair([]byte(cert), []byte(plain)); err == nil {
-				pair = &parsed
-			}
-		}
-		if err != nil { // nginx then connects without a certificate
-			errorLog("error", "SSL_use_PrivateKey() failed (%v) while SSL handshaking to upstream", err)
-		}
 	}
 	p.pair.Store(pair)
 	if known {

@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"log"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -53,6 +54,8 @@ type worker struct {
 	mu            sync.Mutex
 	pools         map[string]*pooled
 	servers       []*http.Server
+	connections   sync.Map // net.Conn -> http.ConnState
+	draining      atomic.Bool
 	handoffs      []*handoff // one a door
 	stop          context.CancelFunc
 }
@@ -134,10 +137,12 @@ func newWorker(cfg *config, doors []*door) (*worker, error) {
 func (w *worker) follow(patience time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop = cancel
-	objects, ready := map[string]any{}, make(chan struct{})
-	set := func(kv keyValue) {
+	var mu sync.Mutex
+	objects, changed, ready := map[string]any{}, make(chan struct{}, 1), make(chan struct{})
+	apply := func(kv keyValue, deleted bool) {
 		key := strings.TrimPrefix(string(kv.Key), w.etcd.key(""))
-		if strings.HasSuffix(key, "/") {
+		delete(objects, key)
+		if deleted || strings.HasSuffix(key, "/") {
 			return
 		}
 		parsed, err := parse(key, kv, w.keys(), w.cfg)
@@ -147,32 +152,45 @@ func (w *worker) follow(patience time.Duration) {
 			objects[key] = parsed
 		}
 	}
-	publish := func() {
-		fresh := make(map[string]any, len(objects))
-		for k, v := range objects {
-			fresh[k] = v
-		}
-		w.snapshot.Store(newSnapshot(fresh))
-		if w.loaded.CompareAndSwap(false, true) {
-			close(ready)
+	announce := func() {
+		select {
+		case changed <- struct{}{}:
+		default:
 		}
 	}
 	go w.etcd.follow(ctx, func(all []keyValue) {
+		mu.Lock()
+		defer mu.Unlock()
 		objects = map[string]any{}
 		for _, kv := range all {
-			set(kv)
+			apply(kv, false)
 		}
-		publish()
+		announce()
 	}, func(events []etcdEvent) {
+		mu.Lock()
+		defer mu.Unlock()
 		for _, e := range events {
-			if e.Type == "DELETE" {
-				delete(objects, strings.TrimPrefix(string(e.KV.Key), w.etcd.key("")))
-			} else {
-				set(e.KV)
-			}
+			apply(e.KV, e.Type == "DELETE")
 		}
-		publish()
+		announce()
 	})
+	go func() {
+		for {
+			select {
+			case <-changed:
+			case <-ctx.Done():
+				return
+			}
+			mu.Lock()
+			fresh := maps.Clone(objects)
+			mu.Unlock()
+			w.snapshot.Store(newSnapshot(fresh))
+			if w.loaded.CompareAndSwap(false, true) {
+				close(ready)
+			}
+			time.Sleep(10 * time.Millisecond) // a burst of writes is taken over in few steps
+		}
+	}()
 	select {
 	case <-ready:
 	case <-time.After(patience):
@@ -186,8 +204,27 @@ func (w *worker) serve() {
 	}
 }
 
-// retire lets requests in flight finish, then forgets this worker.
+// retire stops taking connections, closes the idle ones, and lets all others have the answer they are waiting for, like an nginx
+// worker on its way out. (http.Server.Shutdown alone drops a connection whose first request is still to come.)
 func (w *worker) retire(limit time.Duration) {
+	w.draining.Store(true)
+	for _, h := range w.handoffs {
+		h.Close()
+	}
+	for end := time.Now().Add(min(limit, 5*time.Second)); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
+		fresh := false
+		w.connections.Range(func(key, state any) bool {
+			secure, ok := key.(*tls.Conn)
+			if state == http.StateIdle && !(ok && secure.ConnectionState().NegotiatedProtocol == "h2") {
+				key.(net.Conn).Close()
+			}
+			fresh = fresh || state == http.StateNew
+			return true
+		})
+		if !fresh {
+			break
+		}
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	var all sync.WaitGroup
@@ -216,13 +253,20 @@ func (w *worker) server(handler http.Handler, s snippet, config *tls.Config) *ht
 	setDefault(&life, time.Hour)
 	limited := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		c := connectionOf(r)
-		if c.requests.Add(1) >= 1000 || time.Since(c.begin) > life {
+		if c.requests.Add(1) >= 1000 || time.Since(c.begin) > life || w.draining.Load() {
 			rw.Header().Set("Connection", "close")
 		}
 		handler.ServeHTTP(rw, r)
 	})
 	return &http.Server{
 		Handler: logged(isTrue(w.cfg.Nginx.HTTP.EnableAccessLog, true), limited), TLSConfig: config, IdleTimeout: idle, ReadHeaderTimeout: time.Minute, ErrorLog: quietLog,
+		ConnState: func(c net.Conn, state http.ConnState) {
+			if state == http.StateClosed || state == http.StateHijacked {
+				w.connections.Delete(c)
+			} else {
+				w.connections.Store(c, state)
+			}
+		},
 		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, connectionKey{}, &connection{begin: time.Now()})
 		},
@@ -309,6 +353,9 @@ func run(home string, args []string) error {
 	}
 	if isTrue(cfg.Apisix.EnableControl, true) || isTrue(cfg.Deployment.Admin.EnableUI, true) {
 		fmt.Println("stand-in: there is no Control API and no admin UI here, though config.yaml leaves one on")
+	}
+	if cfg.Apisix.EnableAdminUI != nil {
+		fmt.Println("stand-in: apisix.enable_admin_ui has no effect in APISIX 3.18; the key is deployment.admin.enable_admin_ui")
 	}
 	probe, err := newEtcdClient(cfg, false)
 	if err != nil {

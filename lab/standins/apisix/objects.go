@@ -88,6 +88,7 @@ type upstream struct {
 	} `json:"keepalive_pool"`
 
 	nodes       []node
+	pair        *tls.Certificate // of an inline client_cert; nil if there is none or it does not fit its key
 	unsupported string
 	mu          sync.Mutex
 	current     []int // smooth weighted round robin
@@ -170,7 +171,10 @@ func unsupported(kind string, value []byte, supported string) string {
 	return ""
 }
 
-func (u *upstream) prepare(value []byte) {
+func (u *upstream) prepare(value []byte, keys keyring) {
+	if u.TLS.ClientCert != "" {
+		u.pair = clientPair(u.TLS.ClientCert, u.TLS.ClientKey, keys)
+	}
 	setDefault(&u.Scheme, "http")
 	setDefault(&u.PassHost, "pass")
 	u.unsupported = unsupported("upstream", value, "nodes type scheme pass_host upstream_host retries timeout tls keepalive_pool hash_on")
@@ -195,6 +199,19 @@ func (u *upstream) prepare(value []byte) {
 	}
 	u.nodes = slices.DeleteFunc(u.nodes, func(n node) bool { return n.Weight == 0 })
 	u.current = make([]int, len(u.nodes))
+}
+
+// clientPair returns nil where the pair does not fit: nginx then connects without a certificate.
+func clientPair(cert, sealed string, keys keyring) *tls.Certificate {
+	key, err := keys.open(sealed)
+	if err == nil {
+		var pair tls.Certificate
+		if pair, err = tls.X509KeyPair([]byte(cert), []byte(key)); err == nil {
+			return &pair
+		}
+	}
+	errorLog("error", "SSL_use_PrivateKey() failed (%v): no client certificate for upstream", err)
+	return nil
 }
 
 func (s *ssl) prepare(keys keyring, c *config) error {
@@ -270,7 +287,7 @@ func parse(key string, kv keyValue, keys keyring, c *config) (any, error) {
 			}
 		}
 		if r.Upstream != nil {
-			r.Upstream.prepare(inner.Upstream)
+			r.Upstream.prepare(inner.Upstream, keys)
 		}
 		return r, nil
 	case "services":
@@ -279,7 +296,7 @@ func parse(key string, kv keyValue, keys keyring, c *config) (any, error) {
 			return nil, err
 		}
 		if s.Upstream != nil {
-			s.Upstream.prepare(inner.Upstream)
+			s.Upstream.prepare(inner.Upstream, keys)
 		}
 		return s, nil
 	case "upstreams":
@@ -287,7 +304,7 @@ func parse(key string, kv keyValue, keys keyring, c *config) (any, error) {
 		if err := json.Unmarshal(kv.Value, u); err != nil {
 			return nil, err
 		}
-		u.prepare(kv.Value)
+		u.prepare(kv.Value, keys)
 		return u, nil
 	case "ssls":
 		s := &ssl{created: kv.CreateRevision}

@@ -86,7 +86,7 @@ func upstreamSchema() schema {
 
 func addressSchema() schema {
 	octet := `([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])`
-	return schema{"anyOf": []any{schema{"type": "string", "format": "ipv4"}, matching(`^` + strings.Repeat(octet+`\.`, 3) + octet + `/([12]?[0-9]|3[0-2])$`),
+	return schema{"type": "string", "anyOf": []any{schema{"type": "string", "format": "ipv4"}, matching(`^` + strings.Repeat(octet+`\.`, 3) + octet + `/([12]?[0-9]|3[0-2])$`),
 		schema{"type": "string", "format": "ipv6"}, matching(`^([a-fA-F0-9]{0,4}:){1,8}(:[a-fA-F0-9]{0,4}){0,8}([a-fA-F0-9]{0,4})?/[0-9]{1,3}$`)}}
 }
 
@@ -105,7 +105,7 @@ func routeSchema() schema {
 		"id": idSchema(), "name": nameSchema(), "desc": descSchema(), "labels": labelsSchema(), "status": with(choice("integer", 1, 0), "default", 1),
 		"uri": text(1, 4096), "uris": list(schema{"type": "string"}, "minItems", 1, "uniqueItems", true), "priority": integer("default", 0),
 		"methods": list(methodSchema(), "uniqueItems", true), "host": hostSchema(), "hosts": list(hostSchema(), "minItems", 1, "uniqueItems", true),
-		"remote_addr": with(addressSchema(), "type", "string"), "remote_addrs": list(addressSchema(), "minItems", 1, "uniqueItems", true),
+		"remote_addr": addressSchema(), "remote_addrs": list(addressSchema(), "minItems", 1, "uniqueItems", true),
 		"timeout": timeoutSchema(), "vars": schema{"type": "array"}, "filter_func": schema{"type": "string", "minLength": 10, "pattern": "^function"},
 		"script": text(10, 102400), "script_id": idSchema(), "plugins": schema{"type": "object"}, "plugin_config_id": idSchema(), "upstream": upstreamSchema(),
 		"upstream_id": idSchema(), "service_id": idSchema(), "enable_websocket": boolean(),

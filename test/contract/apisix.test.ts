@@ -1,0 +1,1335 @@
+// Holds the APISIX stand-in to what a real APISIX 3.18.0 was recorded doing: every recording is compared, or listed below with a reason.
+
+import assert from "node:assert/strict";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import https from "node:https";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
+import tls from "node:tls";
+import { fileURLToPath } from "node:url";
+
+import { makePems } from "./apisix-pki.ts";
+import type { Pems } from "./apisix-pki.ts";
+import {
+  adminKey,
+  binaries,
+  call,
+  configYaml,
+  freePorts,
+  Process,
+  spawnApisix,
+  startEtcd,
+  startUpstreams,
+  until,
+  viewerKey,
+  writePems,
+} from "./apisix-servers.ts";
+import type { Answer, Call, Patch, Ports, Upstreams } from "./apisix-servers.ts";
+import { ContractReport } from "./report.ts";
+
+const project = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+const fixtures = join(project, "..", "shared", "fixtures", "apisix");
+
+// ---------- what is not simply compared, and why
+
+type Verdict = readonly ["differs" | "outOfScope", RegExp, string];
+
+const opaquePlugins = "plugins are stored as opaque objects: their configuration is neither checked nor encrypted";
+const otherKinds = "a kind that this project does not use; the stand-in answers 501 and says so";
+const usesPlugin = "a route with a plugin answers 500: the stand-in runs no plugins, and says so";
+const noNginxConf = "about the generated nginx.conf, which the stand-in does not have";
+const ownLog = "lines of nginx's error log";
+const notAServer =
+  "the recording is of openssl's or curl's own output; the same handshakes are compared in other cases";
+
+const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
+  "admin-api-crud.json": [
+    ["outOfScope", /consumer_groups|plugin_metadata|protos|secrets|stream_routes|credential|plugins\/list/, otherKinds],
+    ["differs", /^PUT .*consumers/, opaquePlugins],
+  ],
+  "admin-api-errors.json": [
+    ["differs", /plugin wrong config|plugin config not object/, opaquePlugins],
+    ["differs", /dangling upstream_id/, usesPlugin],
+    ["differs", /bad vars op/, "vars are stored but not evaluated; a route that has them answers 500 and says so"],
+    ["outOfScope", /schema\/plugins|configs\/validate|plugins\/reload/, "endpoints that this project does not use"],
+    ["outOfScope", /error\.log/, ownLog],
+  ],
+  "admin-api-tls.json": [
+    ["outOfScope", /\/ui/, "the admin UI is off in this project's config.yaml"],
+    ["outOfScope", /openssl s_client/, notAServer],
+    ["outOfScope", /error\.log/, ownLog],
+  ],
+  "gateway-mtls.json": [
+    [
+      "differs",
+      /serverAuth-only EKU/,
+      "crypto/tls sends bad_certificate (42) where OpenSSL sends unsupported_certificate (43)",
+    ],
+    ["outOfScope", /openssl/, notAServer],
+    ["outOfScope", /error\.log/, ownLog],
+  ],
+  "gateway-upstream-tls.json": [
+    ["outOfScope", /serverless/, usesPlugin],
+    [
+      "outOfScope",
+      /scheme http to an https port/,
+      "the page is the upstream's own, and this test's upstream is not nginx",
+    ],
+  ],
+  "gateway-upstream-tls-proxy_ssl_verify-snippet.json": [],
+  "gateway-upstream-tls-with-upstream-keepalive.json": [
+    [
+      "outOfScope",
+      /./,
+      "which pooled connection hides which change depends on nginx's workers; the pool's key is compared in none",
+    ],
+  ],
+  "rotation-ssl-object.json": [
+    ["outOfScope", /session resumption/, "config.yaml turns resumption off; that it is off is tested below"],
+  ],
+  "rotation-files.json": [
+    [
+      "outOfScope",
+      /etcd client certificate/,
+      "takes 73 s to show; that each new connection reads the files is tested below",
+    ],
+    ["outOfScope", /session made under/, "config.yaml turns resumption off on this port as well"],
+  ],
+  "rotation-resumption-and-reload.json": [
+    ["outOfScope", /session made under/, "config.yaml turns resumption off; that it is off is tested below"],
+    ["outOfScope", /baseline|apisix reload|two SIGHUPs/, "load figures; one SIGHUP under load is compared"],
+  ],
+  "etcd-outage.json": [],
+  "etcd-trust-and-data-loss.json": [
+    ["outOfScope", /session made without/, "config.yaml turns resumption off"],
+    [
+      "outOfScope",
+      /moved to another CA/,
+      "trusted roots are read at start and SIGHUP only: compared for the Admin CA in rotation-files",
+    ],
+  ],
+  "admin-api-concurrency.json": [],
+  "secrets-and-misc.json": [
+    ["outOfScope", /control API/, "config.yaml turns the Control API off"],
+    ["outOfScope", /^curl/, notAServer],
+    ["outOfScope", /6 s request|^up again/, usesPlugin],
+    ["outOfScope", /apisix (reload|quit)/, "the image's command line; the signals it sends are compared"],
+  ],
+  "config-keys.json": [
+    [
+      "outOfScope",
+      /^base|removed$|^allow_admin: \[\]|path does not exist|unset \(default\)|"system|without key|cert missing file|but no CA/,
+      noNginxConf,
+    ],
+    ["outOfScope", /https_admin false but/, noNginxConf],
+    [
+      "outOfScope",
+      /absent from|empty|generated key/,
+      "the stand-in refuses to start without a key instead of making one up and rewriting config.yaml",
+    ],
+    [
+      "outOfScope",
+      /2\.x position|old default key|^end|^admin_key from env|error lines$|hostname localhost/,
+      "the same as other cases of this file, or log lines",
+    ],
+    [
+      "differs",
+      /unknown key/,
+      "refused by name: the real server ignores unknown keys in silence, which a test must not",
+    ],
+    ["differs", /wrong type/, "refused as well, in other words"],
+  ],
+  "performance.json": [["outOfScope", /./, "figures of another program"]],
+};
+
+// ---------- recordings
+
+interface Recorded {
+  readonly name: string;
+  readonly request?: {
+    readonly method: string;
+    readonly path: string;
+    readonly body?: unknown;
+    readonly x_api_key?: string | null;
+    readonly headers?: Record<string, string>;
+    readonly client_cert?: string | null;
+    readonly client_chain?: string;
+    readonly client_sni?: string | null;
+    readonly client_ca?: string | null;
+  };
+  readonly response?: {
+    readonly status?: number;
+    readonly headers?: Record<string, string>;
+    readonly json?: unknown;
+    readonly body?: string;
+    readonly error?: string;
+    readonly list_ids?: string[];
+  };
+  readonly route_upstream?: unknown;
+  readonly observed?: unknown;
+  readonly list_ids?: string[];
+}
+
+function recordings(file: string): Recorded[] {
+  return (JSON.parse(readFileSync(join(fixtures, file), "utf8")) as { cases: Recorded[] }).cases;
+}
+
+/** What is compared of an answer: status, the headers that mean something, and the body, or the TLS alert. */
+interface Seen {
+  readonly status?: number;
+  readonly headers?: Record<string, string>;
+  readonly body?: unknown;
+  readonly refused?: string;
+}
+
+const comparedHeaders = [
+  "content-type",
+  "server",
+  "access-control-allow-origin",
+  "x-api-version",
+  "x-apisix-upstream-status",
+];
+
+/** OpenSSL's names of the alerts in the recordings. */
+const alerts: Readonly<Record<string, number>> = {
+  SSLV3_ALERT_HANDSHAKE_FAILURE: 40,
+  SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: 43,
+  SSLV3_ALERT_CERTIFICATE_EXPIRED: 45,
+  TLSV1_ALERT_UNKNOWN_CA: 48,
+  TLSV1_ALERT_PROTOCOL_VERSION: 70,
+  TLSV1_ALERT_INTERNAL_ERROR: 80,
+  TLSV13_ALERT_CERTIFICATE_REQUIRED: 116,
+};
+
+function expectedOf(recorded: Recorded): Seen {
+  const { response } = recorded;
+  if (!response) throw new Error(`${recorded.name}: nothing recorded`);
+  if (response.error !== undefined) {
+    if (response.error.includes("CERTIFICATE_VERIFY_FAILED")) return { refused: "by the client" };
+    const alert = /SSL: (\w+)\]/.exec(response.error)?.[1] ?? "";
+    return { refused: `alert ${alerts[alert] ?? alert}` };
+  }
+  const body = "json" in response ? response.json : (response.body ?? "");
+  return {
+    status: response.status ?? 0,
+    headers: Object.fromEntries(
+      comparedHeaders.flatMap((name) => (response.headers?.[name] ? [[name, response.headers[name]]] : [])),
+    ),
+    body:
+      (recorded.list_ids ?? response.list_ids)
+        ? idsOf(body, recorded.list_ids ?? response.list_ids ?? [])
+        : plain(body),
+  };
+}
+
+function seen(answer: Answer, listed: boolean): Seen {
+  let body: unknown = answer.text;
+  try {
+    body = JSON.parse(answer.text);
+  } catch {
+    // A page.
+  }
+  return {
+    status: answer.status,
+    headers: Object.fromEntries(
+      comparedHeaders.flatMap((name) =>
+        typeof answer.headers[name] === "string" ? [[name, answer.headers[name]]] : [],
+      ),
+    ),
+    body: listed ? idsOf(body) : plain(body),
+  };
+}
+
+/** A long list by its total and ids; the recording holds only the first two objects. */
+function idsOf(body: unknown, ids?: string[]): unknown {
+  const { total, list } = body as { total: number; list: { value: { id: string } }[] };
+  return { total, ids: ids ?? (Array.isArray(list) ? list.map((entry) => entry.value.id) : []) };
+}
+
+let pems: Pems = {};
+
+/** Takes out what differs from run to run: times, revisions, generated ids, certificates, ciphers. */
+function plain(value: unknown, key = ""): unknown {
+  if (typeof value === "number" && /^(create|update)_time$|^(created|modified)Index$/.test(key)) return 0;
+  if (typeof value === "string") {
+    if (key === "cipher" && value) return "<cipher>";
+    if (value.startsWith("VMF7ACvwvQk6t8kvorP2I")) return "<encrypted with the default keyring>";
+    const known = Object.entries(pems).find(([, text]) => text.trim() === value.trim());
+    return known ? `<PEM ${known[0]}>` : value.replace(/\d{20}/g, "<generated>");
+  }
+  if (Array.isArray(value)) return value.map((item) => plain(item));
+  if (typeof value !== "object" || value === null) return value;
+  return Object.fromEntries(Object.entries(value).map(([name, item]) => [name, plain(item, name)]));
+}
+
+// ---------- the servers
+
+let folder = "";
+let ports: Ports;
+let file: (name: string) => string = (name) => name;
+let etcd: Process;
+let apisix: Process;
+let upstreams: { ports: Upstreams; close: () => void };
+let agent: https.Agent;
+
+const trusting = () => ({ ca: pems["ca.crt"], checkServerIdentity: () => undefined });
+const shown = (leaf: string) => ({ cert: pems[`${leaf}.crt`], key: pems[`${leaf}.key`] });
+
+async function start(patches: readonly Patch[] = [], env: NodeJS.ProcessEnv = {}): Promise<void> {
+  apisix = spawnApisix(folder, configYaml(ports, file, patches), env);
+  let exited = false;
+  void apisix.ended.then(() => (exited = true));
+  await until(`the stand-in (${apisix.output})`, async () => {
+    if (exited) throw new Error(apisix.output);
+    return (await call({ port: ports.status, path: "/status" })).status === 200;
+  });
+}
+
+async function restart(patches: readonly Patch[] = [], env: NodeJS.ProcessEnv = {}): Promise<void> {
+  await apisix.stop();
+  await start(patches, env);
+}
+
+function admin(method: string, path: string, body?: unknown, more: Partial<Call> = {}): Promise<Answer> {
+  const text = typeof body === "string" || body === undefined ? body : JSON.stringify(body);
+  return call({
+    port: ports.admin,
+    method,
+    path: `/apisix/admin/${path}`,
+    headers: { "x-api-key": adminKey },
+    ...(text === undefined ? {} : { body: text }),
+    agent,
+    ...more,
+  });
+}
+
+/** Writes an object and gives the gateway the moment that a change needs. */
+async function put(path: string, body: unknown): Promise<void> {
+  const answer = await admin("PUT", path, body);
+  assert.ok(answer.status < 300, `PUT ${path}: ${answer.status} ${answer.text}`);
+  await sleep(60);
+}
+
+async function wipe(): Promise<void> {
+  for (const kind of ["routes", "services", "upstreams", "ssls", "consumers", "global_rules", "plugin_configs"]) {
+    const answer = JSON.parse((await admin("GET", kind)).text) as { list?: { key: string }[] };
+    for (const { key } of answer.list ?? []) await admin("DELETE", `${kind}/${key.split("/").pop() ?? ""}?force=true`);
+  }
+  await sleep(60);
+}
+
+/** Ciphertext as the server returned it: the recording cuts it short. */
+let sealed = "";
+
+const withPems = (value: unknown): unknown =>
+  JSON.parse(
+    JSON.stringify(value)
+      .replace(/"<PEM ([\w.-]+)>"/g, (_, name: string) => JSON.stringify(pems[name] ?? name))
+      .replace(/"VMF7ACv[^"]*"/g, JSON.stringify(sealed)),
+  );
+
+/** Recorded upstream ports become those of this run, and back. */
+const toLive = (text: string) =>
+  text.replace(/\b(18\d{3})\b/g, (recorded) => String(upstreams.ports[recorded] ?? recorded));
+const toRecorded = (text: string) =>
+  Object.entries(upstreams.ports).reduce((all, [recorded, live]) => all.replaceAll(`:${live}`, `:${recorded}`), text);
+
+const plainUpstream = { type: "roundrobin", nodes: { "127.0.0.1:18080": 1 } };
+const live = (value: unknown): unknown => withPems(JSON.parse(toLive(JSON.stringify(value))));
+
+function tlsVersion(name: string): tls.ConnectionOptions {
+  const version = /TLS ?1\.([23])/.exec(name)?.[1];
+  return version
+    ? { minVersion: `TLSv1.${version}` as tls.SecureVersion, maxVersion: `TLSv1.${version}` as tls.SecureVersion }
+    : {};
+}
+
+/** Sends a recorded request to the port that its path and topic mean. */
+async function send(recorded: Recorded, topic: "admin" | "gateway"): Promise<Answer> {
+  const { request } = recorded;
+  if (!request) throw new Error(`${recorded.name}: no replay is written for it; list it with a reason`);
+  const toAdmin = topic === "admin" ? !/^\/(rr2?|probe)$/.test(request.path) : request.path.startsWith("/apisix/admin");
+  const key =
+    request.x_api_key === undefined ? adminKey : request.x_api_key === "<VIEWER_KEY>" ? viewerKey : request.x_api_key;
+  const headers: Record<string, string> = { ...request.headers };
+  for (const [name, value] of Object.entries(headers)) headers[name] = value.replace("<ADMIN_KEY>", adminKey);
+  if (toAdmin && typeof key === "string") headers["x-api-key"] = key;
+  const leaf = request.client_chain ? request.client_chain.replace("-chain.crt", "") : request.client_cert;
+  const untouched =
+    request.client_cert === undefined && request.client_sni === undefined && request.client_ca === undefined;
+  const version = tlsVersion(recorded.name);
+  const base = {
+    method: request.method,
+    path: request.path.replace("<ADMIN_KEY>", adminKey),
+    headers,
+    ...(request.body === undefined
+      ? {}
+      : { body: typeof request.body === "string" ? request.body : JSON.stringify(withPems(request.body)) }),
+  };
+  if (toAdmin && untouched && !version.minVersion) return call({ ...base, port: ports.admin, agent });
+  if (!toAdmin && request.client_sni === undefined) return call({ ...base, port: ports.http });
+  const chain = request.client_chain ? { cert: pems[request.client_chain] } : {};
+  return call({
+    ...base,
+    port: toAdmin ? ports.admin : ports.https,
+    tls: {
+      ...trusting(),
+      ...(leaf === null ? {} : shown(leaf ?? "admin-client")),
+      ...chain,
+      ...version,
+      servername: request.client_sni === undefined ? "apisix-admin" : (request.client_sni ?? ""),
+      ...(request.client_ca === undefined
+        ? {}
+        : request.client_ca === null
+          ? { rejectUnauthorized: false }
+          : { ca: pems[request.client_ca] }),
+    },
+  });
+}
+
+async function outcome(recorded: Recorded, topic: "admin" | "gateway"): Promise<Seen> {
+  try {
+    const answer = await send(recorded, topic);
+    const text = topic === "gateway" ? toRecorded(answer.text) : answer.text;
+    return seen({ ...answer, text }, recorded.list_ids !== undefined || recorded.response?.list_ids !== undefined);
+  } catch (error) {
+    const { message, code } = error as NodeJS.ErrnoException;
+    const alert = /SSL alert number (\d+)/.exec(message)?.[1];
+    if (alert) return { refused: `alert ${alert}` };
+    if (/CERT|ISSUER|SIGNED|VERIFY/.test(code ?? "")) return { refused: "by the client" };
+    throw error;
+  }
+}
+
+// ---------- replay
+
+const report = new ContractReport();
+let planned = 0;
+
+interface Topic {
+  readonly topic?: "admin" | "gateway";
+  /** What has to be true before a case, by its name. */
+  readonly before?: Readonly<Record<string, () => Promise<unknown>>>;
+  /** Replays of what was observed and not exchanged, by a part of the name. Each asserts. */
+  readonly behaviours?: readonly (readonly [RegExp, (recorded: Recorded) => Promise<void>])[];
+}
+
+function replay(name: string, { topic = "admin", before: setup = {}, behaviours = [] }: Topic): void {
+  describe(name, () => {
+    if (!existsSync(join(fixtures, name))) {
+      it.skip(`the recording ${name} is not there`);
+      return;
+    }
+    const done = new Set<string>();
+    for (const recorded of recordings(name)) {
+      planned++;
+      const id = `${name}: ${recorded.name}`;
+      const [verdict, , reason] = (exceptions[name] ?? []).find(([, pattern]) => pattern.test(recorded.name)) ?? [
+        "compare",
+        ,
+        "",
+      ];
+      it(`${recorded.name}${verdict === "compare" ? "" : ` (${verdict}: ${reason})`}`, async function () {
+        const first = !done.has(recorded.name);
+        done.add(recorded.name);
+        if (first) await setup[recorded.name]?.();
+        if (verdict === "outOfScope") {
+          report.outOfScope.push({ case: id, reason });
+          this.skip();
+        }
+        const behaviour = behaviours.find(([pattern]) => pattern.test(recorded.name))?.[1];
+        if (behaviour) {
+          await behaviour(recorded);
+        } else {
+          if (recorded.route_upstream) await put("routes/u", { uri: "/u", upstream: live(recorded.route_upstream) });
+          const actual = await outcome(recorded, topic);
+          // A difference that has gone is no longer one: then its line above must go.
+          if (verdict === "differs") assert.notDeepEqual(actual, expectedOf(recorded));
+          else assert.deepEqual(actual, expectedOf(recorded));
+        }
+        if (verdict === "differs") report.differing.push({ case: id, reason });
+        else report.compared.push(id);
+      });
+    }
+  });
+}
+
+/** The answer's status and message, the way the recordings sum up answers. */
+function summary(answer: Answer): string {
+  const parsed = answer.text.startsWith("{")
+    ? (JSON.parse(answer.text) as { error_msg?: string; message?: string })
+    : {};
+  const message = parsed.error_msg ?? parsed.message;
+  return `(${answer.status}, ${message === undefined ? "None" : `'${message}'`})`;
+}
+
+function tally(answers: readonly Answer[]): Record<string, number> {
+  const counts: Record<string, number> = {};
+  for (const answer of answers) counts[summary(answer)] = (counts[summary(answer)] ?? 0) + 1;
+  return counts;
+}
+
+const gatewayCall = (
+  leaf: string | null,
+  more: Partial<Call> = {},
+  options: tls.ConnectionOptions = {},
+): Promise<Answer> =>
+  call({
+    port: ports.https,
+    path: "/plain",
+    headers: { host: "gw.local" },
+    tls: { ...trusting(), ...(leaf ? shown(leaf) : {}), servername: "gw.local", ...options },
+    ...more,
+  });
+
+const alertOf = (attempt: Promise<Answer>): Promise<string> =>
+  attempt.then(
+    (answer) => `HTTP ${answer.status}`,
+    (error: Error) => /SSL alert number (\d+)/.exec(error.message)?.[1] ?? error.message,
+  );
+
+const site = (more: object = {}) => ({
+  cert: pems["gateway.crt"],
+  key: pems["gateway.key"],
+  snis: ["gw.local"],
+  ...more,
+});
+const clientsOf = (...roots: string[]) => ({ client: { ca: roots.map((root) => pems[`${root}.crt`]).join("") } });
+
+describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function () {
+  this.timeout(60_000);
+
+  before(async function () {
+    for (const name of ["apisix", "etcd"])
+      if (!existsSync(join(binaries, name))) {
+        console.log(`      skipped: ${join(binaries, name)} is not there; set LAB_BIN, or build the lab`);
+        this.skip();
+      }
+    folder = mkdtempSync(join(tmpdir(), "mtls-contract-apisix-"));
+    pems = await makePems();
+    file = writePems(join(folder, "tls"), pems);
+    ports = await freePorts("http", "https", "admin", "status", "etcd", "peer");
+    agent = new https.Agent({ keepAlive: true, ...trusting(), ...shown("admin-client"), servername: "apisix-admin" });
+    upstreams = await startUpstreams(pems);
+    install("live-admin", "apisix-admin", "live-admin-ca.crt", "ca");
+    install("live-etcd", "etcd-client");
+    etcd = await startEtcd(folder, ports, file);
+    await start();
+  });
+
+  after(async () => {
+    agent?.destroy();
+    upstreams?.close();
+    await Promise.all([...Process.running].map((one) => one.stop("SIGKILL")));
+    if (folder) rmSync(folder, { recursive: true, force: true });
+    const { compared, differing, outOfScope } = report;
+    // Half a run is no report.
+    if (planned > 0 && compared.length + differing.length + outOfScope.length === planned)
+      report.write(project, "apisix");
+  });
+
+  /** Puts a leaf, and a CA, where the running configuration looks for them. */
+  function install(target: string, leaf: string, caTarget?: string, ca?: string): void {
+    for (const end of ["crt", "key"]) writeFileSync(file(`${target}.${end}`), pems[`${leaf}.${end}`] ?? "");
+    if (caTarget && ca) writeFileSync(file(caTarget), pems[`${ca}.crt`] ?? "");
+  }
+
+  afterEach(function () {
+    if (this.currentTest?.state === "failed" && process.env["CONTRACT_LOG"]) console.log(apisix.output.slice(-3000));
+  });
+
+  replay("admin-api-crud.json", { before: { "GET empty routes": wipe } });
+
+  replay("admin-api-errors.json", {
+    before: {
+      "missing api key": wipe,
+      "timeout incomplete": () => admin("DELETE", "routes/e1"), // "bad vars op" has made it here
+      "GET after ttl": () => sleep(3500),
+      "gateway: route with dangling upstream_id": () => sleep(60),
+      "gateway: route with dangling service_id": () => sleep(60),
+      "list ?page=1&page_size=10": async () => {
+        await wipe();
+        for (let i = 0; i < 25; i++) {
+          const labels = { env: i % 2 ? "dev" : "prod" };
+          await admin("PUT", `routes/p${String(i).padStart(2, "0")}`, {
+            name: `page-${i}`,
+            uri: `/p${i}`,
+            labels,
+            upstream: plainUpstream,
+          });
+        }
+      },
+    },
+    behaviours: [
+      [
+        /GET schema\/route/,
+        async (recorded) => {
+          // The health checks' inner schema and all descriptions are left out here.
+          const lean = (value: unknown): unknown => {
+            if (Array.isArray(value))
+              return value.map(lean).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
+            if (typeof value !== "object" || value === null) return value;
+            const told = (name: string, item: unknown) =>
+              typeof item === "string" && /^(description|title)$/.test(name);
+            const entries = Object.entries(value).filter(([name, item]) => !told(name, item));
+            const sorted = entries.sort(([a], [b]) => (a < b ? -1 : 1));
+            return Object.fromEntries(sorted.map(([name, item]) => [name, name === "checks" ? {} : lean(item)]));
+          };
+          const answer = await admin("GET", "schema/route");
+          assert.deepEqual(lean(JSON.parse(answer.text)), lean(recorded.response?.json));
+        },
+      ],
+      [
+        /list without page|list total/,
+        async (recorded) => {
+          const body = JSON.parse((await admin("GET", "routes")).text) as {
+            total: number;
+            list: { value: { id: string } }[];
+          };
+          assert.deepEqual(
+            recorded.name === "list total" ? body.total : body.list.map((entry) => entry.value.id),
+            recorded.observed,
+          );
+        },
+      ],
+      [
+        /PUT body of/,
+        async (recorded) => {
+          const { status, json } = recorded.observed as { status: number; json: unknown };
+          const size = Number(/~(\d+)/.exec(recorded.name)?.[1]);
+          const empty = JSON.stringify({
+            uri: "/big",
+            desc: "",
+            upstream: plainUpstream,
+            plugins: { echo: { body: "" } },
+          });
+          // The recordings' limits are of whole bodies; 128 bytes are theirs around the filling.
+          const total = size + 128;
+          const body = empty.replace('"body":""', `"body":"${"x".repeat(total - empty.length)}"`);
+          const answer = await admin("PUT", "routes/big", body, { agent: agent });
+          assert.equal(answer.status, status);
+          if (status !== 201) assert.deepEqual(JSON.parse(answer.text), json);
+        },
+      ],
+    ],
+  });
+
+  replay("admin-api-tls.json", {
+    before: { "no client certificate (TLS1.3)": wipe },
+    behaviours: [
+      [
+        /plain HTTP to/,
+        async (recorded) => {
+          assert.deepEqual(
+            seen(await call({ port: ports.admin, path: "/apisix/admin/routes" }), false),
+            expectedOf(recorded),
+          );
+        },
+      ],
+      [
+        /gateway HTTP port/,
+        async (recorded) => {
+          assert.deepEqual(
+            seen(await call({ port: ports.http, path: "/apisix/admin/routes" }), false),
+            expectedOf(recorded),
+          );
+        },
+      ],
+    ],
+  });
+
+  replay("admin-api-concurrency.json", {
+    before: { "16 parallel PUT of the same new id": wipe },
+    behaviours: concurrency(),
+  });
+
+  replay("secrets-and-misc.json", {
+    before: {
+      "PUT upstream with tls.client_key": wipe,
+      "PATCH ssl without key": () => put("ssls/sk", site(clientsOf("ca"))),
+      "ssl object in etcd (keys; start of key)": () => put("ssls/sk", site(clientsOf("ca"))),
+      "slow upstream (120 kB at 20 kB/s, ~5 s) in flight during apisix reload": () =>
+        put("routes/slow-body", { uri: "/slow-body", upstream: live(plainUpstream) }),
+    },
+    behaviours: [
+      [/slow upstream/, slowUpstream],
+      [
+        /client_key as returned|client_key in etcd$|as returned by|unchanged/,
+        async () => {
+          const { value } = JSON.parse((await admin("GET", "upstreams/tk")).text) as {
+            value: { tls: { client_key: string } };
+          };
+          sealed = value.tls.client_key;
+          assert.match(sealed, /^VMF7ACvwvQk6t8kvorP2I/);
+          assert.equal(sealed.includes("PRIVATE"), false);
+        },
+      ],
+      [
+        /ssl object in etcd/,
+        async () => {
+          const patched = JSON.parse((await admin("PATCH", "ssls/sk", {})).text) as { value: Record<string, string> };
+          assert.deepEqual(Object.keys(patched.value).sort(), [
+            "cert",
+            "client",
+            "create_time",
+            "id",
+            "key",
+            "snis",
+            "update_time",
+          ]);
+          assert.match(patched.value["key"] ?? "", /^VMF7ACvwvQk6t8kvorP2I/);
+        },
+      ],
+    ],
+  });
+
+  const gateway = async () => {
+    await wipe();
+    await put("routes/plain", { uris: ["/plain", "/open/*"], upstream: live(plainUpstream) });
+  };
+
+  replay("gateway-mtls.json", {
+    topic: "gateway",
+    before: {
+      "no ssl object at all": gateway,
+      "ssl objects in place (ids: snis, client options)": async () => {
+        await put("ssls/g1", site(clientsOf("ca")));
+        await put("ssls/g2", { snis: ["ec.local"], cert: pems["gateway-ec.crt"], key: pems["gateway-ec.key"] });
+        await put(
+          "ssls/skip",
+          site({ snis: ["skip.gw.local"], client: { ca: pems["ca.crt"], skip_mtls_uri_regex: ["^/open/.*"] } }),
+        );
+        for (const depth of [0, 1, 2])
+          await put(`ssls/d${depth}`, site({ snis: [`d${depth}.gw.local`], client: { ca: pems["ca.crt"], depth } }));
+        await put("ssls/tls13", site({ snis: ["t13.gw.local"], ssl_protocols: ["TLSv1.3"] }));
+        await put("ssls/two", site({ snis: ["two.gw.local"], ...clientsOf("ca", "ca2") }));
+        await put("ssls/wild", site({ snis: ["*.gw.local"] }));
+      },
+      "duplicate SNI in two ssl objects (g1 mTLS, dup later without client)": () => put("ssls/dup", site()),
+      "ssl status=0": async () => {
+        await admin("DELETE", "ssls/dup");
+        await admin("PATCH", "ssls/g1", { status: 0 });
+        await sleep(60);
+      },
+      "ssl object with mismatched key (accepted by the Admin API)": () =>
+        put("ssls/mis", { snis: ["mis.gw.local"], cert: pems["gateway.crt"], key: pems["upstream.key"] }),
+      "ssl object with expired server certificate: client verifying": () =>
+        put("ssls/exp", { snis: ["exp.local"], cert: pems["gateway-expired.crt"], key: pems["gateway-expired.key"] }),
+    },
+    behaviours: [
+      [
+        /ssl objects in place/,
+        async (recorded) => {
+          const { total } = JSON.parse((await admin("GET", "ssls")).text) as { total: number };
+          assert.equal(total, Object.keys(recorded.observed as object).flatMap((ids) => ids.split("/")).length);
+        },
+      ],
+    ],
+  });
+
+  const upstreamTls = {
+    topic: "gateway" as const,
+    behaviours: [
+      [
+        /Admin API refused/,
+        async (recorded: Recorded) => {
+          const upstream = { ...plainUpstream, scheme: "https", tls: { client_cert_id: "g1" } };
+          const answer = await admin("PUT", "routes/u", { uri: "/u", upstream });
+          const { status, json } = recorded.observed as { status: number; json: unknown };
+          assert.deepEqual({ status: answer.status, json: JSON.parse(answer.text) as unknown }, { status, json });
+        },
+      ] as const,
+    ],
+  };
+  const clientPair = async () => {
+    await gateway();
+    await put("ssls/uc", { type: "client", cert: pems["upstream-client.crt"], key: pems["upstream-client.key"] });
+    await put("ssls/g1", site());
+  };
+
+  replay("gateway-upstream-tls.json", {
+    ...upstreamTls,
+    before: { "https upstream requires client cert, none given": clientPair },
+  });
+
+  replay("gateway-upstream-tls-with-upstream-keepalive.json", {});
+
+  replay("gateway-upstream-tls-proxy_ssl_verify-snippet.json", {
+    topic: "gateway",
+    before: {
+      "no tls.verify good upstream cert (rewrite host upstream.local)": async () => {
+        const trust = [
+          "nginx_config.http_server_location_configuration_snippet",
+          `proxy_ssl_trusted_certificate ${file("ca.crt")};\n`,
+        ] as const;
+        await restart([
+          trust,
+          ["nginx_config.http_server_configuration_snippet", "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n"],
+        ]);
+        await clientPair();
+      },
+    },
+  });
+
+  replay("rotation-ssl-object.json", {
+    topic: "gateway",
+    before: {
+      "6 rotations under 3 connection-per-request loops and 2 keep-alive loops": async () => {
+        await restart();
+        await gateway();
+        await put("ssls/g1", site(clientsOf("ca")));
+      },
+      "after client.ca := ca2: certificate of old CA": () => put("ssls/g1", site(clientsOf("ca2"))),
+    },
+    behaviours: [
+      [/^6 rotations/, rotations],
+      [/^keep-alive connection, request after the ssl|^keep-alive connection authenticated/, keepsAlive],
+    ],
+  });
+
+  replay("rotation-files.json", {
+    topic: "gateway",
+    before: {
+      "gateway serves the probe route": () => put("routes/probe", { uri: "/probe", upstream: live(plainUpstream) }),
+    },
+    behaviours: [
+      [
+        /admin server certificate/,
+        async (recorded) => {
+          const presented = async () => {
+            const socket = tls.connect({
+              host: "127.0.0.1",
+              port: ports.admin,
+              ...trusting(),
+              ...shown("admin-client"),
+            });
+            await new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
+            const { CN } = socket.getPeerCertificate().subject as { CN: string };
+            socket.destroy();
+            return CN;
+          };
+          const expected = Object.values(recorded.observed as Record<string, string>);
+          const actual = [await presented()];
+          install("live-admin", "apisix-admin-rotated");
+          actual.push(await presented());
+          await sleep(500);
+          actual.push(await presented());
+          actual.push(await hangup().then(presented));
+          install("live-admin", "apisix-admin");
+          actual.push(await hangup().then(presented));
+          assert.deepEqual(actual, expected);
+        },
+      ],
+      [
+        /admin client CA/,
+        async () => {
+          const asks = async (leaf: string) => {
+            const more = { tls: { ...trusting(), ...shown(leaf), servername: "apisix-admin" } };
+            return (await admin("GET", "routes", undefined, { ...more, agent: undefined as never })).status;
+          };
+          const both = async () => [await asks("user-client"), await asks("user-ca2")];
+          assert.deepEqual(await both(), [200, 400]);
+          writeFileSync(file("live-admin-ca.crt"), pems["ca2.crt"] ?? "");
+          assert.deepEqual(await both(), [200, 400]);
+          await hangup();
+          assert.deepEqual(await both(), [400, 200]);
+          writeFileSync(file("live-admin-ca.crt"), pems["ca.crt"] ?? "");
+          await hangup();
+          assert.deepEqual(await both(), [200, 400]);
+        },
+      ],
+      [
+        /gateway serves the probe/,
+        async () => assert.equal((await call({ port: ports.http, path: "/probe" })).status, 200),
+      ],
+    ],
+  });
+
+  replay("rotation-resumption-and-reload.json", {
+    before: {
+      "kill -HUP master (no regeneration of nginx.conf)": async () => {
+        await gateway();
+        await put("ssls/g1", site(clientsOf("ca")));
+      },
+    },
+    behaviours: [
+      [
+        /kill -HUP/,
+        async () => {
+          let running = true;
+          let done = 0;
+          const load = [0, 1, 2].map(async () => {
+            for (; running; done++) assert.equal((await gatewayCall("user-client")).status, 200);
+          });
+          await sleep(300);
+          await hangup();
+          await sleep(300);
+          running = false;
+          await Promise.all(load);
+          assert.ok(done > 5, `only ${done} connections`);
+        },
+      ],
+    ],
+  });
+
+  replay("etcd-outage.json", {
+    before: {
+      "etcd stopped 30 s under load": async () => {
+        await gateway();
+        await put("ssls/g1", site(clientsOf("ca")));
+      },
+    },
+    behaviours: [
+      [/etcd stopped 30 s/, outage],
+      [/restarted at once/, restartedAtOnce],
+      [/reload \/ SIGHUP while/, reloadWithoutEtcd],
+    ],
+  });
+
+  replay("etcd-trust-and-data-loss.json", {
+    behaviours: [
+      [
+        /empty data directory/,
+        async (recorded) => {
+          await gateway();
+          assert.equal((await call({ port: ports.http, path: "/plain" })).status, 200);
+          await etcd.stop("SIGKILL");
+          etcd = await startEtcd(folder, ports, file, { fresh: true });
+          await until("routes gone", async () => (await call({ port: ports.http, path: "/plain" })).status === 404);
+          const { "admin GET routes": listed } = recorded.observed as Record<string, { status: number; json: unknown }>;
+          const answer = await until("Admin API back", async () => {
+            const got = await admin("GET", "routes");
+            return got.status !== 503 && got;
+          });
+          assert.deepEqual(
+            { status: answer.status, json: JSON.parse(answer.text) as unknown },
+            { status: listed?.status, json: listed?.json },
+          );
+          assert.equal(
+            (await admin("PUT", "routes/probe", { uri: "/probe", upstream: live(plainUpstream) })).status,
+            201,
+          );
+        },
+      ],
+      [
+        /start while etcd is down/,
+        async () => {
+          await Promise.all([etcd.stop("SIGKILL"), apisix.stop()]);
+          const ended = await spawnApisix(folder, configYaml(ports, file, [])).ended;
+          assert.equal(ended.code, 1);
+          assert.match(ended.output, /Warning! Request etcd endpoint '.*\/version' error, .*, retry time=1\n/);
+          assert.match(ended.output, /all etcd nodes are unavailable/);
+          etcd = await startEtcd(folder, ports, file);
+          await start();
+        },
+      ],
+      [
+        /serverAuth only/,
+        async (recorded) => {
+          await etcd.stop("SIGKILL");
+          etcd = await startEtcd(folder, ports, file, { server: "etcd-server-only" });
+          const [status, message] = (recorded.observed as Record<string, [number, string]>)[
+            "admin PUT with etcd server certificate having only serverAuth EKU"
+          ] ?? [0, ""];
+          const answer = await admin("PUT", "routes/probe", { uri: "/probe", upstream: plainUpstream });
+          assert.equal(summary(answer), `(${status}, '${message}')`);
+          await etcd.stop("SIGKILL");
+          etcd = await startEtcd(folder, ports, file);
+          await restart();
+        },
+      ],
+    ],
+  });
+
+  replay("config-keys.json", { behaviours: [[/./, startsAsRecorded]] });
+
+  replay("performance.json", {});
+
+  describe("facts without a recording", () => {
+    const auth = async (path: string, body: object, token?: string) => {
+      const answer = await call({
+        port: ports.etcd,
+        method: "POST",
+        path: `/v3/auth/${path}`,
+        body: JSON.stringify(body),
+        headers: token ? { authorization: token } : {},
+        tls: { ca: pems["etcd-ca.crt"], ...shown("etcd-client"), servername: "etcd.local" },
+      });
+      assert.equal(answer.status, 200, `${path}: ${answer.text}`);
+      return JSON.parse(answer.text) as { token?: string };
+    };
+
+    it("neither TLS 1.2 nor TLS 1.3 sessions resume with ssl_session_cache off", async () => {
+      await restart([
+        ["nginx_config.http_server_configuration_snippet", "ssl_session_cache off;\nkeepalive_time 1s;\n"],
+      ]);
+      await gateway();
+      await put("ssls/g1", site(clientsOf("ca")));
+      for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
+        const visit = async (session?: Buffer) => {
+          const socket = tls.connect({
+            ...{
+              host: "127.0.0.1",
+              port: ports.https,
+              servername: "gw.local",
+              minVersion: version,
+              maxVersion: version,
+            },
+            ...{ ...trusting(), ...shown("user-client"), ...(session ? { session } : {}) },
+          });
+          let ticket = socket.getSession();
+          socket.on("session", (given) => (ticket = given));
+          await new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
+          socket.write("GET /plain HTTP/1.1\r\nhost: gw.local\r\n\r\n");
+          await new Promise((resolve) => socket.once("data", resolve));
+          ticket = ticket ?? socket.getSession();
+          socket.destroy();
+          return { ticket, reused: socket.isSessionReused() };
+        };
+        const { ticket } = await visit();
+        assert.notEqual((await visit(ticket)).reused, true, version);
+      }
+    });
+
+    it("keepalive_time closes a connection after the next answer", async () => {
+      const keeping = new https.Agent({
+        keepAlive: true,
+        maxSockets: 1,
+        ...trusting(),
+        ...shown("user-client"),
+        servername: "gw.local",
+      });
+      const closes = async () => (await gatewayCall(null, { agent: keeping })).headers.connection === "close";
+      assert.deepEqual([await closes(), await sleep(1100).then(closes)], [false, true]);
+      keeping.destroy();
+      await restart();
+    });
+
+    it("closes an Admin connection after 1,000 requests", async () => {
+      const keeping = new https.Agent({
+        keepAlive: true,
+        maxSockets: 1,
+        ...trusting(),
+        ...shown("admin-client"),
+        servername: "apisix-admin",
+      });
+      for (let i = 1; i <= 1000; i++) {
+        const { headers } = await call({ port: ports.admin, path: "/apisix/admin", agent: keeping });
+        assert.equal(headers.connection === "close", i === 1000, `request ${i}`);
+      }
+      keeping.destroy();
+    });
+
+    it("reads the etcd client leaf again for each new connection", async () => {
+      install("live-etcd", "admin-client");
+      agent.destroy();
+      await hangup();
+      assert.equal(summary(await admin("GET", "routes")), "(503, 'has no healthy etcd endpoint available')");
+      install("live-etcd", "etcd-client");
+      await until("recovery", async () => (await admin("GET", "routes")).status === 200);
+    });
+
+    it("with auth: needs user and password, and a client leaf without a CN", async () => {
+      const asUser: Patch[] = [
+        ["deployment.etcd.user", "apisix"],
+        ["deployment.etcd.password", "pw-apisix"],
+      ];
+      await apisix.stop();
+      const early = await spawnApisix(folder, configYaml(ports, file, asUser)).ended;
+      assert.equal(early.code, 1);
+      assert.match(early.output, /authentication is not enabled/);
+
+      const key = Buffer.from("/apisix").toString("base64");
+      const end = Buffer.from("/apisiy").toString("base64");
+      await auth("user/add", { name: "root", password: "pw-root" });
+      await auth("user/grant", { user: "root", role: "root" });
+      await auth("role/add", { name: "apisix" });
+      await auth("role/grant", { name: "apisix", perm: { permType: "READWRITE", key, range_end: end } });
+      await auth("user/add", { name: "apisix", password: "pw-apisix" });
+      await auth("user/grant", { user: "apisix", role: "apisix" });
+      await auth("enable", {});
+
+      const anonymous = await spawnApisix(folder, configYaml(ports, file, [])).ended;
+      assert.equal(anonymous.code, 1);
+      install("live-etcd", "etcd-client-cn");
+      const named = await spawnApisix(folder, configYaml(ports, file, asUser)).ended;
+      assert.equal(named.code, 1, named.output);
+      install("live-etcd", "etcd-client");
+      await start(asUser);
+      assert.equal((await admin("GET", "routes")).status, 200);
+
+      const { token } = await auth("authenticate", { name: "root", password: "pw-root" });
+      await etcd.stop("SIGKILL"); // etcd forgets its simple tokens
+      etcd = await startEtcd(folder, ports, file);
+      await until("writes after a restart of etcd", async () => {
+        return (await admin("PUT", "routes/plain", { uri: "/plain", upstream: live(plainUpstream) })).status < 300;
+      });
+      assert.ok(token);
+    });
+
+    it("says what it is, and refuses unknown directives and a second trusted certificate by name", async () => {
+      assert.match(apisix.output, /^apisix stand-in 3\.18\.0 \(mtls-everywhere lab\): not Apache APISIX\n/);
+      const snippet = async (where: string, text: string) => {
+        const ended = await spawnApisix(
+          join(folder, "other"),
+          configYaml(ports, file, [[`nginx_config.${where}`, text]]),
+        ).ended;
+        return `${ended.code} ${ended.output}`;
+      };
+      assert.match(await snippet("http_server_configuration_snippet", "lua_code_cache off;"), /^1 [^]*lua_code_cache/);
+      const trusted = `proxy_ssl_trusted_certificate ${file("ca.crt")};`;
+      assert.match(await snippet("http_server_configuration_snippet", trusted), /^1 [^]*duplicate/);
+      assert.match(await snippet("http_server_configuration_snippet", "ssl_session_tickets off;"), /^1 [^]*duplicate/);
+    });
+
+    it("never prints a key or a password", () => {
+      for (const secret of [adminKey, "pw-apisix", "PRIVATE KEY"])
+        assert.equal(apisix.output.includes(secret), false, secret);
+    });
+  });
+
+  // ---------- behaviours that were observed
+
+  async function hangup(): Promise<void> {
+    const marks = () => apisix.output.split("signal hangup").length;
+    const before = marks();
+    process.kill(Number(readFileSync(join(folder, "home", "logs", "nginx.pid"), "utf8")), "SIGHUP");
+    await until("SIGHUP seen", async () => marks() > before);
+    await sleep(1200); // with etcd down the new worker first waits for it in vain
+  }
+
+  function concurrency(): Topic["behaviours"] {
+    const ids = (count: number) => Array.from({ length: count }, (_, i) => i);
+    const route = { uri: "/c", upstream: plainUpstream };
+    const all = (count: number, one: (i: number) => Promise<Answer>) => Promise.all(ids(count).map(one)).then(tally);
+    let patched = 0;
+    return [
+      [
+        /parallel PUT of the same/,
+        async ({ observed }) => assert.deepEqual(await all(16, () => admin("PUT", "routes/c", route)), observed),
+      ],
+      [
+        /parallel PATCH/,
+        async ({ observed }) => {
+          const counts = await all(16, (i) => admin("PATCH", "routes/c", { labels: { [`k${i}`]: "v" } }));
+          assert.deepEqual(Object.keys(counts).sort(), Object.keys(observed as object).sort());
+          patched = counts["(200, None)"] ?? 0;
+        },
+      ],
+      [
+        /labels left/,
+        async () => {
+          const { value } = JSON.parse((await admin("GET", "routes/c")).text) as { value: { labels: object } };
+          assert.equal(Object.keys(value.labels).length, patched); // none that was confirmed is lost
+        },
+      ],
+      [
+        /parallel POST/,
+        async ({ observed }) => assert.deepEqual(await all(16, () => admin("POST", "routes", route)), observed),
+      ],
+      [
+        /parallel DELETE/,
+        async ({ observed }) => assert.deepEqual(await all(16, () => admin("DELETE", "routes/c")), observed),
+      ],
+      [
+        /distinct ids/,
+        async ({ observed }) => assert.deepEqual(await all(32, (i) => admin("PUT", `routes/c${i}`, route)), observed),
+      ],
+      [
+        /if-match/,
+        async ({ observed }) => {
+          const headers = { "x-api-key": adminKey, "if-match": '"1"' };
+          assert.equal((await admin("PUT", "routes/c1", route, { headers })).status, observed);
+        },
+      ],
+    ];
+  }
+
+  async function slowUpstream(recorded: Recorded): Promise<void> {
+    const pending = call({ port: ports.http, path: "/slow-body" });
+    await sleep(400);
+    assert.ok(recorded.name.endsWith("SIGHUP"));
+    await hangup();
+    const { status, text } = await pending;
+    assert.deepEqual([status, text.length], [200, 60_000]);
+
+    // `apisix quit` sends SIGQUIT and `apisix stop` SIGTERM: the first lets the request finish, the second cuts it.
+    const graceful = call({ port: ports.http, path: "/slow-body" });
+    await sleep(300);
+    const ended = await apisix.stop("SIGQUIT");
+    assert.equal((await graceful).text.length, 60_000);
+    assert.equal(ended.code, 0);
+    await start();
+    const cut = call({ port: ports.http, path: "/slow-body" });
+    await sleep(300);
+    await Promise.all([assert.rejects(cut), apisix.stop("SIGTERM")]);
+    await start();
+  }
+
+  async function rotations(): Promise<void> {
+    const serials: { at: number; CN: string }[] = [];
+    let running = true;
+    const loops = [0, 1, 2].map(async () => {
+      while (running) {
+        let CN = "";
+        const checkServerIdentity = (_: string, { subject }: tls.PeerCertificate) => void (CN = String(subject["CN"]));
+        assert.equal((await gatewayCall("user-client", {}, { checkServerIdentity })).status, 200);
+        serials.push({ at: Date.now(), CN });
+      }
+    });
+    for (let turn = 0; turn < 4; turn++) {
+      const leaf = turn % 2 ? "gateway" : "gateway-rotated";
+      await admin("PUT", "ssls/g1", { ...site(clientsOf("ca")), cert: pems[`${leaf}.crt`], key: pems[`${leaf}.key`] });
+      const answered = Date.now();
+      await sleep(250);
+      // Recorded: the new certificate at most 61 ms after the answer; 100 ms leave room for a loaded machine.
+      for (const { at, CN } of serials) if (at > answered + 100) assert.equal(CN, leaf);
+      serials.length = 0;
+    }
+    running = false;
+    await Promise.all(loops);
+  }
+
+  async function keepsAlive(recorded: Recorded): Promise<void> {
+    const deleted = recorded.name.includes("deleted");
+    await put("ssls/g1", site(clientsOf("ca")));
+    const keeping = new https.Agent({
+      keepAlive: true,
+      maxSockets: 1,
+      ...trusting(),
+      ...shown("user-client"),
+      servername: "gw.local",
+    });
+    const first = await gatewayCall(null, { agent: keeping });
+    if (deleted) await admin("DELETE", "ssls/g1");
+    else await put("ssls/g1", site(clientsOf("ca2")));
+    await sleep(60);
+    const second = await gatewayCall(null, { agent: keeping });
+    keeping.destroy();
+    assert.deepEqual({ before: first.status, after: second.status }, recorded.observed);
+  }
+
+  const gatewayIsFine = async () => {
+    assert.equal((await call({ port: ports.http, path: "/plain" })).status, 200);
+    assert.equal((await gatewayCall("user-client")).status, 200);
+  };
+
+  async function outage(recorded: Recorded): Promise<void> {
+    await etcd.stop("SIGKILL");
+    const down =
+      (recorded.observed as Record<string, Record<string, { status: number; body: unknown }>>)["0.5s down"] ?? {};
+    for (const [request, expected] of Object.entries(down)) {
+      const [method, path] = request.split(" /") as [string, string];
+      const answer = await admin(
+        method,
+        path,
+        /PUT|PATCH/.test(method) ? { uri: "/plain", upstream: plainUpstream } : undefined,
+      );
+      assert.deepEqual(
+        { status: answer.status, body: JSON.parse(answer.text) as unknown },
+        { status: expected.status, body: expected.body },
+      );
+    }
+    await gatewayIsFine();
+    etcd = await startEtcd(folder, ports, file);
+    // Recorded: an endpoint counts as unhealthy for 10 s.
+    await until("the Admin API", async () => (await admin("GET", "routes")).status === 200);
+    await gatewayIsFine();
+  }
+
+  async function restartedAtOnce(): Promise<void> {
+    await etcd.stop("SIGKILL");
+    etcd = await startEtcd(folder, ports, file);
+    await gatewayIsFine();
+    await until(
+      "a write",
+      async () => (await admin("PUT", "routes/new", { uri: "/new", upstream: live(plainUpstream) })).status < 300,
+    );
+    await until("the new route", async () => (await call({ port: ports.http, path: "/new" })).status === 200);
+  }
+
+  async function reloadWithoutEtcd(): Promise<void> {
+    await etcd.stop("SIGKILL");
+    await hangup();
+    assert.equal((await call({ port: ports.http, path: "/plain" })).status, 404);
+    assert.equal(await alertOf(gatewayCall("user-client")), "80");
+    assert.equal((await call({ port: ports.status, path: "/status/ready" })).status, 503);
+    etcd = await startEtcd(folder, ports, file);
+    await until("the old route", async () => (await call({ port: ports.http, path: "/plain" })).status === 200);
+    await until("the Admin API", async () => (await admin("GET", "routes")).status === 200);
+  }
+
+  async function startsAsRecorded(recorded: Recorded): Promise<void> {
+    const observed = recorded.observed as {
+      patch?: [string, unknown][];
+      init_rc?: number;
+      init_output?: string;
+      start?: [number, string];
+      start_rc?: number;
+      probe?: unknown;
+    };
+    const patches = (observed.patch ?? []).map(([path, value]): Patch => [path, replaced(value)]);
+    const environment: NodeJS.ProcessEnv = recorded.name.startsWith("unset env")
+      ? { REF_ADMIN_KEY: undefined }
+      : { NUMKEY: "123456" };
+    if (recorded.name.includes("verify true, no sni")) patches.push(["deployment.etcd.tls.sni", undefined]);
+    if (recorded.name === "etcd client cert missing in config (etcd demands one)") patches.length = 0;
+    if (recorded.name === "etcd client cert missing in config (etcd demands one)")
+      patches.push(["deployment.etcd.tls", { verify: true, sni: "etcd.local" }]);
+    await apisix.stop();
+    agent.destroy();
+    const fails =
+      observed.init_rc === 1 ||
+      observed.start_rc === 1 ||
+      observed.start?.[0] === 1 ||
+      /unknown key/.test(recorded.name);
+    if (fails) {
+      const ended = await spawnApisix(folder, configYaml(ports, file, patches), environment).ended;
+      assert.equal(ended.code, 1, ended.output);
+      if (/unknown key/.test(recorded.name)) assert.match(ended.output, /deployment\.admin\.nosuch[^]*|apisix\.nosuch/);
+      else if (/wrong type/.test(recorded.name)) assert.match(ended.output, /https_admin/);
+      else if (observed.init_output) assert.ok(ended.output.includes(observed.init_output), ended.output);
+      else assert.match(ended.output, /all etcd nodes are unavailable/);
+      await start();
+      return;
+    }
+    await start(patches, environment);
+    const probes = probesOf(recorded.name, observed.probe);
+    assert.ok(probes.length > 0, "nothing was probed");
+    for (const [key, expected] of probes) {
+      const bare = key === "no client cert";
+      const headers: Record<string, string> =
+        key === "no key" || key === "" ? {} : { "x-api-key": bare ? adminKey : key };
+      const answer = await admin("GET", "routes", undefined, {
+        headers,
+        ...(bare ? { agent: undefined as never, tls: { ...trusting(), servername: "apisix-admin" } } : {}),
+      });
+      assert.equal(answer.status, expected[0], key);
+      if (expected[0] >= 400 && typeof expected[1] === "object") assert.deepEqual(JSON.parse(answer.text), expected[1]);
+      if (typeof expected[1] === "string") assert.ok(answer.text.startsWith(expected[1]), answer.text);
+    }
+    await restart();
+  }
+
+  /** Values of recorded patches hold the recorder's paths. */
+  function replaced(value: unknown): unknown {
+    return typeof value === "string" ? value.replace(/^<PREFIX>.*\//, `${folder}/tls/`) : value;
+  }
+
+  /** Which key is used for which probe, by the case. */
+  function probesOf(name: string, probe: unknown): [string, [number, unknown]][] {
+    if (Array.isArray(probe)) {
+      const key = name.includes(":=dflt") ? "dflt-key" : name.startsWith("numeric") ? "123456" : adminKey;
+      return [[key, probe as [number, unknown]]];
+    }
+    return Object.entries((probe ?? {}) as Record<string, [number, unknown]>).map(([what, expected]) => {
+      const keys: Record<string, string> = {
+        "with env value": adminKey,
+        "with the literal string": "$env://REF_ADMIN_KEY",
+        "wrong key": "wrong",
+      };
+      return [keys[what] ?? what, expected];
+    });
+  }
+});
