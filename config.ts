@@ -31,7 +31,10 @@ const quantity = z
   .regex(/^[1-9]\d*(Mi|Gi|Ti)$/, 'must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"');
 const image = z
   .string()
-  .regex(/^[^\s:@]+(:\d+)?(\/[^\s:@]+)*(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$/, "must be an image reference")
+  .regex(
+    /^[^\s:@]+(:\d+)?(\/[^\s:@]+)*(:[\w][\w.-]*)?(@sha256:[0-9a-f]{64})?$/,
+    'must be an image reference, such as "nginx:1.28"',
+  )
   .refine((value) => /[:@][^/]*$/.test(value), 'must carry a tag or a digest, such as "nginx:1.28"');
 
 const certManager = z
@@ -221,7 +224,8 @@ function describe(issue: z.core.$ZodIssue): string[] {
     case "invalid_key":
       return issue.issues.flatMap((inner) => describe({ ...inner, path: issue.path }));
     case "invalid_type":
-      if (issue.input !== undefined) return here(`must be ${withArticle(issue.expected)}, not ${typeName(issue.input)}`);
+      if (issue.input !== undefined)
+        return here(`must be ${withArticle(issue.expected)}, not ${typeName(issue.input)}`);
       return issue.path.length > 1
         ? here("is required")
         : here(`is required; set it with: pulumi config set ${at(issue.path)} VALUE`);
@@ -229,13 +233,17 @@ function describe(issue: z.core.$ZodIssue): string[] {
       return here(issue.message.startsWith("Too small") ? `must be at least ${issue.minimum}` : issue.message);
     case "invalid_value":
       return here(
-        issue.message.startsWith("Invalid option")
-          ? `must be one of ${issue.values.map((value) => JSON.stringify(value)).join(", ")}`
-          : issue.message,
+        issue.message.startsWith("Invalid option") ? `must be one of ${alternatives(issue.values)}` : issue.message,
       );
+    case "invalid_union":
+      return here("options" in issue ? `must be one of ${alternatives(issue.options ?? [])}` : issue.message);
     default:
       return here(issue.message);
   }
+}
+
+function alternatives(values: readonly unknown[]): string {
+  return values.map((value) => JSON.stringify(value)).join(", ");
 }
 
 function withArticle(noun: string): string {
@@ -243,7 +251,7 @@ function withArticle(noun: string): string {
 }
 
 function typeName(value: unknown): string {
-  if (value === null) return "empty";
+  if (value === null) return "null";
   if (typeof value === "number") return Number.isInteger(value) ? "a whole number" : "a fraction";
   return withArticle(Array.isArray(value) ? "array" : typeof value);
 }

@@ -1,0 +1,203 @@
+// Configuration values in: one whole, frozen value out, or every mistake in a sentence.
+
+import { deepStrictEqual as same, ok, strictEqual as equal, throws } from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+import * as pulumi from "@pulumi/pulumi";
+import fc from "fast-check";
+import { parse } from "yaml";
+
+import { hours, parseConfig, readConfig } from "../config.ts";
+
+const checkout = resolve(import.meta.dirname, "..");
+const trustDomain = "dev.example.internal";
+
+/** Everything that a configuration with nothing but the trust domain stands for. */
+const defaults = {
+  trustDomain,
+  namespace: "mtls",
+  certManager: {
+    install: true,
+    version: "v1.21.2",
+    namespace: "cert-manager",
+    chart: "oci://quay.io/jetstack/charts/cert-manager",
+    keepCrds: true,
+  },
+  pki: { root: { kind: "cluster" }, algorithm: "ECDSA-P256", leafDuration: "24h", rootDuration: "87600h" },
+  etcd: { replicas: 1, storage: "1Gi", keepData: true, image: "gcr.io/etcd-development/etcd:v3.6.15" },
+  apisix: { replicas: 1, image: "docker.io/apache/apisix:3.18.0-debian" },
+  gateway: { host: "upstream", clients: [], serviceType: "ClusterIP" },
+  upstream: { image: "docker.io/library/nginx:1.28.0", files: { "index.json": '{ "hello": "world" }' } },
+};
+
+describe("the configuration", () => {
+  it("needs a trust domain only", () => {
+    same(parseConfig({ trustDomain }, "dev"), defaults);
+  });
+
+  it("replaces what it names, and nothing beside it", () => {
+    const named = {
+      trustDomain,
+      namespace: "platform",
+      certManager: { install: false, namespace: "pki" },
+      pki: { algorithm: "RSA-4096", leafDuration: "2h", rootDuration: "4h" },
+      etcd: { replicas: 5, storage: "20Gi", storageClass: "fast", keepData: false, image: "registry:5000/etcd:v3" },
+      apisix: { replicas: 3 },
+      gateway: { host: "api.example.internal", clients: ["curl", "shop"], serviceType: "LoadBalancer" },
+      upstream: { image: `nginx@sha256:${"0".repeat(64)}`, files: { "index.json": "{}", "a-b_c.txt": "" } },
+    };
+    same(parseConfig(named, "dev"), {
+      ...named,
+      certManager: { ...defaults.certManager, ...named.certManager },
+      pki: { ...defaults.pki, ...named.pki },
+      apisix: { ...defaults.apisix, ...named.apisix },
+    });
+  });
+
+  it("cannot be changed once it is read", () => {
+    const frozen = (value: unknown): boolean =>
+      typeof value !== "object" || value === null || (Object.isFrozen(value) && Object.values(value).every(frozen));
+    ok(frozen(parseConfig({ trustDomain, gateway: { clients: ["curl"] } }, "dev")));
+  });
+
+  for (const stack of ["dev", "prod"]) {
+    it(`of ${stack} is accepted as it stands in its file, with every key that Pulumi.yaml declares known here`, async () => {
+      const file = (name: string) => parse(readFileSync(join(checkout, name), "utf8")) as Record<string, unknown>;
+      const { config } = file(`Pulumi.${stack}.yaml`) as { config: Record<string, unknown> };
+      const short = Object.entries(config).map(([key, value]) => [key.replace(/^mtls-everywhere:/, ""), value]);
+      const read = parseConfig(Object.fromEntries(short) as Record<string, unknown>, stack);
+      same(Object.keys((file("Pulumi.yaml") as { config: object }).config).sort(), Object.keys(read).sort());
+    });
+  }
+
+  it("is read from the engine: objects as JSON, strings as they are, other projects' keys left alone", async () => {
+    await pulumi.runtime.setMocks({ newResource: () => ({ id: "", state: {} }), call: () => ({}) }, "shop", "dev");
+    const values = {
+      "shop:trustDomain": trustDomain,
+      "shop:gateway": '{"clients":["curl"]}',
+      "kubernetes:context": "elsewhere",
+    };
+    pulumi.runtime.setAllConfig(values);
+    try {
+      same(readConfig(), { ...defaults, gateway: { ...defaults.gateway, clients: ["curl"] } });
+      pulumi.runtime.setAllConfig({ ...values, "shop:gateway": '{"clients":' });
+      throws(readConfig, refusal("gateway: must be an object, not a string"));
+    } finally {
+      pulumi.runtime.setAllConfig({});
+    }
+  });
+});
+
+const dnsName = 'must be a DNS name: lower-case letters, digits, hyphens and dots, such as "dev.example.internal"';
+const kubernetesName = "must be a Kubernetes name: at most 63 lower-case letters, digits and hyphens";
+const duration = 'must be a whole number of hours, at least "1h"';
+const untagged = 'must carry a tag or a digest, such as "nginx:1.28"';
+const unknownKey = "is not a known key; remove it or correct its spelling";
+
+/** What is wrong with one key, and the whole line that says so. */
+const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
+  [{ trustDomain: undefined }, "trustDomain: is required; set it with: pulumi config set trustDomain VALUE"],
+  [{ trustDomain: "Dev_Example" }, `trustDomain: ${dnsName}`],
+  [{ trustDomain: "dev..internal" }, `trustDomain: ${dnsName}`],
+  [{ trustDomain: "" }, `trustDomain: ${dnsName}`],
+  [
+    { trustDomain: `${"a".repeat(60)}.long` },
+    "trustDomain: must have at most 64 characters: it is every subject's organization",
+  ],
+  [{ trustdomain: "x" }, `trustdomain: ${unknownKey}`],
+  [{ etcd: { replica: 3 } }, `etcd.replica: ${unknownKey}`],
+  [{ namespace: "Platform" }, `namespace: ${kubernetesName}`],
+  [{ namespace: "a".repeat(64) }, `namespace: ${kubernetesName}`],
+  [{ pki: { leafDuration: "30m" } }, `pki.leafDuration: ${duration}`],
+  [{ pki: { leafDuration: "0h" } }, `pki.leafDuration: ${duration}`],
+  [{ pki: { leafDuration: 24 } }, "pki.leafDuration: must be a string, not a whole number"],
+  [{ pki: { rootDuration: "0.5h" } }, `pki.rootDuration: ${duration}`],
+  [
+    { pki: { leafDuration: "24h", rootDuration: "47h" } },
+    "pki.rootDuration: must be at least twice leafDuration: a leaf may not outlive its root",
+  ],
+  [
+    { pki: { algorithm: "RSA-1024" } },
+    'pki.algorithm: must be one of "ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"',
+  ],
+  [{ etcd: { replicas: 2 } }, "etcd.replicas: must be 1, 3 or 5: an even number adds no tolerance"],
+  [{ etcd: { storage: "1GB" } }, 'etcd.storage: must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"'],
+  [{ etcd: { keepData: "yes" } }, "etcd.keepData: must be a boolean, not a string"],
+  [{ etcd: null }, "etcd: must be an object, not null"],
+  [{ etcd: "large" }, "etcd: must be an object, not a string"],
+  [{ apisix: { replicas: 0 } }, "apisix.replicas: must be at least 1"],
+  [{ apisix: { replicas: 1.5 } }, "apisix.replicas: must be a whole number, not a fraction"],
+  [{ apisix: { replicas: "2" } }, "apisix.replicas: must be a number, not a string"],
+  [{ apisix: { image: "apache/apisix" } }, `apisix.image: ${untagged}`],
+  [{ upstream: { image: "registry:5000/nginx" } }, `upstream.image: ${untagged}`],
+  [{ upstream: { image: "ngi nx:1" } }, 'upstream.image: must be an image reference, such as "nginx:1.28"'],
+  [
+    { upstream: { files: { "index.json": "", "a/b": "" } } },
+    "upstream.files.a/b: must be a plain file name, without folders",
+  ],
+  [{ upstream: { files: { "index.json": 1 } } }, "upstream.files.index.json: must be a string, not a whole number"],
+  [{ upstream: { files: { "a.json": "" } } }, 'upstream.files: must have "index.json", which answers /'],
+  [{ gateway: { host: "*.example.internal" } }, `gateway.host: ${dnsName}`],
+  [{ gateway: { clients: "curl" } }, "gateway.clients: must be an array, not a string"],
+  [{ gateway: { clients: ["curl", "Shop"] } }, `gateway.clients.1: ${kubernetesName}`],
+  [{ gateway: { clients: ["curl", "curl"] } }, "gateway.clients: must name each client once"],
+  [{ gateway: { serviceType: "NodePort" } }, 'gateway.serviceType: must be one of "ClusterIP", "LoadBalancer"'],
+  [{ certManager: { version: "1.21" } }, 'certManager.version: must be a version such as "v1.21.2"'],
+  [{ certManager: { chart: "" } }, "certManager.chart: must not be empty"],
+  [{ certManager: { install: "no" } }, "certManager.install: must be a boolean, not a string"],
+];
+
+describe("a wrong configuration", () => {
+  for (const [values, line] of wrong) {
+    it(`is refused: ${JSON.stringify(values)}`, () => {
+      throws(() => parseConfig({ trustDomain, ...values }, "dev"), refusal(line));
+    });
+  }
+
+  it("has all its mistakes named at once", () => {
+    throws(
+      () => parseConfig({ etcd: { replicas: 4 }, pki: { leafDuration: "1d" }, colour: "red", size: 1 }, "dev"),
+      refusal(
+        "trustDomain: is required; set it with: pulumi config set trustDomain VALUE",
+        `pki.leafDuration: ${duration}`,
+        "etcd.replicas: must be 1, 3 or 5: an even number adds no tolerance",
+        `colour: ${unknownKey}`,
+        `size: ${unknownKey}`,
+      ),
+    );
+  });
+
+  it("is a sentence for people, not a stack trace, and repeats no value", () => {
+    const secret = "hunter2-hunter2";
+    throws(
+      () => parseConfig({ trustDomain, upstream: { files: { "index.json": [secret] }, image: secret } }, "dev"),
+      (error) => {
+        // The SDK prints the message of this kind alone.
+        ok(pulumi.RunError.isInstance(error));
+        ok(!error.message.includes(secret));
+        return true;
+      },
+    );
+  });
+});
+
+describe("durations", () => {
+  it("of any whole number of hours are accepted, and counted", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 1, max: 40_000 }), fc.integer({ min: 0, max: 80_000 }), (leaf, more) => {
+        const pki = { leafDuration: `${leaf}h`, rootDuration: `${2 * leaf + more}h` };
+        const read = parseConfig({ trustDomain, pki }, "dev").pki;
+        equal(hours(read.rootDuration) - 2 * hours(read.leafDuration), more);
+      }),
+    );
+  });
+});
+
+/** The whole message of a refusal with these lines in it. */
+function refusal(...lines: string[]): { message: string } {
+  const listed = lines.map((line) => `  ${line}\n`).join("");
+  return {
+    message: `The configuration in Pulumi.dev.yaml is not usable:\n${listed}Nothing was changed. The keys are described in config.ts.`,
+  };
+}
