@@ -1,7 +1,7 @@
 // A platform on this machine: real etcd, APISIX or its stand-in, and a server that refuses as nginx does. It can be built badly on purpose.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync } from "node:fs";
+import { existsSync, readdirSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import type http from "node:http";
 import https from "node:https";
@@ -415,8 +415,11 @@ function binary(name: string): string | undefined {
   const cache =
     process.env.MTLS_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "mtls-everywhere");
   const folder = join(cache, "bin");
-  const built = existsSync(folder) ? readdirSync(folder).filter((entry) => entry.startsWith(`${name}-`)) : [];
-  return built.length > 0 ? join(folder, built.at(-1) as string) : undefined;
+  const built = (existsSync(folder) ? readdirSync(folder) : [])
+    .filter((entry) => entry.startsWith(`${name}-`))
+    .map((entry) => join(folder, entry))
+    .sort((one, other) => statSync(one).mtimeMs - statSync(other).mtimeMs);
+  return built.at(-1);
 }
 
 async function freePort(): Promise<number> {
