@@ -60,12 +60,17 @@ clean-cache: ## remove the cache folder: the next `make up` is a cold one
 	@rm -rf "$(CACHE)"
 
 node_modules/.stamp: package-lock.json | $(NODE)
-	@echo "npm ci"
+	@command -v npm > /dev/null || { echo "There is no npm on PATH: install Node.js 24 with npm." >&2; exit 1; }
+	echo "npm ci"
 	npm ci --silent
 	touch $@
 
 $(CACHE)/node/bin/node:
-	@echo "fetch Node.js $(NODE_VERSION)"
+	@if [ "$$(uname -s)" != Linux ] || ! command -v npm > /dev/null; then
+		echo "The node on PATH is older than 22.18 or missing, or there is no npm: install Node.js 24 with npm." >&2
+		exit 1
+	fi
+	echo "fetch Node.js $(NODE_VERSION)"
 	half="$(CACHE)/node.half-$$$$"
 	mkdir -p "$$half"
 	cd "$$half"

@@ -76,11 +76,12 @@ const program = (name: ProgramName) => part(name, `build ${programs[name].title}
 
 /** Progress lines as they come on a terminal, one in fifteen seconds elsewhere. */
 function reporter(task: Reporter): (line: string) => void {
-  let next = terminal ? 0 : Date.now() + 15_000;
+  const start = Date.now();
+  let next = terminal ? 0 : start + 15_000;
   return (line) => {
     if (Date.now() < next) return;
     next = Date.now() + (terminal ? 200 : 15_000);
-    task.output = line;
+    task.output = `${line}, ${Math.round((Date.now() - start) / 1000)} s`;
   };
 }
 
