@@ -61,8 +61,8 @@ clean-cache: ## remove the cache folder: the next `make up` is a cold one
 
 node_modules/.stamp: package-lock.json | $(NODE)
 	@command -v npm > /dev/null || { echo "There is no npm on PATH: install Node.js 24 with npm." >&2; exit 1; }
-	echo "npm ci"
-	npm ci --silent
+	echo "npm ci" >&2
+	npm ci --silent >&2
 	touch $@
 
 $(CACHE)/node/bin/node:
@@ -70,7 +70,7 @@ $(CACHE)/node/bin/node:
 		echo "The node on PATH is older than 22.18 or missing, or there is no npm: install Node.js 24 with npm." >&2
 		exit 1
 	fi
-	echo "fetch Node.js $(NODE_VERSION)"
+	echo "fetch Node.js $(NODE_VERSION)" >&2
 	half="$(CACHE)/node.half-$$$$"
 	mkdir -p "$$half"
 	cd "$$half"

@@ -23,4 +23,7 @@ export const inLab = (...parts: string[]) => join(lab, ...parts);
 export const inCheckout = (...parts: string[]) => join(checkout, ...parts);
 export const kubeconfig = inLab("kubeconfig");
 /** Programs on PATH, the lab's own left out. */
-export const searchPath = (env.PATH ?? "").split(":").filter((folder) => folder !== "" && folder !== inLab("bin"));
+export const searchPath = (env.PATH ?? "")
+  .split(":")
+  .map((folder) => folder.replace(/\/+$/, ""))
+  .filter((folder) => folder !== "" && folder !== inLab("bin"));
