@@ -32,7 +32,6 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       enable_admin: true,
       // A port-forward reaches loopback listeners, and the control API asks nobody for a certificate.
       enable_control: false,
-      enable_admin_ui: false,
       enable_ipv6: false,
       // Plain HTTP stays inside the pod.
       node_listen: [{ ip: "127.0.0.1", port: 9080 }],
@@ -64,6 +63,7 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       role: "traditional",
       role_traditional: { config_provider: "etcd" },
       admin: {
+        enable_admin_ui: false,
         allow_admin: ["127.0.0.0/24"],
         admin_listen: { ip: "127.0.0.1", port: apisixPorts.admin },
         https_admin: true,

@@ -4,7 +4,7 @@ import { deepStrictEqual as same, strictEqual as equal, match } from "node:asser
 import { X509Certificate } from "node:crypto";
 
 import { bundleProblems, covers, digestOf, notAfter, pairProblems } from "../../apisix-admin/index.ts";
-import { Authority } from "../verify/authorities.ts";
+import { Authority } from "../support/authorities.ts";
 
 describe("certificates", () => {
   let authority: Authority;

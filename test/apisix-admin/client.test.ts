@@ -7,7 +7,7 @@ import type { AdminEndpoint } from "../../apisix-admin/index.ts";
 import { connectTo } from "../../apisix-admin/session.ts";
 import { persistently } from "../../apisix-admin/transport.ts";
 import { adminKey, MemoryCluster, type Started, startApisix } from "../support/apisix.ts";
-import { Authority } from "../verify/authorities.ts";
+import { Authority } from "../support/authorities.ts";
 
 describe("the Admin API client", () => {
   const cluster = new MemoryCluster();

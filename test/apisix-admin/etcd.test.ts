@@ -8,7 +8,7 @@ import { check, create, diff, read, remove, update } from "../../apisix-admin/re
 import { connectTo } from "../../apisix-admin/session.ts";
 import { Transport } from "../../apisix-admin/transport.ts";
 import { MemoryCluster, type Started, startEtcd } from "../support/apisix.ts";
-import { Authority } from "../verify/authorities.ts";
+import { Authority } from "../support/authorities.ts";
 
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 

@@ -9,7 +9,7 @@ import { check, create, diff, read, remove, update } from "../../apisix-admin/re
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import type { AdminClient, AdminEndpoint } from "../../apisix-admin/index.ts";
 import { clusterUid, MemoryCluster, type Started, startApisix } from "../support/apisix.ts";
-import { Authority } from "../verify/authorities.ts";
+import { Authority } from "../support/authorities.ts";
 
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 

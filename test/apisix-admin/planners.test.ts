@@ -14,7 +14,7 @@ import {
   upstreamBody,
 } from "../../apisix-admin/index.ts";
 import type { Body, KeyPair } from "../../apisix-admin/index.ts";
-import { Authority } from "../verify/authorities.ts";
+import { Authority } from "../support/authorities.ts";
 
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 const ownership = { owner: "mtls/dev/x", instance: "1a" };

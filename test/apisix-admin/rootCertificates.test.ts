@@ -4,7 +4,7 @@ import { deepStrictEqual as same, rejects, strictEqual as equal } from "node:ass
 
 import { create, diff, read } from "../../apisix-admin/resources.ts";
 import { clusterUid, MemoryCluster } from "../support/apisix.ts";
-import { Authority } from "../verify/authorities.ts";
+import { Authority } from "../support/authorities.ts";
 
 describe("root certificates", () => {
   const cluster = new MemoryCluster();

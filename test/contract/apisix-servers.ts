@@ -7,21 +7,17 @@ import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
 import net from "node:net";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
 
 import { stringify } from "yaml";
 
+import { programPath } from "../support/programs.ts";
 import type { Pems } from "./apisix-pki.ts";
 
 export const adminKey = "contract-admin-key";
 export const viewerKey = "contract-viewer-key";
-
-/** Folder with the `apisix` and `etcd` binaries: LAB_BIN, else the lab's cache. */
-export const binaries =
-  process.env["LAB_BIN"] ?? join(process.env["XDG_CACHE_HOME"] ?? join(homedir(), ".cache"), "mtls-everywhere", "bin");
 
 export type Ports = Readonly<Record<"http" | "https" | "admin" | "status" | "etcd" | "peer", number>>;
 
@@ -93,7 +89,7 @@ export async function startEtcd(
   if (options.fresh) rmSync(data, { recursive: true, force: true });
   const server = options.server ?? "etcd-server";
   const [client, peer] = [`https://127.0.0.1:${ports.etcd}`, `http://127.0.0.1:${ports.peer}`];
-  const etcd = new Process(join(binaries, "etcd"), [
+  const etcd = new Process(programPath("etcd")!, [
     ...["--name", "contract", "--data-dir", data, "--log-level", "error", "--unsafe-no-fsync"],
     ...["--listen-client-urls", client, "--advertise-client-urls", client],
     ...["--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", `contract=${peer}`],
@@ -168,7 +164,7 @@ export function spawnApisix(folder: string, config: string, env: NodeJS.ProcessE
   const home = join(folder, "home");
   for (const part of ["conf", "logs"]) mkdirSync(join(home, part), { recursive: true });
   writeFileSync(join(home, "conf", "config.yaml"), config);
-  return new Process(join(binaries, "apisix"), ["-home", home, "docker-start"], { REF_ADMIN_KEY: adminKey, ...env });
+  return new Process(programPath("apisix")!, ["-home", home, "docker-start"], { REF_ADMIN_KEY: adminKey, ...env });
 }
 
 export interface Answer {

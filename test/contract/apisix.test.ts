@@ -13,7 +13,6 @@ import { makePems } from "./apisix-pki.ts";
 import type { Pems } from "./apisix-pki.ts";
 import {
   adminKey,
-  binaries,
   call,
   configYaml,
   freePorts,
@@ -25,6 +24,7 @@ import {
   viewerKey,
   writePems,
 } from "./apisix-servers.ts";
+import { programFolder, programPath } from "../support/programs.ts";
 import type { Answer, Call, Patch, Ports, Upstreams } from "./apisix-servers.ts";
 import { ContractReport } from "./report.ts";
 
@@ -502,8 +502,8 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
 
   before(async function () {
     for (const name of ["apisix", "etcd"])
-      if (!existsSync(join(binaries, name))) {
-        console.log(`      skipped: ${join(binaries, name)} is not there; set LAB_BIN, or build the lab`);
+      if (programPath(name) === undefined) {
+        console.log(`      skipped: there is no ${name} in ${programFolder}; set LAB_BIN, or build the lab`);
         this.skip();
       }
     folder = mkdtempSync(join(tmpdir(), "mtls-contract-apisix-"));

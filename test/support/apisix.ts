@@ -1,9 +1,9 @@
 // Real etcd and the APISIX stand-in on loopback, over mutual TLS, with Secrets and ConfigMaps in memory: the life cycle without Kubernetes.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect as open } from "node:net";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import tls from "node:tls";
 
@@ -19,7 +19,8 @@ import type {
 import { MissingObject, WrongCluster } from "../../apisix-admin/index.ts";
 import type { Access } from "../../apisix-admin/session.ts";
 
-import { Authority } from "../verify/authorities.ts";
+import { Authority } from "./authorities.ts";
+import { programPath } from "./programs.ts";
 
 export const clusterUid = "00000000-0000-4000-8000-000000000001";
 export const adminKey = "an-admin-key-with-letters";
@@ -206,17 +207,6 @@ export async function startApisix(
       await etcd.stop();
     },
   };
-}
-
-/** `LAB_BIN` names the folder with the lab's programs; by default they lie in the cache, where their names carry a hash. */
-function programPath(name: "etcd" | "apisix"): string | undefined {
-  const { LAB_BIN, MTLS_CACHE, XDG_CACHE_HOME } = process.env;
-  const cache = MTLS_CACHE ?? join(XDG_CACHE_HOME ?? join(homedir(), ".cache"), "mtls-everywhere");
-  const folder = LAB_BIN ?? join(cache, "bin");
-  if (!existsSync(folder)) return undefined;
-  const found = readdirSync(folder).filter((file) => file === name || file.startsWith(`${name}-`));
-  const age = (file: string) => statSync(join(folder, file)).mtimeMs;
-  return found.length > 0 ? join(folder, found.sort((a, b) => age(a) - age(b)).at(-1)!) : undefined;
 }
 
 function run(program: string, args: readonly string[]): ChildProcess & { output: string } {

@@ -8,7 +8,7 @@ import type { AddressInfo } from "node:net";
 import { KubeConfig } from "@kubernetes/client-node";
 
 import { type LeafOrder, RequestedCertificates, leftoverAge, lifetimeOf } from "../../verify/certificates.ts";
-import { Authority } from "./authorities.ts";
+import { Authority } from "../support/authorities.ts";
 
 interface Stored {
   metadata: { name: string; creationTimestamp: string; labels: Record<string, string> };

@@ -1,12 +1,11 @@
 // A platform on this machine: real etcd, APISIX or its stand-in, and a server that refuses as nginx does. It can be built badly on purpose.
 
 import { type ChildProcess, spawn } from "node:child_process";
-import { existsSync, readdirSync, statSync } from "node:fs";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import type http from "node:http";
 import https from "node:https";
 import { type AddressInfo, createServer } from "node:net";
-import { homedir, tmpdir } from "node:os";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
@@ -17,7 +16,8 @@ import { type Plane, planes, spiffeId } from "../../components/planes.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { CertificateSource, LeafOrder } from "../../verify/certificates.ts";
 import type { Access } from "../../verify/http.ts";
-import { Authority } from "./authorities.ts";
+import { Authority } from "../support/authorities.ts";
+import { programPath } from "../support/programs.ts";
 
 /** What is wrong with the platform; nothing unless given. */
 export interface Faults {
@@ -39,7 +39,7 @@ export interface Faults {
 
 /** Why the platform cannot be had on this machine; undefined when it can. */
 export function missing(): string | undefined {
-  const absent = ["etcd", "apisix"].filter((name) => binary(name) === undefined);
+  const absent = ["etcd", "apisix"].filter((name) => programPath(name) === undefined);
   return absent.length > 0 ? `no ${absent.join(" and no ")}: set LAB_BIN to a folder that holds them` : undefined;
 }
 
@@ -403,23 +403,9 @@ async function until(what: string, answers: () => Promise<boolean>): Promise<voi
 }
 
 function run(processes: ChildProcess[], name: string, args: readonly string[]): void {
-  const path = binary(name);
+  const path = programPath(name);
   if (path === undefined) throw new Error(`no ${name}`);
   processes.push(spawn(path, args, { stdio: process.env.LAB_DEBUG ? "inherit" : "ignore" }));
-}
-
-/** From `LAB_BIN`, else the newest that the lab has built. */
-function binary(name: string): string | undefined {
-  const given = process.env.LAB_BIN;
-  if (given !== undefined) return existsSync(join(given, name)) ? join(given, name) : undefined;
-  const cache =
-    process.env.MTLS_CACHE ?? join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "mtls-everywhere");
-  const folder = join(cache, "bin");
-  const built = (existsSync(folder) ? readdirSync(folder) : [])
-    .filter((entry) => entry.startsWith(`${name}-`))
-    .map((entry) => join(folder, entry))
-    .sort((one, other) => statSync(one).mtimeMs - statSync(other).mtimeMs);
-  return built.at(-1);
 }
 
 async function freePort(): Promise<number> {

@@ -31,7 +31,6 @@ type config struct {
 		EnableAdmin    *bool   `json:"enable_admin"`
 		EnableControl  *bool   `json:"enable_control"`
 		EnableIPv6     *bool   `json:"enable_ipv6"`
-		EnableAdminUI  *bool   `json:"enable_admin_ui"` // without effect in APISIX, as here: its place is deployment.admin
 		EnableHTTP2    *bool   `json:"enable_http2"`
 		NodeListen     listens `json:"node_listen"`
 		Status         *listen `json:"status"`

@@ -354,9 +354,6 @@ func run(home string, args []string) error {
 	if isTrue(cfg.Apisix.EnableControl, true) || isTrue(cfg.Deployment.Admin.EnableUI, true) {
 		fmt.Println("stand-in: there is no Control API and no admin UI here, though config.yaml leaves one on")
 	}
-	if cfg.Apisix.EnableAdminUI != nil {
-		fmt.Println("stand-in: apisix.enable_admin_ui has no effect in APISIX 3.18; the key is deployment.admin.enable_admin_ui")
-	}
 	probe, err := newEtcdClient(cfg, false)
 	if err != nil {
 		return err
