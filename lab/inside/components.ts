@@ -54,7 +54,6 @@ export function configFiles({ pki, config, logs }: NodeSpec): Record<string, str
     syncFrequency: "1s", // a renewed Secret is in its pods within a second or two
     nodeStatusUpdateFrequency: "10s",
     failSwapOn: false,
-    localStorageCapacityIsolation: false,
     imageGCHighThresholdPercent: 100, // an image that is collected cannot be pulled again
     evictionHard: {
       "memory.available": "1Mi",
