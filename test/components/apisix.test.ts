@@ -1,0 +1,193 @@
+// APISIX's plan: its config.yaml, key by key, and a Deployment that keeps the rules for pods.
+
+import { deepStrictEqual as same, notDeepStrictEqual as different, ok } from "node:assert/strict";
+
+import fc from "fast-check";
+import { parse } from "yaml";
+
+import { apisixConfig, apisixConfigYaml } from "../../components/apisixConfig.ts";
+import { apisixDeployment, apisixDisruptionBudget } from "../../components/apisixPlan.ts";
+import { settingsDigest } from "../../components/workload.ts";
+import {
+  hardened,
+  houseBreaches,
+  labels,
+  leafRef,
+  podOf,
+  restrictedBreaches,
+  secretVolume,
+  trustRef,
+} from "./podSecurity.ts";
+
+const store = { endpoints: ["https://etcd.mtls.svc:2379"], prefix: "/apisix", user: "apisix" };
+const material = {
+  etcdLeaf: leafRef("etcd", "etcd-client"),
+  adminLeaf: leafRef("admin", "apisix-admin"),
+  etcdTrust: trustRef("etcd"),
+  adminTrust: trustRef("admin"),
+  upstreamTrust: trustRef("upstream"),
+};
+const settings = { "config.yaml": "apisix: {}" };
+const deployment = (of: Record<string, string> = settings) =>
+  apisixDeployment("apisix", { namespace: "mtls", replicas: 2, image: "apisix:3.18.0" }, of, material);
+
+describe("config.yaml", () => {
+  it("asks for certificates everywhere, trusts one plane a place, and holds no secret", () => {
+    same(apisixConfig(store), {
+      apisix: {
+        enable_admin: true,
+        enable_control: false,
+        enable_ipv6: false,
+        node_listen: [{ ip: "127.0.0.1", port: 9080 }],
+        status: { ip: "0.0.0.0", port: 7085 },
+        data_encryption: { enable_encrypt_fields: true, keyring: ["${{KEYRING}}"] },
+        ssl: {
+          enable: true,
+          listen: [{ port: 9443 }],
+          ssl_protocols: "TLSv1.2 TLSv1.3",
+          ssl_trusted_certificate: "/trust/etcd/ca.crt",
+        },
+      },
+      nginx_config: {
+        worker_processes: 2,
+        http_server_configuration_snippet: "ssl_session_cache off;\nkeepalive_time 60s;\n",
+        http_admin_configuration_snippet: "ssl_session_cache off;\nkeepalive_time 60s;\n",
+        http_server_location_configuration_snippet:
+          "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
+      },
+      deployment: {
+        role: "traditional",
+        role_traditional: { config_provider: "etcd" },
+        admin: {
+          allow_admin: ["127.0.0.0/24"],
+          admin_listen: { ip: "127.0.0.1", port: 9180 },
+          https_admin: true,
+          enable_admin_ui: false,
+          admin_api_mtls: {
+            admin_ssl_cert: "/tls/admin/tls.crt",
+            admin_ssl_cert_key: "/tls/admin/tls.key",
+            admin_ssl_ca_cert: "/trust/admin/ca.crt",
+          },
+          admin_key: [{ name: "admin", key: "${{ADMIN_KEY}}", role: "admin" }],
+        },
+        etcd: {
+          host: ["https://etcd.mtls.svc:2379"],
+          prefix: "/apisix",
+          timeout: 30,
+          user: "apisix",
+          password: "${{ETCD_PASSWORD}}",
+          tls: { cert: "/tls/etcd/tls.crt", key: "/tls/etcd/tls.key", verify: true },
+        },
+      },
+    });
+  });
+
+  it("comes back from YAML as it was, for any store", () => {
+    const text = fc.string({ minLength: 1 });
+    const anyStore = fc.record({ endpoints: fc.array(text, { minLength: 1 }), prefix: text, user: text });
+    fc.assert(fc.property(anyStore, (store) => same(parse(apisixConfigYaml(store)), apisixConfig(store))));
+  });
+});
+
+describe("APISIX's Deployment", () => {
+  it("is the official image with writable folders in memory, and never fewer pods while it rolls", () => {
+    const folders = [...["conf", "logs", "client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi_temp"]];
+    const scratch = (root: string) =>
+      folders.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
+    const readOnly = (name: string, mountPath: string) => ({ name, mountPath, readOnly: true });
+    const status = (path: string) => ({ httpGet: { path, port: 7085 } });
+    same(deployment(), {
+      metadata: { name: "apisix", namespace: "mtls", labels: labels("apisix") },
+      spec: {
+        replicas: 2,
+        strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
+        selector: { matchLabels: { "app.kubernetes.io/name": "apisix" } },
+        template: {
+          metadata: { labels: labels("apisix"), annotations: settingsDigest(settings) },
+          spec: {
+            ...podOf("apisix", 636),
+            initContainers: [
+              {
+                name: "home",
+                image: "apisix:3.18.0",
+                command: [
+                  "sh",
+                  "-c",
+                  "cp -r /usr/local/apisix/conf/. /scratch/conf/ && cp /config/config.yaml /scratch/conf/config.yaml && " +
+                    "ln -sf /dev/stdout /scratch/logs/access.log && ln -sf /dev/stderr /scratch/logs/error.log",
+                ],
+                securityContext: hardened,
+                resources: { requests: { cpu: "50m", memory: "32Mi" }, limits: { memory: "128Mi" } },
+                volumeMounts: [...scratch("/scratch"), readOnly("config", "/config")],
+              },
+            ],
+            containers: [
+              {
+                name: "apisix",
+                image: "apisix:3.18.0",
+                securityContext: hardened,
+                resources: { requests: { cpu: "100m", memory: "128Mi" }, limits: { memory: "1Gi" } },
+                envFrom: [{ secretRef: { name: "apisix-env" } }],
+                ports: [
+                  { name: "gateway", containerPort: 9443 },
+                  { name: "status", containerPort: 7085 },
+                ],
+                startupProbe: { ...status("/status"), periodSeconds: 1, failureThreshold: 60 },
+                readinessProbe: { ...status("/status/ready"), periodSeconds: 1 },
+                livenessProbe: { ...status("/status"), periodSeconds: 10 },
+                lifecycle: { preStop: { exec: { command: ["sleep", "3"] } } },
+                volumeMounts: [
+                  ...scratch("/usr/local/apisix"),
+                  { name: "tmp", mountPath: "/tmp" },
+                  readOnly("etcd-leaf", "/tls/etcd"),
+                  readOnly("admin-leaf", "/tls/admin"),
+                  readOnly("etcd-trust", "/trust/etcd"),
+                  readOnly("admin-trust", "/trust/admin"),
+                  readOnly("upstream-trust", "/trust/upstream"),
+                ],
+              },
+            ],
+            volumes: [
+              { name: "scratch", emptyDir: {} },
+              { name: "tmp", emptyDir: {} },
+              { name: "config", configMap: { name: "apisix-config" } },
+              secretVolume("etcd-leaf", "etcd-client"),
+              secretVolume("admin-leaf", "apisix-admin"),
+              { name: "etcd-trust", configMap: { name: "etcd-trust" } },
+              { name: "admin-trust", configMap: { name: "admin-trust" } },
+              { name: "upstream-trust", configMap: { name: "upstream-trust" } },
+            ],
+          },
+        },
+      },
+    });
+  });
+
+  it("keeps the rules for pods", () => {
+    const pod = deployment().spec.template.spec;
+    same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
+  });
+
+  it("rolls when its settings change, and only then", () => {
+    same(deployment({ a: "1" }), deployment({ a: "1" }));
+    different(deployment({ a: "1" }).spec.template, deployment({ a: "2" }).spec.template);
+  });
+
+  it("finds every file of config.yaml in what it mounts", () => {
+    const { containers } = deployment().spec.template.spec;
+    const folders = containers[0]!.volumeMounts.map(({ mountPath }) => mountPath);
+    const paths = JSON.stringify(apisixConfig(store)).match(/\/(tls|trust)\/[^\s";]+/g) ?? [];
+    ok(paths.length > 5);
+    same(
+      paths.filter((path) => !folders.some((folder) => path.startsWith(`${folder}/`))),
+      [],
+    );
+  });
+
+  it("keeps a gateway up while nodes are drained", () => {
+    same(apisixDisruptionBudget("apisix", "mtls"), {
+      metadata: { name: "apisix", namespace: "mtls", labels: labels("apisix") },
+      spec: { maxUnavailable: 1, selector: { matchLabels: { "app.kubernetes.io/name": "apisix" } } },
+    });
+  });
+});

@@ -1,0 +1,129 @@
+// The upstream's plan: an nginx that answers the callers it names, and no session of a withdrawn root.
+
+import { deepStrictEqual as same, notDeepStrictEqual as different, strictEqual as equal } from "node:assert/strict";
+
+import { nginxConfig } from "../../components/nginxConfig.ts";
+import { nginxDeployment } from "../../components/nginxUpstream.ts";
+import { settingsDigest } from "../../components/workload.ts";
+import {
+  hardened,
+  houseBreaches,
+  labels,
+  leafRef,
+  podOf,
+  restrictedBreaches,
+  secretVolume,
+  trustRef,
+} from "./podSecurity.ts";
+
+const caller = (serviceAccount: string) => ({ trustDomain: "dev.example", namespace: "mtls", serviceAccount });
+const args = { namespace: "mtls", image: "nginx:1.28.0" };
+const deployment = (settings: Record<string, string> = { "nginx.conf": "" }) =>
+  nginxDeployment("upstream", args, settings, leafRef("upstream", "upstream-server"), trustRef("upstream"));
+
+describe("nginx.conf", () => {
+  it("asks for a certificate, compares the whole subject, resumes no session", () => {
+    equal(
+      nginxConfig([caller("apisix"), caller("probe")]),
+      `worker_processes 1;
+pid /tmp/nginx.pid;
+error_log /dev/stderr notice;
+events {}
+http {
+  access_log /dev/stdout;
+  server_tokens off;
+  client_body_temp_path /tmp/client_body;
+  proxy_temp_path /tmp/proxy;
+  fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi;
+  scgi_temp_path /tmp/scgi;
+  default_type application/json;
+  map $ssl_client_s_dn $caller_allowed {
+    default 0;
+    "CN=apisix,OU=mtls,O=dev.example" 1;
+    "CN=probe,OU=mtls,O=dev.example" 1;
+  }
+  server {
+    listen 8443 ssl;
+    ssl_certificate /tls/tls.crt;
+    ssl_certificate_key /tls/tls.key;
+    ssl_client_certificate /trust/ca.crt;
+    ssl_verify_client on;
+    ssl_verify_depth 2;
+    ssl_protocols TLSv1.2 TLSv1.3;
+    ssl_session_cache off;
+    ssl_session_tickets off;
+    root /srv;
+    index index.json;
+    if ($caller_allowed = 0) {
+      return 403;
+    }
+  }
+}
+`,
+    );
+  });
+
+  it("answers nobody when nobody is named", () => {
+    equal(/map[^}]*}/.exec(nginxConfig([]))?.[0], "map $ssl_client_s_dn $caller_allowed {\n    default 0;\n\n  }");
+  });
+});
+
+describe("the upstream's Deployment", () => {
+  it("mounts a leaf, a trust bundle, settings and files, and writes to memory only", () => {
+    const open = { tcpSocket: { port: 8443 } };
+    const settings = { "nginx.conf": "http {}" };
+    same(deployment(settings), {
+      metadata: { name: "upstream", namespace: "mtls", labels: labels("upstream") },
+      spec: {
+        replicas: 1,
+        selector: { matchLabels: { "app.kubernetes.io/name": "upstream" } },
+        template: {
+          metadata: {
+            labels: { ...labels("upstream"), "mtls-everywhere/upstream": "true" },
+            annotations: settingsDigest(settings),
+          },
+          spec: {
+            ...podOf("upstream", 101),
+            containers: [
+              {
+                name: "nginx",
+                image: "nginx:1.28.0",
+                command: ["nginx", "-c", "/etc/nginx-mtls/nginx.conf", "-g", "daemon off;"],
+                securityContext: hardened,
+                resources: { requests: { cpu: "50m", memory: "32Mi" }, limits: { memory: "128Mi" } },
+                ports: [{ name: "https", containerPort: 8443 }],
+                readinessProbe: { ...open, periodSeconds: 1 },
+                livenessProbe: { ...open, periodSeconds: 10 },
+                volumeMounts: [
+                  { name: "config", mountPath: "/etc/nginx-mtls", readOnly: true },
+                  { name: "files", mountPath: "/srv", readOnly: true },
+                  { name: "leaf", mountPath: "/tls", readOnly: true },
+                  { name: "trust", mountPath: "/trust", readOnly: true },
+                  { name: "scratch", mountPath: "/tmp" },
+                ],
+              },
+            ],
+            volumes: [
+              { name: "config", configMap: { name: "upstream-config" } },
+              { name: "files", configMap: { name: "upstream-files" } },
+              secretVolume("leaf", "upstream-server"),
+              { name: "trust", configMap: { name: "upstream-trust" } },
+              { name: "scratch", emptyDir: {} },
+            ],
+          },
+        },
+      },
+    });
+  });
+
+  it("keeps the rules for pods", () => {
+    const pod = deployment().spec.template.spec;
+    same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
+  });
+
+  it("rolls when its settings change, and only then", () => {
+    same(deployment({ a: "1" }), deployment({ a: "1" }));
+    different(deployment({ a: "1" }).spec.template, deployment({ a: "2" }).spec.template);
+  });
+});
