@@ -103,7 +103,8 @@ export class Etcd extends pulumi.ComponentResource {
       const password = new random.RandomPassword(`${name}-${user}`, { length: 32, special: false }, child);
       const secret = new k8s.core.v1.Secret(
         `${name}-${user}`,
-        { metadata: { name: `${name}-${user}`, namespace }, stringData: { password: password.result } },
+        // Not `etcd-root`: that Secret holds the plane's root, and its key would enter the state with this one.
+        { metadata: { name: `${name}-${user}-password`, namespace }, stringData: { password: password.result } },
         child,
       );
       return {
