@@ -1,7 +1,7 @@
 // The platform of one environment: configuration in, components composed, outputs out. It reads like README's diagram.
 
 import * as k8s from "@pulumi/kubernetes";
-import type * as pulumi from "@pulumi/pulumi";
+import * as pulumi from "@pulumi/pulumi";
 
 import { Apisix } from "./components/apisix.ts";
 import { Certificate } from "./components/certificate.ts";
@@ -14,19 +14,20 @@ import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { ApisixRoute } from "./components/routes/apisixRoute.ts";
 import { ApisixSsl } from "./components/routes/apisixSsl.ts";
 import { ApisixUpstream } from "./components/routes/apisixUpstream.ts";
+import { labelObjects } from "./components/stackLabel.ts";
+import { platformNamespace } from "./components/workload.ts";
 import { readConfig } from "./config.ts";
 import type { GatewayEndpoint, StoreEndpoint, UpstreamEndpoint } from "./outputs.ts";
 
 const env = readConfig();
+labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster");
 const on = { provider: cluster.provider };
 
 // The ground: a namespace, and who issues certificates in it.
-const home = new k8s.core.v1.Namespace(
-  "namespace",
-  { metadata: { name: env.namespace, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } },
-  on,
-);
+const home = env.createNamespace
+  ? new k8s.core.v1.Namespace("namespace", platformNamespace(env.namespace), on)
+  : k8s.core.v1.Namespace.get("namespace", env.namespace, on);
 const certManager = new CertManager("cert-manager", env.certManager, on);
 
 // Trust: one certificate authority per plane, so that a certificate opens one door.

@@ -117,6 +117,7 @@ export function environment(): Record<string, string> {
     PULUMI_HOME: inLab("pulumi"),
     PULUMI_BACKEND_URL: `file://${inLab("state")}`,
     PULUMI_CONFIG_PASSPHRASE_FILE: inLab("passphrase"),
+    PULUMI_STACK: stack,
     PULUMI_OPTION_CONFIG_FILE: inLab(`Pulumi.${stack}.yaml`),
     PULUMI_SKIP_UPDATE_CHECK: "true",
   };

@@ -1,0 +1,29 @@
+// Marks every Kubernetes object with the stack that made it, so that a killed update's leftovers are told from other people's objects.
+
+import * as pulumi from "@pulumi/pulumi";
+
+/** Label of every object: `mtls-everywhere/stack: <stack>`. */
+export const stackLabelKey = "mtls-everywhere/stack";
+
+/** A stack's name as a label's value: at most 63 letters, digits, `-`, `_` and `.`. */
+export function stackLabelValue(stack: string): string {
+  return stack.replaceAll(/[^\w.-]/g, "-").slice(0, 63);
+}
+
+/** Lays the label on every Kubernetes object of the program that is registered from now on. */
+export function labelObjects(stack: string): void {
+  const label = { [stackLabelKey]: stackLabelValue(stack) };
+  void pulumi.runtime.registerResourceTransform(({ type, props, opts }) => {
+    // A Helm release has no metadata of its own; its namespace is labelled.
+    if (!/^kubernetes:[^:]+:[A-Z]/.test(type) || type.startsWith("kubernetes:helm.sh/")) return undefined;
+    const inputs = props as { readonly metadata?: pulumi.Input<Metadata> };
+    const metadata = pulumi
+      .output(inputs.metadata)
+      .apply((metadata) => ({ ...metadata, labels: { ...metadata?.labels, ...label } }));
+    return { props: { ...inputs, metadata }, opts };
+  });
+}
+
+interface Metadata {
+  readonly labels?: Readonly<Record<string, string>>;
+}

@@ -1,0 +1,55 @@
+// Plans what to do about operations that a killed update left pending: what may exist without being in the state.
+
+/** One entry of `pending_operations` in an exported stack. */
+export interface PendingOperation {
+  readonly type: string;
+  readonly resource: {
+    readonly urn: string;
+    readonly type: string;
+    readonly inputs?: Readonly<Record<string, unknown>>;
+  };
+}
+
+/** A Kubernetes object that may have been created. */
+export interface ObjectLeftover {
+  readonly leftover: "object";
+  readonly urn: string;
+  readonly apiVersion: string;
+  readonly kind: string;
+  readonly name: string;
+  readonly namespace?: string;
+}
+
+/** A Helm release that may have been installed in part. */
+export interface ReleaseLeftover {
+  readonly leftover: "release";
+  readonly urn: string;
+  readonly name: string;
+  readonly namespace: string;
+}
+
+export type Leftover = ObjectLeftover | ReleaseLeftover;
+
+/**
+ * What each pending creation may have left in the cluster. Other operations leave nothing that the next update would
+ * stumble over, and neither do creations outside Kubernetes: those of the dynamic resources recognise their own.
+ */
+export function leftovers(pending: readonly PendingOperation[]): Leftover[] {
+  return pending.flatMap(({ type, resource }): Leftover[] => {
+    if (type !== "creating" || !resource.type.startsWith("kubernetes:")) return [];
+    const { urn } = resource;
+    const inputs = resource.inputs ?? {};
+    if (resource.type === "kubernetes:helm.sh/v3:Release") {
+      const { name, namespace } = inputs;
+      return typeof name === "string" && typeof namespace === "string"
+        ? [{ leftover: "release", urn, name, namespace }]
+        : [];
+    }
+    const { apiVersion, kind } = inputs;
+    const { name, namespace } = (inputs.metadata ?? {}) as Readonly<Record<string, unknown>>;
+    if (typeof apiVersion !== "string" || typeof kind !== "string" || typeof name !== "string") return [];
+    return [
+      { leftover: "object", urn, apiVersion, kind, name, ...(typeof namespace === "string" ? { namespace } : {}) },
+    ];
+  });
+}
