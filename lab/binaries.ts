@@ -46,6 +46,14 @@ export const programs = {
   etcd: ours("cluster/etcd", `etcd ${versions.etcd}`),
   apisix: ours("standins/apisix", "the APISIX stand-in"),
   plugins: ours("standins/plugins", "the Pulumi plugins' stand-ins"),
+  /** For the baseline of bench/; the lab itself has no use for it. */
+  helm: {
+    title: "the Helm CLI",
+    folder: module,
+    package: "helm.sh/helm/v3/cmd/helm",
+    sources: ["tools.go"],
+    ldflags: "-s -w",
+  },
   pulumi: {
     title: `the Pulumi CLI ${versions.pulumi}`,
     folder: join(module, "pulumi"),
