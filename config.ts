@@ -37,7 +37,7 @@ const image = z
   )
   .refine((value) => /[:@][^/]*$/.test(value), 'must carry a tag or a digest, such as "nginx:1.28"');
 
-const certManager = z
+export const certManager = z
   .strictObject({
     /** Install cert-manager; `false` uses the one that the cluster has. Default `true`. */
     install: z.boolean().default(true),
@@ -164,6 +164,8 @@ const platform = z.strictObject({
     `must have at most ${subjectLimit} characters: it is every subject's organization`,
   ),
   namespace: kubernetesName.default("mtls"),
+  /** Make the namespace; `false` uses one that is there, and must be chosen before the first `pulumi up`. Default `true`. */
+  createNamespace: z.boolean().default(true),
   certManager,
   pki,
   etcd,

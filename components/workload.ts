@@ -22,6 +22,11 @@ export function selectorOf(name: string): string {
   return `app.kubernetes.io/name=${name}`;
 }
 
+/** A namespace that refuses pods which are not `restricted`. */
+export function platformNamespace(name: string) {
+  return { metadata: { name, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } };
+}
+
 /** Pod fields that `restricted` asks for; the service account's token is mounted nowhere. */
 export function restrictedPod(serviceAccountName: string, uid: number) {
   return {

@@ -17,6 +17,7 @@ const trustDomain = "dev.example.internal";
 const defaults = {
   trustDomain,
   namespace: "mtls",
+  createNamespace: true,
   certManager: {
     install: true,
     version: "v1.21.2",
@@ -40,6 +41,7 @@ describe("the configuration", () => {
     const named = {
       trustDomain,
       namespace: "platform",
+      createNamespace: false,
       certManager: { install: false, namespace: "pki" },
       pki: { algorithm: "RSA-4096", leafDuration: "2h", rootDuration: "4h" },
       etcd: { replicas: 5, storage: "20Gi", storageClass: "fast", keepData: false, image: "registry:5000/etcd:v3" },

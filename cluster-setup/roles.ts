@@ -1,0 +1,239 @@
+// What the users of the platform may do on the cluster: a deployer for `pulumi up` and the checks, a previewer for `pulumi preview`.
+//
+// The rules are what the Kubernetes provider, the dynamic resources and the checks ask of the API server, no more; the
+// reasons, and what each user can do all the same, are in docs/roles.md. `node cluster-setup/roles.ts --help` prints them as YAML.
+
+import { parseArgs } from "node:util";
+
+import { stringify } from "yaml";
+
+import { issuerPlace } from "../components/certificateAuthority.ts";
+import { sharedPlanes } from "../components/planes.ts";
+
+/** Who gets the rights, as Kubernetes names them. */
+export interface Subject {
+  readonly kind: "User" | "Group" | "ServiceAccount";
+  readonly name: string;
+  /** Of a ServiceAccount. */
+  readonly namespace?: string | undefined;
+}
+
+export interface RolesArgs {
+  /** The platform's namespace. */
+  readonly namespace: string;
+  /** Where ClusterIssuers keep their Secrets. */
+  readonly certManagerNamespace: string;
+  /** Where roots come from; `stateHeld` ones need to see all Secrets in cert-manager's namespace. */
+  readonly roots: "cluster" | "stateHeld";
+  readonly deployers: readonly Subject[];
+  readonly previewers: readonly Subject[];
+}
+
+/** One rule, as Kubernetes spells it. */
+export interface Rule {
+  readonly apiGroups: string[];
+  readonly resources: string[];
+  readonly resourceNames?: string[];
+  readonly verbs: string[];
+}
+
+/** A role and its binding: in a namespace, or in all of the cluster. */
+export interface Grant {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly rules: readonly Rule[];
+  readonly subjects: readonly Subject[];
+}
+
+/** Secrets of the platform's namespace that the dynamic resources read, at each preview too. */
+export const secretsReadAtPreview = {
+  always: [
+    "apisix-deployer",
+    "apisix-env",
+    "apisix-upstream",
+    "etcd-apisix-password",
+    "etcd-deployer",
+    "etcd-root-password",
+    "gateway",
+  ],
+  /** They hold keys of certificate authorities. */
+  clusterRoots: ["admin-root", "etcd-peer-root", "etcd-root"],
+} as const;
+
+/** The grants of both users. */
+export function platformGrants(args: RolesArgs): readonly Grant[] {
+  const { namespace, certManagerNamespace } = args;
+  const deployer = { name: `${namespace}-platform-deployer`, subjects: args.deployers };
+  const previewer = { name: `${namespace}-platform-previewer`, subjects: args.previewers };
+  return [
+    { ...deployer, rules: deployerOnCluster(args) },
+    { ...deployer, namespace, rules: deployerInPlatform },
+    // A platform beside cert-manager has its own role there: names must differ where the namespaces do not.
+    { ...deployer, name: `${deployer.name}-issuers`, namespace: certManagerNamespace, rules: deployerAtIssuers(args) },
+    { ...previewer, rules: previewerOnCluster(args) },
+    { ...previewer, namespace, rules: previewerInPlatform(args) },
+    {
+      ...previewer,
+      name: `${previewer.name}-issuers`,
+      namespace: certManagerNamespace,
+      rules: previewerAtIssuers(args),
+    },
+  ].filter(({ rules, subjects }) => rules.length > 0 && subjects.length > 0);
+}
+
+const core = "";
+const certificates = "cert-manager.io";
+/** The provider follows what it waits for through a list and a watch of the whole kind: without them it waits for ever. */
+const follow = ["list", "watch"];
+/** Server-side apply is a patch. */
+const write = ["create", "patch", "delete"];
+
+function rule(group: string, resources: string[], verbs: readonly string[], resourceNames?: string[]): Rule {
+  return { apiGroups: [group], resources, ...(resourceNames ? { resourceNames } : {}), verbs: [...verbs] };
+}
+
+/** What the stack makes in the platform's namespace, by API group. */
+const made: readonly (readonly [group: string, resources: string[]])[] = [
+  [core, ["configmaps", "secrets", "serviceaccounts", "services"]],
+  ["apps", ["deployments", "statefulsets"]],
+  ["networking.k8s.io", ["networkpolicies"]],
+  ["policy", ["poddisruptionbudgets"]],
+  [certificates, ["certificates", "issuers"]],
+];
+
+const deployerInPlatform: readonly Rule[] = [
+  ...made.map(([group, resources]) => rule(group, resources, ["get", ...follow, ...write])),
+  // Why something is not ready yet.
+  rule(core, ["endpoints", "events", "persistentvolumeclaims", "pods"], ["get", ...follow]),
+  rule("apps", ["replicasets"], ["get", ...follow]),
+  ...adminAccess(),
+  // The checks ask for certificates that live for seconds.
+  rule(certificates, ["certificaterequests"], ["get", "list", "create", "delete"]),
+];
+
+function deployerOnCluster(args: RolesArgs): Rule[] {
+  const { issuers } = sharedNames(args);
+  return [
+    knownNamespaces(args),
+    rule(certificates, ["clusterissuers"], ["create", ...follow]),
+    rule(certificates, ["clusterissuers"], ["get", "patch", "delete"], issuers),
+  ];
+}
+
+/** The shared planes' roots, which lie beside cert-manager. A name cannot limit `create`. */
+function deployerAtIssuers(args: RolesArgs): Rule[] {
+  const { roots, intermediates } = sharedNames(args);
+  const events = rule(core, ["events"], ["get", ...follow]);
+  return args.roots === "cluster"
+    ? [
+        rule(certificates, ["certificates"], ["create", ...follow]),
+        rule(certificates, ["certificates"], ["get", "patch", "delete"], roots),
+        rule(core, ["secrets"], ["get"], roots),
+        events,
+      ]
+    : [
+        rule(core, ["secrets"], ["create", ...follow]),
+        rule(core, ["secrets"], ["get", "patch", "delete"], intermediates),
+        events,
+      ];
+}
+
+function previewerOnCluster(args: RolesArgs): Rule[] {
+  return [knownNamespaces(args), rule(certificates, ["clusterissuers"], ["get"], sharedNames(args).issuers)];
+}
+
+function previewerInPlatform(args: RolesArgs): Rule[] {
+  const { always, clusterRoots } = secretsReadAtPreview;
+  const secrets = new Set<string>([...always, ...(args.roots === "cluster" ? clusterRoots : [])]);
+  const readable = made.map(([group, resources]) =>
+    rule(
+      group,
+      resources.filter((resource) => resource !== "secrets"),
+      ["get"],
+    ),
+  );
+  return [
+    ...readable,
+    rule(core, ["secrets"], ["get"], [...secrets].sort()),
+    // `preview --refresh` asks whether workloads are ready.
+    rule("apps", ["replicasets"], ["list"]),
+    rule(core, ["pods"], ["list"]),
+    ...adminAccess(),
+  ];
+}
+
+function previewerAtIssuers(args: RolesArgs): Rule[] {
+  if (args.roots === "stateHeld") return [];
+  const { roots } = sharedNames(args);
+  return [rule(certificates, ["certificates"], ["get"], roots), rule(core, ["secrets"], ["get"], roots)];
+}
+
+/** The Admin API and etcd are reached by port-forwards. Up to Kubernetes 1.34 a WebSocket needs `get`, from 1.35 on `create` too. */
+function adminAccess(): Rule[] {
+  return [rule(core, ["pods/portforward"], ["get", "create"])];
+}
+
+/** `kube-system`, whose UID tells clusters apart, and the platform's own. */
+function knownNamespaces({ namespace }: RolesArgs): Rule {
+  return rule(core, ["namespaces"], ["get"], ["kube-system", namespace]);
+}
+
+/** Names of the cluster-wide planes' objects. */
+function sharedNames({ namespace, certManagerNamespace }: RolesArgs) {
+  const prefixes = sharedPlanes.map(
+    (plane) => issuerPlace({ plane, namespace, clusterResourceNamespace: certManagerNamespace }).prefix,
+  );
+  return {
+    issuers: prefixes.flatMap((prefix) => [prefix, `${prefix}-self-signed`]),
+    roots: prefixes.map((prefix) => `${prefix}-root`),
+    intermediates: prefixes.map((prefix) => `${prefix}-intermediate`),
+  };
+}
+
+const rbac = "rbac.authorization.k8s.io";
+
+/** A grant as the two objects that Kubernetes makes of it. */
+export function objectsOf({ name, namespace, rules, subjects }: Grant) {
+  const kind = namespace === undefined ? "ClusterRole" : "Role";
+  const metadata = { name, ...(namespace === undefined ? {} : { namespace }) };
+  const role = { apiVersion: `${rbac}/v1`, kind, metadata, rules: [...rules] };
+  const binding = {
+    apiVersion: `${rbac}/v1`,
+    kind: `${kind}Binding`,
+    metadata,
+    roleRef: { apiGroup: rbac, kind, name },
+    subjects: subjects.map(({ kind, name, namespace }) =>
+      kind === "ServiceAccount" ? { kind, name, namespace } : { kind, name, apiGroup: rbac },
+    ),
+  };
+  return { role, binding };
+}
+
+const usage = `Usage: node cluster-setup/roles.ts [--namespace NAME] [--cert-manager-namespace NAME] [--state-held-roots]
+                                   [--deployers GROUP] [--previewers GROUP]
+
+Prints the roles and bindings of one platform as YAML, for: kubectl apply -f -
+The namespaces must exist. Defaults: mtls, cert-manager, groups mtls-platform-deployers and mtls-platform-previewers.
+`;
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      help: { type: "boolean", short: "h" },
+      namespace: { type: "string", default: "mtls" },
+      "cert-manager-namespace": { type: "string", default: "cert-manager" },
+      "state-held-roots": { type: "boolean", default: false },
+      deployers: { type: "string", default: "mtls-platform-deployers" },
+      previewers: { type: "string", default: "mtls-platform-previewers" },
+    },
+  });
+  const grants = platformGrants({
+    namespace: values.namespace,
+    certManagerNamespace: values["cert-manager-namespace"],
+    roots: values["state-held-roots"] ? "stateHeld" : "cluster",
+    deployers: [{ kind: "Group", name: values.deployers }],
+    previewers: [{ kind: "Group", name: values.previewers }],
+  });
+  const documents = grants.flatMap((grant) => Object.values(objectsOf(grant))).map((object) => stringify(object));
+  process.stdout.write(values.help ? usage : documents.join("---\n"));
+}
