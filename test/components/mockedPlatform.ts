@@ -1,0 +1,162 @@
+// index.ts run under Pulumi's mocks for one environment: every resource that it registers, and what it exports.
+
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment -- inputs are of any shape */
+
+import { generateKeyPairSync } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { createServer } from "node:http";
+import type { AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import * as pulumi from "@pulumi/pulumi";
+import { parse } from "yaml";
+
+const checkout = resolve(import.meta.dirname, "../..");
+
+/** UID of the cluster that answers in these tests. */
+export const clusterUid = "3f0c1a52-0000-4000-8000-000000000001";
+
+/** What stands for a root certificate. */
+export const rootPem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+
+/** Inputs as the engine gets them, of any shape. */
+export type Inputs = any; // eslint-disable-line @typescript-eslint/no-explicit-any
+
+export interface Registered {
+  readonly type: string;
+  readonly name: string;
+  readonly inputs: Inputs;
+  /** Name of the explicit provider, if any. */
+  readonly provider: string;
+}
+
+export interface Planned {
+  readonly resources: readonly Registered[];
+  readonly outputs: Readonly<Record<string, unknown>>;
+}
+
+export interface PlanOptions {
+  /** The cluster's API server does not answer. */
+  readonly unreachable?: boolean;
+  /** Told of each resource that is registered. */
+  readonly onResource?: (name: string) => void;
+}
+
+let runs = 0;
+
+/** Plans the platform with an environment's own file, some of its keys replaced. */
+export async function plan(
+  stack: string,
+  changes: Readonly<Record<string, unknown>> = {},
+  { unreachable = false, onResource }: PlanOptions = {},
+): Promise<Planned> {
+  const resources: Registered[] = [];
+  await pulumi.runtime.setMocks(
+    {
+      newResource({ type, name, inputs, provider }) {
+        resources.push({ type, name, inputs, provider: provider?.split("::").at(-2) ?? "" });
+        onResource?.(name);
+        return { id: `${name}-id`, state: { ...(inputs as object), ...computed(type, name, inputs) } };
+      },
+      call: () => ({}),
+    },
+    "mtls-everywhere",
+    stack,
+  );
+  const { config } = parse(readFileSync(join(checkout, `Pulumi.${stack}.yaml`), "utf8")) as {
+    config: Record<string, unknown>;
+  };
+  const values = { ...config };
+  for (const [key, value] of Object.entries(changes)) values[`mtls-everywhere:${key}`] = value;
+  const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
+  pulumi.runtime.setAllConfig(Object.fromEntries(Object.entries(values).map(([key, value]) => [key, asText(value)])));
+
+  const cluster = await answeringCluster();
+  if (unreachable) cluster.stop();
+  const { KUBECONFIG } = process.env;
+  process.env.KUBECONFIG = cluster.kubeconfig;
+  try {
+    // The query makes it a module of its own, which runs once more.
+    const program = `../../index.ts?run=${++runs}`;
+    const exported = { ...((await import(program)) as Record<string, unknown>) };
+    const outputs = await settled(pulumi.output(exported));
+    return { resources: await whenQuiet(resources), outputs };
+  } finally {
+    if (KUBECONFIG === undefined) delete process.env.KUBECONFIG;
+    else process.env.KUBECONFIG = KUBECONFIG;
+    pulumi.runtime.setAllConfig({});
+    cluster.stop();
+    cluster.remove();
+  }
+}
+
+/** What the real providers compute. Keys are made here, so that a leak of one would be found. */
+function computed(type: string, name: string, inputs: Registered["inputs"]): Record<string, unknown> {
+  switch (type) {
+    case "random:index/randomPassword:RandomPassword":
+      return { result: `password-of-${name}` };
+    case "tls:index/privateKey:PrivateKey":
+      return {
+        privateKeyPem: generateKeyPairSync("ec", { namedCurve: "P-256" }).privateKey.export({
+          type: "pkcs8",
+          format: "pem",
+        }),
+      };
+    case "tls:index/selfSignedCert:SelfSignedCert":
+    case "tls:index/locallySignedCert:LocallySignedCert":
+      return { certPem: rootPem };
+    case "tls:index/certRequest:CertRequest":
+      return { certRequestPem: "request" };
+    case "pulumi-nodejs:dynamic/mtls:RootCertificates":
+      return { pem: rootPem };
+    case "kubernetes:helm.sh/v3:Release":
+      return { status: { namespace: inputs.namespace as string } };
+    default:
+      return {};
+  }
+}
+
+/** An API server that knows one namespace, and a kubeconfig for it. */
+async function answeringCluster(): Promise<{ kubeconfig: string; stop(): void; remove(): void }> {
+  const server = createServer((request, response) => {
+    const known = request.url === "/api/v1/namespaces/kube-system";
+    response.writeHead(known ? 200 : 404, { "content-type": "application/json" });
+    response.end(JSON.stringify(known ? { kind: "Namespace", metadata: { uid: clusterUid } } : { kind: "Status" }));
+  });
+  await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
+  const folder = mkdtempSync(join(tmpdir(), "kubeconfig-"));
+  const kubeconfig = join(folder, "config");
+  const named = (kind: string, value: object) => ({ name: "test", [kind]: value });
+  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
+  writeFileSync(
+    kubeconfig,
+    JSON.stringify({
+      ...{ apiVersion: "v1", kind: "Config", "current-context": "test" },
+      clusters: [named("cluster", { server: url, "insecure-skip-tls-verify": true })],
+      contexts: [named("context", { cluster: "test", user: "test" })],
+      users: [named("user", {})],
+    }),
+  );
+  return {
+    kubeconfig,
+    stop() {
+      server.close();
+      server.closeAllConnections();
+    },
+    remove: () => rmSync(folder, { recursive: true }),
+  };
+}
+
+function settled<T>(output: pulumi.Output<T>): Promise<T> {
+  return new Promise((done) => output.apply((value) => done(value)));
+}
+
+/** The resources, once no more are registered: those that nothing is exported of come last. */
+async function whenQuiet(resources: Registered[]): Promise<readonly Registered[]> {
+  for (let count = -1; count !== resources.length;) {
+    count = resources.length;
+    await new Promise((later) => setTimeout(later, 100));
+  }
+  return resources;
+}

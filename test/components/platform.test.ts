@@ -1,0 +1,394 @@
+// The whole program under Pulumi's mocks, with each environment's own configuration: what it plans, and what no plan may contain.
+
+/* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment -- inputs are of any shape */
+
+import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal, throws } from "node:assert/strict";
+
+import * as pulumi from "@pulumi/pulumi";
+
+import { Certificate } from "../../components/certificate.ts";
+import { planes } from "../../components/planes.ts";
+import { findPrivateKeys } from "../state/keySearch.ts";
+import { clusterUid, plan, type Planned, type Registered, rootPem } from "./mockedPlatform.ts";
+import { houseBreaches, leafRef, type PodSpec, restrictedBreaches, trustRef } from "./podSecurity.ts";
+
+const platform = (plane: string) => [`Certificate mtls/${plane}-root`, `Issuer mtls/${plane}-self-signed`];
+const shared = (plane: string) => [
+  ...[`Certificate cert-manager/mtls-${plane}-root`, `ClusterIssuer /mtls-${plane}-self-signed`],
+];
+const policies = ["deny-all", "etcd", "apisix", "upstream"].map((name) => `NetworkPolicy mtls/${name}`);
+
+/** What every environment has. */
+const everywhere = [
+  ...["Namespace /mtls", "Namespace /cert-manager", "Release cert-manager/cert-manager"],
+  ...["etcd", "etcd-peer", "admin"].map((plane) => `Issuer mtls/${plane}`),
+  ...["edge", "upstream"].map((plane) => `ClusterIssuer /mtls-${plane}`),
+  ...planes.map((plane) => `ConfigMap mtls/${plane}-trust`),
+  ...["etcd-server", "etcd-peer", "etcd-client", "etcd-deployer"].map((name) => `Certificate mtls/${name}`),
+  ...["apisix-admin", "apisix-deployer", "apisix-upstream"].map((name) => `Certificate mtls/${name}`),
+  ...["upstream-server", "gateway"].map((name) => `Certificate mtls/${name}`),
+  ...["etcd", "apisix", "upstream"].map((name) => `ServiceAccount mtls/${name}`),
+  ...["etcd", "etcd-peers", "apisix", "upstream"].map((name) => `Service mtls/${name}`),
+  ...["etcd-root-password", "etcd-apisix-password", "apisix-env"].map((name) => `Secret mtls/${name}`),
+  ...["apisix-config", "upstream-config", "upstream-files"].map((name) => `ConfigMap mtls/${name}`),
+  ...["StatefulSet mtls/etcd", "Deployment mtls/apisix", "Deployment mtls/upstream"],
+  ...policies,
+];
+const dev = [
+  ...everywhere,
+  ...["etcd", "etcd-peer", "admin"].flatMap(platform),
+  ...["edge", "upstream"].flatMap(shared),
+  "Certificate mtls/client-curl",
+];
+const prod = [
+  ...everywhere,
+  ...["etcd", "etcd-peer", "admin"].map((plane) => `Secret mtls/${plane}-intermediate`),
+  ...["edge", "upstream"].map((plane) => `Secret cert-manager/mtls-${plane}-intermediate`),
+  "PodDisruptionBudget mtls/apisix",
+];
+
+const leaf = (plane: string, usages: string[], account: string, names?: string[], subject = true) => ({
+  issuer: ["edge", "upstream"].includes(plane) ? `ClusterIssuer mtls-${plane}` : `Issuer ${plane}`,
+  usages: ["digital signature", ...usages],
+  names: names ?? [],
+  identity: `ns/mtls/sa/${account}`,
+  subject: subject ? [account] : [],
+});
+const [server, client, both] = [["server auth"], ["client auth"], ["server auth", "client auth"]];
+const member = "etcd-0.etcd-peers.mtls.svc";
+
+/** Which door each leaf opens, as what, and under which name. */
+const leaves = (host: string) => ({
+  "etcd-server": leaf("etcd", both, "etcd", ["etcd", "etcd.mtls", "etcd.mtls.svc", member, "localhost"], false),
+  "etcd-peer": leaf("etcd-peer", both, "etcd", [member], false),
+  "etcd-client": leaf("etcd", client, "apisix", [], false),
+  "etcd-deployer": leaf("etcd", client, "deployer", [], false),
+  "apisix-admin": leaf("admin", server, "apisix", ["apisix-admin.mtls.svc"]),
+  "apisix-deployer": leaf("admin", client, "deployer"),
+  "apisix-upstream": leaf("upstream", client, "apisix"),
+  "upstream-server": leaf("upstream", server, "upstream", ["upstream", "upstream.mtls.svc"]),
+  gateway: leaf("edge", server, "apisix", [host]),
+});
+
+const environments = {
+  dev: {
+    objects: dev,
+    leaves: { ...leaves("upstream"), "client-curl": leaf("edge", client, "curl") },
+    duration: "24h",
+  },
+  prod: { objects: prod, leaves: leaves("api.prod.mtls.internal"), duration: "720h" },
+} as const;
+
+for (const [stack, expected] of Object.entries(environments)) {
+  describe(`the ${stack} environment`, () => {
+    let planned: Planned;
+    let objects: readonly Registered[];
+    before(async () => {
+      planned = await plan(stack);
+      objects = planned.resources.filter(({ type }) => type.startsWith("kubernetes:"));
+    });
+
+    it("has exactly these objects in the cluster", () => {
+      same(objects.map(describeObject).sort(), [...expected.objects].sort());
+    });
+
+    it("has each object and each Secret once, whoever writes it", () => {
+      const secrets = objects.flatMap(({ inputs }) =>
+        inputs.kind === "Secret"
+          ? [`${inputs.metadata.namespace}/${inputs.metadata.name}`]
+          : inputs.kind === "Certificate"
+            ? [`${inputs.metadata.namespace}/${inputs.spec.secretName}`]
+            : [],
+      );
+      same(repeated(secrets), []);
+      same(repeated(objects.map(describeObject)), []);
+    });
+
+    it("reaches the cluster by the one provider that knows its identity", () => {
+      same([...new Set(objects.map(({ provider }) => provider))], ["cluster"]);
+      const { inputs } = planned.resources.find(({ type }) => type === "pulumi:providers:kubernetes")!;
+      equal(inputs.clusterIdentifier, clusterUid);
+    });
+
+    it("creates in the gateway: a site, a client certificate, an upstream, a route", () => {
+      const dynamic = planned.resources
+        .filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/"))
+        .map(({ type, name }) => `${type.replace("pulumi-nodejs:dynamic/mtls:", "")} ${name}`);
+      const roots = stack === "dev" ? planes.map((plane) => `RootCertificates pki-${plane}-roots`) : [];
+      same(dynamic.sort(), [
+        ...["ApisixRoute hello", "ApisixSsl site", "ApisixSsl upstream-client", "ApisixUpstream hello"],
+        ...["EtcdAuth etcd-auth", ...roots.sort()],
+      ]);
+    });
+
+    it("has leaves that open one door each, with exact usages and names", () => {
+      const issued = objects.filter(({ inputs }) => inputs.kind === "Certificate" && !inputs.spec.isCA);
+      same(Object.fromEntries(issued.map(({ name, inputs }) => [name, summary(inputs.spec as Spec)])), expected.leaves);
+      same([...new Set(issued.map(({ inputs }) => inputs.spec.duration as string))], [expected.duration]);
+      for (const { name, inputs } of issued) {
+        equal(inputs.spec.secretName, name);
+        equal(inputs.spec.privateKey.rotationPolicy, "Always");
+      }
+    });
+
+    it("has no wildcard but the route's paths", () => {
+      const wildcards = planned.resources.flatMap(({ name, inputs }) =>
+        strings(inputs)
+          .filter(({ path, text }) => text.includes("*") && path !== "__provider")
+          .map(({ path, text }) => `${name} ${path} ${text}`),
+      );
+      same(wildcards, ["hello uris.0 /*"]);
+    });
+
+    it("runs pods under `restricted`, each with a service account that has no token", () => {
+      const workloads = objects.filter(({ inputs }) => inputs.spec?.template);
+      equal(workloads.length, 3);
+      for (const { name, inputs } of workloads) {
+        const pod = inputs.spec.template.spec as PodSpec;
+        same({ name, breaches: [...restrictedBreaches(pod), ...houseBreaches(pod)] }, { name, breaches: [] });
+      }
+      const accounts = objects.filter(({ inputs }) => inputs.kind === "ServiceAccount");
+      ok(accounts.every(({ inputs }) => inputs.automountServiceAccountToken === false));
+      same(
+        workloads.map(({ inputs }) => inputs.spec.template.spec.serviceAccountName as string).sort(),
+        accounts.map(({ inputs }) => inputs.metadata.name as string).sort(),
+      );
+    });
+
+    it("mounts only Secrets and ConfigMaps that it makes", () => {
+      const made = new Set(
+        objects.flatMap(({ inputs: { kind, metadata, spec } }) =>
+          kind === "Certificate" ? [`Secret ${spec.secretName}`] : [`${kind} ${metadata?.name}`],
+        ),
+      );
+      const mounted = objects
+        .filter(({ inputs }) => inputs.spec?.template)
+        .flatMap(({ inputs }) => inputs.spec.template.spec.volumes as Record<string, Record<string, string>>[])
+        .flatMap(({ secret, configMap }) => [
+          ...(secret ? [`Secret ${secret["secretName"]}`] : []),
+          ...(configMap ? [`ConfigMap ${configMap["name"]}`] : []),
+        ]);
+      ok(mounted.length > 10);
+      same(
+        mounted.filter((name) => !made.has(name)),
+        [],
+      );
+    });
+
+    it("selects its own pods and no others", () => {
+      for (const { inputs } of objects.filter(({ inputs }) => inputs.kind === "Service")) {
+        const matching = objects.filter(
+          ({ inputs: { spec } }) =>
+            spec?.template &&
+            Object.entries(inputs.spec.selector as object).every(
+              ([key, value]) => spec.template.metadata.labels[key] === value,
+            ),
+        );
+        equal(matching.length, 1, inputs.metadata.name as string);
+      }
+    });
+
+    it(`holds private keys ${stack === "dev" ? "nowhere" : "of authorities only, where they are declared"}`, () => {
+      const holders = planned.resources
+        .filter(({ inputs }) => findPrivateKeys(inputs).length > 0)
+        .map(({ type, name }) => `${type.split(":").at(-1)} ${name}`);
+      const declared = planes.flatMap((plane) => [
+        `SelfSignedCert pki-${plane}-root-2026`,
+        ...["CertRequest", "LocallySignedCert", "Secret"].map((type) =>
+          type === "CertRequest" ? `${type} pki-${plane}-intermediate-request` : `${type} pki-${plane}-intermediate`,
+        ),
+      ]);
+      same(holders.sort(), stack === "dev" ? [] : declared.sort());
+    });
+
+    it("passes passwords on in Secrets only, marked as secret", () => {
+      const holders = planned.resources.flatMap(({ type, name, inputs }) =>
+        strings(inputs)
+          .filter(({ text }) => text.includes("password-of-"))
+          .map(({ path }) => `${type} ${name} ${path}`),
+      );
+      // "value" is where the engine's protocol puts what is secret.
+      const place = "stringData.value";
+      same(holders.sort(), [
+        `kubernetes:core/v1:Secret apisix-env ${place}.ADMIN_KEY`,
+        `kubernetes:core/v1:Secret apisix-env ${place}.ETCD_PASSWORD`,
+        `kubernetes:core/v1:Secret apisix-env ${place}.KEYRING`,
+        `kubernetes:core/v1:Secret etcd-apisix ${place}.password`,
+        `kubernetes:core/v1:Secret etcd-root ${place}.password`,
+      ]);
+    });
+
+    it("gives other stacks references and public data", () => {
+      const host = stack === "dev" ? "upstream" : "api.prod.mtls.internal";
+      same(planned.outputs, outputs(`${stack}.mtls.internal`, host));
+    });
+  });
+}
+
+describe("the platform", () => {
+  it("uses an installed cert-manager without touching it", async () => {
+    const { resources } = await plan("dev", { certManager: { install: false, namespace: "pki" } });
+    const objects = resources.filter(({ type }) => type.startsWith("kubernetes:")).map(describeObject);
+    const without = dev
+      .filter((object) => !["Namespace /cert-manager", "Release cert-manager/cert-manager"].includes(object))
+      .map((object) => object.replace("Certificate cert-manager/", "Certificate pki/"));
+    same(objects.sort(), without.sort());
+  });
+
+  it("with three members of etcd keeps a majority, and names each in the certificates", async () => {
+    const { resources } = await plan("dev", { etcd: { replicas: 3 } });
+    ok(resources.some(({ type, name }) => type === "kubernetes:policy/v1:PodDisruptionBudget" && name === "etcd"));
+    const names = resources.find(
+      ({ type, name }) => type.endsWith(":Certificate") && type.startsWith("kubernetes:") && name === "etcd-peer",
+    );
+    same(
+      names?.inputs.spec.dnsNames,
+      [0, 1, 2].map((index) => `etcd-${index}.etcd-peers.mtls.svc`),
+    );
+  });
+
+  it("plans nothing on a cluster that does not answer, and says what to do", async () => {
+    const registered: string[] = [];
+    await rejects(
+      plan("dev", {}, { unreachable: true, onResource: (name) => registered.push(name) }),
+      (error: Error) => {
+        ok(pulumi.RunError.isInstance(error));
+        const [first = "", ...rest] = error.message.split("\n");
+        match(first, /^The Kubernetes cluster cannot be used: .* from http:\/\/127\.0\.0\.1:\d+: ECONNREFUSED/);
+        same(rest, [
+          "Nothing was changed. Check KUBECONFIG, kubernetes:kubeconfig and kubernetes:context: kubectl get namespace kube-system must work.",
+        ]);
+        return true;
+      },
+    );
+    same(registered, []);
+  });
+});
+
+describe("a leaf's subject", () => {
+  const make = (change: { trustDomain?: string; namespace?: string; serviceAccount?: string }) => {
+    const { trustDomain = "dev.example", namespace = "mtls", serviceAccount = "curl" } = change;
+    const issuer = pulumi.output({ plane: "edge", kind: "ClusterIssuer", name: "mtls-edge", group: "g" } as const);
+    const authority = { plane: "edge", issuer, trustDomain, algorithm: "ECDSA-P256", leafDuration: "24h" } as const;
+    return new Certificate("leaf", { authority, namespace, serviceAccount, usages: ["client auth"] });
+  };
+
+  before(() =>
+    pulumi.runtime.setMocks({ newResource: ({ inputs }) => ({ id: "x", state: inputs as object }), call: () => ({}) }),
+  );
+
+  it("may have 64 characters in each part", () => {
+    const long = "a".repeat(64);
+    make({ trustDomain: long, namespace: long, serviceAccount: long });
+  });
+
+  for (const part of ["trustDomain", "namespace", "serviceAccount"] as const) {
+    it(`with a longer ${part} is refused at the resource`, () => {
+      const long = "a".repeat(65);
+      throws(
+        () => make({ [part]: long }),
+        (error) => {
+          ok(pulumi.ResourceError.isInstance(error));
+          equal(
+            error.message,
+            `${part} "${long}" has 65 characters; a certificate subject holds at most 64. Choose a shorter one.`,
+          );
+          return true;
+        },
+      );
+    });
+  }
+});
+
+/** `Kind namespace/name`. */
+function describeObject({ type, inputs }: Registered): string {
+  return type === "kubernetes:helm.sh/v3:Release"
+    ? `Release ${inputs.namespace}/${inputs.name}`
+    : `${inputs.kind} ${inputs.metadata.namespace ?? ""}/${inputs.metadata.name}`;
+}
+
+function repeated(names: readonly string[]): string[] {
+  return names.filter((name, index) => names.indexOf(name) !== index);
+}
+
+interface Spec {
+  readonly issuerRef: { readonly kind: string; readonly name: string };
+  readonly usages: readonly string[];
+  readonly uris: readonly string[];
+  readonly dnsNames?: readonly string[];
+  readonly commonName?: string;
+}
+
+function summary({ issuerRef, usages, uris, dnsNames, commonName }: Spec) {
+  return {
+    issuer: `${issuerRef.kind} ${issuerRef.name}`,
+    usages,
+    names: dnsNames ?? [],
+    identity: uris.map((uri) => uri.replace(/^spiffe:\/\/\w+\.mtls\.internal\//, "")).join(" "),
+    subject: commonName === undefined ? [] : [commonName],
+  };
+}
+
+/** Every string in a value with its path. */
+function strings(value: unknown, path = ""): { path: string; text: string }[] {
+  if (typeof value === "string") return [{ path, text: value }];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => strings(inner, path ? `${path}.${key}` : key));
+}
+
+/** All of outputs.ts for an environment. */
+function outputs(trustDomain: string, host: string) {
+  const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
+  const byPlane = (of: (plane: string) => unknown) => Object.fromEntries(planes.map((plane) => [plane, of(plane)]));
+  return {
+    trustDomain,
+    namespace: "mtls",
+    gateway: {
+      url: `https://${host}/`,
+      ...pods("apisix"),
+      port: 9443,
+      serverName: host,
+      service: { namespace: "mtls", name: "apisix", port: 443 },
+      trust: trustRef("edge"),
+    },
+    admin: {
+      cluster: clusterUid,
+      ...pods("apisix"),
+      port: 9180,
+      serverName: "apisix-admin.mtls.svc",
+      trust: trustRef("admin"),
+      certificate: leafRef("admin", "apisix-deployer"),
+      key: { namespace: "mtls", name: "apisix-env", key: "ADMIN_KEY" },
+    },
+    store: {
+      cluster: clusterUid,
+      ...pods("etcd"),
+      port: 2379,
+      serverName: "etcd.mtls.svc",
+      trust: trustRef("etcd"),
+      certificate: leafRef("etcd", "etcd-client"),
+      endpoints: ["https://etcd.mtls.svc:2379"],
+      peer: { ...pods("etcd"), port: 2380, serverName: member },
+      user: "apisix",
+      password: { namespace: "mtls", name: "etcd-apisix-password", key: "password" },
+      prefix: "/apisix",
+    },
+    upstream: {
+      node: { host: "upstream.mtls.svc", port: 443 },
+      serverName: "upstream.mtls.svc",
+      trust: trustRef("upstream"),
+      clientCertificate: leafRef("upstream", "apisix-upstream"),
+      pods: { ...pods("upstream"), port: 8443, serverName: "upstream.mtls.svc" },
+    },
+    issuers: byPlane((plane) => {
+      const shared = plane === "edge" || plane === "upstream";
+      return {
+        ...{ plane, kind: shared ? "ClusterIssuer" : "Issuer" },
+        ...{ name: shared ? `mtls-${plane}` : plane, group: "cert-manager.io" },
+      };
+    }),
+    trust: byPlane(trustRef),
+    roots: byPlane(() => rootPem),
+    routes: [{ id: "hello-id", hosts: [host], uris: ["/*"] }],
+  };
+}
