@@ -165,7 +165,7 @@ const platform = z.strictObject({
   ),
   namespace: kubernetesName.default("mtls"),
   /** Make the namespace; `false` uses one that is there, and must be chosen before the first `pulumi up`. Default `true`. */
-  createNamespace: z.boolean().default(true),
+  createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
   certManager,
   pki,
   etcd,
@@ -203,6 +203,11 @@ export function readConfig(): PlatformConfig {
 /** Hours of a duration such as `24h`. */
 export function hours(value: string): number {
   return Number.parseInt(value, 10);
+}
+
+/** The engine hands a yes or no at the top level over as a word. */
+function booleanOf(value: unknown): unknown {
+  return value === "true" ? true : value === "false" ? false : value;
 }
 
 /** The engine hands objects over as JSON and strings as they are. */

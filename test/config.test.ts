@@ -57,6 +57,12 @@ describe("the configuration", () => {
     });
   });
 
+  it("takes a yes or no at the top level as the engine hands it over", () => {
+    equal(parseConfig({ trustDomain, createNamespace: "false" }, "dev").createNamespace, false);
+    equal(parseConfig({ trustDomain, createNamespace: "true" }, "dev").createNamespace, true);
+    throws(() => parseConfig({ trustDomain, createNamespace: "no" }, "dev"), /createNamespace: must be a boolean/);
+  });
+
   it("cannot be changed once it is read", () => {
     const frozen = (value: unknown): boolean =>
       typeof value !== "object" || value === null || (Object.isFrozen(value) && Object.values(value).every(frozen));
