@@ -80,7 +80,10 @@ export class Cluster {
       this.#api.readNamespacedConfigMap({ name: ref.name, namespace: ref.namespace }),
     );
     const bundle = map.data?.[ref.key];
-    if (!bundle) throw new MissingObject(`ConfigMap ${ref.namespace}/${ref.name} has no entry "${ref.key}".`);
+    if (!bundle) {
+      const what = `ConfigMap ${ref.namespace}/${ref.name}`;
+      throw new MissingObject(`${what} has no entry "${ref.key}". ${origin("ConfigMap", ref.namespace, ref.name)}`);
+    }
     return bundle;
   }
 
@@ -152,7 +155,9 @@ export class Cluster {
   }
 
   async #readyPod(to: Omit<PodPort, "serverName">): Promise<string> {
-    const { items } = await this.#api.listNamespacedPod({ namespace: to.namespace, labelSelector: to.selector });
+    const { items } = await this.#read("Pods", to.namespace, to.selector, () =>
+      this.#api.listNamespacedPod({ namespace: to.namespace, labelSelector: to.selector }),
+    );
     const ready = items.find(
       (pod) =>
         !pod.metadata?.deletionTimestamp &&
@@ -170,19 +175,31 @@ export class Cluster {
   /** The API's answer, or an error that names the object and what to do. */
   async #read<T>(kind: string, namespace: string, name: string, call: () => Promise<T>): Promise<T> {
     const what = `${kind} ${namespace ? `${namespace}/` : ""}${name}`;
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<never>((_resolve, reject) => {
+      timer = setTimeout(() => reject(new Error(`no answer within ${patience / 1_000} s`)), patience);
+    });
     try {
-      return await call();
+      return await Promise.race([call(), late]);
     } catch (error) {
-      if (error instanceof ApiException) {
-        if (error.code === 404) throw new MissingObject(`${what} does not exist.`);
-        if (error.code === 403) {
-          throw new Error(`${what} may not be read with the kubeconfig's user: grant it "get" on that object.`);
-        }
+      const context = `context "${this.config.getCurrentContext()}"`;
+      const status = error instanceof ApiException ? error.code : 0;
+      if (status === 404) throw new MissingObject(`${what} does not exist. ${origin(kind, namespace, name)}`);
+      if (status === 403) {
+        const verb = kind === "Pods" ? "list" : "get";
+        throw new Error(`${what} may not be read with the kubeconfig's user: grant it "${verb}" on that object.`);
       }
-      throw new Error(
-        `${what} could not be read from ${this.config.getCurrentCluster()?.server ?? "the cluster"}: ${reasonOf(error)}`,
-        { cause: error },
-      );
+      if (status === 401) {
+        throw new Error(
+          `${what} could not be read: the kubeconfig's credentials in ${context} are not accepted. Renew them.`,
+        );
+      }
+      const server = this.config.getCurrentCluster()?.server ?? "the cluster";
+      const failure = `${what} could not be read from ${server}: ${reasonOf(error)}.`;
+      const remedy = `See that the cluster is up, and that ${context} of the kubeconfig is the right one: kubectl get --raw /readyz`;
+      throw new Transient(`${failure} ${remedy}`, { cause: error });
+    } finally {
+      clearTimeout(timer);
     }
   }
 }
@@ -208,11 +225,19 @@ function loadKubeConfig(selection: ClusterSelection): KubeConfig {
 function entry(data: Record<string, string>, ref: SecretRef, key: string): string {
   const value = data[key];
   if (!value) {
-    throw new MissingObject(
-      `Secret ${ref.namespace}/${ref.name} has no "${key}". If cert-manager issues it, look at: kubectl -n ${ref.namespace} describe certificate ${ref.name}`,
-    );
+    const what = `Secret ${ref.namespace}/${ref.name} has no "${key}".`;
+    throw new MissingObject(`${what} ${origin("Secret", ref.namespace, ref.name)}`);
   }
   return Buffer.from(value, "base64").toString("utf8");
+}
+
+/** How long the API server may take for an answer, in milliseconds. */
+const patience = 15_000;
+
+/** Who makes an object, for the error that it is not there. */
+function origin(kind: string, namespace: string, name: string): string {
+  const issued = `If cert-manager issues it, look at: kubectl -n ${namespace} describe certificate ${name}. Otherwise run`;
+  return `${kind === "Secret" ? issued : "Run"} pulumi up in the stack that makes it.`;
 }
 
 function reasonOf(error: unknown): string {

@@ -6,7 +6,7 @@ import { bundleProblems, digestOf, notAfter, pairProblems } from "./certificates
 import { type Failure, hasUnknown, objections, type Props } from "./checks.ts";
 import type { AdminClient } from "./client.ts";
 import { differences, presentable } from "./compare.ts";
-import { AdminError, MissingObject, WrongCluster } from "./errors.ts";
+import { AdminError, MissingObject, Transient, Unconfirmed, WrongCluster } from "./errors.ts";
 import {
   type Body,
   type ObjectKind,
@@ -20,7 +20,7 @@ import {
 import { ownershipOf, refusal } from "./ownership.ts";
 import type { AdminEndpoint, ConfigMapKeyRef, SecretRef } from "./references.ts";
 import type { Lifecycle } from "./resources.ts";
-import { type Access, adminClient } from "./session.ts";
+import { type Access, adminClient, patienceOf } from "./session.ts";
 
 /** What names an object and its owner; part of every object's inputs. */
 interface Identity {
@@ -57,7 +57,7 @@ export function adminObject(kind: ObjectKind): Lifecycle {
 
     async drift(olds, news, access) {
       const { admin, objectId } = identity(news);
-      const live = await (await adminClient(access, admin)).get(kind, objectId);
+      const live = await (await adminClient(access, admin)).get(kind, objectId, patienceOf(access).looking);
       if (!live) return ["is gone"];
       try {
         return differences(kind, await desired(kind, news, olds["instance"], access), live);
@@ -73,14 +73,22 @@ export function adminObject(kind: ObjectKind): Lifecycle {
       const instance = (olds?.["instance"] as string | undefined) ?? randomBytes(6).toString("hex");
       const body = await desired(kind, news, instance, access);
       if (kind === "ssls") refuse(objectId, await certificateFailures(news, access));
-      const refused = refusal(`${kind}/${objectId}`, await client.get(kind, objectId), owner, adopt);
+      // A resource that was renamed, or moved under another parent, still owns its object.
+      const owners = [owner, olds?.["owner"]];
+      const refused = refusal(`${kind}/${objectId}`, await client.get(kind, objectId), owners, adopt);
       if (refused) throw new Error(refused);
-      await client.put(kind, objectId, body);
-      return { id: objectId, outs: { instance, ...certificateFacts(body), live: presentable(body) } };
+      const outs = { instance, ...certificateFacts(body), live: presentable(body) };
+      try {
+        await client.put(kind, objectId, body);
+      } catch (error) {
+        if (olds === undefined && error instanceof Transient) throw new Unconfirmed(objectId, outs, error);
+        throw error;
+      }
+      return { id: objectId, outs };
     },
 
     async read(id, props, access) {
-      const live = await (await adminClient(access, identity(props).admin)).get(kind, id);
+      const live = await (await adminClient(access, identity(props).admin)).get(kind, id, patienceOf(access).looking);
       return live && { instance: ownershipOf(live).instance, ...certificateFacts(live), live: presentable(live) };
     },
 
@@ -144,7 +152,8 @@ async function schemaFailures(kind: ObjectKind, inputs: Props, access: Access): 
     const client = await adminClient(access, identity(inputs).admin);
     if (unreachable.has(client)) return [];
     try {
-      const reason = await client.validate(kind, await desired(kind, inputs, "preview", access), { deadline: 5_000 });
+      const deadline = Math.min(5_000, patienceOf(access).looking.silence);
+      const reason = await client.validate(kind, await desired(kind, inputs, "preview", access), { deadline });
       return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
     } catch (error) {
       unreachable.add(client); // Not again for each object of the preview.

@@ -1,6 +1,6 @@
 // The Admin API: objects by kind and id, with the server's refusals turned into sentences.
 
-import { AdminError, Transient } from "./errors.ts";
+import { AdminError, Unavailable } from "./errors.ts";
 import type { Body, ObjectKind } from "./objects.ts";
 import { type Answer, type Connect, type Patience, persistently, Transport } from "./transport.ts";
 
@@ -26,8 +26,8 @@ export class AdminClient {
   }
 
   /** The object without its keys, or undefined when there is none. */
-  async get(kind: ObjectKind, id: string): Promise<Body | undefined> {
-    const answer = await this.#send("GET", kind, id);
+  async get(kind: ObjectKind, id: string, patience: Patience = {}): Promise<Body | undefined> {
+    const answer = await this.#send("GET", kind, id, undefined, patience);
     return answer.status === 404 ? undefined : (parse(answer)["value"] as Body);
   }
 
@@ -48,7 +48,7 @@ export class AdminClient {
   }
 
   /** What the server's JSON schema has against a body, or undefined. Saves nothing. */
-  async validate(kind: ObjectKind, body: Body, patience: Patience = this.#options): Promise<string | undefined> {
+  async validate(kind: ObjectKind, body: Body, patience: Patience = {}): Promise<string | undefined> {
     try {
       await this.#send("POST", `schema/validate/${kind}`, "", body, patience);
       return undefined;
@@ -63,17 +63,11 @@ export class AdminClient {
     this.#transport.close();
   }
 
-  async #send(
-    method: string,
-    kind: string,
-    id: string,
-    body?: Body,
-    patience: Patience = this.#options,
-  ): Promise<Answer> {
+  async #send(method: string, kind: string, id: string, body?: Body, patience: Patience = {}): Promise<Answer> {
     const object = id ? `${kind}/${id}` : kind;
     const path = `/apisix/admin/${kind}${id && `/${encodeURIComponent(id)}`}`;
     const headers = { host: this.#options.host ?? "apisix-admin", "x-api-key": this.#options.key };
-    return persistently(`${method} ${object}`, patience, async (signal) => {
+    return persistently(`${method} ${object}`, { ...this.#options, ...patience }, async (signal) => {
       const answer = await this.#transport.send(method, path, headers, body, signal);
       if (answer.status < 300 || (answer.status === 404 && id)) return answer;
       throw refusalOf(answer, object);
@@ -87,8 +81,8 @@ export function refusalOf(answer: Answer, object: string): Error {
   if (page) return new AdminError(answer.status, object, page.reason, page.hint);
   const said = wordsOf(answer.text);
   if (answer.status === 503 && !said.includes("request is too large"))
-    return new Transient(`${object}: ${said} (HTTP 503)`);
-  if (answer.status === 502 || answer.status === 504) return new Transient(`${object}: HTTP ${answer.status}`);
+    return new Unavailable(`${object}: ${said || "not available"} (HTTP 503)`);
+  if (answer.status === 502 || answer.status === 504) return new Unavailable(`${object}: HTTP ${answer.status}`);
   return new AdminError(answer.status, object, said || "refused without a reason", hintFor(answer.status, said), said);
 }
 

@@ -3,6 +3,21 @@
 /** Another try may succeed: the server restarts, or no pod is ready yet. */
 export class Transient extends Error {}
 
+/** Transient, and said by the server itself: it is there, but cannot serve just now. */
+export class Unavailable extends Transient {}
+
+/** A creation that may have happened although no answer says so. Holds what to remember, so that it is found again. */
+export class Unconfirmed extends Error {
+  readonly id: string;
+  readonly outs: Readonly<Record<string, unknown>>;
+
+  constructor(id: string, outs: Readonly<Record<string, unknown>>, cause: Error) {
+    super(cause.message, { cause });
+    this.id = id;
+    this.outs = outs;
+  }
+}
+
 /** What a reference names is not there. */
 export class MissingObject extends Error {}
 

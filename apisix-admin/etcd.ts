@@ -1,6 +1,6 @@
 // etcd's users and roles over its JSON gateway: what is live, and the steps from there to what is wanted.
 
-import { AdminError, Transient } from "./errors.ts";
+import { AdminError, Unavailable } from "./errors.ts";
 import { type Connect, type Patience, persistently, Transport } from "./transport.ts";
 
 /** A user confined to the keys that start with its prefix; its role bears its name. */
@@ -148,7 +148,8 @@ export class EtcdAdmin {
       if (status === 200) return JSON.parse(text) as Answer;
       const said = wordsOf(text);
       // Raft between leaders, and a token older than the last change of users.
-      if (status >= 502 || said.includes("auth store is old")) throw new Transient(`${what}: ${said} (HTTP ${status})`);
+      if (status >= 502 || said.includes("auth store is old"))
+        throw new Unavailable(`${what}: ${said} (HTTP ${status})`);
       throw new AdminError(status, what, said, hintFor(said), said);
     });
   }

@@ -1,11 +1,15 @@
 // The life cycle of etcd's users: auth is enabled once and kept as wanted; nothing is undone.
 
+import { isDeepStrictEqual } from "node:util";
+
 import type { Failure, Props } from "./checks.ts";
 import { hasUnknown } from "./checks.ts";
 import { authSteps, type AuthState, EtcdAdmin, type EtcdUser } from "./etcd.ts";
+import { AdminError } from "./errors.ts";
 import type { EtcdEndpoint, SecretKeyRef } from "./references.ts";
 import type { Lifecycle } from "./resources.ts";
-import { type Access, connectTo } from "./session.ts";
+import { type Access, adviceFor, connectTo, patienceOf } from "./session.ts";
+import type { Patience } from "./transport.ts";
 
 interface Inputs {
   readonly etcd: EtcdEndpoint;
@@ -35,24 +39,37 @@ export const etcdAuth: Lifecycle = {
   },
 
   drift: (olds, news, access) =>
-    withEtcd(news, access, async (etcd, passwords) =>
+    withEtcd(news, access, patienceOf(access).looking, async (etcd, passwords) =>
       authSteps(wantedUsers(news), gone(olds, news), await etcd.state({ ...none(gone(olds, news)), ...passwords })).map(
         ({ mends }) => mends,
       ),
     ),
 
   apply: (olds, news, access) =>
-    withEtcd(news, access, async (etcd, passwords) => {
+    withEtcd(news, access, patienceOf(access).acting, async (etcd, passwords) => {
       const leaving = gone(olds, news);
-      await etcd.take(
-        authSteps(wantedUsers(news), leaving, await etcd.state({ ...none(leaving), ...passwords })),
-        passwords,
-      );
+      const missing = async () =>
+        authSteps(wantedUsers(news), leaving, await etcd.state({ ...none(leaving), ...passwords }));
+      let steps = await missing();
+      while (steps.length > 0) {
+        try {
+          await etcd.take(steps, passwords);
+          break;
+        } catch (error) {
+          // A step whose answer was lost is refused when it is repeated: what counts is whether it is still to be taken.
+          if (!(error instanceof AdminError)) throw error;
+          const left = await missing();
+          if (isDeepStrictEqual(left, steps)) throw error;
+          steps = left;
+        }
+      }
       return { id: (news["etcd"] as EtcdEndpoint).serverName, outs: { live: shown(await etcd.state(passwords)) } };
     }),
 
   read: (_id, props, access) =>
-    withEtcd(props, access, async (etcd, passwords) => ({ live: shown(await etcd.state(passwords)) })),
+    withEtcd(props, access, patienceOf(access).looking, async (etcd, passwords) => ({
+      live: shown(await etcd.state(passwords)),
+    })),
 
   // An etcd that goes away takes its users along; one that stays must not fall open.
   async remove() {},
@@ -61,6 +78,7 @@ export const etcdAuth: Lifecycle = {
 async function withEtcd<T>(
   inputs: Props,
   access: Access,
+  patience: Patience,
   use: (etcd: EtcdAdmin, passwords: Record<string, string>) => Promise<T>,
 ): Promise<T> {
   const { etcd, root, users } = inputs as unknown as Inputs;
@@ -68,7 +86,7 @@ async function withEtcd<T>(
   const rootPassword = await access.secretValue(root);
   const passwords: Record<string, string> = {};
   for (const { name, password } of users) passwords[name] = await access.secretValue(password);
-  const admin = new EtcdAdmin({ connect: connectTo(access, etcd), rootPassword, deadline: 60_000 });
+  const admin = new EtcdAdmin({ ...patience, connect: connectTo(access, etcd), rootPassword, advice: adviceFor(etcd) });
   try {
     return await use(admin, passwords);
   } finally {

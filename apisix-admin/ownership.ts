@@ -8,10 +8,16 @@ export function ownershipOf(object: Body): Partial<Ownership> {
   return { ...(owner && { owner }), ...(instance && { instance }) };
 }
 
-/** Why an object may not be written, or nothing when it may: its own owner may always, others only when they adopt it. */
-export function refusal(object: string, live: Body | undefined, owner: string, adopt = false): string | undefined {
-  const { owner: other } = live ? ownershipOf(live) : { owner };
-  if (adopt || other === owner) return undefined;
+/** Why an object may not be written, or nothing when it may: one of its owners may always, others only when they adopt it. */
+export function refusal(
+  object: string,
+  live: Body | undefined,
+  owners: readonly unknown[],
+  adopt = false,
+): string | undefined {
+  if (live === undefined || adopt) return undefined;
+  const { owner: other } = ownershipOf(live);
+  if (other !== undefined && owners.includes(other)) return undefined;
   const whose = other === undefined ? "was made by hand or by another tool" : `belongs to ${other}`;
   return `${object} exists already and ${whose}. Choose another id, or set adopt: true to take it over.`;
 }

@@ -5,6 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { Cluster, type ClusterSelection } from "./access.ts";
 import { adminObject } from "./adminObject.ts";
 import { type Failure, hasUnknown, type Props } from "./checks.ts";
+import { Unconfirmed } from "./errors.ts";
 import { etcdAuth } from "./etcdAuth.ts";
 import { rootCertificates } from "./rootCertificates.ts";
 import type { Access } from "./session.ts";
@@ -44,9 +45,16 @@ export async function diff(kind: Kind, id: string, olds: Props, news: Props, at:
   return { changes: hasUnknown(news) || drift.length > 0 || inputsChanged(olds, news), deleteBeforeReplace: true };
 }
 
+/** An error with an `id` makes the engine remember the resource as begun: the next update completes it, a destroy removes it. */
 export async function create(kind: Kind, inputs: Props, at: At) {
-  const { id, outs } = await kinds[kind].apply(undefined, inputs, accessOf(at));
-  return { id, outs: json({ ...inputs, ...outs }) };
+  try {
+    const { id, outs } = await kinds[kind].apply(undefined, inputs, accessOf(at));
+    return { id, outs: json({ ...inputs, ...outs }) };
+  } catch (error) {
+    if (!(error instanceof Unconfirmed)) throw error;
+    const { id, outs, message } = error;
+    throw Object.assign(error, { id, properties: json({ ...inputs, ...outs }), reasons: [message] });
+  }
 }
 
 /** `{}` when the object is gone: the engine then forgets it, and the next update creates it again. */

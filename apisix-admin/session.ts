@@ -2,10 +2,10 @@
 
 import type { TLSSocket } from "node:tls";
 
-import type { KeyPair } from "./certificates.ts";
+import { certificatesOf, type KeyPair, pairProblems } from "./certificates.ts";
 import { AdminClient } from "./client.ts";
 import type { AdminEndpoint, ConfigMapKeyRef, EtcdEndpoint, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
-import type { Connect } from "./transport.ts";
+import type { Connect, Patience } from "./transport.ts";
 
 /** What is needed of a cluster; `Cluster` provides it. */
 export interface Access {
@@ -20,15 +20,74 @@ export interface Access {
     client: { readonly ca: string; readonly pair?: KeyPair },
     signal?: AbortSignal,
   ): Promise<TLSSocket>;
+  /** Other limits than the usual ones. */
+  readonly patience?: { readonly acting?: Patience; readonly looking?: Patience };
+}
+
+/** Changing something waits for a server that restarts. Looking, all that a preview does, waits less where nobody answers at all. */
+export function patienceOf({ patience }: Access) {
+  return {
+    acting: { deadline: 60_000, ...patience?.acting },
+    looking: { deadline: 60_000, silence: 10_000, ...patience?.looking },
+  };
+}
+
+/** What to do when a server could not be reached in time. */
+export function adviceFor({ namespace }: PodPort): string {
+  return `When the pods are ready (kubectl -n ${namespace} get pods), run the same command again: it goes on from here.`;
 }
 
 /** Opens connections with the credentials as they are at that moment, so that renewed ones are used at once. */
-export function connectTo(access: Access, endpoint: AdminEndpoint | EtcdEndpoint): Connect {
+export function connectTo(access: Access, endpoint: Endpoint): Connect {
   return async (signal) => {
     const [ca, pair] = await Promise.all([access.trustBundle(endpoint.trust), access.keyPair(endpoint.certificate)]);
-    return access.connect(endpoint, { ca, pair }, signal);
+    refuseUnusable(endpoint.certificate, pair);
+    try {
+      return await access.connect(endpoint, { ca, pair }, signal);
+    } catch (error) {
+      throw distrusted(error as NodeJS.ErrnoException, endpoint);
+    }
   };
 }
+
+/** Servers say no more of a bad client certificate than that it is one. */
+function refuseUnusable({ namespace, name }: SecretRef, pair: KeyPair): void {
+  // A clock behind the cluster's must not refuse what was issued a moment ago.
+  const now = new Date(Math.max(Date.now(), ...certificatesOf(pair.cert).map((part) => Number(part.validFromDate))));
+  const problems = pairProblems(pair, [], now);
+  if (problems.length === 0) return;
+  throw new Error(
+    `The client certificate in Secret ${namespace}/${name} cannot be used. ${problems.join(" ")} ` +
+      `See why cert-manager did not renew it: kubectl -n ${namespace} describe certificate ${name}`,
+  );
+}
+
+/** A server that fails verification, in words: OpenSSL's own name neither place nor remedy. Other errors as they are. */
+function distrusted(error: NodeJS.ErrnoException, { namespace, selector, port, serverName, trust }: Endpoint): Error {
+  const bundle = `ConfigMap ${trust.namespace}/${trust.name}`;
+  const { code = "" } = error;
+  const fault = untrusted.has(code)
+    ? `does not chain to a root in ${bundle}: another server answers there, or its authority has changed. Run pulumi up, so that bundle and server agree`
+    : code === "CERT_HAS_EXPIRED"
+      ? `has expired, or a root in ${bundle} has: look at kubectl -n ${namespace} get certificates, and restart a pod that did not load its renewed one`
+      : code === "ERR_TLS_CERT_ALTNAME_INVALID"
+        ? `is not for "${serverName}": another server answers there`
+        : undefined;
+  if (fault === undefined) return error;
+  const where = `port ${port} of the pods ${selector} in namespace ${namespace}`;
+  return Object.assign(new Error(`The certificate of ${where} ${fault}.`, { cause: error }), { code });
+}
+
+type Endpoint = AdminEndpoint | EtcdEndpoint;
+
+const untrusted = new Set([
+  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
+  "UNABLE_TO_GET_ISSUER_CERT",
+  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
+  "SELF_SIGNED_CERT_IN_CHAIN",
+  "DEPTH_ZERO_SELF_SIGNED_CERT",
+  "CERT_SIGNATURE_FAILURE",
+]);
 
 /** A client of the endpoint; there is one per process and endpoint. Refuses another cluster. */
 export function adminClient(access: Access, endpoint: AdminEndpoint): Promise<AdminClient> {
@@ -60,5 +119,27 @@ function sessionsOf(access: Access): Map<string, Promise<AdminClient>> {
 async function open(access: Access, endpoint: AdminEndpoint): Promise<AdminClient> {
   await access.expect(endpoint.cluster);
   const key = await access.secretValue(endpoint.key);
-  return new AdminClient({ connect: connectTo(access, endpoint), key, host: endpoint.serverName, deadline: 60_000 });
+  refuseUnusableKey(endpoint.key, key);
+  return new AdminClient({
+    ...patienceOf(access).acting,
+    connect: connectTo(access, endpoint),
+    key,
+    host: endpoint.serverName,
+    advice: adviceFor(endpoint),
+  });
 }
+
+/** APISIX fills its config.yaml with the key, and YAML's numbers never equal a header. */
+function refuseUnusableKey({ namespace, name, key: entry }: SecretKeyRef, key: string): void {
+  const where = `The Admin API key in Secret ${namespace}/${name}, entry "${entry}",`;
+  if (!/^[\x21-\x7e]+$/.test(key)) {
+    throw new Error(
+      `${where} holds a space, a line break or a character beyond ASCII, which no header carries.${remedy}`,
+    );
+  }
+  if (!/[a-zA-Z]/.test(key) || !Number.isNaN(Number(key))) {
+    throw new Error(`${where} reads as a number, and APISIX then answers 401 to everyone.${remedy}`);
+  }
+}
+
+const remedy = " Put one of letters and digits there, and restart the gateway's pods.";

@@ -4,7 +4,7 @@ import { Agent, request } from "node:http";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 
-import { Transient } from "./errors.ts";
+import { Transient, Unavailable } from "./errors.ts";
 
 /** Opens a verified TLS connection; gives up when the signal aborts. */
 export type Connect = (signal: AbortSignal) => Promise<TLSSocket>;
@@ -12,6 +12,12 @@ export type Connect = (signal: AbortSignal) => Promise<TLSSocket>;
 export interface Patience {
   /** How long to go on trying, in milliseconds. Defaults to 60,000. */
   readonly deadline?: number;
+  /** How long to go on while no server answers at all, in milliseconds. Defaults to the deadline. */
+  readonly silence?: number;
+  /** How long one try may take, in milliseconds: a connection gone silent must leave time for another. Defaults to 20,000. */
+  readonly attempt?: number;
+  /** What to do when the time is over: a sentence for the final error. */
+  readonly advice?: string;
   /** Ends the waiting before that. */
   readonly signal?: AbortSignal;
 }
@@ -79,27 +85,35 @@ export async function persistently<T>(
   patience: Patience,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const deadline = patience.deadline ?? 60_000;
-  const end = Date.now() + deadline;
-  let last: unknown;
+  const { deadline = 60_000, silence = deadline, attempt: longest = 20_000, advice = "", signal: stop } = patience;
+  const start = Date.now();
+  let limit = Math.min(silence, deadline);
+  let last: Error | undefined;
   for (let pause = 100; ; pause = Math.min(2 * pause, 2_000)) {
-    const limit = AbortSignal.timeout(Math.max(1, end - Date.now()));
-    const signal = patience.signal ? AbortSignal.any([patience.signal, limit]) : limit;
+    const time = Math.max(1, Math.min(longest, start + limit - Date.now()));
+    const cut = AbortSignal.timeout(time);
     try {
-      return await attempt(signal);
+      return await attempt(stop ? AbortSignal.any([stop, cut]) : cut);
     } catch (error) {
-      if (patience.signal?.aborted || !(limit.aborted || isTransient(error))) throw error;
-      // Being cut off at the deadline says less than the failure before it.
-      last = limit.aborted ? (last ?? error) : error;
-      if (limit.aborted || Date.now() + pause > end) {
-        throw new Transient(
-          `${what}: no success within ${deadline / 1000} s. The last failure: ${(last as Error).message}`,
-          { cause: last },
-        );
+      if (stop?.aborted || !(cut.aborted || isTransient(error))) throw error;
+      // Being cut off says less than the failure before it.
+      last = cut.aborted ? (last ?? new Error(`no answer for ${time / 1000} s`)) : (error as Error);
+      if (error instanceof Unavailable) limit = deadline;
+      if (Date.now() + pause > start + limit) {
+        const failure = `The last failure: ${wordsOf(last).replace(/\.?$/, ".")}`;
+        throw new Transient(`${what}: no success within ${limit / 1000} s. ${failure}${advice && ` ${advice}`}`, {
+          cause: last,
+        });
       }
       await new Promise((resolve) => setTimeout(resolve, pause * (0.5 + Math.random() / 2)));
     }
   }
+}
+
+/** Node's own words for a broken connection name a system call. */
+function wordsOf({ message, code = "" }: NodeJS.ErrnoException): string {
+  if (code === "ECONNREFUSED") return `the connection was refused (${message})`;
+  return transientCodes.has(code) ? `the connection broke (${message})` : message;
 }
 
 const transientCodes = new Set([

@@ -67,11 +67,18 @@ export interface AdminObjectArgs {
 }
 
 /** The inputs that name the object and its owner; the owner tells this resource's objects from all others. */
-export function identityOf(name: string, args: AdminObjectArgs) {
-  return {
-    admin: args.admin,
-    objectId: args.id ?? name,
-    owner: [pulumi.getProject(), pulumi.getStack(), name].map(encodeURIComponent).join("/"),
-    adopt: args.adopt,
-  };
+export function identityOf(name: string, args: AdminObjectArgs, opts: pulumi.CustomResourceOptions = {}) {
+  return { admin: args.admin, objectId: args.id ?? name, owner: ownerOf(name, opts.parent), adopt: args.adopt };
+}
+
+/** As a URN does, it tells resources of one name apart by their parents' types: `project/stack[/parents]/name`. */
+function ownerOf(name: string, parent: pulumi.Resource | undefined): pulumi.Input<string> {
+  const owner = (...parents: string[]) =>
+    [pulumi.getProject(), pulumi.getStack(), ...parents, name].map(encodeURIComponent).join("/");
+  return parent === undefined ? owner() : parent.urn.apply((urn) => owner(...parentTypes(urn)));
+}
+
+function parentTypes(urn: string): string[] {
+  const types = urn.split("::")[2] ?? "";
+  return types === "" || types === "pulumi:pulumi:Stack" ? [] : [types];
 }

@@ -46,7 +46,7 @@ export class ApisixRoute extends pulumi.dynamic.Resource {
       provider,
       name,
       {
-        ...identityOf(name, args),
+        ...identityOf(name, args, opts),
         hosts,
         uris: uris ?? [uri],
         methods,

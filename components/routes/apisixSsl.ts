@@ -58,7 +58,7 @@ export class ApisixSsl extends pulumi.dynamic.Resource {
       provider,
       name,
       {
-        ...identityOf(name, args),
+        ...identityOf(name, args, opts),
         certificate,
         use: use ?? "server",
         snis,

@@ -35,7 +35,16 @@ export class ApisixUpstream extends pulumi.dynamic.Resource {
     super(
       provider,
       name,
-      { ...identityOf(name, args), nodes, serverName, clientCertificate, scheme, balancer, timeout, live: undefined },
+      {
+        ...identityOf(name, args, opts),
+        nodes,
+        serverName,
+        clientCertificate,
+        scheme,
+        balancer,
+        timeout,
+        live: undefined,
+      },
       opts,
       "mtls",
       "ApisixUpstream",

@@ -319,8 +319,8 @@ describe("ownership", () => {
     const its = { labels: owner };
     same(
       [undefined, its, {}, { labels: { "mtls-everywhere.owner": "shop/prod/y" } }].map((live) => [
-        refusal("routes/x", live, "mtls/dev/x"),
-        refusal("routes/x", live, "mtls/dev/x", true),
+        refusal("routes/x", live, ["mtls/dev/x"]),
+        refusal("routes/x", live, ["mtls/dev/x"], true),
       ]),
       [
         [undefined, undefined],

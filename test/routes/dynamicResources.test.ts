@@ -52,7 +52,13 @@ describe("the dynamic resources", () => {
       users: [{ name: "apisix", password: ref, prefix: "/apisix" }],
     });
     const roots = new RootCertificates("roots", { cluster: "uid", secrets: [ref] });
-    const outputs = pulumi.all([site.digest, site.notAfter, roots.pem, hello.uris, auth.urn]);
+    const team = new pulumi.ComponentResource("shop:index:Team", "team");
+    const nested = new ApisixRoute(
+      "nested",
+      { admin, id: "n", hosts: ["b.example"], uri: "/", upstream: "u" },
+      { parent: team },
+    );
+    const outputs = pulumi.all([site.digest, site.notAfter, roots.pem, hello.uris, auth.urn, nested.urn]);
     same((await settled(outputs)).slice(0, 4), ["d", "t", "p", ["/*"]]);
   });
 
@@ -92,6 +98,18 @@ describe("the dynamic resources", () => {
         type: "pulumi-nodejs:dynamic/mtls:ApisixRoute",
         inputs: { ...common("route"), hosts: ["a.example"], uris: ["/*"], upstream: "hello-id" },
       },
+      team: { type: "shop:index:Team", inputs: {} },
+      // Its URN, too, differs from one of this name under another parent.
+      nested: {
+        type: "pulumi-nodejs:dynamic/mtls:ApisixRoute",
+        inputs: {
+          ...common("nested", "n"),
+          owner: "project/stack/shop%3Aindex%3ATeam/nested",
+          hosts: ["b.example"],
+          uris: ["/"],
+          upstream: "u",
+        },
+      },
       auth: {
         type: "pulumi-nodejs:dynamic/mtls:EtcdAuth",
         inputs: { etcd: admin, root: ref, users: [{ name: "apisix", password: ref, prefix: "/apisix" }] },
@@ -102,6 +120,7 @@ describe("the dynamic resources", () => {
 
   it("carry providers of 3 KB that capture nothing and run as they are", async () => {
     for (const [name, { inputs }] of registered) {
+      if (!("__provider" in inputs)) continue;
       const text = String(inputs["__provider"]);
       // The SDK wraps each of the eight functions in 230 bytes of its own.
       ok(text.length < 3_200, `${name}: ${text.length} bytes`);
