@@ -17,7 +17,7 @@ import { ApisixUpstream } from "./components/routes/apisixUpstream.ts";
 import { labelObjects } from "./components/stackLabel.ts";
 import { platformNamespace } from "./components/workload.ts";
 import { readConfig } from "./config.ts";
-import type { GatewayEndpoint, StoreEndpoint, UpstreamEndpoint } from "./outputs.ts";
+import { contractVersion, type GatewayEndpoint, type StoreEndpoint, type UpstreamEndpoint } from "./outputs.ts";
 
 const env = readConfig();
 labelObjects(pulumi.getStack());
@@ -102,10 +102,12 @@ const backend = new ApisixUpstream("hello", {
 const route = new ApisixRoute("hello", { admin, hosts: [env.gateway.host], uris: ["/*"], upstream: backend.id });
 
 // For other stacks and for verify: references and public data, nothing secret. outputs.ts describes each.
+export const contract = contractVersion;
 export const trustDomain = env.trustDomain;
 export const namespace = home.metadata.name;
 export const gateway: pulumi.Output<GatewayEndpoint> = apisix.gateway;
 export const store: pulumi.Output<StoreEndpoint> = etcd.store;
+export const caller = { clientCertificate: upstreamClient.id, identity: apisix.identity };
 export const upstream: pulumi.Output<UpstreamEndpoint> = hello.upstream;
 export const issuers = byPlane(pki, "issuer");
 export const trust = byPlane(pki, "trust");

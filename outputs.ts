@@ -1,8 +1,11 @@
-// What the stack gives to other stacks and to `verify`: references and public data, nothing secret.
+// What the stack gives to other stacks and to `verify`: references and public data, nothing secret. And the check that it is all there.
 
 import type { AdminEndpoint, EtcdEndpoint, PodPort, SecretKeyRef } from "@mtls-everywhere/apisix-admin";
 
-import type { CertSecretRef, IssuerRef, Plane, TrustRef } from "./components/planes.ts";
+import type { CertSecretRef, Identity, IssuerRef, Plane, TrustRef } from "./components/planes.ts";
+
+/** Version of these outputs: it rises when a name or a meaning changes, not when one is added. */
+export const contractVersion = 1;
 
 /** Where clients reach the platform. */
 export interface GatewayEndpoint extends PodPort {
@@ -38,6 +41,14 @@ export interface UpstreamEndpoint {
   readonly pods: PodPort;
 }
 
+/** As whom the gateway calls the services behind it. */
+export interface GatewayCaller {
+  /** Id of the `ApisixSsl` that it presents: an `ApisixUpstream`'s `clientCertificate`. */
+  readonly clientCertificate: string;
+  /** Who that certificate speaks for: let a service answer this caller alone. */
+  readonly identity: Identity;
+}
+
 /** A route as the Admin API holds it. */
 export interface RouteSummary {
   readonly id: string;
@@ -47,15 +58,112 @@ export interface RouteSummary {
 
 /** The stack's outputs, by name. */
 export interface PlatformOutputs {
+  /** `contractVersion` of the release that wrote them. */
+  readonly contract: number;
   readonly trustDomain: string;
   readonly namespace: string;
   readonly gateway: GatewayEndpoint;
   readonly admin: AdminEndpoint;
   readonly store: StoreEndpoint;
+  readonly caller: GatewayCaller;
   readonly upstream: UpstreamEndpoint;
   readonly issuers: { readonly [P in Plane]: IssuerRef<P> };
   readonly trust: { readonly [P in Plane]: TrustRef<P> };
   /** PEM roots per plane: public, for clients outside the cluster. */
   readonly roots: { readonly [P in Plane]: string };
   readonly routes: readonly RouteSummary[];
+}
+
+/** The value as the stack's outputs, or an error that names all that is missing. */
+export function parseOutputs(value: unknown, stack?: string): PlatformOutputs {
+  const contract = (value as Partial<PlatformOutputs> | null)?.contract;
+  if (typeof contract === "number" && contract !== contractVersion) {
+    throw new Error(
+      `The outputs of ${stack ? `stack ${stack}` : "the stack"} are of version ${contract}, but this program reads version ${contractVersion}. ` +
+        "Use the release of mtls-everywhere that the platform was brought up with.",
+    );
+  }
+  const problems = problemsOf(value, shape, "");
+  if (problems.length === 0) return value as PlatformOutputs;
+  const up = `pulumi up${stack ? ` -s ${stack}` : ""}`;
+  throw new Error(`${problems.map((problem) => `stack output ${problem}`).join("\n")}\nRun \`${up}\` first.`);
+}
+
+/** Names of the outputs. */
+export function outputNames(): readonly (keyof PlatformOutputs)[] {
+  return Object.keys(shape) as (keyof PlatformOutputs)[];
+}
+
+/** The form of a value, as data. */
+type Shape<T> = T extends string
+  ? "string"
+  : T extends number
+    ? "number"
+    : T extends readonly (infer Item)[]
+      ? readonly [Shape<Item>]
+      : { readonly [K in keyof T]: Shape<T[K]> };
+type AnyShape = "string" | "number" | readonly [AnyShape] | { readonly [key: string]: AnyShape };
+
+const object = { namespace: "string", name: "string" } as const;
+const entry = { ...object, key: "string" } as const;
+const pods = { namespace: "string", selector: "string", port: "number", serverName: "string" } as const;
+const trust = { ...entry, plane: "string" } as const;
+const issuer = { plane: "string", kind: "string", name: "string", group: "string" } as const;
+
+function perPlane<const S>(one: S) {
+  return { etcd: one, "etcd-peer": one, admin: one, edge: one, upstream: one };
+}
+
+/** The names of the outputs, and the form of each. */
+const shape: Shape<PlatformOutputs> = {
+  contract: "number",
+  trustDomain: "string",
+  namespace: "string",
+  gateway: { ...pods, url: "string", service: { ...object, port: "number" }, trust },
+  admin: { ...pods, cluster: "string", trust: entry, certificate: object, key: entry },
+  store: {
+    ...pods,
+    cluster: "string",
+    trust: entry,
+    certificate: object,
+    endpoints: ["string"],
+    peer: pods,
+    user: "string",
+    password: entry,
+    prefix: "string",
+  },
+  caller: {
+    clientCertificate: "string",
+    identity: { trustDomain: "string", namespace: "string", serviceAccount: "string" },
+  },
+  upstream: {
+    node: { host: "string", port: "number" },
+    serverName: "string",
+    trust,
+    clientCertificate: { ...object, plane: "string" },
+    pods,
+  },
+  issuers: perPlane(issuer),
+  trust: perPlane(trust),
+  roots: perPlane("string"),
+  routes: [{ id: "string", hosts: ["string"], uris: ["string"] }],
+};
+
+function problemsOf(value: unknown, wanted: AnyShape, path: string): string[] {
+  if (value === undefined || value === null) return [`"${path}" is missing`];
+  if (typeof wanted === "string") {
+    return typeof value === wanted ? [] : [`"${path}" must be a ${wanted}, but is ${JSON.stringify(value)}`];
+  }
+  if (isList(wanted)) {
+    if (!Array.isArray(value)) return [`"${path}" must be a list, but is ${JSON.stringify(value)}`];
+    return value.flatMap((item, i) => problemsOf(item, wanted[0], `${path}[${i}]`));
+  }
+  if (typeof value !== "object") return [`"${path}" must be an object, but is ${JSON.stringify(value)}`];
+  return Object.entries(wanted).flatMap(([key, inner]) =>
+    problemsOf((value as Record<string, unknown>)[key], inner, path ? `${path}.${key}` : key),
+  );
+}
+
+function isList(wanted: AnyShape): wanted is readonly [AnyShape] {
+  return Array.isArray(wanted);
 }

@@ -4,7 +4,7 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { UpstreamEndpoint } from "../outputs.ts";
-import { Certificate } from "./certificate.ts";
+import { Certificate, type LeafAuthority } from "./certificate.ts";
 import type { CertificateAuthority } from "./certificateAuthority.ts";
 import { nginxConfig, nginxPaths, nginxPort } from "./nginxConfig.ts";
 import type { CertSecretRef, Identity, TrustRef } from "./planes.ts";
@@ -25,7 +25,8 @@ import {
 const uid = 101;
 
 export interface NginxUpstreamArgs {
-  readonly authority: CertificateAuthority<"upstream">;
+  /** Who signs its leaf, and the trust bundle that its callers chain to, in its own namespace. */
+  readonly authority: LeafAuthority<"upstream"> & Pick<CertificateAuthority<"upstream">, "trust">;
   readonly namespace: string;
   /** The only identities that it answers. */
   readonly callers: readonly Identity[];

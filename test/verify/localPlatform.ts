@@ -298,6 +298,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
   });
   const perPlane = <T>(of: (plane: Plane) => T) => Object.fromEntries(planes.map((plane) => [plane, of(plane)]));
   const outputs: PlatformOutputs = {
+    contract: 1,
     trustDomain: "test",
     namespace: "platform",
     gateway: {
@@ -323,6 +324,10 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
       user,
       password: { ...secret("etcd", "env"), key: "password" },
       prefix: "/apisix",
+    },
+    caller: {
+      clientCertificate: "upstream-client",
+      identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
     },
     upstream: {
       node,

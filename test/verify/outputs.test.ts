@@ -5,61 +5,9 @@ import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { Plane } from "../../components/planes.ts";
-import type { PlatformOutputs } from "../../outputs.ts";
-import { parseOutputs, readOutputs } from "../../verify/outputs.ts";
-
-const pods = { namespace: "mtls", selector: "app=x", port: 1, serverName: "x" };
-const secret = { namespace: "mtls", name: "x" };
-const entry = { ...secret, key: "k" };
-const trust = <P extends Plane>(plane: P) => ({ ...entry, plane });
-const issuer = <P extends Plane>(plane: P) => ({
-  plane,
-  kind: "Issuer" as const,
-  name: plane,
-  group: "cert-manager.io",
-});
-
-const outputs: PlatformOutputs = {
-  trustDomain: "dev",
-  namespace: "mtls",
-  gateway: { ...pods, url: "https://upstream/", service: { ...secret, port: 443 }, trust: trust("edge") },
-  admin: { ...pods, cluster: "uid", trust: entry, certificate: secret, key: entry },
-  store: {
-    ...pods,
-    cluster: "uid",
-    trust: entry,
-    certificate: secret,
-    endpoints: ["https://etcd:2379"],
-    peer: pods,
-    user: "apisix",
-    password: entry,
-    prefix: "/apisix",
-  },
-  upstream: {
-    node: { host: "upstream.mtls.svc", port: 443 },
-    serverName: "upstream.mtls.svc",
-    trust: trust("upstream"),
-    clientCertificate: { ...secret, plane: "upstream" },
-    pods,
-  },
-  issuers: {
-    etcd: issuer("etcd"),
-    "etcd-peer": issuer("etcd-peer"),
-    admin: issuer("admin"),
-    edge: issuer("edge"),
-    upstream: issuer("upstream"),
-  },
-  trust: {
-    etcd: trust("etcd"),
-    "etcd-peer": trust("etcd-peer"),
-    admin: trust("admin"),
-    edge: trust("edge"),
-    upstream: trust("upstream"),
-  },
-  roots: { etcd: "PEM", "etcd-peer": "PEM", admin: "PEM", edge: "PEM", upstream: "PEM" },
-  routes: [{ id: "hello", hosts: ["upstream"], uris: ["/"] }],
-};
+import { parseOutputs } from "../../outputs.ts";
+import { readOutputs } from "../../verify/outputs.ts";
+import { outputs } from "../support/outputs.ts";
 
 describe("stack outputs", () => {
   it("are taken as they are when they are whole", () => {
@@ -87,6 +35,14 @@ Run \`pulumi up -s dev\` first.`,
     });
   });
 
+  it("are refused when they are of another version, before anything else is said of them", () => {
+    throws(() => parseOutputs({ ...outputs, contract: 2, gateway: undefined }, "dev"), {
+      message:
+        "The outputs of stack dev are of version 2, but this program reads version 1. " +
+        "Use the release of mtls-everywhere that the platform was brought up with.",
+    });
+  });
+
   describe("from outside", () => {
     let folder = "";
     const path = process.env.PATH;
@@ -111,7 +67,7 @@ Run \`pulumi up -s dev\` first.`,
         `[ "$PWD $*" = "${folder} stack output --json -s dev" ] && echo '${JSON.stringify(outputs)}' || echo '{}'`,
       );
       deepEqual(await readOutputs({ stack: "dev" }, folder), outputs);
-      await rejects(readOutputs({}, folder), /^Error: stack output "trustDomain" is missing/);
+      await rejects(readOutputs({}, folder), /^Error: stack output "contract" is missing/);
     });
 
     it("fail with Pulumi's own words", async () => {

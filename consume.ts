@@ -1,0 +1,22 @@
+// For other teams' stacks: the platform's outputs, read from its stack and checked, as one typed value.
+
+import * as pulumi from "@pulumi/pulumi";
+
+import { outputNames, parseOutputs, type PlatformOutputs } from "./outputs.ts";
+
+/**
+ * The outputs of a platform's stack, `<organization>/<project>/<stack>`. They are known at preview too: they come from
+ * the stack's state, as its last `pulumi up` left them.
+ * @throws RunError when an output is missing, has another form, or is of another version: with what to do about it.
+ */
+export async function readPlatform(stack: string): Promise<PlatformOutputs> {
+  const reference = new pulumi.StackReference(stack);
+  const entries = await Promise.all(
+    outputNames().map(async (name) => [name, (await reference.getOutputDetails(name)).value] as const),
+  );
+  try {
+    return parseOutputs(Object.fromEntries(entries), stack);
+  } catch (error) {
+    throw new pulumi.RunError(`The platform of stack ${stack} cannot be used.\n${(error as Error).message}`);
+  }
+}
