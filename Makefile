@@ -30,6 +30,7 @@ help: ## this list
 up: node_modules/.stamp ## set up everything, then `pulumi up` and the check of every hop
 	@node lab/cli.ts $(if $(CONTEXT),tools,up)
 	$(IN_LAB)
+	node recover/cli.ts --stack $(STACK)
 	pulumi up --yes --skip-preview --stack $(STACK)
 	node verify/cli.ts --stack $(STACK)
 

@@ -22,7 +22,6 @@ import { look, problems } from "./preflight.ts";
 import {
   environment,
   findToolchain,
-  hasPendingOperations,
   layOut,
   needsStandIns,
   prepareStack,
@@ -164,13 +163,12 @@ async function cluster({ parts, images }: State, task: Reporter): Promise<void> 
   await mkdir(inLab("bin"), { recursive: true });
   await rm(inLab("bin/kubectl"), { force: true });
   await symlink(kube, inLab("bin/kubectl"));
-  if ((await health()) === "up" && !(await hasPendingOperations())) {
+  if ((await health()) === "up") {
     await addImages(images);
     const recycled = await recycleVolumes();
     task.title = recycled === 0 ? "Kubernetes is up" : `Kubernetes is up, ${recycled} volumes wiped`;
     return;
   }
-  if (await hasPendingOperations()) task.title = `${task.title} afresh: an update was killed`;
   await stopCluster();
   await startCluster({ kube, coredns, pause, debian, images }, report);
 }

@@ -161,17 +161,6 @@ export function merge(below: Record<string, unknown>, above: Record<string, unkn
   return { ...below, ...(Object.fromEntries(merged) as Record<string, unknown>) };
 }
 
-/** Whether an earlier update was killed: what it was creating may exist without being in the state. */
-export async function hasPendingOperations(): Promise<boolean> {
-  for (const file of globSync(inLab("state/.pulumi/stacks/*/*.json"))) {
-    const state = JSON.parse(await readFile(file, "utf8")) as {
-      checkpoint?: { latest?: { pending_operations?: unknown[] } };
-    };
-    if ((state.checkpoint?.latest?.pending_operations?.length ?? 0) > 0) return true;
-  }
-  return false;
-}
-
 /** A killed engine leaves its lock; one of a living process is left alone. */
 async function clearStaleLocks(): Promise<void> {
   for (const file of globSync(inLab("state/.pulumi/locks/**/*.json"))) {
