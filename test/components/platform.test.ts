@@ -8,9 +8,10 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { Certificate } from "../../components/certificate.ts";
 import { planes } from "../../components/planes.ts";
+import { platformOutputs } from "../support/platformOutputs.ts";
 import { findPrivateKeys } from "../state/keySearch.ts";
 import { clusterUid, plan, type Planned, type Registered, rootPem } from "./mockedPlatform.ts";
-import { houseBreaches, leafRef, type PodSpec, restrictedBreaches, trustRef } from "./podSecurity.ts";
+import { houseBreaches, type PodSpec, restrictedBreaches } from "./podSecurity.ts";
 
 const platform = (plane: string) => [`Certificate mtls/${plane}-root`, `Issuer mtls/${plane}-self-signed`];
 const shared = (plane: string) => [
@@ -220,7 +221,12 @@ for (const [stack, expected] of Object.entries(environments)) {
 
     it("gives other stacks references and public data", () => {
       const host = stack === "dev" ? "upstream" : "api.prod.mtls.internal";
-      same(planned.outputs, outputs(`${stack}.mtls.internal`, host));
+      const roots = Object.fromEntries(planes.map((plane) => [plane, rootPem]));
+      const ids = { route: "hello-id", clientCertificate: "upstream-client-id" };
+      same(
+        planned.outputs,
+        platformOutputs({ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, roots, ids }),
+      );
     });
   });
 }
@@ -334,61 +340,4 @@ function strings(value: unknown, path = ""): { path: string; text: string }[] {
   if (typeof value === "string") return [{ path, text: value }];
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => strings(inner, path ? `${path}.${key}` : key));
-}
-
-/** All of outputs.ts for an environment. */
-function outputs(trustDomain: string, host: string) {
-  const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
-  const byPlane = (of: (plane: string) => unknown) => Object.fromEntries(planes.map((plane) => [plane, of(plane)]));
-  return {
-    trustDomain,
-    namespace: "mtls",
-    gateway: {
-      url: `https://${host}/`,
-      ...pods("apisix"),
-      port: 9443,
-      serverName: host,
-      service: { namespace: "mtls", name: "apisix", port: 443 },
-      trust: trustRef("edge"),
-    },
-    admin: {
-      cluster: clusterUid,
-      ...pods("apisix"),
-      port: 9180,
-      serverName: "apisix-admin.mtls.svc",
-      trust: trustRef("admin"),
-      certificate: leafRef("admin", "apisix-deployer"),
-      key: { namespace: "mtls", name: "apisix-env", key: "ADMIN_KEY" },
-    },
-    store: {
-      cluster: clusterUid,
-      ...pods("etcd"),
-      port: 2379,
-      serverName: "etcd.mtls.svc",
-      trust: trustRef("etcd"),
-      certificate: leafRef("etcd", "etcd-client"),
-      endpoints: ["https://etcd.mtls.svc:2379"],
-      peer: { ...pods("etcd"), port: 2380, serverName: member },
-      user: "apisix",
-      password: { namespace: "mtls", name: "etcd-apisix-password", key: "password" },
-      prefix: "/apisix",
-    },
-    upstream: {
-      node: { host: "upstream.mtls.svc", port: 443 },
-      serverName: "upstream.mtls.svc",
-      trust: trustRef("upstream"),
-      clientCertificate: leafRef("upstream", "apisix-upstream"),
-      pods: { ...pods("upstream"), port: 8443, serverName: "upstream.mtls.svc" },
-    },
-    issuers: byPlane((plane) => {
-      const shared = plane === "edge" || plane === "upstream";
-      return {
-        ...{ plane, kind: shared ? "ClusterIssuer" : "Issuer" },
-        ...{ name: shared ? `mtls-${plane}` : plane, group: "cert-manager.io" },
-      };
-    }),
-    trust: byPlane(trustRef),
-    roots: byPlane(() => rootPem),
-    routes: [{ id: "hello-id", hosts: [host], uris: ["/*"] }],
-  };
 }

@@ -1,0 +1,157 @@
+// A lab of its own for a test, and Pulumi stacks in it that are run as one user or another.
+
+import { execFile } from "node:child_process";
+import { existsSync } from "node:fs";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+
+import { CoreV1Api, KubeConfig } from "@kubernetes/client-node";
+import { parse, stringify } from "yaml";
+
+const checkout = resolve(import.meta.dirname, "../..");
+const stack = "dev";
+
+export type Config = Record<string, unknown>;
+
+interface Settings {
+  readonly encryptionsalt: string;
+  readonly config: Config;
+}
+
+/** A running lab, empty but for Kubernetes. */
+export class LabStacks {
+  readonly #folder: string;
+  readonly #env: NodeJS.ProcessEnv;
+  /** The lab has made the platform's stack already. */
+  readonly #platformSalt: string;
+  /** The lab's own settings of the platform's stack, by key with the project's prefix. */
+  readonly platformConfig: Config;
+  /** Its administrator's. */
+  readonly kubeconfig: string;
+  /** One path for all users: the provider keeps it in its state, where another path would show as a change. */
+  readonly userKubeconfig: string;
+
+  private constructor(folder: string, env: NodeJS.ProcessEnv, platform: Settings) {
+    this.#folder = folder;
+    this.#env = env;
+    this.platformConfig = platform.config;
+    this.#platformSalt = platform.encryptionsalt;
+    this.kubeconfig = env.KUBECONFIG ?? "";
+    this.userKubeconfig = join(folder, "user.kubeconfig");
+  }
+
+  static async start(): Promise<LabStacks> {
+    const folder = await mkdtemp(join(tmpdir(), "lab-stacks-"));
+    try {
+      await lab(folder, "up");
+      const exports = (await lab(folder, "env")).matchAll(/^export (\w+)='(.*)'$/gm);
+      const { PULUMI_OPTION_CONFIG_FILE: file = "", ...env } = Object.fromEntries(
+        [...exports].map(([, name = "", value = ""]): [string, string] => [name, value]),
+      ) as Partial<Record<string, string>>;
+      const settings = parse(await readFile(file, "utf8")) as Settings;
+      return new LabStacks(folder, { ...process.env, ...env }, settings);
+    } catch (error) {
+      await lab(folder, "down").catch(() => undefined);
+      throw error;
+    }
+  }
+
+  async stop(): Promise<void> {
+    await lab(this.#folder, "down");
+    await rm(this.#folder, { recursive: true, force: true });
+  }
+
+  /** A new service account in the namespace `users`. */
+  async createUser(name: string): Promise<string> {
+    const admin = this.#client();
+    const namespace = "users";
+    await admin.createNamespace({ body: { metadata: { name: namespace } } }).catch(() => undefined);
+    await admin.createNamespacedServiceAccount({ namespace, body: { metadata: { name } } });
+    const { status } = await admin.createNamespacedServiceAccountToken({
+      name,
+      namespace,
+      body: { spec: { audiences: [], expirationSeconds: 3600 } },
+    });
+    const config = new KubeConfig();
+    const cluster = this.#config().getCurrentCluster()!;
+    config.loadFromClusterAndUser(cluster, { name, token: status!.token });
+    return config.exportConfig();
+  }
+
+  /** From here on `userKubeconfig` is this user's. */
+  async become(kubeconfig: string): Promise<void> {
+    await writeFile(this.userKubeconfig, kubeconfig, { mode: 0o600 });
+  }
+
+  /** A stack of the program in this folder of the checkout. */
+  async stack(program: string, config: Config): Promise<Stack> {
+    const folder = join(checkout, program);
+    const project = parse(await readFile(join(folder, "Pulumi.yaml"), "utf8")) as { name: string };
+    // `stack select --create` writes the stack's salt beside Pulumi.yaml: not in the checkout.
+    const elsewhere = join(this.#folder, "projects", project.name);
+    await mkdir(elsewhere, { recursive: true });
+    await writeFile(join(elsewhere, "Pulumi.yaml"), stringify(project));
+    await this.#run("pulumi", ["stack", "select", "--create", stack, "--non-interactive"], elsewhere);
+    const created = join(elsewhere, `Pulumi.${stack}.yaml`);
+    const encryptionsalt = existsSync(created)
+      ? (parse(await readFile(created, "utf8")) as Settings).encryptionsalt
+      : this.#platformSalt;
+    const file = join(elsewhere, "config.yaml");
+    const configure = (config: Config) => writeFile(file, stringify({ encryptionsalt, config }));
+    await configure(config);
+    const pulumi = (kubeconfig: string, ...args: string[]) =>
+      this.#run("pulumi", [...args, "-s", stack, "--non-interactive"], folder, { KUBECONFIG: kubeconfig });
+    const settled = ["--config-file", file, "--yes", "--skip-preview"];
+    return {
+      configure,
+      up: (kubeconfig) => pulumi(kubeconfig, "up", ...settled),
+      preview: (kubeconfig, ...args) => pulumi(kubeconfig, "preview", "--config-file", file, ...args),
+      destroy: (kubeconfig) => pulumi(kubeconfig, "destroy", ...settled),
+      outputs: async (kubeconfig) => JSON.parse(await pulumi(kubeconfig, "stack", "output", "--json")) as unknown,
+    };
+  }
+
+  /** A program of the checkout. */
+  async node(kubeconfig: string, ...args: string[]): Promise<string> {
+    return this.#run(process.execPath, args, checkout, { KUBECONFIG: kubeconfig });
+  }
+
+  async #run(program: string, args: string[], cwd: string, env: NodeJS.ProcessEnv = {}): Promise<string> {
+    return command(program, args, cwd, { ...this.#env, ...env });
+  }
+
+  #config(): KubeConfig {
+    const config = new KubeConfig();
+    config.loadFromFile(this.kubeconfig);
+    return config;
+  }
+
+  #client(): CoreV1Api {
+    return this.#config().makeApiClient(CoreV1Api);
+  }
+}
+
+/** Each method runs the CLI, as the user of a kubeconfig, and gives what it printed. */
+export interface Stack {
+  configure(config: Config): Promise<void>;
+  up(kubeconfig: string): Promise<string>;
+  preview(kubeconfig: string, ...args: string[]): Promise<string>;
+  destroy(kubeconfig: string): Promise<string>;
+  outputs(kubeconfig: string): Promise<unknown>;
+}
+
+async function lab(folder: string, name: string): Promise<string> {
+  const settings = { LAB_DIR: join(folder, "lab"), STACK: stack, CONTEXT: "", LAB_APISIX_IMAGE: "" };
+  return command(process.execPath, ["lab/cli.ts", name], checkout, { ...process.env, ...settings });
+}
+
+async function command(program: string, args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<string> {
+  try {
+    return (await promisify(execFile)(program, args, { cwd, env, maxBuffer: 1 << 26 })).stdout;
+  } catch (error) {
+    const { message, stdout, stderr } = error as { message: string; stdout?: string; stderr?: string };
+    throw new Error(`${message}\n${stdout ?? ""}\n${stderr ?? ""}`);
+  }
+}

@@ -1,0 +1,83 @@
+// A lab of the end-to-end test's own, and commands that run against it as a person would run them.
+
+import { spawn } from "node:child_process";
+import { existsSync } from "node:fs";
+import { join, resolve } from "node:path";
+
+export const checkout = resolve(import.meta.dirname, "../..");
+export const labFolder = join(checkout, ".test-lab");
+export const inLabFolder = (name: string) => join(labFolder, name);
+
+/** Why no lab can be had here; undefined where one can. */
+export function withoutLab(): string | undefined {
+  if (process.platform !== "linux") return `the lab needs Linux, this is ${process.platform}`;
+  return process.getuid?.() === 0 ? undefined : "the lab needs root";
+}
+
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  /** Both streams as they came, without colours. */
+  readonly output: string;
+}
+
+/** Settings of the caller's that would lead to another lab, cluster or stack. */
+const ofOthers = /^(PULUMI_|KUBECONFIG$|CONTEXT$|STACK$|LAB_DIR$|MAKE)/;
+const clean = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !ofOthers.test(name)));
+let exported: Record<string, string> = {};
+
+/** Runs a command in the checkout, with what `lab env` exported; never throws for its exit code. */
+export function run(command: string, args: readonly string[], more: Record<string, string> = {}): Promise<Finished> {
+  const env = { ...clean(), LAB_DIR: labFolder, NO_COLOR: "1", ...exported, ...more };
+  return new Promise((done, failed) => {
+    const child = spawn(command, args, { cwd: checkout, env, stdio: ["ignore", "pipe", "pipe"] });
+    let [stdout, output] = ["", ""];
+    child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+      stdout += chunk;
+      output += chunk;
+    });
+    child.stderr.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
+    child.on("error", failed);
+    child.on("close", (code) => done({ code: code ?? -1, stdout, output }));
+  });
+}
+
+/** Like `run`, for a command that must succeed. */
+export async function must(command: string, args: readonly string[], more?: Record<string, string>): Promise<string> {
+  const { code, stdout, output } = await run(command, args, more);
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}:\n${output}`);
+  return stdout;
+}
+
+const lab = (...args: string[]) => must(process.execPath, ["lab/cli.ts", ...args]);
+
+/** Starts the lab, or takes the one that an earlier run kept. */
+export async function startLab(): Promise<void> {
+  if (existsSync(labFolder) && !process.env.E2E_KEEP) await stopLab();
+  await lab("up");
+  const exports = (await lab("env")).matchAll(/^export (\w+)='(.*)'$/gm);
+  exported = Object.fromEntries(
+    [...exports].map(([, name = "", value = ""]) => [name, value.replaceAll("'\\''", "'")]),
+  );
+  // What this process itself reaches the cluster with.
+  process.env.KUBECONFIG = exported["KUBECONFIG"];
+}
+
+/** Ends the lab; nothing of it is left. */
+export async function stopLab(): Promise<void> {
+  exported = {};
+  await lab("down");
+}
+
+/** What `pulumi … --json` did to which resource, by operation; what stayed the same is left out. */
+export function changes(events: string): Record<string, string[]> {
+  const changed: Record<string, string[]> = {};
+  for (const line of events.split("\n").filter((line) => line.startsWith("{"))) {
+    const { resOutputsEvent } = JSON.parse(line) as { resOutputsEvent?: { metadata: { op: string; urn: string } } };
+    const { op, urn = "" } = resOutputsEvent?.metadata ?? {};
+    if (op === undefined || op === "same" || op === "refresh") continue;
+    const [type = "", name = ""] = urn.split("::").slice(-2);
+    (changed[op] ??= []).push(`${type.split(":").at(-1)?.split("$").at(-1)} ${name}`);
+  }
+  return changed;
+}

@@ -1,0 +1,361 @@
+// The platform's whole life in a lab of its own: up, verified, changed, drifted, refused, destroyed, and nothing left.
+
+import { deepStrictEqual as same, doesNotMatch, match, ok, strictEqual as equal } from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { createServer, type AddressInfo } from "node:net";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { parse, stringify } from "yaml";
+
+import type { AdminClient } from "../../apisix-admin/index.ts";
+import { Cluster } from "../../apisix-admin/access.ts";
+import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
+import { planes } from "../../components/planes.ts";
+import type { PlatformOutputs } from "../../outputs.ts";
+import { ask } from "../../verify/http.ts";
+import type { Report } from "../../verify/run.ts";
+import { platformOutputs } from "../support/platformOutputs.ts";
+import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { hostState, leftCgroups, leftProcesses, packetFilter, type Traces, tracesOf } from "./traces.ts";
+
+const keep = Boolean(process.env.E2E_KEEP);
+const minute = 60_000;
+
+const up = ["up", "--yes", "--skip-preview", "--json"];
+const refresh = ["refresh", "--yes", "--skip-preview", "--json"];
+
+describe("the platform in a lab of its own", function () {
+  this.timeout(5 * minute);
+  this.slow(1); // mocha then prints how long each step took
+
+  let host: ReturnType<typeof hostState>;
+  let objects: string[];
+  let outputs: PlatformOutputs;
+  /** A step builds on those before it. */
+  let broken = false;
+
+  before("a lab starts", async function () {
+    this.timeout(30 * minute); // with an empty cache everything is built first
+    const reason = withoutLab();
+    if (reason) {
+      console.log(`      skipped: ${reason}`);
+      return this.skip();
+    }
+    host = hostState();
+    await startLab();
+    objects = await allObjects();
+  });
+  beforeEach(function () {
+    if (broken) this.skip();
+  });
+  afterEach(function () {
+    broken ||= this.currentTest?.state === "failed";
+  });
+  after("the lab ends", async () => {
+    if (!keep && existsSync(labFolder)) await stopLab();
+  });
+
+  it("comes up", async () => {
+    const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"]);
+    equal(code, 0, output);
+    outputs = await readOutputs();
+  });
+
+  it("passes every check of every hop", async () => {
+    const { code, stdout, output } = await run(process.execPath, ["verify/cli.ts", "--json"]);
+    equal(code, 0, output);
+    const { ok: allRight, checks, body } = JSON.parse(stdout) as Report;
+    same(
+      checks.filter((check) => !check.ok),
+      [],
+    );
+    ok(allRight && checks.length > 20);
+    equal(body, '{ "hello": "world" }');
+  });
+
+  it("shows nothing to change", async () => {
+    const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"]);
+    equal(code, 0, output);
+  });
+
+  it("gives other stacks its outputs, none of them secret", async () => {
+    const text = await must("pulumi", ["stack", "output", "--json"]);
+    doesNotMatch(text, /\[secret\]/);
+    const given = JSON.parse(text) as PlatformOutputs;
+    for (const plane of planes)
+      match(given.roots[plane], /^(-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n)+$/);
+    equal(new Set(Object.values(given.roots)).size, planes.length);
+    const environment = { trustDomain: "dev.mtls.internal", host: "upstream", cluster: await new Cluster().uid() };
+    const ids = { route: "hello", clientCertificate: "upstream-client" };
+    same(given, platformOutputs({ ...environment, roots: given.roots, ids }));
+  });
+
+  it("holds no private key in its state, also after a refresh", async () => {
+    await holdsNoPrivateKey();
+    same(changes(await must("pulumi", refresh)), {});
+    await holdsNoPrivateKey();
+  });
+
+  it("answers with new content after a change of configuration", async () => {
+    const file = await configWith((config) => {
+      config["mtls-everywhere:upstream"] = {
+        ...(config["mtls-everywhere:upstream"] as object),
+        files: { "index.json": '{ "hello": "again" }' },
+      };
+    });
+    same(changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file })), {
+      update: ["ConfigMap upstream-files"],
+    });
+    await answers('{ "hello": "again" }');
+    same(changes(await must("pulumi", up)), { update: ["ConfigMap upstream-files"] });
+    await answers('{ "hello": "world" }');
+  });
+
+  it("reports a route that was changed behind its back, and repairs it", async () => {
+    const right = await live("routes", "hello");
+    await behindItsBack(async (admin) => admin.put("routes", "hello", { ...right, uris: ["/elsewhere"] }));
+    equal((await fromGateway()).status, 404);
+    const report = await must("pulumi", ["preview"]);
+    match(report, /routes\/hello: uris is \["\/elsewhere"\], wanted \["\/\*"\]/);
+    same(changes(await must("pulumi", refresh)), { update: ["ApisixRoute hello"] });
+    same(changes(await must("pulumi", up)), { update: ["ApisixRoute hello"] });
+    same(await live("routes", "hello"), right);
+    await answers('{ "hello": "world" }');
+    await showsNothing();
+  });
+
+  it("notices a deleted route at refresh, and creates it again", async () => {
+    const { labels: _, ...right } = await live("routes", "hello");
+    await behindItsBack((admin) => admin.delete("routes", "hello"));
+    equal((await fromGateway()).status, 404);
+    same(changes(await must("pulumi", refresh)), { delete: ["ApisixRoute hello"] });
+    same(changes(await must("pulumi", up)), { create: ["ApisixRoute hello"] });
+    const { labels: __, ...again } = await live("routes", "hello");
+    same(again, right);
+    await answers('{ "hello": "world" }');
+    await showsNothing();
+  });
+
+  it("repairs an upstream and a certificate without a refresh", async () => {
+    const [upstream, site] = [await live("upstreams", "hello"), await live("ssls", "site")];
+    const node = { host: "nowhere.mtls.svc", port: 443, weight: 1 };
+    await behindItsBack(async (admin) => {
+      await admin.put("upstreams", "hello", { ...upstream, nodes: [node] });
+      await admin.delete("ssls", "site");
+    });
+    const { update = [], ...others } = changes(await must("pulumi", up));
+    same({ update: update.sort(), others }, { update: ["ApisixSsl site", "ApisixUpstream hello"], others: {} });
+    same(withoutLabels(await live("upstreams", "hello")), withoutLabels(upstream));
+    equal((await live("ssls", "site"))["cert"], site["cert"]);
+    await answers('{ "hello": "world" }');
+    await showsNothing();
+  });
+
+  it("refuses an unknown configuration key, and changes nothing", async () => {
+    const file = await configWith((config) => (config["mtls-everywhere:upstreem"] = {}));
+    await refuses({ PULUMI_OPTION_CONFIG_FILE: file }, [
+      "The configuration in Pulumi.dev.yaml is not usable:",
+      "upstreem: is not a known key; remove it or correct its spelling",
+      "Nothing was changed.",
+    ]);
+  });
+
+  it("refuses a cluster that does not answer, and changes nothing", async () => {
+    const port = await closedPort();
+    const kubeconfig = inLabFolder("closed.kubeconfig");
+    const text = readFileSync(inLabFolder("kubeconfig"), "utf8");
+    writeFileSync(kubeconfig, text.replace(/server: .*/, `server: https://127.0.0.1:${port}`), { mode: 0o600 });
+    await refuses({ KUBECONFIG: kubeconfig }, [
+      "The Kubernetes cluster cannot be used: ",
+      `https://127.0.0.1:${port}: ECONNREFUSED`,
+      "Nothing was changed.",
+    ]);
+  });
+
+  it("says which Secret is missing, changes nothing, and recovers", async () => {
+    const kubectl = (...args: string[]) => must("kubectl", ["--namespace", "mtls", ...args]);
+    await kubectl("delete", "certificate", "gateway", "--cascade=foreground");
+    await kubectl("delete", "secret", "gateway", "--ignore-not-found");
+    await refuses({}, ["Secret mtls/gateway does not exist."]);
+    // Traffic does not notice: the gateway has its copy.
+    await answers('{ "hello": "world" }');
+    same(changes(await must("pulumi", refresh)), { delete: ["Certificate gateway"] });
+    same(changes(await must("pulumi", up)), { create: ["Certificate gateway"], update: ["ApisixSsl site"] });
+    await answers('{ "hello": "world" }');
+    await showsNothing();
+  });
+
+  it("still passes every check", async () => {
+    const { code, output } = await run(process.execPath, ["verify/cli.ts"]);
+    equal(code, 0, output);
+    await holdsNoPrivateKey();
+  });
+
+  it("is destroyed without a trace in the cluster", async function () {
+    if (keep) this.skip();
+    const { code, output } = await run("pulumi", ["destroy", "--yes", "--skip-preview"]);
+    equal(code, 0, output);
+    const { deployment } = JSON.parse(await must("pulumi", ["stack", "export"])) as Export;
+    same(deployment.resources ?? [], []);
+    await eventually(
+      "only the objects that were there before remain",
+      async () => {
+        const now = await allObjects();
+        return {
+          left: now.filter((object) => !objects.includes(object)),
+          gone: objects.filter((object) => !now.includes(object)),
+        };
+      },
+      { left: [], gone: [] },
+    );
+  });
+
+  it("leaves no process, mount, link, cgroup or packet filter rule on the host", async function () {
+    if (keep) this.skip();
+    const traces: Traces = tracesOf(labFolder);
+    // The search would find something: it does now.
+    ok(traces.namespaces.length >= 3 && traces.cgroups.length > 0 && leftProcesses(labFolder, traces).length > 10);
+    doesNotMatch(packetFilter(traces), /KUBE-|CNI-/);
+    await stopLab();
+    same(
+      {
+        processes: leftProcesses(labFolder, traces),
+        cgroups: leftCgroups(traces),
+        folder: existsSync(labFolder),
+        host: hostState(),
+      },
+      { processes: [], cgroups: [], folder: false, host },
+    );
+  });
+
+  // ---------- what the steps are made of
+
+  async function readOutputs(): Promise<PlatformOutputs> {
+    return JSON.parse(await must("pulumi", ["stack", "output", "--json"])) as PlatformOutputs;
+  }
+
+  async function showsNothing(): Promise<void> {
+    const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"]);
+    equal(code, 0, output);
+  }
+
+  async function holdsNoPrivateKey(): Promise<void> {
+    const { code, output } = await run(process.execPath, ["test/state/privateKeys.ts"]);
+    equal(code, 0, output);
+    match(output, /^\d\d+ resources, 0 declared and 0 undeclared private keys$/m);
+  }
+
+  /** A copy of the lab's configuration with a change. */
+  async function configWith(change: (config: Record<string, unknown>) => void): Promise<string> {
+    const file = inLabFolder("Pulumi.changed.yaml");
+    const copy = parse(readFileSync(inLabFolder("Pulumi.dev.yaml"), "utf8")) as { config: Record<string, unknown> };
+    change(copy.config);
+    writeFileSync(file, stringify(copy));
+    return file;
+  }
+
+  /** `pulumi up` fails with these words, and leaves state and gateway as they are. */
+  async function refuses(environment: Record<string, string>, sentences: readonly string[]): Promise<void> {
+    const before = await everything();
+    const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"], environment);
+    ok(code > 0, output);
+    for (const sentence of sentences) ok(output.includes(sentence), `no "${sentence}" in:\n${output}`);
+    doesNotMatch(output, /^\s+at .*\(.*:\d+:\d+\)$/m, "a stack trace is no sentence");
+    const after = await everything();
+    const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+    same(
+      names.filter((name) => before[name] !== after[name]),
+      [],
+    );
+  }
+
+  /** Every resource in state and what the gateway holds, by name. */
+  async function everything(): Promise<Record<string, string>> {
+    const { deployment } = JSON.parse(await must("pulumi", ["stack", "export"])) as Export;
+    // Secrets are encrypted anew by each export.
+    const text = (value: unknown) =>
+      JSON.stringify(value, (key, inner: unknown) => (key === "ciphertext" ? "" : inner));
+    const found = (deployment.resources ?? []).map(({ urn, id, inputs }) => [urn, text({ id, inputs })]);
+    for (const [kind, id] of [
+      ["routes", "hello"],
+      ["upstreams", "hello"],
+      ["ssls", "site"],
+    ] as const)
+      found.push([`${kind}/${id}`, text(await live(kind, id))]);
+    return Object.fromEntries(found) as Record<string, string>;
+  }
+
+  async function live(kind: "routes" | "upstreams" | "ssls", id: string): Promise<Record<string, unknown>> {
+    const body = await behindItsBack((admin) => admin.get(kind, id));
+    ok(body, `${kind}/${id} is not there`);
+    const { create_time: _, update_time: __, ...spec } = body;
+    return spec;
+  }
+
+  async function behindItsBack<T>(act: (admin: AdminClient) => Promise<T>): Promise<T> {
+    const access = new Cluster();
+    try {
+      return await act(await adminClient(access, outputs.admin));
+    } finally {
+      await closeSessions(access);
+    }
+  }
+
+  /** What a client with the edge certificate gets. */
+  async function fromGateway(): Promise<{ status: number; body: string }> {
+    const cluster = new Cluster();
+    const pair = await cluster.keyPair({ namespace: "mtls", name: "client-curl" });
+    const ca = await cluster.trustBundle(outputs.gateway.trust);
+    return ask(cluster, outputs.gateway, { ca, pair }, { path: "/" }, AbortSignal.timeout(10_000));
+  }
+
+  async function answers(body: string): Promise<void> {
+    await eventually("the gateway's answer", async () => (await fromGateway()).body.trim(), body);
+  }
+});
+
+interface Export {
+  readonly deployment: {
+    readonly resources?: readonly { readonly urn: string; readonly id?: string; readonly inputs?: unknown }[];
+  };
+}
+
+/** Kind, namespace and name of every object of the cluster, but for what Kubernetes itself keeps making. */
+async function allObjects(): Promise<string[]> {
+  const kinds = (await must("kubectl", ["api-resources", "--verbs=list", "-o", "name"])).trim().split("\n");
+  const lasting = kinds.filter(
+    (kind) => !/^(events|leases|endpointslices|endpoints|componentstatuses)(\.|$)/.test(kind),
+  );
+  const columns = "custom-columns=KIND:.kind,NAMESPACE:.metadata.namespace,NAME:.metadata.name";
+  const list = await must("kubectl", ["get", lasting.join(","), "--all-namespaces", "--no-headers", "-o", columns]);
+  return list
+    .trim()
+    .split("\n")
+    .map((line) => line.split(/\s+/).join(" "))
+    .sort();
+}
+
+async function closedPort(): Promise<number> {
+  const server = createServer().listen(0, "127.0.0.1");
+  await new Promise((listening) => server.once("listening", listening));
+  const { port } = server.address() as AddressInfo;
+  await new Promise((closed) => server.close(closed));
+  return port;
+}
+
+/** Looks again until it is as expected; then, or when a minute is over, compares. */
+async function eventually<T>(what: string, look: () => Promise<T>, expected: T): Promise<void> {
+  for (const end = Date.now() + minute; ; await sleep(500)) {
+    const seen = await look().catch((error: Error) => error);
+    try {
+      same(seen, expected);
+      return;
+    } catch (error) {
+      if (Date.now() > end) throw Object.assign(error as Error, { message: `${what}: ${(error as Error).message}` });
+    }
+  }
+}
+
+function withoutLabels({ labels: _, ...spec }: Record<string, unknown>): Record<string, unknown> {
+  return spec;
+}

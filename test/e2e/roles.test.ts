@@ -1,0 +1,232 @@
+// The platform's users in a real cluster, each with its own rights and no more: an administrator who sets the cluster up, a
+// deployer, a previewer, and a team that puts its own service behind the gateway.
+
+import { deepEqual, equal, match, rejects } from "node:assert/strict";
+
+import { AuthorizationV1Api, CoreV1Api, KubeConfig } from "@kubernetes/client-node";
+import { Cluster } from "@mtls-everywhere/apisix-admin/access";
+
+import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
+import { ask } from "../../verify/http.ts";
+import { type Config, LabStacks, type Stack } from "./labStacks.ts";
+
+describe("the platform's users", function () {
+  this.timeout(300_000);
+  this.bail(true);
+
+  let lab: LabStacks;
+  let platform: Stack;
+  let deployer: string;
+  let previewer: string;
+  let settings: Config;
+
+  before(async function () {
+    // The lab refuses to start anywhere else.
+    if (process.platform !== "linux" || process.getuid?.() !== 0) this.skip();
+    lab = await LabStacks.start();
+    deployer = await lab.createUser("deployer");
+    previewer = await lab.createUser("previewer");
+    const chart = lab.platformConfig["mtls-everywhere:certManager"] as Config;
+    settings = {
+      ...lab.platformConfig,
+      "mtls-everywhere:createNamespace": false,
+      "mtls-everywhere:certManager": { ...chart, install: false },
+    };
+    const subject = (name: string) => [{ kind: "ServiceAccount", name, namespace: "users" }];
+    const setup = await lab.stack("cluster-setup", {
+      "mtls-cluster-setup:certManager": chart,
+      "mtls-cluster-setup:deployers": subject("deployer"),
+      "mtls-cluster-setup:previewers": subject("previewer"),
+    });
+    await setup.up(lab.kubeconfig);
+    platform = await lab.stack(".", settings);
+  });
+
+  after(() => lab?.stop());
+
+  /** Runs as a user. */
+  const as = async <T>(user: string, run: (kubeconfig: string) => Promise<T>): Promise<T> => {
+    await lab.become(user);
+    return run(lab.userKubeconfig);
+  };
+
+  it("let a deployer bring the platform up, and check every hop", async () => {
+    await as(deployer, (kubeconfig) => platform.up(kubeconfig));
+    match(await as(deployer, (kubeconfig) => lab.node(kubeconfig, "verify/cli.ts", "--stack", "dev")), /all right/);
+  });
+
+  it("let a previewer see that nothing would change", async () => {
+    await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes"));
+    await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes", "--refresh"));
+  });
+
+  it("let a previewer see what would change, though the API server would not even try it out", async () => {
+    await platform.configure({
+      ...settings,
+      "mtls-everywhere:gateway": { host: "upstream", clients: ["curl", "shop"] },
+      "mtls-everywhere:upstream": {
+        ...(settings["mtls-everywhere:upstream"] as Config),
+        files: { "index.json": '{ "hello": "all" }' },
+      },
+    });
+    const preview = JSON.parse(await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--json"))) as Preview;
+    await platform.configure(settings);
+    const changes = preview.steps.filter(({ op }) => op !== "same" && op !== "read");
+    deepEqual(changes.map(({ op, urn }) => `${op} ${urn.split("::").at(-1)}`).sort(), [
+      "create client-shop",
+      "create client-shop",
+      "update upstream-files",
+    ]);
+  });
+
+  it("refuse a previewer's up, and leave the platform as it is", async () => {
+    await platform.configure({
+      ...settings,
+      "mtls-everywhere:gateway": { host: "upstream", clients: ["curl", "shop"] },
+    });
+    await rejects(
+      as(previewer, (kubeconfig) => platform.up(kubeconfig)),
+      /certificates.cert-manager.io is forbidden/,
+    );
+    await platform.configure(settings);
+    await as(deployer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes"));
+  });
+
+  it("hold their own rights and no more", async () => {
+    deepEqual(
+      await refusedOf(deployer, [
+        ["get", "secrets", "mtls"],
+        ["create", "deployments.apps", "mtls"],
+        ["get", "secrets", "cert-manager", "mtls-edge-root"],
+        ["get", "secrets", "cert-manager", "cert-manager-webhook-ca"],
+        ["list", "secrets", "cert-manager"],
+        ["get", "secrets", "kube-system"],
+        ["get", "secrets", "users"],
+        ["create", "pods", "mtls"],
+        ["create", "pods", "users"],
+        ["create", "namespaces", ""],
+        ["delete", "namespaces", "", "mtls"],
+        ["create", "rolebindings.rbac.authorization.k8s.io", "mtls"],
+        ["create", "clusterroles.rbac.authorization.k8s.io", ""],
+        ["delete", "clusterissuers.cert-manager.io", "", "other-edge"],
+      ]),
+      [
+        "get secrets cert-manager/cert-manager-webhook-ca",
+        "list secrets cert-manager/",
+        "get secrets kube-system/",
+        "get secrets users/",
+        "create pods mtls/",
+        "create pods users/",
+        "create namespaces /",
+        "delete namespaces /mtls",
+        "create rolebindings.rbac.authorization.k8s.io mtls/",
+        "create clusterroles.rbac.authorization.k8s.io /",
+        "delete clusterissuers.cert-manager.io /other-edge",
+      ],
+    );
+    deepEqual(
+      await refusedOf(previewer, [
+        ["get", "secrets", "mtls", "gateway"],
+        ["get", "secrets", "mtls", "etcd-server"],
+        ["list", "secrets", "mtls"],
+        ["get", "secrets", "kube-system"],
+        ["get", "configmaps", "mtls"],
+        ["get", "configmaps", "users"],
+        ["create", "pods", "mtls"],
+        ["patch", "deployments.apps", "mtls", "apisix"],
+        ["create", "certificates.cert-manager.io", "mtls"],
+        ["create", "certificaterequests.cert-manager.io", "mtls"],
+      ]),
+      [
+        "get secrets mtls/etcd-server",
+        "list secrets mtls/",
+        "get secrets kube-system/",
+        "get configmaps users/",
+        "create pods mtls/",
+        "patch deployments.apps mtls/apisix",
+        "create certificates.cert-manager.io mtls/",
+        "create certificaterequests.cert-manager.io mtls/",
+      ],
+    );
+    // Asked in earnest, not only reviewed.
+    const client = (user: string) => apiOf(user).makeApiClient(CoreV1Api);
+    await rejects(client(deployer).listNamespacedSecret({ namespace: "kube-system" }), { code: 403 });
+    const pod = { metadata: { name: "mine" }, spec: { containers: [{ name: "mine", image: "mine" }] } };
+    await rejects(client(previewer).createNamespacedPod({ namespace: "mtls", body: pod }), { code: 403 });
+  });
+
+  describe("of other teams", () => {
+    let shop: Stack;
+    let outputs: PlatformOutputs;
+    before(async () => {
+      outputs = parseOutputs(await platform.outputs(lab.kubeconfig));
+      const { image } = lab.platformConfig["mtls-everywhere:upstream"] as { image: string };
+      shop = await lab.stack("examples/consumer", { "shop:image": image });
+    });
+
+    /** What the gateway answers to the platform's own client. */
+    const get = async (path: string) => {
+      const cluster = new Cluster({ kubeconfig: lab.kubeconfig });
+      const ca = await cluster.trustBundle(outputs.gateway.trust);
+      const pair = await cluster.keyPair({ namespace: outputs.namespace, name: "client-curl" });
+      const request = { path, headers: { host: outputs.gateway.serverName } };
+      return ask(cluster, outputs.gateway, { ca, pair }, request, AbortSignal.timeout(10_000));
+    };
+
+    it("put their own service behind the gateway", async () => {
+      equal((await get("/shop.json")).status, 404);
+      await shop.up(lab.kubeconfig);
+      deepEqual(await get("/shop.json"), { status: 200, body: '{ "shop": "open" }' });
+      deepEqual(await get("/"), { status: 200, body: '{ "hello": "world" }' });
+    });
+
+    it("take it away again, and leave the platform as it is", async () => {
+      await shop.destroy(lab.kubeconfig);
+      equal((await get("/shop.json")).status, 404);
+      await as(deployer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes"));
+    });
+
+    it("are told when the platform's outputs are not there", async () => {
+      await shop.configure({ "shop:platform": "organization/mtls-cluster-setup/dev" });
+      await rejects(
+        shop.preview(lab.kubeconfig),
+        /The platform of stack organization\/mtls-cluster-setup\/dev cannot be used.[^]*stack output "contract" is missing/,
+      );
+    });
+  });
+
+  it("let a deployer take the platform down", async () => {
+    await as(deployer, (kubeconfig) => platform.destroy(kubeconfig));
+    const secrets = await apiOf(deployer).makeApiClient(CoreV1Api).listNamespacedSecret({ namespace: "mtls" });
+    deepEqual(
+      secrets.items.map(({ metadata }) => metadata?.name),
+      [],
+    );
+  });
+
+  function apiOf(user: string): KubeConfig {
+    const config = new KubeConfig();
+    config.loadFromString(user);
+    return config;
+  }
+
+  /** The rights of the list that a user has not. */
+  async function refusedOf(user: string, rights: readonly Right[]): Promise<string[]> {
+    const api = apiOf(user).makeApiClient(AuthorizationV1Api);
+    const verdicts = await Promise.all(
+      rights.map(async ([verb, kind, namespace, name]) => {
+        const [resource, ...group] = kind.split(".");
+        const resourceAttributes = { verb, resource, group: group.join("."), namespace, name };
+        const { status } = await api.createSelfSubjectAccessReview({ body: { spec: { resourceAttributes } } });
+        return status?.allowed ? undefined : `${verb} ${kind} ${namespace}/${name ?? ""}`;
+      }),
+    );
+    return verdicts.filter((verdict) => verdict !== undefined);
+  }
+});
+
+type Right = readonly [verb: string, kind: string, namespace: string, name?: string];
+
+interface Preview {
+  readonly steps: readonly { readonly op: string; readonly urn: string }[];
+}

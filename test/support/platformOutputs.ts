@@ -1,0 +1,78 @@
+// The stack's outputs as they should be, spelled out: for the program under mocks and for the platform that is up.
+
+import { planes } from "../../components/planes.ts";
+
+interface Environment {
+  readonly trustDomain: string;
+  /** Host of the gateway. */
+  readonly host: string;
+  /** UID of the cluster. */
+  readonly cluster: string;
+  readonly roots: Readonly<Record<string, string>>;
+  readonly ids: { readonly route: string; readonly clientCertificate: string };
+}
+
+const leafRef = (plane: string, name: string) => ({ plane, namespace: "mtls", name });
+const trustRef = (plane: string) => ({ plane, namespace: "mtls", name: `${plane}-trust`, key: "ca.crt" });
+
+/** All outputs of an environment with one member of etcd, in the default namespace. */
+export function platformOutputs({ trustDomain, host, cluster, roots, ids }: Environment) {
+  const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
+  const byPlane = (of: (plane: string) => unknown) => Object.fromEntries(planes.map((plane) => [plane, of(plane)]));
+  return {
+    contract: 1,
+    trustDomain,
+    namespace: "mtls",
+    caller: {
+      clientCertificate: ids.clientCertificate,
+      identity: { trustDomain, namespace: "mtls", serviceAccount: "apisix" },
+    },
+    gateway: {
+      url: `https://${host}/`,
+      ...pods("apisix"),
+      port: 9443,
+      serverName: host,
+      service: { namespace: "mtls", name: "apisix", port: 443 },
+      trust: trustRef("edge"),
+    },
+    admin: {
+      cluster,
+      ...pods("apisix"),
+      port: 9180,
+      serverName: "apisix-admin.mtls.svc",
+      trust: trustRef("admin"),
+      certificate: leafRef("admin", "apisix-deployer"),
+      key: { namespace: "mtls", name: "apisix-env", key: "ADMIN_KEY" },
+    },
+    store: {
+      cluster,
+      ...pods("etcd"),
+      port: 2379,
+      serverName: "etcd.mtls.svc",
+      trust: trustRef("etcd"),
+      certificate: leafRef("etcd", "etcd-client"),
+      endpoints: ["https://etcd.mtls.svc:2379"],
+      peer: { ...pods("etcd"), port: 2380, serverName: "etcd-0.etcd-peers.mtls.svc" },
+      user: "apisix",
+      password: { namespace: "mtls", name: "etcd-apisix-password", key: "password" },
+      prefix: "/apisix",
+    },
+    upstream: {
+      node: { host: "upstream.mtls.svc", port: 443 },
+      serverName: "upstream.mtls.svc",
+      trust: trustRef("upstream"),
+      clientCertificate: leafRef("upstream", "apisix-upstream"),
+      pods: { ...pods("upstream"), port: 8443, serverName: "upstream.mtls.svc" },
+    },
+    issuers: byPlane((plane) => {
+      const shared = plane === "edge" || plane === "upstream";
+      return {
+        ...{ plane, kind: shared ? "ClusterIssuer" : "Issuer" },
+        ...{ name: shared ? `mtls-${plane}` : plane, group: "cert-manager.io" },
+      };
+    }),
+    trust: byPlane(trustRef),
+    roots,
+    routes: [{ id: ids.route, hosts: [host], uris: ["/*"] }],
+  };
+}
