@@ -6,7 +6,7 @@ import { bundleProblems, digestOf, notAfter, pairProblems } from "./certificates
 import { type Failure, hasUnknown, objections, type Props } from "./checks.ts";
 import type { AdminClient } from "./client.ts";
 import { differences, presentable } from "./compare.ts";
-import { AdminError, MissingObject, Transient, Unconfirmed, WrongCluster } from "./errors.ts";
+import { AdminError, MissingObject, Transient, Unconfirmed, Unusable } from "./errors.ts";
 import {
   type Body,
   type ObjectKind,
@@ -132,14 +132,17 @@ async function certificateFailures(inputs: Props, access: Access): Promise<Failu
     const pair = pairProblems(await access.keyPair(certificate), snis);
     const failures = pair.map((problem) => ({
       property: "certificate",
-      reason: `Secret ${certificate.namespace}/${certificate.name}: ${problem}`,
+      reason: `Secret ${certificate.namespace}/${certificate.name}: ${problem} Correct the Certificate that issues it, or name another Secret.`,
     }));
     if (clients === undefined || clients === "anyone") return failures;
     const { namespace, name } = clients.trust;
     const bundle = bundleProblems(await access.trustBundle(clients.trust));
     return [
       ...failures,
-      ...bundle.map((problem) => ({ property: "clients", reason: `ConfigMap ${namespace}/${name}: ${problem}` })),
+      ...bundle.map((problem) => ({
+        property: "clients",
+        reason: `ConfigMap ${namespace}/${name}: ${problem} Take it out of the bundle, or name another ConfigMap.`,
+      })),
     ];
   } catch (error) {
     return objectionOrNothing(error);
@@ -156,7 +159,7 @@ async function schemaFailures(kind: ObjectKind, inputs: Props, access: Access): 
       const reason = await client.validate(kind, await desired(kind, inputs, "preview", access), { deadline });
       return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
     } catch (error) {
-      unreachable.add(client); // Not again for each object of the preview.
+      if (!(error instanceof Unusable)) unreachable.add(client); // Not again for each object of the preview.
       throw error;
     }
   } catch (error) {
@@ -166,9 +169,9 @@ async function schemaFailures(kind: ObjectKind, inputs: Props, access: Access): 
 
 const unreachable = new WeakSet<AdminClient>();
 
-/** Checking is optional where nothing is up yet; the wrong cluster is wrong at once. */
+/** Checking is optional where nothing is up yet; the wrong cluster or key is wrong at once. */
 function objectionOrNothing(error: unknown): Failure[] {
-  return error instanceof WrongCluster ? [{ property: "admin", reason: error.message }] : [];
+  return error instanceof Unusable ? [{ property: "admin", reason: error.message }] : [];
 }
 
 function refuse(id: string, failures: readonly Failure[]): void {

@@ -44,7 +44,12 @@ export function objections(kind: ObjectKind, inputs: Props): Failure[] {
 const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = {
   upstreams: ({ serverName, nodes, balancer, scheme, timeout, clientCertificate }) => [
     ...missing(serverName, "serverName", "Name the server as its certificate does: it is what the gateway verifies."),
-    ...refused(serverName, isHost, "serverName", (name) => `"${name}" is no host name.`),
+    ...refused(
+      serverName,
+      (name: string) => name === "" || isHost(name),
+      "serverName",
+      (name) => `"${name}" is no host name: give the name alone, without scheme, port or path.`,
+    ),
     ...empty(nodes, "nodes", "An upstream without nodes answers every request with 503: give at least one."),
     ...each(nodes, "nodes", (node, at) => nodeObjections(node as Props, at)),
     ...unlisted(balancer, "balancer", balancers),
@@ -117,9 +122,9 @@ const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = 
 
 function nodeObjections({ host, port, weight }: Props, at: string): Failure[] {
   return [
-    ...missing(host, `${at}.host`, "A node needs a host."),
+    ...missing(host, `${at}.host`, "A node needs a host: its name or address."),
     ...refused(host, isHost, `${at}.host`, (name) => `"${name}" is no host name or address.`),
-    ...missing(port, `${at}.port`, "A node needs a port."),
+    ...missing(port, `${at}.port`, "A node needs a port: the one that its server listens on."),
     ...refused(port, isPort, `${at}.port`, (value) => `A port is a number from 1 to 65535, not ${String(value)}.`),
     ...refused(
       weight,
@@ -184,7 +189,7 @@ function unlisted(value: unknown, property: string, listed: readonly string[]): 
     value,
     (word: string) => listed.includes(word),
     property,
-    (word) => `"${word}" is none of ${listed.join(", ")}.`,
+    (word) => `"${word}" is not known: use one of ${listed.join(", ")}.`,
   );
 }
 

@@ -108,6 +108,7 @@ const pages = [
 function hintFor(status: number, said: string): string {
   if (said.includes("role viewer")) return "The key may only read: use a key with the role admin.";
   if (status === 401) return "The Secret that admin.key names does not hold the key that the gateway runs with.";
+  if (said.includes("is still using it")) return "Delete that one first, or let it use another.";
   if (said.startsWith("failed to fetch"))
     return "Create the object that it refers to first, and pass its id as an output.";
   return "";

@@ -21,8 +21,11 @@ export class Unconfirmed extends Error {
 /** What a reference names is not there. */
 export class MissingObject extends Error {}
 
+/** What a reference names is there, and can never serve its purpose: a preview says so too. */
+export class Unusable extends Error {}
+
 /** The kubeconfig points at another cluster than the reference. */
-export class WrongCluster extends Error {}
+export class WrongCluster extends Unusable {}
 
 /** An answer of an Admin API or of etcd that is not a success. Holds the server's words, never the request's. */
 export class AdminError extends Error {

@@ -4,6 +4,7 @@ import type { TLSSocket } from "node:tls";
 
 import { certificatesOf, type KeyPair, pairProblems } from "./certificates.ts";
 import { AdminClient } from "./client.ts";
+import { Unusable } from "./errors.ts";
 import type { AdminEndpoint, ConfigMapKeyRef, EtcdEndpoint, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
 import type { Connect, Patience } from "./transport.ts";
 
@@ -56,7 +57,7 @@ function refuseUnusable({ namespace, name }: SecretRef, pair: KeyPair): void {
   const now = new Date(Math.max(Date.now(), ...certificatesOf(pair.cert).map((part) => Number(part.validFromDate))));
   const problems = pairProblems(pair, [], now);
   if (problems.length === 0) return;
-  throw new Error(
+  throw new Unusable(
     `The client certificate in Secret ${namespace}/${name} cannot be used. ${problems.join(" ")} ` +
       `See why cert-manager did not renew it: kubectl -n ${namespace} describe certificate ${name}`,
   );
@@ -133,12 +134,12 @@ async function open(access: Access, endpoint: AdminEndpoint): Promise<AdminClien
 function refuseUnusableKey({ namespace, name, key: entry }: SecretKeyRef, key: string): void {
   const where = `The Admin API key in Secret ${namespace}/${name}, entry "${entry}",`;
   if (!/^[\x21-\x7e]+$/.test(key)) {
-    throw new Error(
+    throw new Unusable(
       `${where} holds a space, a line break or a character beyond ASCII, which no header carries.${remedy}`,
     );
   }
   if (!/[a-zA-Z]/.test(key) || !Number.isNaN(Number(key))) {
-    throw new Error(`${where} reads as a number, and APISIX then answers 401 to everyone.${remedy}`);
+    throw new Unusable(`${where} reads as a number, and APISIX then answers 401 to everyone.${remedy}`);
   }
 }
 

@@ -173,19 +173,18 @@ describe("objections to inputs", () => {
     same(said("upstreams", bad), [
       'id: "a b" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource\'s name is none.',
       "id: Project, stack and name together exceed the 256 characters of a label.",
-      'serverName: "https://a" is no host name.',
+      'serverName: "https://a" is no host name: give the name alone, without scheme, port or path.',
       'nodes[0].host: "a/b" is no host name or address.',
       "nodes[0].port: A port is a number from 1 to 65535, not 0.",
       "nodes[0].weight: A weight is a whole number from 0 up, not -1.",
-      "nodes[1].host: A node needs a host.",
-      "nodes[1].port: A node needs a port.",
-      'balancer: "random" is none of roundrobin, least_conn, ewma.',
+      "nodes[1].host: A node needs a host: its name or address.",
+      "nodes[1].port: A node needs a port: the one that its server listens on.",
+      'balancer: "random" is not known: use one of roundrobin, least_conn, ewma.',
       "timeout: Give connect, send and read, each in seconds above 0.",
       "clientCertificate: Without TLS no certificate is shown: use the scheme https or grpcs.",
     ]);
     same(said("upstreams", { ...upstream, nodes: [], serverName: "" }), [
       "serverName: Name the server as its certificate does: it is what the gateway verifies.",
-      'serverName: "" is no host name.',
       "nodes: An upstream without nodes answers every request with 503: give at least one.",
     ]);
   });
@@ -202,8 +201,8 @@ describe("objections to inputs", () => {
       }),
       [
         "certificate: Name the Secret that holds the certificate.",
-        'use: "both" is none of server, client.',
-        'protocols[0]: "TLSv1.1" is none of TLSv1.2, TLSv1.3.',
+        'use: "both" is not known: use one of server, client.',
+        'protocols[0]: "TLSv1.1" is not known: use one of TLSv1.2, TLSv1.3.',
         "snis: Name the hosts that this certificate serves.",
         'clients: Give { trust }, or "anyone".',
         "clients.depth: A depth is a whole number from 0 up, not -1.",
@@ -232,7 +231,7 @@ describe("objections to inputs", () => {
     same(said("routes", bad), [
       'hosts[0]: "*" is no host name; a wildcard is "*." and a domain.',
       'uris[0]: A path starts with "/", not like "x".',
-      'methods[0]: "FETCH" is none of GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE.',
+      'methods[0]: "FETCH" is not known: use one of GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE.',
       "upstream: Pass the id of the upstream that requests go to.",
       "priority: A priority is a whole number, not 1.5.",
       "plugins.echo: A plugin's configuration is an object; {} for none.",

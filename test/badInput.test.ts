@@ -1,0 +1,580 @@
+// One table of wrong inputs: what the product says to each, word for word. docs/errors.md explains every message of it.
+
+import "reflect-metadata";
+
+import { deepStrictEqual as same, equal, ok } from "node:assert/strict";
+import { webcrypto } from "node:crypto";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import * as x509 from "@peculiar/x509";
+
+import { Cluster } from "../apisix-admin/access.ts";
+import type { Props } from "../apisix-admin/checks.ts";
+import type { AdminEndpoint, ObjectKind } from "../apisix-admin/index.ts";
+import { check, create, diff, remove } from "../apisix-admin/resources.ts";
+import { adminClient, closeSessions } from "../apisix-admin/session.ts";
+import { parseConfig } from "../config.ts";
+import { contractVersion } from "../outputs.ts";
+import { readOutputs } from "../verify/outputs.ts";
+import { clusterUid, MemoryCluster, type Started, startApisix, startEtcd } from "./support/apisix.ts";
+import { Authority } from "./support/authorities.ts";
+import { KubernetesApi, kubeconfigFor, LoopbackCluster } from "./support/kubernetesApi.ts";
+
+/** A row: what is wrong, where it is tried, and the whole message. */
+interface Row {
+  readonly input: string;
+  readonly message: string;
+  readonly provoke: () => Promise<string>;
+}
+
+const folder = mkdtempSync(join(tmpdir(), "bad-input-"));
+const memory = new MemoryCluster();
+let api: KubernetesApi;
+let cluster: LoopbackCluster;
+let apisix: Started<AdminEndpoint>;
+let edge: Authority;
+const clusters: LoopbackCluster[] = [];
+
+/** The configuration of stack dev with these values. */
+const configured = (values: object) => async () =>
+  said(async () => parseConfig({ trustDomain: "dev.internal", ...values }, "dev"));
+const config = (line: string) =>
+  `The configuration in Pulumi.dev.yaml is not usable:\n  ${line}\nNothing was changed. The keys are described in config.ts.`;
+
+const owner = "mtls/dev/hello";
+const common = (admin: Partial<AdminEndpoint> = {}) => ({ admin: { ...apisix.endpoint, ...admin }, owner });
+const upstream = (change: object = {}, admin: Partial<AdminEndpoint> = {}): Props => ({
+  ...common(admin),
+  ...{ objectId: "hello", serverName: "hello.example", nodes: [{ host: "hello.mtls.svc", port: 443 }] },
+  ...change,
+});
+const route = (change: object = {}): Props => ({
+  ...common(),
+  ...{ objectId: "hello", hosts: ["site.example"], uris: ["/*"], upstream: "hello" },
+  ...change,
+});
+const ssl = (change: object = {}): Props => ({
+  ...common(),
+  ...{ objectId: "site", use: "server", snis: ["site.example"] },
+  certificate: { namespace: "mtls", name: "site" },
+  clients: { trust: { namespace: "mtls", name: "edge", key: "ca.crt" } },
+  ...change,
+});
+
+/** What a preview says to these inputs. */
+const checked = (kind: ObjectKind, inputs: () => Props) => async () => {
+  const { failures } = await check(kind, inputs(), cluster);
+  return failures.map(({ reason }) => reason).join(" ");
+};
+const made =
+  (kind: ObjectKind, inputs: () => Props, at: () => Cluster = () => cluster) =>
+  async () =>
+    said(() => create(kind, inputs(), at()));
+
+/** A certificate object whose Secret `name` holds this pair. */
+const certified = (name: string, pair: () => Promise<{ cert: string; key: string }>) => async () => {
+  const { cert, key } = await pair();
+  api.secret("mtls", name, { "tls.crt": cert, "tls.key": key });
+  return checked("ssls", () => ssl({ certificate: { namespace: "mtls", name } }))();
+};
+const adminKey = (key: string) => async () => {
+  api.secret("mtls", "another-key", { key });
+  const ref = { namespace: "mtls", name: "another-key", key: "key" };
+  return said(() => create("upstreams", upstream({}, { key: ref }), freshCluster()));
+};
+const site = (lifetime?: number) =>
+  edge.leaf({
+    subject: "CN=site",
+    dnsNames: ["site.example"],
+    usages: ["server auth"],
+    ...(lifetime === undefined ? {} : { lifetime }),
+  });
+const outputs = (value: object) => async () => {
+  const file = join(folder, "outputs.json");
+  writeFileSync(file, JSON.stringify(value));
+  return said(() => readOutputs({ stack: "dev", file }, folder));
+};
+const advice = "When the pods are ready (kubectl -n mtls get pods), run the same command again: it goes on from here.";
+const issued = (name: string) =>
+  `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up in the stack that makes it.`;
+const certificateRemedy = "Correct the Certificate that issues it, or name another Secret.";
+const keyRemedy = "Put one of letters and digits there, and restart the gateway's pods.";
+
+const rows: readonly Row[] = [
+  // Configuration
+  {
+    input: "no trust domain",
+    provoke: configured({ trustDomain: undefined }),
+    message: config("trustDomain: is required; set it with: pulumi config set trustDomain VALUE"),
+  },
+  {
+    input: "2 etcd members",
+    provoke: configured({ etcd: { replicas: 2 } }),
+    message: config("etcd.replicas: must be 1, 3 or 5: an even number adds no tolerance"),
+  },
+  {
+    input: "a number of pods in quotes",
+    provoke: configured({ apisix: { replicas: "2" } }),
+    message: config("apisix.replicas: must be a number, not a string"),
+  },
+  {
+    input: "a key that does not exist",
+    provoke: configured({ etcd: { replica: 3 } }),
+    message: config("etcd.replica: is not a known key; remove it or correct its spelling"),
+  },
+  {
+    input: "a lifetime in minutes",
+    provoke: configured({ pki: { leafDuration: "30m" } }),
+    message: config('pki.leafDuration: must be a whole number of hours, at least "1h"'),
+  },
+  {
+    input: "a leaf that outlives its root",
+    provoke: configured({ pki: { leafDuration: "24h", rootDuration: "25h" } }),
+    message: config("pki.rootDuration: must be at least twice leafDuration: a leaf may not outlive its root"),
+  },
+  // The cluster and what is read from it
+  {
+    input: "an API server that cannot be reached",
+    provoke: () => said(() => new Cluster({ kubeconfig: kubeconfigFor(2) }).uid()),
+    message:
+      'Namespace kube-system could not be read from https://localhost:2: ECONNREFUSED. See that the cluster is up, and that context "here" of the kubeconfig is the right one: kubectl get --raw /readyz',
+  },
+  {
+    input: "a context that the kubeconfig does not have",
+    provoke: () => said(async () => new Cluster({ kubeconfig: kubeconfigFor(2), context: "prod" })),
+    message: 'The kubeconfig has no context "prod"; it has: here. Set kubernetes:context to one of them.',
+  },
+  {
+    input: "credentials that the API server does not accept",
+    provoke: () => withAnswer("namespaces/mtls/secrets/site", 401, made("ssls", ssl)),
+    message:
+      'Secret mtls/site could not be read: the kubeconfig\'s credentials in context "here" are not accepted. Renew them.',
+  },
+  {
+    input: "a user who may not read Secrets",
+    provoke: () => withAnswer("namespaces/mtls/secrets/site", 403, made("ssls", ssl)),
+    message: `Secret mtls/site may not be read with the kubeconfig's user: grant it "get" on that object.`,
+  },
+  {
+    input: "another cluster than the platform's",
+    provoke: checked("ssls", () => ssl(common({ cluster: "00000000-0000-4000-8000-000000000002" }))),
+    message:
+      'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but the resource lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.',
+  },
+  {
+    input: "a Secret that is missing",
+    provoke: made("ssls", () => ssl({ certificate: { namespace: "mtls", name: "gone" } })),
+    message: `Secret mtls/gone does not exist. ${issued("gone")}`,
+  },
+  {
+    input: "a Secret that was emptied",
+    provoke: () =>
+      withAnswer(
+        "namespaces/mtls/secrets/emptied",
+        {},
+        made("ssls", () => ssl({ certificate: { namespace: "mtls", name: "emptied" } })),
+      ),
+    message: `Secret mtls/emptied has no "tls.crt". ${issued("emptied")}`,
+  },
+  {
+    input: "a trust bundle that is missing",
+    provoke: made("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "gone", key: "ca.crt" } } })),
+    message: "ConfigMap mtls/gone does not exist. Run pulumi up in the stack that makes it.",
+  },
+  {
+    input: "a trust bundle without the entry",
+    provoke: made("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "edge", key: "roots.pem" } } })),
+    message: 'ConfigMap mtls/edge has no entry "roots.pem". Run pulumi up in the stack that makes it.',
+  },
+  {
+    input: "no APISIX pod that is ready",
+    provoke: () =>
+      said(() =>
+        new Cluster({ kubeconfig: api.kubeconfig }).open({ namespace: "mtls", selector: "app=apisix", port: 9180 }),
+      ),
+    message:
+      "No ready pod matches app=apisix in namespace mtls (0 found). Look at: kubectl -n mtls get pods -l app=apisix",
+  },
+  // Certificates
+  {
+    input: "a certificate that has expired",
+    provoke: certified("expired", () => site(-1_000)),
+    message: `Secret mtls/expired: The certificate of "CN=site" expired at TIME. ${certificateRemedy}`,
+  },
+  {
+    input: "an SNI that the certificate lacks",
+    provoke: checked("ssls", () => ssl({ snis: ["site.example", "shop.example"] })),
+    message: `Secret mtls/site: The certificate does not cover "shop.example": it is for site.example. ${certificateRemedy}`,
+  },
+  {
+    input: "a key that is not the certificate's",
+    provoke: certified("mixed", async () => ({ cert: (await site()).cert, key: (await site()).key })),
+    message: `Secret mtls/mixed: The private key does not belong to the certificate of "CN=site". ${certificateRemedy}`,
+  },
+  {
+    input: "a Secret with something else than a certificate",
+    provoke: certified("text", async () => ({ cert: "hello", key: (await site()).key })),
+    message: `Secret mtls/text: There is no certificate in the PEM text. ${certificateRemedy}`,
+  },
+  {
+    input: "a trust bundle with an expired root",
+    provoke: async () => {
+      api.configMap("mtls", "old-roots", { "ca.crt": edge.root + (await expiredRoot("old root")) });
+      return checked("ssls", () =>
+        ssl({ clients: { trust: { namespace: "mtls", name: "old-roots", key: "ca.crt" } } }),
+      )();
+    },
+    message:
+      'ConfigMap mtls/old-roots: The certificate of "CN=old root" expired at TIME. Take it out of the bundle, or name another ConfigMap.',
+  },
+  {
+    input: "a trust bundle with a leaf in it",
+    provoke: async () => {
+      api.configMap("mtls", "leaves", { "ca.crt": (await site()).cert });
+      return checked("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "leaves", key: "ca.crt" } } }))();
+    },
+    message:
+      'ConfigMap mtls/leaves: "CN=site" is not a certificate authority. Take it out of the bundle, or name another ConfigMap.',
+  },
+  // The way to the Admin API
+  {
+    input: "an admin key of digits alone",
+    provoke: adminKey("31415926535897932384"),
+    message: `The Admin API key in Secret mtls/another-key, entry "key", reads as a number, and APISIX then answers 401 to everyone. ${keyRemedy}`,
+  },
+  {
+    input: "an admin key without letters",
+    provoke: adminKey("3141-5926-5358"),
+    message: `The Admin API key in Secret mtls/another-key, entry "key", reads as a number, and APISIX then answers 401 to everyone. ${keyRemedy}`,
+  },
+  {
+    input: "an admin key with a line break at its end",
+    provoke: adminKey("a-key\n"),
+    message: `The Admin API key in Secret mtls/another-key, entry "key", holds a space, a line break or a character beyond ASCII, which no header carries. ${keyRemedy}`,
+  },
+  {
+    input: "another admin key than the gateway's",
+    provoke: adminKey("another-key"),
+    message:
+      "upstreams/hello: failed to check token: wrong apikey (HTTP 401). The Secret that admin.key names does not hold the key that the gateway runs with.",
+  },
+  {
+    input: "an expired admin certificate",
+    provoke: async () => {
+      const { cert, key } = await admin.leaf({ subject: "CN=deployer", usages: ["client auth"], lifetime: -1_000 });
+      return asClient("old-deployer", cert, key);
+    },
+    message:
+      'The client certificate in Secret mtls/old-deployer cannot be used. The certificate of "CN=deployer" expired at TIME. See why cert-manager did not renew it: kubectl -n mtls describe certificate old-deployer',
+  },
+  {
+    input: "a client certificate of another plane",
+    provoke: async () => {
+      const { cert, key } = await edge.leaf({ subject: "CN=curl", usages: ["client auth"] });
+      return asClient("curl", cert, key);
+    },
+    message:
+      "upstreams/hello: the Admin API refused the client certificate (HTTP 400). It comes from another authority, has expired, or is not for client authentication: check that the Secret that admin.certificate names was issued by the admin plane.",
+  },
+  {
+    input: "the trust bundle of another plane",
+    provoke: () => {
+      const trust = { namespace: "mtls", name: "edge", key: "ca.crt" };
+      return said(() => create("upstreams", upstream({}, { trust }), freshCluster()));
+    },
+    message:
+      "The certificate of port PORT of the pods app=apisix in namespace mtls does not chain to a root in ConfigMap mtls/edge: another server answers there, or its authority has changed. Run pulumi up, so that bundle and server agree.",
+  },
+  {
+    input: "another server name than the certificate's",
+    provoke: () => said(() => create("upstreams", upstream({}, { serverName: "gateway" }), freshCluster())),
+    message:
+      'The certificate of port PORT of the pods app=apisix in namespace mtls is not for "gateway": another server answers there.',
+  },
+  {
+    input: "a port where nobody listens",
+    provoke: () => said(() => create("upstreams", upstream({}, { port: 1 }), freshCluster())),
+    message: `GET upstreams/hello: no success within 1 s. The last failure: the connection was refused (connect ECONNREFUSED 127.0.0.1:1). ${advice}`,
+  },
+  {
+    input: "another root password than etcd's",
+    provoke: async () => wrongEtcdPassword(),
+    message:
+      "etcd auth/authenticate: etcdserver: authentication failed, invalid user ID or password (HTTP 400). etcd's root has another password than the Secret that root names: put the old one back, change it with `etcdctl user passwd root`, then in the Secret.",
+  },
+  // Objects in the gateway
+  {
+    input: "an id that is none",
+    provoke: checked("upstreams", () => upstream({ objectId: "my route" })),
+    message:
+      '"my route" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource\'s name is none.',
+  },
+  {
+    input: "an unknown balancer",
+    provoke: checked("upstreams", () => upstream({ balancer: "random" })),
+    message: '"random" is not known: use one of roundrobin, least_conn, ewma.',
+  },
+  {
+    input: "an upstream without nodes",
+    provoke: checked("upstreams", () => upstream({ nodes: [] })),
+    message: "An upstream without nodes answers every request with 503: give at least one.",
+  },
+  {
+    input: "a bad port",
+    provoke: checked("upstreams", () => upstream({ nodes: [{ host: "hello.mtls.svc", port: 70_000 }] })),
+    message: "A port is a number from 1 to 65535, not 70000.",
+  },
+  {
+    input: "a URL for a server name",
+    provoke: checked("upstreams", () => upstream({ serverName: "https://hello.example" })),
+    message: '"https://hello.example" is no host name: give the name alone, without scheme, port or path.',
+  },
+  {
+    input: "a client certificate without TLS",
+    provoke: checked("upstreams", () => upstream({ scheme: "http", clientCertificate: "caller" })),
+    message: "Without TLS no certificate is shown: use the scheme https or grpcs.",
+  },
+  {
+    input: "a route without hosts",
+    provoke: checked("routes", () => route({ hosts: [] })),
+    message: "Name the hosts: without them the route could be reached under another host's client policy.",
+  },
+  {
+    input: "a path without its slash",
+    provoke: checked("routes", () => route({ uris: ["hello"] })),
+    message: 'A path starts with "/", not like "hello".',
+  },
+  {
+    input: "a certificate that does not say whom it lets in",
+    provoke: checked("ssls", () => ssl({ clients: undefined })),
+    message: 'Say whose client certificates are accepted, by { trust }, or "anyone" to ask for none.',
+  },
+  {
+    input: "a route to an upstream that is not there",
+    provoke: made("routes", () => route({ upstream: "nowhere" })),
+    message:
+      "routes/hello: failed to fetch upstream info by upstream id [nowhere], response code: 404 (HTTP 400). Create the object that it refers to first, and pass its id as an output.",
+  },
+  {
+    input: "an object made by hand",
+    provoke: () =>
+      beside("upstreams", "hello", { type: "roundrobin", nodes: { "hello:1": 1 } }, made("upstreams", upstream)),
+    message:
+      "upstreams/hello exists already and was made by hand or by another tool. Choose another id, or set adopt: true to take it over.",
+  },
+  {
+    input: "an object owned by someone else",
+    provoke: () => {
+      const labels = { "mtls-everywhere.owner": "shop/prod/hello" };
+      return beside(
+        "upstreams",
+        "hello",
+        { type: "roundrobin", nodes: { "hello:1": 1 }, labels },
+        made("upstreams", upstream),
+      );
+    },
+    message:
+      "upstreams/hello exists already and belongs to shop/prod/hello. Choose another id, or set adopt: true to take it over.",
+  },
+  {
+    input: "deleting an upstream that a route uses",
+    provoke: async () => {
+      const { id, outs } = await create("upstreams", upstream(), cluster);
+      return beside("routes", "shop", { uri: "/", upstream_id: "hello" }, () =>
+        said(() => remove("upstreams", id, outs, cluster)),
+      );
+    },
+    message:
+      "upstreams/hello: can not delete this upstream, route [shop] is still using it now (HTTP 400). Delete that one first, or let it use another.",
+  },
+  {
+    input: "deleting a certificate that an upstream presents",
+    provoke: async () => {
+      const caller = ssl({ objectId: "caller", use: "client", snis: undefined, clients: undefined });
+      const { id, outs } = await create("ssls", caller, cluster);
+      const shop = { type: "roundrobin", nodes: { "hello:1": 1 }, tls: { client_cert_id: "caller" } };
+      return beside("upstreams", "shop", shop, () => said(() => remove("ssls", id, outs, cluster)));
+    },
+    message:
+      "ssls/caller: is still presented by upstreams/shop (HTTP 400). Give these another client certificate or delete them first.",
+  },
+  // Stack outputs
+  {
+    input: "outputs of a stack that is not up",
+    // All that is missing has a line; two show the form.
+    provoke: async () =>
+      (await outputs({})())
+        .split("\n")
+        .filter((line, at, all) => line.includes("trustDomain") || at === all.length - 1)
+        .join("\n"),
+    message: 'stack output "trustDomain" is missing\nRun `pulumi up -s dev` first.',
+  },
+  {
+    input: "outputs of another release",
+    provoke: outputs({ contract: contractVersion + 1 }),
+    message: `The outputs of stack dev are of version ${contractVersion + 1}, but this program reads version ${contractVersion}. Use the release of mtls-everywhere that the platform was brought up with.`,
+  },
+];
+
+let admin: Authority;
+
+describe("wrong inputs", function () {
+  this.timeout(30_000);
+
+  before(async function () {
+    admin = await Authority.create("admin");
+    edge = await Authority.create("edge");
+    apisix = await startApisix(memory, admin, () => this.skip());
+    api = await KubernetesApi.start(clusterUid);
+    const { cert, key } = await site();
+    memory.leaf("site", { cert, key });
+    memory.trust("edge", edge.root);
+    for (const [name, entries] of memory.secrets) api.secret(...split(name), entries);
+    for (const [name, entries] of memory.configMaps) api.configMap(...split(name), entries);
+    cluster = freshCluster();
+  });
+
+  after(async () => {
+    for (const each of [...clusters, memory]) await closeSessions(each).catch(() => {});
+    await api?.stop();
+    await apisix?.stop();
+    rmSync(folder, { recursive: true });
+  });
+
+  for (const { input, message, provoke } of rows) {
+    it(`are refused in words: ${input}`, async () => {
+      equal(normal(await provoke()), message);
+      const client = await adminClient(memory, apisix.endpoint);
+      for (const kind of ["routes", "upstreams", "ssls"] as const) {
+        for (const { id } of await client.list(kind)) await client.delete(kind, String(id));
+      }
+    });
+  }
+
+  it("are said at preview too, where an admin key can never work", async () => {
+    api.secret("mtls", "digits", { key: "123456" });
+    const inputs = upstream({}, { key: { namespace: "mtls", name: "digits", key: "key" } });
+    const { failures } = await check("upstreams", inputs, freshCluster());
+    same(
+      failures.map(({ property, reason }) => [property, reason.includes("reads as a number")]),
+      [["admin", true]],
+    );
+  });
+
+  it("an emptied Secret shows as a difference first", async () => {
+    const { id, outs } = await create("ssls", ssl(), cluster);
+    const { log } = console;
+    const lines: string[] = [];
+    console.log = (line: string) => lines.push(line);
+    try {
+      await withAnswer("namespaces/mtls/secrets/site", {}, async () => {
+        equal((await diff("ssls", id, outs, ssl(), cluster)).changes, true);
+        return "";
+      });
+    } finally {
+      console.log = log;
+    }
+    same(lines, [`ssls/site: Secret mtls/site has no "tls.crt". ${issued("site")}`]);
+  });
+
+  it("have each message explained in docs/errors.md, and nothing else is explained there", () => {
+    const text = readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8");
+    const explained = [...text.matchAll(/^```text\n([\s\S]+?)\n```$/gm)].map((match) => match[1]!);
+    const wanted = [...new Set(rows.map(({ message }) => message))];
+    same(
+      wanted.filter((message) => !explained.includes(message)),
+      [],
+      "messages that docs/errors.md lacks",
+    );
+    same(
+      explained.filter((message) => !wanted.includes(message)),
+      [],
+      "messages that nothing says any more",
+    );
+    ok(rows.length > 40);
+  });
+});
+
+/** The message of what fails. */
+async function said(act: () => Promise<unknown>): Promise<string> {
+  try {
+    await act();
+  } catch (error) {
+    return (error as Error).message;
+  }
+  return "It was accepted.";
+}
+
+/** Times and ports differ from run to run. */
+function normal(message: string): string {
+  return message.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME").replace(`port ${apisix.endpoint.port} `, "port PORT ");
+}
+
+/** Without a session, so that keys and certificates are read anew. */
+function freshCluster(): LoopbackCluster {
+  const fresh = new LoopbackCluster({ kubeconfig: api.kubeconfig });
+  clusters.push(fresh);
+  return fresh;
+}
+
+async function withAnswer(path: string, answer: object | number, act: () => Promise<string>): Promise<string> {
+  const before = api.answers.get(path);
+  api.answers.set(path, answer);
+  try {
+    return await act();
+  } finally {
+    if (before === undefined) api.answers.delete(path);
+    else api.answers.set(path, before);
+  }
+}
+
+/** Acts while another tool's object is in the gateway. */
+async function beside(kind: ObjectKind, id: string, body: object, act: () => Promise<string>): Promise<string> {
+  const client = await adminClient(memory, apisix.endpoint);
+  await client.put(kind, id, body as Props);
+  try {
+    return await act();
+  } finally {
+    await client.delete(kind, id);
+  }
+}
+
+function asClient(name: string, cert: string, key: string): Promise<string> {
+  api.secret("mtls", name, { "tls.crt": cert, "tls.key": key });
+  return said(() => create("upstreams", upstream({}, { certificate: { namespace: "mtls", name } }), freshCluster()));
+}
+
+async function wrongEtcdPassword(): Promise<string> {
+  const own = new MemoryCluster();
+  const etcd = await startEtcd(own, await Authority.create("etcd"), () => {
+    throw new Error("There is no etcd.");
+  });
+  try {
+    const inputs = { etcd: etcd.endpoint, root: own.secret("root", "password", "first"), users: [] };
+    await create("etcdAuth", inputs, own);
+    own.secret("root", "password", "second");
+    return await said(() => create("etcdAuth", inputs, own));
+  } finally {
+    await etcd.stop();
+  }
+}
+
+async function expiredRoot(name: string): Promise<string> {
+  const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
+  const certificate = await x509.X509CertificateGenerator.createSelfSigned({
+    name: `CN=${name}`,
+    keys: await webcrypto.subtle.generateKey(algorithm, false, ["sign", "verify"]),
+    signingAlgorithm: algorithm,
+    notBefore: new Date("2020-01-01T00:00:00Z"),
+    notAfter: new Date("2021-01-01T00:00:00Z"),
+    extensions: [new x509.BasicConstraintsExtension(true, undefined, true)],
+  });
+  return certificate.toString("pem");
+}
+
+function split(name: string): [string, string] {
+  const [namespace = "", rest = ""] = name.split("/");
+  return [namespace, rest];
+}
