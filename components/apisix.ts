@@ -121,7 +121,14 @@ export class Apisix extends pulumi.ComponentResource {
           authorities.etcd.trust,
           authorities.admin.trust,
           authorities.upstream.trust,
-          pulumi.all({ "config.yaml": yaml, environment: secretDigest }),
+          pulumi.all({
+            "config.yaml": yaml,
+            environment: secretDigest,
+            // Read at start only, as config.yaml is.
+            etcdRoots: authorities.etcd.roots,
+            adminRoots: authorities.admin.roots,
+            upstreamRoots: authorities.upstream.roots,
+          }),
         ])
         .apply(([store, adminLeaf, etcdTrust, adminTrust, upstreamTrust, settings]) =>
           apisixDeployment(name, args, settings, {

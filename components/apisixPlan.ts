@@ -31,7 +31,7 @@ export interface ApisixMaterial {
   readonly upstreamTrust: TrustRef<"upstream">;
 }
 
-/** The Deployment; it rolls when config.yaml or a secret in its environment changes. */
+/** The Deployment; it rolls when config.yaml, a secret in its environment or a trust bundle changes. */
 export function apisixDeployment(
   name: string,
   args: Pick<ApisixArgs, "namespace" | "replicas" | "image">,

@@ -94,8 +94,16 @@ export class Etcd extends pulumi.ComponentResource {
     const members = new k8s.apps.v1.StatefulSet(
       name,
       pulumi
-        .all([server.secret, peer.secret, args.authorities.etcd.trust, args.authorities["etcd-peer"].trust])
-        .apply(([server, peer, trust, peerTrust]) => etcdStatefulSet(name, args, { server, peer, trust, peerTrust })),
+        .all([
+          server.secret,
+          peer.secret,
+          args.authorities.etcd.trust,
+          args.authorities["etcd-peer"].trust,
+          pulumi.all({ client: args.authorities.etcd.roots, peer: args.authorities["etcd-peer"].roots }),
+        ])
+        .apply(([server, peer, trust, peerTrust, roots]) =>
+          etcdStatefulSet(name, args, { server, peer, trust, peerTrust, roots }),
+        ),
       { ...child, dependsOn: [peers, service] },
     );
 

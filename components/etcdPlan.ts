@@ -10,6 +10,7 @@ import {
   restrictedContainer,
   restrictedPod,
   secretMount,
+  settingsDigest,
 } from "./workload.ts";
 
 export const etcdPorts = { client: 2379, peer: 2380, status: 2381 } as const;
@@ -44,6 +45,8 @@ export interface EtcdMaterial {
   readonly peer: CertSecretRef<"etcd-peer">;
   readonly trust: TrustRef<"etcd">;
   readonly peerTrust: TrustRef<"etcd-peer">;
+  /** The roots in both trust bundles: etcd reads them only when it starts, so a change must roll its members. */
+  readonly roots: Readonly<Record<string, string>>;
 }
 
 export type EtcdPlanArgs = Pick<EtcdArgs, "namespace" | "replicas" | "storage" | "storageClass" | "keepData" | "image">;
@@ -101,7 +104,7 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
       selector: { matchLabels: matchLabelsOf(name) },
       persistentVolumeClaimRetentionPolicy: { whenDeleted: args.keepData ? "Retain" : "Delete", whenScaled: "Retain" },
       template: {
-        metadata: { labels: labelsOf(name) },
+        metadata: { labels: labelsOf(name), annotations: settingsDigest(material.roots) },
         spec: {
           ...restrictedPod(name, uid),
           containers: [

@@ -26,7 +26,7 @@ const uid = 101;
 
 export interface NginxUpstreamArgs {
   /** Who signs its leaf, and the trust bundle that its callers chain to, in its own namespace. */
-  readonly authority: LeafAuthority<"upstream"> & Pick<CertificateAuthority<"upstream">, "trust">;
+  readonly authority: LeafAuthority<"upstream"> & Pick<CertificateAuthority<"upstream">, "trust" | "roots">;
   readonly namespace: string;
   /** The only identities that it answers. */
   readonly callers: readonly Identity[];
@@ -76,8 +76,8 @@ export class NginxUpstream extends pulumi.ComponentResource {
     const deployment = new k8s.apps.v1.Deployment(
       name,
       pulumi
-        .all([leaf.secret, args.authority.trust])
-        .apply(([leaf, trust]) => nginxDeployment(name, args, settings, leaf, trust)),
+        .all([leaf.secret, args.authority.trust, args.authority.roots])
+        .apply(([leaf, trust, roots]) => nginxDeployment(name, args, { ...settings, roots }, leaf, trust)),
       { ...child, dependsOn: service },
     );
 
@@ -94,7 +94,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
   }
 }
 
-/** The Deployment; it rolls when its configuration changes, not when its files do. */
+/** The Deployment; it rolls when its configuration or its callers' roots change, not when its files do. */
 export function nginxDeployment(
   name: string,
   args: Pick<NginxUpstreamArgs, "namespace" | "image">,

@@ -26,6 +26,7 @@ const authority = {
   plane: "upstream",
   issuer: pulumi.output(platform.issuers.upstream),
   trust: trust.trust,
+  roots: pulumi.output(platform.roots.upstream),
   trustDomain: platform.trustDomain,
   algorithm: "ECDSA-P256",
   leafDuration: "24h",

@@ -12,6 +12,7 @@ import {
   etcdService,
   etcdStatefulSet,
 } from "../../components/etcdPlan.ts";
+import { settingsDigest } from "../../components/workload.ts";
 import {
   hardened,
   houseBreaches,
@@ -31,6 +32,7 @@ const material = {
   peer: leafRef("etcd-peer", "etcd-peer"),
   trust: trustRef("etcd"),
   peerTrust: trustRef("etcd-peer"),
+  roots: { client: "client roots", peer: "peer roots" },
 };
 const selector = { "app.kubernetes.io/name": "etcd" };
 
@@ -48,7 +50,7 @@ describe("etcd's StatefulSet", () => {
         selector: { matchLabels: selector },
         persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" },
         template: {
-          metadata: { labels: labels("etcd") },
+          metadata: { labels: labels("etcd"), annotations: settingsDigest(material.roots) },
           spec: {
             ...podOf("etcd", 1000),
             containers: [
