@@ -5,7 +5,7 @@ import { isDeepStrictEqual } from "node:util";
 import { Cluster, type ClusterSelection } from "./access.ts";
 import { adminObject } from "./adminObject.ts";
 import { type Failure, hasUnknown, type Props } from "./checks.ts";
-import { Unconfirmed } from "./errors.ts";
+import { MissingObject, Unconfirmed } from "./errors.ts";
 import { etcdAuth } from "./etcdAuth.ts";
 import { rootCertificates } from "./rootCertificates.ts";
 import type { Access } from "./session.ts";
@@ -40,9 +40,19 @@ export async function diff(kind: Kind, id: string, olds: Props, news: Props, at:
   const replaces = kinds[kind].replaces(id, olds, news);
   // A replacement under the same id must not be created before the old one is deleted.
   if (replaces.length > 0) return { changes: true, replaces, deleteBeforeReplace: false };
-  const drift = hasUnknown(news) ? [] : await kinds[kind].drift(olds, news, accessOf(at));
+  const drift = hasUnknown(news) ? [] : await driftOf(kind, olds, news, at);
   for (const line of drift) console.log(`${kind}/${id}: ${line}`);
   return { changes: hasUnknown(news) || drift.length > 0 || inputsChanged(olds, news), deleteBeforeReplace: true };
+}
+
+/** What new inputs name may be made by the same update, before this resource's turn: missing it is a change, not an error. */
+async function driftOf(kind: Kind, olds: Props, news: Props, at: At): Promise<string[]> {
+  try {
+    return await kinds[kind].drift(olds, news, accessOf(at));
+  } catch (error) {
+    if (error instanceof MissingObject && inputsChanged(olds, news)) return [error.message];
+    throw error;
+  }
 }
 
 /** An error with an `id` makes the engine remember the resource as begun: the next update completes it, a destroy removes it. */

@@ -2,7 +2,7 @@
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { existsSync, globSync } from "node:fs";
-import { mkdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, link as hardLink, mkdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { dirname, join } from "node:path";
 import { execa } from "execa";
@@ -82,8 +82,15 @@ export async function layOut(
     await mkdir(dirname(path), { recursive: true });
     await symlink(target, path);
   };
+  // Not a symbolic link: the CLI looks for the language host beside the file that it really is, and warns about any other.
+  const place = async (target: string | undefined, path: string) => {
+    if (target === undefined) throw new Error(`No program for ${path}`);
+    await rm(path, { force: true });
+    await mkdir(dirname(path), { recursive: true });
+    await hardLink(await realpath(target), path).catch(() => copyFile(target, path));
+  };
   const launcher = "pulumi-resource-pulumi-nodejs";
-  await link(tools.cli ?? built, inLab("bin/pulumi"));
+  await place(tools.cli ?? built, inLab("bin/pulumi"));
   await link(tools.languageHost ?? standIns, inLab("bin/pulumi-language-nodejs"));
   await link(inCheckout("node_modules/@pulumi/pulumi", launcher), inLab("bin", launcher));
   for (const { name, version, found } of tools.plugins)

@@ -125,6 +125,13 @@ describe("the life cycle of etcd's users", () => {
     equal((await call("auth/status", {})).message, "etcdserver: user name is empty");
   });
 
+  it("takes a Secret that the same update will make for a change, and one that is gone for an error", async () => {
+    const { id, outs } = await create("etcdAuth", wanted(), cluster);
+    const next = { ...wanted(), root: { namespace: "mtls", name: "next", key: "password" } };
+    equal((await quietly(() => diff("etcdAuth", id, outs, next, cluster))).changes, true);
+    await rejects(diff("etcdAuth", id, { ...outs, ...next }, next, cluster), /Secret mtls\/next/);
+  });
+
   it("finishes what was begun", async () => {
     await call("auth/user/add", { name: "root", password: "forgotten" });
     await call("auth/role/add", { name: "apisix" });
