@@ -296,8 +296,17 @@ func (k *kubernetes) change(r *pulumirpc.UpdateRequest, inputs, oldLive object, 
 			force = force || entry.Manager == createManager && entry.Operation == metav1.ManagedFieldsOperationUpdate
 		}
 	} else if !isPatch(r.Urn, inputs) {
-		// Fields of the plain create, and those of kubectl apply, become the resource's own.
-		patch, err := csaupgrade.UpgradeManagedFieldsPatch(before, sets.New(createManager, "pulumi-resource-kubernetes", "kubectl", "before-first-apply"), owner)
+		// The fields of the plain create, and those that somebody set with kubectl, become the resource's own: what of them the
+		// program does not ask for goes away. A subresource's, such as the replicas of kubectl scale, stay with their manager.
+		adopted := sets.Set[string]{}
+		for _, entry := range before.GetManagedFields() {
+			for _, prefix := range []string{createManager, "pulumi-resource-kubernetes", "kubectl", "before-first-apply"} {
+				if entry.Operation == metav1.ManagedFieldsOperationUpdate && strings.HasPrefix(entry.Manager, prefix) {
+					adopted.Insert(entry.Manager)
+				}
+			}
+		}
+		patch, err := csaupgrade.UpgradeManagedFieldsPatch(before, adopted, owner)
 		if err != nil {
 			return nil, err
 		}
