@@ -1,0 +1,160 @@
+// The recordings of the real plugins, the table of what is not simply compared, and what of a response is chance.
+// Recorded JSON and the messages that the SDK generates have no static types.
+/* eslint-disable @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-return */
+
+import { existsSync, readFileSync, readdirSync } from "node:fs";
+import { dirname, join } from "node:path";
+import { fileURLToPath } from "node:url";
+
+import type { Json, Recorded } from "./pluginsClient.ts";
+
+export const project = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
+export const fixtures = join(project, "..", "shared", "fixtures", "pulumi");
+
+export const filesOf = (plugin: string): string[] =>
+  existsSync(join(fixtures, plugin))
+    ? readdirSync(join(fixtures, plugin))
+        .sort()
+        .map((file) => `${plugin}/${file}`)
+    : [];
+
+export const recording = (file: string): Recorded[] => {
+  const calls = JSON.parse(readFileSync(join(fixtures, file), "utf8")) as Recorded[];
+  return calls.map((call) => ({ ...call, method: call.method.split("/").at(-1) ?? call.method }));
+};
+
+// ---------- what is not simply compared, and why
+
+export interface Exception {
+  readonly verdict: "differs" | "outOfScope";
+  /** Matched against `<file> <method>`. */
+  readonly on: RegExp;
+  readonly reason: string;
+}
+
+const closed = "the recorded call broke off because the engine left: there is no answer to compare";
+
+/** Every recorded call that no row matches is compared whole. The first matching row decides. */
+export const exceptions: readonly Exception[] = [
+  {
+    verdict: "outOfScope",
+    on: /console\//,
+    reason: "what the CLI prints is the engine's; the messages in it are compared in direct-init-failure",
+  },
+  {
+    verdict: "outOfScope",
+    on: /kubernetes\/lab-(0[1-9]|1\d)\S* (Create|Read|Update|Delete)/,
+    reason: "recorded on a cluster with a kubelet; the same calls are compared in the sim recordings",
+  },
+  {
+    verdict: "outOfScope",
+    on: /kubernetes\/release-\S* (Create|Read|Update|Delete)/,
+    reason:
+      "the chart is not part of the recordings; Helm's own action package does the work, and make up installs cert-manager by it",
+  },
+  {
+    verdict: "outOfScope",
+    on: /direct-init-failure\.json#[01] /,
+    reason: "the same Configure and Check are compared in the other recordings",
+  },
+  {
+    verdict: "outOfScope",
+    on: /direct-init-failure\.json#3 /,
+    reason:
+      "whether the pod's error is known in time is chance there; the same text is compared in the create before it",
+  },
+  {
+    verdict: "outOfScope",
+    on: /direct-init-failure\.json#(4|8|10) /,
+    reason: "about objects that calls outside the recording made or changed",
+  },
+  { verdict: "outOfScope", on: /direct-init-failure\.json#5 /, reason: "a create that another call had prepared" },
+];
+
+export const exceptionFor = (file: string, call: Recorded): Exception | undefined =>
+  call.errors?.some((error) => error.includes("client connection is closing"))
+    ? { verdict: "outOfScope", on: /./, reason: closed }
+    : exceptions.find(({ on }) => on.test(`${file} ${call.method}`));
+
+// ---------- what is chance
+
+const pem = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+-----END \1-----\n?/;
+
+/** Strings whose value differs from run to run, by their form: each becomes a name for its form. */
+function chance(text: string): string {
+  const label = pem.exec(text)?.[1] ?? /^<PEM ([A-Z0-9 ]+)>$/.exec(text)?.[1];
+  if (label !== undefined) return `<PEM ${label}>`;
+  if (/^[A-Za-z0-9+/]{40,}={0,2}$/.test(text) && Buffer.from(text, "base64").toString().startsWith("-----BEGIN"))
+    return "<BASE64 PEM>";
+  return text
+    .replace(/\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z/g, "<time>")
+    .replace(/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/, (uuid) => (unknowns.has(uuid) ? uuid : "<uuid>"))
+    .replace(/^[0-9a-f]{40}$/, "<sha1>")
+    .replace(/^\d{34,40}$/, "<serial>")
+    .replace(/^\$2a\$10\$.{53}$/, "<bcrypt>")
+    .replace(/^([0-9a-f]{2}:){15}[0-9a-f]{2}$/, "<md5>")
+    .replace(/^SHA256:.{43}$/, "<sha256>")
+    .replace(/^(ssh-\S+|ecdsa-sha2-\S+) \S+\n$/, "$1 <key>\n")
+    .replace(/^v?\d+\.\d+\.\d+$/, "<version>")
+    .replace(/^pulumi-kubernetes-[0-9a-f]{8}$/, "<field manager>")
+    .replace(/field manager "pulumi-kubernetes-[0-9a-f]{8}"/, 'field manager "<field manager>"')
+    .replace(/^10\.96\.\d+\.\d+$/, "<cluster ip>")
+    .replace(/127\.0\.0\.1:\d+/g, "127.0.0.1:<port>")
+    .replace(
+      /\b([a-z][a-z0-9-]*)-([0-9a-f]{8,10}|[bcdf-hj-np-tv-z2-9]{8,10})-[bcdf-hj-np-tv-z2-9]{5}\b/g,
+      "$1-<replica set>-<pod>",
+    );
+}
+
+const unknowns = new Set(["04da6b54-80e4-46f7-96ec-b56ff0331ba9"]);
+
+// Outputs of the random plugin that are nothing but chance, to be compared by their length.
+const drawn = /^(result|b64Std|b64Url|dec|hex|base64)$/;
+
+/** A response with everything replaced that is chance. */
+export function normal(value: Json, key = "", parent: Json = undefined): Json {
+  if (Array.isArray(value)) {
+    const items = value.map((item) => normal(item, key));
+    // The server and its controllers add these in the order of events.
+    if (key === "conditions" || key === "managedFields" || key === "replaces" || key === "diffs") {
+      items.sort((a, b) => sortKey(a).localeCompare(sortKey(b)));
+    }
+    return items;
+  }
+  if (value !== null && typeof value === "object") {
+    return Object.fromEntries(
+      Object.keys(value)
+        .sort()
+        .map((k) => [k, normal(value[k], k, value)]),
+    );
+  }
+  if (key === "resourceVersion") return "<resource version>";
+  if (typeof value === "number") return drawn.test(key) && parent?.max !== undefined ? "<drawn>" : value;
+  if (typeof value !== "string") return value;
+  return chance(value);
+}
+
+const sortKey = (v: Json): string =>
+  typeof v === "string" ? v : `${v.type ?? ""} ${v.manager ?? ""} ${v.operation ?? ""} ${v.subresource ?? ""}`;
+
+/** Outputs of the random plugin: drawn strings are compared by length, ids that repeat them likewise. */
+export function normalRandom(response: Json): Json {
+  const masked = normal(response);
+  const mask = (value: Json): Json => {
+    if (typeof value === "string" && !unknowns.has(value)) return `<${value.length} characters>`;
+    return value !== null && typeof value === "object" ? { ...value, value: mask(value.value) } : value;
+  };
+  const properties = masked?.properties;
+  if (properties === undefined) return masked;
+  for (const name of Object.keys(properties)) if (drawn.test(name)) properties[name] = mask(properties[name]);
+  // Words and decimal numbers vary in length.
+  for (const [owner, name] of [
+    [masked, "id"],
+    [properties, "id"],
+  ] as const) {
+    if (typeof owner[name] === "string" && owner[name] !== "none" && !unknowns.has(owner[name])) owner[name] = "<id>";
+  }
+  if (properties.dec !== undefined && !unknowns.has(properties.dec)) properties.dec = "<decimal>";
+  if (properties.max !== undefined && typeof properties.result === "string") properties.result = "<drawn>";
+  return masked;
+}
