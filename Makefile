@@ -20,7 +20,7 @@ export npm_config_update_notifier := false
 # In two steps: a failing command in eval's argument would go unnoticed, and pulumi would run in the user's own settings.
 IN_LAB = exports="$$(node lab/cli.ts env)"; eval "$$exports"
 
-.PHONY: help up preview verify test env down clean-cache
+.PHONY: help up preview verify test contract bench env down clean-cache
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/' | sort | awk -F'|' '{ printf "%-13s%s\n", $$1, $$2 }'
@@ -48,6 +48,17 @@ test: node_modules/.stamp ## types, lint, format, then every test; the last line
 	npm run --silent format
 	$(if $(filter Linux,$(shell uname -s)),node lab/cli.ts programs .test-programs)
 	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/**/*.test.ts'
+
+contract: node_modules/.stamp ## hold the stand-ins to the recordings and print what was compared
+	@rm -rf .contract
+	node lab/cli.ts programs .test-programs
+	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/contract/*.test.ts' > .contract.log || { cat .contract.log; exit 1; }
+	tail -n 1 .contract.log
+	rm .contract.log
+	node test/contract/report.ts
+
+bench: node_modules/.stamp ## time from zero to verified and more, as ratios to a script's (about 10 minutes)
+	@node bench/run.ts
 
 env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
 	@node lab/cli.ts env

@@ -1,0 +1,86 @@
+// Keeps a release's state of the dev stack for later upgrade tests: re-encrypted under a throw-away passphrase, without keys and paths.
+
+import { execFile } from "node:child_process";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+import { promisify } from "node:util";
+
+import packageJson from "../../package.json" with { type: "json" };
+
+import { findPrivateKeys } from "../state/keySearch.ts";
+
+const usage = `Usage: node test/upgrade/record.ts
+
+Run it in the environment of a lab whose dev stack is up (eval "$(make -s env)"), on a clean tree. Writes
+test/upgrade/v<version>/state.json, which \`pulumi stack import\` takes, and about.json, which says where it came from.
+The passphrase of its secrets is "throw-away": they belong to a cluster that is gone.
+`;
+
+/** Encrypts what belonged to a cluster that no longer exists; known on purpose. */
+export const passphrase = "throw-away";
+
+const root = resolve(import.meta.dirname, "../..");
+const run = promisify(execFile);
+
+if (process.argv.includes("--help")) process.stdout.write(usage);
+else await record();
+
+async function record(): Promise<void> {
+  const command = async (program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) =>
+    (await run(program, [...args], { cwd: root, env, maxBuffer: 256 * 2 ** 20 })).stdout;
+  if ((await command("git", ["status", "--porcelain"])) !== "") {
+    throw new Error("The tree has changes: commit them first, so that the recording can say which commit it is of.");
+  }
+  const commit = (await command("git", ["rev-parse", "HEAD"])).trim();
+  const plain = withoutPaths(await command("pulumi", ["stack", "export", "--show-secrets", "--stack", "dev"]));
+  const keys = findPrivateKeys(JSON.parse(plain));
+  if (keys.length > 0) {
+    const places = keys.map(({ urn, path }) => `${urn} ${path}`);
+    throw new Error(`The state holds private keys, which a recording must not:\n${places.join("\n")}`);
+  }
+
+  const folder = await mkdtemp(join(tmpdir(), "mtls-record-"));
+  try {
+    const env = {
+      ...process.env,
+      PULUMI_BACKEND_URL: `file://${folder}`,
+      PULUMI_CONFIG_PASSPHRASE: passphrase,
+      PULUMI_CONFIG_PASSPHRASE_FILE: "",
+      PULUMI_OPTION_CONFIG_FILE: "",
+      PULUMI_STACK: "",
+    };
+    const project = ["--cwd", folder, "--stack", "dev"];
+    await writeFile(join(folder, "Pulumi.yaml"), "name: mtls-everywhere\nruntime: nodejs\n");
+    await writeFile(join(folder, "plain.json"), plain, { mode: 0o600 });
+    await command("pulumi", ["stack", "init", ...project], env);
+    await command("pulumi", ["stack", "import", ...project, "--file", join(folder, "plain.json")], env);
+    const encrypted = await command("pulumi", ["stack", "export", ...project], env);
+    const target = join(import.meta.dirname, `v${packageJson.version}`);
+    await mkdir(target, { recursive: true });
+    // One resource a line: small, and still to be read in a diff.
+    const state = JSON.parse(encrypted) as { deployment: { resources: unknown[] } };
+    const resources = state.deployment.resources.map((resource) => JSON.stringify(resource)).join(",\n");
+    const rest = JSON.stringify({ ...state, deployment: { ...state.deployment, resources: [] } });
+    await writeFile(
+      join(target, "state.json"),
+      `${rest.replace('"resources":[]', () => `"resources":[\n${resources}\n]`)}\n`,
+    );
+    const about = { version: packageJson.version, commit, stack: "dev", passphrase };
+    await writeFile(join(target, "about.json"), `${JSON.stringify(about, undefined, 2)}\n`);
+    process.stdout.write(`${join(target, "state.json")}\n`);
+  } finally {
+    await rm(folder, { recursive: true });
+  }
+}
+
+/** The checkout, the cache and the lab lie elsewhere on every machine. */
+function withoutPaths(state: string): string {
+  const { HOME = "/nowhere", PATH = "", KUBECONFIG = "/nowhere" } = process.env;
+  const cache = PATH.split(":").find((folder) => folder.endsWith("/node/bin") && folder.includes("mtls-everywhere"));
+  return state
+    .replaceAll(KUBECONFIG, "/lab/kubeconfig")
+    .replaceAll(root, "/checkout")
+    .replaceAll(cache ? resolve(cache, "../..") : "/nowhere", "/cache")
+    .replaceAll(HOME, "/home");
+}
