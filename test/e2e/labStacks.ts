@@ -51,7 +51,7 @@ export class LabStacks {
         [...exports].map(([, name = "", value = ""]): [string, string] => [name, value]),
       ) as Partial<Record<string, string>>;
       const settings = parse(await readFile(file, "utf8")) as Settings;
-      return new LabStacks(folder, { ...process.env, ...env }, settings);
+      return new LabStacks(folder, { ...withoutPulumi(process.env), ...env }, settings);
     } catch (error) {
       await lab(folder, "down").catch(() => undefined);
       throw error;
@@ -140,6 +140,11 @@ export interface Stack {
   preview(kubeconfig: string, ...args: string[]): Promise<string>;
   destroy(kubeconfig: string): Promise<string>;
   outputs(kubeconfig: string): Promise<unknown>;
+}
+
+/** The caller's settings of Pulumi would lead to another stack. */
+function withoutPulumi(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("PULUMI_")));
 }
 
 async function lab(folder: string, name: string): Promise<string> {
