@@ -164,7 +164,7 @@ const platform = z.strictObject({
     `must have at most ${subjectLimit} characters: it is every subject's organization`,
   ),
   namespace: kubernetesName.default("mtls"),
-  /** Make the namespace; `false` uses one that is there, and must be chosen before the first `pulumi up`. Default `true`. */
+  /** Make the namespace; `false` uses one that is there, and lets go of one that the stack made. Default `true`. */
   createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
   certManager,
   pki,
