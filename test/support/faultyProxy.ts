@@ -147,7 +147,7 @@ export class FaultyProxy {
       if (fault && "silence" in fault) return;
       if (fault && "loseAnswer" in fault) return reset();
       if (fault && "delay" in fault) {
-        setTimeout(() => near.write(chunk), fault.delay);
+        setTimeout(() => near.write(chunk), fault.delay).unref();
         return;
       }
       near.write(chunk);

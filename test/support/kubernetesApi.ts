@@ -1,7 +1,9 @@
 // The few answers of a Kubernetes API server that the dynamic resources ask for, on loopback: the product's own access runs against it.
 
 import { createServer, type Server } from "node:https";
-import type { AddressInfo } from "node:net";
+import { createHash } from "node:crypto";
+import { type AddressInfo, connect, type Socket } from "node:net";
+import type { Duplex } from "node:stream";
 import tls from "node:tls";
 
 import { type ClientTls, Cluster } from "../../apisix-admin/access.ts";
@@ -13,6 +15,8 @@ export class KubernetesApi {
   /** Objects by path under /api/v1, and statuses for what is to be refused. */
   readonly answers = new Map<string, object | number>();
   readonly #server: Server;
+  readonly #forwards = new Set<Socket | Duplex>();
+  #podPort: number | undefined;
   readonly #root: string;
 
   private constructor(uid: string, root: string, pair: { cert: string; key: string }) {
@@ -20,9 +24,46 @@ export class KubernetesApi {
     this.answers.set("namespaces/kube-system", { metadata: { name: "kube-system", uid } });
     this.#server = createServer(pair, (request, response) => {
       const path = new URL(request.url ?? "", "http://localhost").pathname.replace("/api/v1/", "");
-      const answer = this.answers.get(path) ?? (path.endsWith("/pods") ? { items: [] } : 404);
+      const answer = this.answers.get(path) ?? (path.endsWith("/pods") ? { items: this.#pods() } : 404);
       response.writeHead(typeof answer === "number" ? answer : 200, { "content-type": "application/json" });
       response.end(JSON.stringify(typeof answer === "number" ? { kind: "Status", code: answer } : answer));
+    });
+    this.#server.on("upgrade", (request, stream) => {
+      const { "sec-websocket-key": key = "", "sec-websocket-protocol": offered = "" } = request.headers;
+      this.#forward(stream, key, offered.split(",")[0]!);
+    });
+  }
+
+  #pods(): object[] {
+    const ready = { metadata: { name: "pod" }, status: { conditions: [{ type: "Ready", status: "True" }] } };
+    return this.#podPort === undefined ? [] : [ready];
+  }
+
+  /** A port-forward: a WebSocket whose binary messages begin with a channel, 0 for data and 1 for errors. */
+  #forward(stream: Duplex, key: string, protocol: string): void {
+    const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
+    const headers = ["Upgrade: websocket", "Connection: Upgrade", `Sec-WebSocket-Accept: ${accept}`];
+    stream.write(
+      `HTTP/1.1 101 Switching Protocols\r\n${[...headers, `Sec-WebSocket-Protocol: ${protocol}`].join("\r\n")}\r\n\r\n`,
+    );
+    const pod = connect(this.#podPort ?? 0, "127.0.0.1");
+    for (const end of [stream, pod]) {
+      this.#forwards.add(end);
+      end.on("error", () => end.destroy());
+    }
+    for (const channel of [0, 1]) stream.write(frame(channel, Buffer.alloc(2)));
+    pod.on("data", (chunk) => stream.write(frame(0, chunk)));
+    pod.on("close", () => stream.destroy());
+    stream.on("close", () => pod.destroy());
+    let pending = Buffer.alloc(0);
+    stream.on("data", (chunk: Buffer) => {
+      pending = Buffer.concat([pending, chunk]);
+      for (let message = unframed(pending); message !== undefined; message = unframed(pending)) {
+        pending = pending.subarray(message.length);
+        const { opcode, payload } = message;
+        if (opcode === 8) stream.destroy();
+        else if (opcode === 2 && payload[0] === 0) pod.write(payload.subarray(1));
+      }
     });
   }
 
@@ -34,7 +75,13 @@ export class KubernetesApi {
     return api;
   }
 
+  /** From now on every namespace has this ready pod; a port-forward to it reaches the port on loopback. */
+  pod(port: number): void {
+    this.#podPort = port;
+  }
+
   async stop(): Promise<void> {
+    for (const socket of this.#forwards) socket.destroy();
     this.#server.closeAllConnections();
     await new Promise((resolve) => this.#server.close(resolve));
   }
@@ -52,6 +99,30 @@ export class KubernetesApi {
   get kubeconfig(): string {
     return kubeconfigFor((this.#server.address() as AddressInfo).port, this.#root);
   }
+}
+
+/** An unmasked binary message, as a server sends it. */
+function frame(channel: number, data: Buffer): Buffer {
+  const length = data.length + 1;
+  const header = Buffer.alloc(length < 126 ? 2 : 10);
+  header[0] = 0x82;
+  header[1] = length < 126 ? length : 127;
+  if (length >= 126) header.writeBigUInt64BE(BigInt(length), 2);
+  return Buffer.concat([header, Buffer.of(channel), data]);
+}
+
+/** The first whole message of what a client has sent, masked; nothing while it is incomplete. */
+function unframed(bytes: Buffer): { opcode: number; payload: Buffer; length: number } | undefined {
+  if (bytes.length < 2) return undefined;
+  const short = bytes[1]! & 0x7f;
+  const start = short < 126 ? 2 : short === 126 ? 4 : 10;
+  if (bytes.length < start + 4) return undefined;
+  const size = short < 126 ? short : short === 126 ? bytes.readUInt16BE(2) : Number(bytes.readBigUInt64BE(2));
+  const length = start + 4 + size;
+  if (bytes.length < length) return undefined;
+  const mask = bytes.subarray(start, start + 4);
+  const payload = Buffer.from(bytes.subarray(start + 4, length).map((byte, index) => byte ^ mask[index % 4]!));
+  return { opcode: bytes[0]! & 0x0f, payload, length };
 }
 
 export function kubeconfigFor(port: number, root = ""): string {
