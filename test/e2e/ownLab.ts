@@ -26,30 +26,72 @@ const ofOthers = /^(PULUMI_|KUBECONFIG$|CONTEXT$|STACK$|LAB_DIR$|MAKE)/;
 const clean = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !ofOthers.test(name)));
 let exported: Record<string, string> = {};
 
+/** Milliseconds for one command; a mocha step has more, so that a command that hangs shows what it printed. */
+const patience = 4 * 60_000;
+/** What still runs; it would outlive an interrupted test. */
+const running = new Set<number>();
+process.on("exit", () => running.forEach(killGroup));
+
 /** Runs a command in the checkout, with what `lab env` exported; never throws for its exit code. */
-export function run(command: string, args: readonly string[], more: Record<string, string> = {}): Promise<Finished> {
+export function run(
+  command: string,
+  args: readonly string[],
+  more: Record<string, string> = {},
+  within = patience,
+): Promise<Finished> {
   const env = { ...clean(), LAB_DIR: labFolder, NO_COLOR: "1", ...exported, ...more };
   return new Promise((done, failed) => {
-    const child = spawn(command, args, { cwd: checkout, env, stdio: ["ignore", "pipe", "pipe"] });
+    // A group of its own: pulumi's plugins end with it.
+    const child = spawn(command, args, { cwd: checkout, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
+    const { pid = 0 } = child;
+    running.add(pid);
     let [stdout, output] = ["", ""];
     child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
       stdout += chunk;
       output += chunk;
     });
     child.stderr.setEncoding("utf8").on("data", (chunk: string) => (output += chunk));
-    child.on("error", failed);
-    child.on("close", (code) => done({ code: code ?? -1, stdout, output }));
+    const timer = setTimeout(() => {
+      output += `\nkilled after ${within / 1000} s\n`;
+      killGroup(pid);
+    }, within);
+    const over = () => {
+      clearTimeout(timer);
+      running.delete(pid);
+    };
+    child.on("error", (error) => {
+      over();
+      failed(error);
+    });
+    child.on("close", (code) => {
+      over();
+      done({ code: code ?? -1, stdout, output });
+    });
   });
 }
 
+function killGroup(pid: number): void {
+  try {
+    process.kill(-pid, "SIGKILL");
+  } catch {
+    // It has ended.
+  }
+}
+
 /** Like `run`, for a command that must succeed. */
-export async function must(command: string, args: readonly string[], more?: Record<string, string>): Promise<string> {
-  const { code, stdout, output } = await run(command, args, more);
+export async function must(
+  command: string,
+  args: readonly string[],
+  more?: Record<string, string>,
+  within?: number,
+): Promise<string> {
+  const { code, stdout, output } = await run(command, args, more, within);
   if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}:\n${output}`);
   return stdout;
 }
 
-const lab = (...args: string[]) => must(process.execPath, ["lab/cli.ts", ...args]);
+/** With an empty cache `up` builds everything first. */
+const lab = (...args: string[]) => must(process.execPath, ["lab/cli.ts", ...args], {}, 8 * patience);
 
 /** Starts the lab, or takes the one that an earlier run kept. */
 export async function startLab(): Promise<void> {
