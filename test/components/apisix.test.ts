@@ -8,16 +8,8 @@ import { parse } from "yaml";
 import { apisixConfig, apisixConfigYaml } from "../../components/apisixConfig.ts";
 import { apisixDeployment, apisixDisruptionBudget } from "../../components/apisixPlan.ts";
 import { settingsDigest } from "../../components/workload.ts";
-import {
-  hardened,
-  houseBreaches,
-  labels,
-  leafRef,
-  podOf,
-  restrictedBreaches,
-  secretVolume,
-  trustRef,
-} from "./podSecurity.ts";
+import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
+import { hardened, labels, leafRef, podOf, secretVolume, trustRef } from "./podSecurity.ts";
 
 const store = { endpoints: ["https://etcd.mtls.svc:2379"], prefix: "/apisix", user: "apisix" };
 const material = {

@@ -13,16 +13,8 @@ import {
   etcdStatefulSet,
 } from "../../components/etcdPlan.ts";
 import { settingsDigest } from "../../components/workload.ts";
-import {
-  hardened,
-  houseBreaches,
-  labels,
-  leafRef,
-  podOf,
-  restrictedBreaches,
-  secretVolume,
-  trustRef,
-} from "./podSecurity.ts";
+import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
+import { hardened, labels, leafRef, podOf, secretVolume, trustRef } from "./podSecurity.ts";
 
 const args = {
   ...{ namespace: "mtls", replicas: 3, storage: "2Gi", storageClass: "fast", keepData: true, image: "etcd:v3.6" },

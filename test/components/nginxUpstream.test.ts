@@ -5,16 +5,8 @@ import { deepStrictEqual as same, notDeepStrictEqual as different, strictEqual a
 import { nginxConfig } from "../../components/nginxConfig.ts";
 import { nginxDeployment } from "../../components/nginxUpstream.ts";
 import { settingsDigest } from "../../components/workload.ts";
-import {
-  hardened,
-  houseBreaches,
-  labels,
-  leafRef,
-  podOf,
-  restrictedBreaches,
-  secretVolume,
-  trustRef,
-} from "./podSecurity.ts";
+import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
+import { hardened, labels, leafRef, podOf, secretVolume, trustRef } from "./podSecurity.ts";
 
 const caller = (serviceAccount: string) => ({ trustDomain: "dev.example", namespace: "mtls", serviceAccount });
 const args = { namespace: "mtls", image: "nginx:1.28.0" };

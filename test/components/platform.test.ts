@@ -9,9 +9,9 @@ import * as pulumi from "@pulumi/pulumi";
 import { Certificate } from "../../components/certificate.ts";
 import { planes } from "../../components/planes.ts";
 import { platformOutputs } from "../support/platformOutputs.ts";
-import { findPrivateKeys } from "../state/keySearch.ts";
+import { findPrivateKeys } from "../../policy/keySearch.ts";
 import { clusterUid, plan, type Planned, type Registered, rootPem } from "./mockedPlatform.ts";
-import { houseBreaches, type PodSpec, restrictedBreaches } from "./podSecurity.ts";
+import { houseBreaches, type PodSpec, restrictedBreaches } from "../../policy/podSecurity.ts";
 
 const platform = (plane: string) => [`Certificate mtls/${plane}-root`, `Issuer mtls/${plane}-self-signed`];
 const shared = (plane: string) => [

@@ -2,7 +2,8 @@
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
-import { hardened, houseBreaches, podOf, type PodSpec, restrictedBreaches, secretVolume } from "./podSecurity.ts";
+import { houseBreaches, type PodSpec, restrictedBreaches } from "../../policy/podSecurity.ts";
+import { hardened, podOf, secretVolume } from "./podSecurity.ts";
 
 const container = {
   name: "app",

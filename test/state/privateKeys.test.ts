@@ -9,7 +9,7 @@ import { join } from "node:path";
 import { deflateSync, gzipSync } from "node:zlib";
 
 import { Authority } from "../support/authorities.ts";
-import { findPrivateKeys } from "./keySearch.ts";
+import { findPrivateKeys } from "../../policy/keySearch.ts";
 
 const { privateKey: ec, publicKey } = generateKeyPairSync("ec", { namedCurve: "P-256" });
 const { privateKey: rsa } = generateKeyPairSync("rsa", { modulusLength: 2048 });

@@ -5,7 +5,7 @@ import { readFileSync } from "node:fs";
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
 
-import { findPrivateKeys } from "./keySearch.ts";
+import { findPrivateKeys } from "../../policy/keySearch.ts";
 
 const usage = `Usage: node test/state/privateKeys.ts [FILE|-] [--stack NAME] [--allow TEXT]...
 

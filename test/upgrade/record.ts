@@ -8,7 +8,7 @@ import { promisify } from "node:util";
 
 import packageJson from "../../package.json" with { type: "json" };
 
-import { findPrivateKeys } from "../state/keySearch.ts";
+import { findPrivateKeys } from "../../policy/keySearch.ts";
 
 const usage = `Usage: node test/upgrade/record.ts
 
