@@ -24,7 +24,7 @@ export const policies: ResourceValidationPolicy[] = [
     (args) => {
       const pod = podOf(args);
       const breaches = pod === undefined ? [] : [...restrictedBreaches(pod), ...houseBreaches(pod)];
-      return breaches.map((breach) => `makes a pod that is not hardened: ${breach}.`);
+      return breaches.length > 0 ? [`makes a pod that is not hardened: ${breaches.join("; ")}.`] : [];
     },
   ),
   policy(

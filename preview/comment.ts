@@ -3,12 +3,20 @@
 
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
-import { parseArgs } from "node:util";
+import { parseArgs, stripVTControlCharacters } from "node:util";
 
 /** What is used of the CLI's answer. */
 export interface PreviewResult {
   readonly steps?: readonly Step[];
-  readonly diagnostics?: readonly { readonly severity: string; readonly message: string }[] | null;
+  readonly diagnostics?: readonly Diagnostic[] | null;
+  /** Only a preview that came to its end has one. */
+  readonly changeSummary?: unknown;
+}
+
+interface Diagnostic {
+  /** `info#err` is what the program or a plugin wrote to its standard error. */
+  readonly severity: string;
+  readonly message: string;
 }
 
 export interface Step {
@@ -63,16 +71,29 @@ export function marker(stack: string): string {
 
 /** The comment, in GitHub's Markdown. */
 export function previewComment(preview: PreviewResult, stack: string): string {
-  const errors = (preview.diagnostics ?? []).filter(({ severity }) => severity === "error");
+  const failure = failureOf(preview);
   const changes = changesOf(preview.steps ?? []);
   const parts = [
     marker(stack),
-    `### Preview of ${code(stack)}: ${errors.length > 0 ? "failed" : counted(changes)}`,
-    ...(errors.length > 0 ? [fenced(errors.map(({ message }) => message.trim()).join("\n\n"))] : []),
+    `### Preview of ${code(stack)}: ${failure === undefined ? counted(changes) : "failed"}`,
+    ...(failure === undefined ? [] : [fenced(failure)]),
     ...warnings(changes),
     ...(changes.length > 0 ? [table(changes), listing(changes)] : []),
   ];
   return `${parts.join("\n\n")}\n`;
+}
+
+/** Why the preview did not succeed; undefined when it did. */
+function failureOf({ diagnostics, changeSummary }: PreviewResult): string | undefined {
+  const said = (severity: string) =>
+    (diagnostics ?? [])
+      .filter((diagnostic) => diagnostic.severity === severity)
+      .map(({ message }) => stripVTControlCharacters(message).trim())
+      .filter((message) => message !== "");
+  const errors = said("error");
+  if (errors.length > 0) return errors.join("\n\n");
+  if (changeSummary !== undefined) return undefined;
+  return said("info#err").join("\n") || "pulumi preview did not come to its end; its own output tells why.";
 }
 
 function changesOf(steps: readonly Step[]): Change[] {

@@ -56,9 +56,10 @@ describe("the platform's users", function () {
     match(await as(deployer, (kubeconfig) => lab.node(kubeconfig, "verify/cli.ts", "--stack", "dev")), /all right/);
   });
 
-  it("let a previewer see that nothing would change", async () => {
+  it("let a previewer see that nothing would change, nor break a policy", async () => {
     await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes"));
     await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes", "--refresh"));
+    await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes", "--policy-pack", "policy"));
   });
 
   it("let a previewer see what would change, though the API server would not even try it out", async () => {

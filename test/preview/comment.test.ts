@@ -22,6 +22,7 @@ describe("the comment on a preview", () => {
   it("counts by component, and lists every change with its properties", () => {
     const comment = previewComment(
       {
+        changeSummary: {},
         steps: [
           component,
           step("update", "kubernetes:apps/v1:StatefulSet", "etcd", {
@@ -63,11 +64,11 @@ describe("the comment on a preview", () => {
     const steps = ["create-replacement", "replace", "delete-replaced"].map((op) =>
       step(op, "kubernetes:apps/v1:Deployment", "apisix"),
     );
-    match(previewComment({ steps }, "dev"), /^### Preview of `dev`: 1 to replace$/m);
+    match(previewComment({ changeSummary: {}, steps }, "dev"), /^### Preview of `dev`: 1 to replace$/m);
   });
 
   it("says so when nothing would change", () => {
-    const comment = previewComment({ steps: [component] }, "dev");
+    const comment = previewComment({ changeSummary: {}, steps: [component] }, "dev");
     equal(comment, "<!-- mtls-everywhere preview of dev -->\n\n### Preview of `dev`: no changes\n");
   });
 
@@ -89,7 +90,7 @@ describe("the comment on a preview", () => {
   ];
   for (const [what, loss, warned] of losses) {
     it(`${warned ? "warns of" : "does not warn of"} ${what}`, () => {
-      equal(previewComment({ steps: [loss] }, "dev").includes("[!WARNING]"), warned);
+      equal(previewComment({ changeSummary: {}, steps: [loss] }, "dev").includes("[!WARNING]"), warned);
     });
   }
 
@@ -108,16 +109,29 @@ describe("the comment on a preview", () => {
       comment,
       "<!-- mtls-everywhere preview of dev -->\n\n### Preview of `dev`: failed\n\n````text\nbad\n```\n# owned\n````\n",
     );
-    const named = previewComment({ steps: [step("create", "a:b:C", "x` | <img>\n# owned")] }, "de`v -->");
+    const named = previewComment(
+      { changeSummary: {}, steps: [step("create", "a:b:C", "x` | <img>\n# owned")] },
+      "de`v -->",
+    );
     ok(!/^# owned/m.test(named) && named.includes("`x_ _ <img>_# owned`"));
     ok(named.startsWith("<!-- mtls-everywhere preview of de-v---- -->"));
+  });
+
+  it("takes a preview without an end for a failed one", () => {
+    const diagnostics = [
+      { severity: "info#err", message: "\u001b[31mno such module\u001b[39m\n" },
+      { severity: "info#err", message: "\n" },
+    ];
+    const failed = "<!-- mtls-everywhere preview of dev -->\n\n### Preview of `dev`: failed\n\n";
+    equal(previewComment({ diagnostics }, "dev"), `${failed}\`\`\`text\nno such module\n\`\`\`\n`);
+    match(previewComment({}, "dev"), /failed\n\n```text\npulumi preview did not come to its end/);
   });
 
   it("never shows a value", () => {
     const inputs = { stringData: { password: "s3cret-value" } };
     const detailedDiff = { "stringData.password": { kind: "update", from: "s3cret-value" } };
     const change = step("update", "kubernetes:core/v1:Secret", "env", { state: { inputs }, detailedDiff });
-    const comment = previewComment({ steps: [change] }, "dev");
+    const comment = previewComment({ changeSummary: {}, steps: [change] }, "dev");
     ok(comment.includes("stringData.password") && !comment.includes("s3cret"));
   });
 
@@ -125,7 +139,7 @@ describe("the comment on a preview", () => {
     const steps = Array.from({ length: 3000 }, (_, i) =>
       step("create", "kubernetes:core/v1:ConfigMap", `map-${i}-${"x".repeat(60)}`, inEtcd),
     );
-    const comment = previewComment({ steps: [component, ...steps] }, "dev");
+    const comment = previewComment({ changeSummary: {}, steps: [component, ...steps] }, "dev");
     ok(comment.length < 65_536);
     match(comment, /- and 2800 more/);
   });
@@ -133,7 +147,7 @@ describe("the comment on a preview", () => {
   it("comes from the command line too, whatever pulumi printed", () => {
     const run = (input: string) =>
       execFileSync(process.execPath, ["preview/comment.ts", "--stack", "dev"], { input, encoding: "utf8" });
-    match(run('{ "steps": [] }'), /no changes/);
+    match(run('{ "steps": [], "changeSummary": {} }'), /no changes/);
     match(run("error: no stack named 'dev' found"), /failed\n\n```text\nerror: no stack named 'dev' found\n```/);
     match(run(""), /pulumi preview printed nothing/);
   });
