@@ -21,38 +21,37 @@ export function hostState(): {
 export interface Traces {
   /** Its namespaces, such as `pid:[4026532190]`; those of the host are not among them. */
   readonly namespaces: readonly string[];
-  /** Its folders below /sys/fs/cgroup. */
-  readonly cgroups: readonly string[];
+  /** Name of its folder below /sys/fs/cgroup. */
+  readonly cgroup: string;
 }
 
-/** Looks at the processes of a lab that is up: those that carry its folder in their command line, and all in their namespaces. */
+/** Looks at the processes of a lab that is up: those that carry its folder in their command line. */
 export function tracesOf(folder: string): Traces {
-  const init = processes().filter((pid) => read(pid, "cmdline").includes(`${folder}/`));
-  const own = new Set(init.flatMap(namespacesOf));
+  const own = new Set(named(folder).flatMap(namespacesOf));
   for (const namespace of namespacesOf("self")) own.delete(namespace);
-  const cgroups = processesIn([...own]).flatMap((pid) =>
-    read(pid, "cgroup")
-      .split("\n")
-      .flatMap((line) => /\/(mtls-lab-[^/\n]+)/.exec(line)?.[1] ?? []),
-  );
-  return { namespaces: [...own].sort(), cgroups: [...new Set(cgroups)].sort() };
+  const { cgroup } = JSON.parse(readFileSync(`${folder}/config/node.json`, "utf8")) as { cgroup: string };
+  return { namespaces: [...own].sort(), cgroup };
 }
 
 /** Processes that carry the folder in their command line or live in one of the namespaces. */
-export function leftProcesses(folder: string, { namespaces }: Traces): string[] {
-  const named = processes().filter((pid) => read(pid, "cmdline").includes(`${folder}/`));
-  return [...new Set([...named, ...processesIn(namespaces)])].map((pid) => read(pid, "cmdline").replaceAll("\0", " "));
+export function processesLeft(folder: string, { namespaces }: Traces): string[] {
+  const pids = new Set([...named(folder), ...processesIn(namespaces)]);
+  return [...pids].map((pid) => `${pid} ${read(pid, "comm").trim()} ${read(pid, "cmdline").replaceAll("\0", " ")}`);
 }
 
-export function leftCgroups({ cgroups }: Traces): string[] {
-  return cgroups.flatMap((name) => globSync([`/sys/fs/cgroup/${name}`, `/sys/fs/cgroup/*/${name}`]));
+export function cgroupsLeft({ cgroup }: Traces): string[] {
+  return globSync([`/sys/fs/cgroup/${cgroup}`, `/sys/fs/cgroup/*/${cgroup}`]);
 }
 
-/** The host's packet filter rules, read with the lab's own iptables: it sees the host's network. */
-export function packetFilter({ namespaces }: Traces): string {
-  const [pid = ""] = processesIn(namespaces.filter((namespace) => namespace.startsWith("mnt:")));
-  const inHostNetwork = ["--target", pid, "--mount", "--", "iptables-save"];
-  return execFileSync("nsenter", inHostNetwork, { encoding: "utf8", stdio: ["ignore", "pipe", "pipe"] });
+/** Packet filter rules of the host's network or of the lab's, read with the lab's own iptables. */
+export function packetFilter(network: "host" | "lab", { namespaces }: Traces): string {
+  const [pid = ""] = processesIn(namespaces.filter((namespace) => namespace.startsWith("net:")));
+  const into = ["--target", pid, "--mount", ...(network === "lab" ? ["--net"] : [])];
+  return execFileSync("nsenter", [...into, "--", "iptables-save"], { encoding: "utf8", stdio: "pipe" });
+}
+
+function named(folder: string): string[] {
+  return processes().filter((pid) => read(pid, "cmdline").includes(`${folder}/`));
 }
 
 function processesIn(namespaces: readonly string[]): string[] {
