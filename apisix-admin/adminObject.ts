@@ -1,8 +1,9 @@
 // The life cycle of an Admin API object: planned, checked, owned, and compared with what is live.
 
 import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 
-import { bundleProblems, digestOf, notAfter, pairProblems } from "./certificates.ts";
+import { bundleProblems, coversAll, digestOf, namesCover, notAfter, pairProblems } from "./certificates.ts";
 import { type Failure, hasUnknown, objections, type Props } from "./checks.ts";
 import type { AdminClient } from "./client.ts";
 import { differences, presentable } from "./compare.ts";
@@ -18,7 +19,7 @@ import {
   type UpstreamSpec,
 } from "./objects.ts";
 import { ownershipOf, refusal } from "./ownership.ts";
-import type { AdminEndpoint, ConfigMapKeyRef, SecretRef } from "./references.ts";
+import type { AdminEndpoint, ConfigMapKeyRef, LeafRef } from "./references.ts";
 import type { Lifecycle } from "./resources.ts";
 import { type Access, adminClient, patienceOf } from "./session.ts";
 
@@ -34,7 +35,7 @@ interface Identity {
 
 /** What a certificate's inputs name; the Secret and the ConfigMap are read when they are needed. */
 interface SslInputs extends Identity, Pick<SslSpec, "use" | "snis" | "protocols"> {
-  readonly certificate: SecretRef;
+  readonly certificate: LeafRef;
   readonly clients?: "anyone" | { readonly trust: ConfigMapKeyRef; readonly depth?: number };
 }
 
@@ -71,8 +72,9 @@ export function adminObject(kind: ObjectKind): Lifecycle {
       const { admin, objectId, owner, adopt } = identity(news);
       const client = await adminClient(access, admin);
       const instance = (olds?.["instance"] as string | undefined) ?? randomBytes(6).toString("hex");
+      if (kind === "ssls") await reissue(news, access);
       const body = await desired(kind, news, instance, access);
-      if (kind === "ssls") refuse(objectId, await certificateFailures(news, access));
+      if (kind === "ssls") refuse(objectId, await certificateFailures(asIssued(news), access));
       // A resource that was renamed, or moved under another parent, still owns its object.
       const owners = [owner, olds?.["owner"]];
       const refused = refusal(`${kind}/${objectId}`, await client.get(kind, objectId), owners, adopt);
@@ -124,12 +126,42 @@ async function desired(kind: ObjectKind, inputs: Props, instance: unknown, acces
   return sslBody({ use, pair, snis, clients: accepted, protocols }, owner);
 }
 
+/** Milliseconds that a leaf whose declared names have changed may take to be issued anew, and between two looks. */
+const reissueTime = 30_000;
+const reissuePause = 250;
+
+/** Waits until the Secret holds the leaf that is declared: cert-manager is at it when the same update changed its names. */
+async function reissue(inputs: Props, access: Access): Promise<void> {
+  const { certificate } = inputs as unknown as SslInputs;
+  const deadline = Date.now() + reissueTime;
+  while (!coversAll((await access.keyPair(certificate)).cert, certificate.dnsNames ?? [])) {
+    if (Date.now() > deadline) return; // What is wrong is said by the checks that follow.
+    await sleep(reissuePause);
+  }
+}
+
+/** The inputs with the Secret's own names in place of the declared ones: what is put now must do for the SNIs. */
+function asIssued(inputs: Props): Props {
+  const { certificate } = inputs as unknown as SslInputs;
+  return { ...inputs, certificate: { namespace: certificate.namespace, name: certificate.name } };
+}
+
 /** What the server would accept and then fail every handshake with. Silent while the Secret is still to be issued. */
 async function certificateFailures(inputs: Props, access: Access): Promise<Failure[]> {
-  const { admin, certificate, clients, snis } = inputs as unknown as SslInputs;
+  const { admin, certificate, clients, snis = [] } = inputs as unknown as SslInputs;
+  const { dnsNames } = certificate;
+  const undeclared = dnsNames ? snis.filter((name) => !namesCover(dnsNames, name)) : [];
+  if (undeclared.length > 0) {
+    return undeclared.map((name) => ({
+      property: "snis",
+      reason: `The Certificate of Secret ${certificate.namespace}/${certificate.name} is declared without ${name}. Add it to its dnsNames, or take it out of snis.`,
+    }));
+  }
   try {
     await access.expect(admin.cluster);
-    const pair = pairProblems(await access.keyPair(certificate), snis);
+    const live = await access.keyPair(certificate);
+    // A leaf without its declared names is about to be issued anew: its old names say nothing.
+    const pair = pairProblems(live, coversAll(live.cert, dnsNames ?? []) ? snis : []);
     const failures = pair.map((problem) => ({
       property: "certificate",
       reason: `Secret ${certificate.namespace}/${certificate.name}: ${problem} Correct the Certificate that issues it, or name another Secret.`,

@@ -69,10 +69,20 @@ export function selfSigned(certificate: X509Certificate): boolean {
   return certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);
 }
 
-/** Whether a leaf's SANs cover a name; a wildcard, on either side, stands for exactly one label. */
+/** Whether a leaf's SANs cover a name. */
 export function covers(leaf: X509Certificate, name: string): boolean {
+  return namesCover(dnsNames(leaf), name);
+}
+
+/** Whether a PEM chain's leaf covers all names. */
+export function coversAll(chain: string, names: readonly string[]): boolean {
+  return names.every((name) => covers(leafOf(chain), name));
+}
+
+/** Whether one of the names is, or matches, the wanted one; a wildcard, on either side, stands for exactly one label. */
+export function namesCover(names: readonly string[], name: string): boolean {
   const wanted = name.toLowerCase();
-  return dnsNames(leaf).some((san) => {
+  return names.some((san) => {
     const given = san.toLowerCase();
     return (
       given === wanted ||

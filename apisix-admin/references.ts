@@ -17,6 +17,12 @@ export interface SecretRef {
   readonly name: string;
 }
 
+/** A leaf by the Secret that it is issued into. */
+export interface LeafRef extends SecretRef {
+  /** DNS names that the leaf is declared with: a preview knows them before it is issued anew. Default: what the Secret holds. */
+  readonly dnsNames?: readonly string[];
+}
+
 /** One entry of an opaque Secret. */
 export interface SecretKeyRef extends SecretRef {
   readonly key: string;

@@ -55,6 +55,7 @@ export class Certificate<P extends Plane> extends pulumi.ComponentResource {
       plane: args.authority.plane,
       namespace: args.namespace,
       name,
+      ...(args.dnsNames?.length ? { dnsNames: args.dnsNames } : {}),
     }));
     this.registerOutputs({ secret: this.secret });
   }

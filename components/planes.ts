@@ -1,6 +1,6 @@
 // The vocabulary that components hand to each other: trust planes, issuers, trust bundles, leaves, identities.
 
-import type { ConfigMapKeyRef, SecretRef } from "@mtls-everywhere/apisix-admin";
+import type { ConfigMapKeyRef, LeafRef } from "@mtls-everywhere/apisix-admin";
 
 /**
  * One certificate authority per trust plane, so that a client certificate opens exactly one door.
@@ -33,7 +33,7 @@ export interface TrustRef<P extends Plane = Plane> extends ConfigMapKeyRef {
 }
 
 /** The Secret that a leaf and its key are issued into; the key itself is never passed on. */
-export interface CertSecretRef<P extends Plane = Plane> extends SecretRef {
+export interface CertSecretRef<P extends Plane = Plane> extends LeafRef {
   readonly plane: P;
 }
 

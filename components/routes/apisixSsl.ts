@@ -2,13 +2,13 @@
 
 import * as pulumi from "@pulumi/pulumi";
 
-import type { AdminEndpoint, ConfigMapKeyRef, SecretRef, TlsProtocol } from "@mtls-everywhere/apisix-admin";
+import type { AdminEndpoint, ConfigMapKeyRef, LeafRef, TlsProtocol } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
 interface CertificateArgs extends AdminObjectArgs {
   /** The Secret that holds the leaf and its key. It is read when the resource is applied; neither enters the state. */
-  readonly certificate: pulumi.Input<SecretRef>;
+  readonly certificate: pulumi.Input<LeafRef>;
   /** Protocols that the gateway speaks with this certificate. Defaults to the gateway's own list. */
   readonly protocols?: pulumi.Input<pulumi.Input<TlsProtocol>[]>;
 }

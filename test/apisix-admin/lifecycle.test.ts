@@ -1,6 +1,7 @@
 // The life cycle of Admin API objects against a server over mutual TLS: create, lost answers, owners, drift, removal.
 
 import { deepStrictEqual as same, match, rejects, strictEqual as equal } from "node:assert/strict";
+import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 
 import { digestOf } from "../../apisix-admin/index.ts";
@@ -36,6 +37,7 @@ describe("the life cycle of Admin API objects", function () {
 
   afterEach(async () => {
     cluster.onConnect = () => {};
+    cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
     for (const kind of ["routes", "upstreams", "ssls"] as const) {
       for (const { id } of await client.list(kind)) await client.delete(kind, String(id));
     }
@@ -165,6 +167,27 @@ describe("the life cycle of Admin API objects", function () {
     const { cert } = await cluster.keyPair({ namespace: "mtls", name: "site" });
     equal(renewed["digest"], digestOf(cert));
     equal((await diff("ssls", id, renewed, ssl(), cluster)).changes, false);
+  });
+
+  it("goes by the names that a certificate is declared with, and waits until they are issued", async () => {
+    const { id, outs } = await create("ssls", ssl(), cluster);
+    const certificate = { namespace: "mtls", name: "site", dnsNames: ["shop.example"] };
+    const renamed = ssl({ certificate, snis: ["shop.example"] });
+    const { failures } = await check("ssls", ssl({ certificate, snis: ["other.example"] }), cluster);
+    same(failures, [
+      {
+        property: "snis",
+        reason:
+          "The Certificate of Secret mtls/site is declared without other.example. Add it to its dnsNames, or take it out of snis.",
+      },
+    ]);
+    same((await check("ssls", renamed, cluster)).failures, []);
+    const updated = update("ssls", id, outs, renamed, cluster);
+    await sleep(400);
+    same((await stored("ssls", "site"))["snis"], ["site.example"]);
+    cluster.leaf("site", await edge.leaf({ dnsNames: ["shop.example"], usages: ["server auth"] }));
+    await updated;
+    same((await stored("ssls", "site"))["snis"], ["shop.example"]);
   });
 
   it("changes when only the inputs do, since delete runs with what state holds", async () => {
