@@ -209,6 +209,17 @@ const rows: readonly Row[] = [
     message: `Secret mtls/site: The certificate does not cover "shop.example": it is for site.example. ${certificateRemedy}`,
   },
   {
+    input: "an SNI that the certificate is not declared with",
+    provoke: checked("ssls", () =>
+      ssl({
+        certificate: { namespace: "mtls", name: "site", dnsNames: ["site.example"] },
+        snis: ["site.example", "shop.example"],
+      }),
+    ),
+    message:
+      "The Certificate of Secret mtls/site is declared without shop.example. Add it to its dnsNames, or take it out of snis.",
+  },
+  {
     input: "a key that is not the certificate's",
     provoke: certified("mixed", async () => ({ cert: (await site()).cert, key: (await site()).key })),
     message: `Secret mtls/mixed: The private key does not belong to the certificate of "CN=site". ${certificateRemedy}`,
