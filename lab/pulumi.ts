@@ -110,12 +110,11 @@ export async function layOut(
 
 /** What `make env` prints, and every command of the Makefile runs with. */
 export function environment(): Record<string, string> {
+  // The Node.js of the cache is on the Makefile's PATH alone; one of the user's stays where it is in theirs.
   const node = dirname(process.execPath);
-  const path = [
-    inLab("bin"),
-    ...(node.startsWith(inCache()) ? [node] : []),
-    ...searchPath.filter((folder) => folder !== node),
-  ];
+  const path = node.startsWith(inCache())
+    ? [inLab("bin"), node, ...searchPath.filter((folder) => folder !== node)]
+    : [inLab("bin"), ...searchPath];
   return {
     PATH: path.join(":"),
     KUBECONFIG: kubeconfig,
