@@ -52,7 +52,10 @@ async function record(): Promise<void> {
     };
     const project = ["--cwd", folder, "--stack", "dev"];
     await writeFile(join(folder, "Pulumi.yaml"), "name: mtls-everywhere\nruntime: nodejs\n");
-    await writeFile(join(folder, "plain.json"), plain, { mode: 0o600 });
+    // Without the lab's own secrets provider the import encrypts with that of the new stack.
+    const { deployment, ...envelope } = JSON.parse(plain) as { deployment: object };
+    const imported = { ...envelope, deployment: { ...deployment, secrets_providers: undefined } };
+    await writeFile(join(folder, "plain.json"), JSON.stringify(imported), { mode: 0o600 });
     await command("pulumi", ["stack", "init", ...project], env);
     await command("pulumi", ["stack", "import", ...project, "--file", join(folder, "plain.json")], env);
     const encrypted = await command("pulumi", ["stack", "export", ...project], env);
