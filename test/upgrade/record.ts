@@ -1,10 +1,12 @@
 // Keeps a release's state of the dev stack for later upgrade tests: re-encrypted under a throw-away passphrase, without keys and paths.
 
 import { execFile } from "node:child_process";
-import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+
+import { parse } from "yaml";
 
 import packageJson from "../../package.json" with { type: "json" };
 
@@ -52,11 +54,15 @@ async function record(): Promise<void> {
     };
     const project = ["--cwd", folder, "--stack", "dev"];
     await writeFile(join(folder, "Pulumi.yaml"), "name: mtls-everywhere\nruntime: nodejs\n");
-    // Without the lab's own secrets provider the import encrypts with that of the new stack.
-    const { deployment, ...envelope } = JSON.parse(plain) as { deployment: object };
-    const imported = { ...envelope, deployment: { ...deployment, secrets_providers: undefined } };
-    await writeFile(join(folder, "plain.json"), JSON.stringify(imported), { mode: 0o600 });
     await command("pulumi", ["stack", "init", ...project], env);
+    // The import encrypts with the provider that the state itself names: the new stack's, not the lab's.
+    const { encryptionsalt: salt } = parse(await readFile(join(folder, "Pulumi.dev.yaml"), "utf8")) as {
+      readonly encryptionsalt: string;
+    };
+    const { deployment, ...envelope } = JSON.parse(plain) as { deployment: object };
+    const provider = { type: "passphrase", state: { salt } };
+    const imported = { ...envelope, deployment: { ...deployment, secrets_providers: provider } };
+    await writeFile(join(folder, "plain.json"), JSON.stringify(imported), { mode: 0o600 });
     await command("pulumi", ["stack", "import", ...project, "--file", join(folder, "plain.json")], env);
     const encrypted = await command("pulumi", ["stack", "export", ...project], env);
     const target = join(import.meta.dirname, `v${packageJson.version}`);
