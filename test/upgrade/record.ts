@@ -5,6 +5,7 @@ import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
+import { gzipSync } from "node:zlib";
 
 import { parse } from "yaml";
 
@@ -15,7 +16,8 @@ import { findPrivateKeys } from "../../policy/keySearch.ts";
 const usage = `Usage: node test/upgrade/record.ts
 
 Run it in the environment of a lab whose dev stack is up (eval "$(make -s env)"), on a clean tree. Writes
-test/upgrade/v<version>/state.json, which \`pulumi stack import\` takes, and about.json, which says where it came from.
+test/upgrade/v<version>/state.json.gz, which \`gunzip -c | pulumi stack import\` takes, and about.json, which says where it came
+from.
 The passphrase of its secrets is "throw-away": they belong to a cluster that is gone.
 `;
 
@@ -67,29 +69,22 @@ async function record(): Promise<void> {
     const encrypted = await command("pulumi", ["stack", "export", ...project], env);
     const target = join(import.meta.dirname, `v${packageJson.version}`);
     await mkdir(target, { recursive: true });
-    // One resource a line: small, and still to be read in a diff.
-    const state = JSON.parse(encrypted) as { deployment: { resources: unknown[] } };
-    const resources = state.deployment.resources.map((resource) => JSON.stringify(resource)).join(",\n");
-    const rest = JSON.stringify({ ...state, deployment: { ...state.deployment, resources: [] } });
-    await writeFile(
-      join(target, "state.json"),
-      `${rest.replace('"resources":[]', () => `"resources":[\n${resources}\n]`)}\n`,
-    );
+    await writeFile(join(target, "state.json.gz"), gzipSync(encrypted));
     const about = { version: packageJson.version, commit, stack: "dev", passphrase };
     await writeFile(join(target, "about.json"), `${JSON.stringify(about, undefined, 2)}\n`);
-    process.stdout.write(`${join(target, "state.json")}\n`);
+    process.stdout.write(`${join(target, "state.json.gz")}\n`);
   } finally {
     await rm(folder, { recursive: true });
   }
 }
 
-/** The checkout, the cache and the lab lie elsewhere on every machine. */
+/** The checkout, the chart in the cache and the lab lie elsewhere on every machine. */
 function withoutPaths(state: string): string {
-  const { HOME = "/nowhere", PATH = "", KUBECONFIG = "/nowhere" } = process.env;
-  const cache = PATH.split(":").find((folder) => folder.endsWith("/node/bin") && folder.includes("mtls-everywhere"));
+  const { HOME = "/nowhere", KUBECONFIG = "/nowhere" } = process.env;
   return state
     .replaceAll(KUBECONFIG, "/lab/kubeconfig")
     .replaceAll(root, "/checkout")
-    .replaceAll(cache ? resolve(cache, "../..") : "/nowhere", "/cache")
+    .replaceAll(/"[^"\\]*\/charts\//g, '"/charts/')
+    .replaceAll(/\\"[^"\\]*\/charts\//g, '\\"/charts/')
     .replaceAll(HOME, "/home");
 }
