@@ -20,6 +20,7 @@ import { apisixImage, archives, pack } from "./images.ts";
 import { context, inCheckout, inLab, kubeconfig, lab, stack } from "./paths.ts";
 import { look, problems } from "./preflight.ts";
 import {
+  endOrphans,
   environment,
   findToolchain,
   layOut,
@@ -215,6 +216,7 @@ async function makeFolder(): Promise<void> {
 async function down(): Promise<void> {
   if (!existsSync(lab)) return;
   if (!existsSync(marker)) refuse([notALab]);
+  endOrphans();
   if (context === undefined) await stopCluster();
   await rm(lab, { recursive: true, force: true });
 }

@@ -1,10 +1,10 @@
 /** The Pulumi side: CLI, language host and provider plugins (real ones where they are there), state, settings and a copy of the configuration. */
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { existsSync, globSync } from "node:fs";
+import { existsSync, globSync, readFileSync } from "node:fs";
 import { copyFile, link as hardLink, mkdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
-import { dirname, join } from "node:path";
+import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { parse, stringify } from "yaml";
 import { versions } from "./binaries.ts";
@@ -140,6 +140,7 @@ export async function prepareStack(overlay: Record<string, unknown>): Promise<vo
   await writeFile(join(project, "Pulumi.yaml"), await readFile(inCheckout("Pulumi.yaml")));
   const pulumi = (...args: string[]) =>
     execa(inLab("bin/pulumi"), args, { cwd: project, env: { ...environment(), PULUMI_OPTION_CONFIG_FILE: "" } });
+  endOrphans();
   await clearStaleLocks();
   await pulumi("stack", "select", "--create", stack, "--non-interactive");
   const { encryptionsalt } = parse(await readFile(join(project, `Pulumi.${stack}.yaml`), "utf8")) as {
@@ -165,6 +166,33 @@ export function merge(below: Record<string, unknown>, above: Record<string, unkn
     isObject(value) && isObject(below[key]) ? { ...(below[key] as object), ...(value as object) } : value,
   ]);
   return { ...below, ...(Object.fromEntries(merged) as Record<string, unknown>) };
+}
+
+/** Ends the dynamic providers of a killed engine: the SDK's do not notice that it has gone. None of a running one is touched. */
+export function endOrphans(): void {
+  const processes = globSync("/proc/[0-9]*").map((folder) => ({
+    pid: Number(folder.slice("/proc/".length)),
+    arguments: contents(join(folder, "cmdline")).split("\0"),
+    ours: contents(join(folder, "environ"))
+      .split("\0")
+      .includes(`PULUMI_HOME=${inLab("pulumi")}`),
+  }));
+  const ours = processes.filter(({ ours }) => ours);
+  if (ours.some(({ arguments: [program = ""] }) => basename(program) === "pulumi")) return;
+  for (const { pid } of ours.filter((process) =>
+    process.arguments.some((text) => text.includes("dynamic-provider/")),
+  )) {
+    process.kill(pid, "SIGTERM");
+  }
+}
+
+/** A process may end, or be somebody else's, while it is looked at. */
+function contents(file: string): string {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return "";
+  }
 }
 
 /** A killed engine leaves its lock; one of a living process is left alone. */
