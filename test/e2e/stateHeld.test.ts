@@ -1,0 +1,83 @@
+// Roots held in Pulumi's state, three etcd members and two gateway pods: verified, and no key in the state but the declared ones.
+
+import { deepStrictEqual as same, match, notStrictEqual as differs, strictEqual as equal } from "node:assert/strict";
+import { existsSync, readFileSync, writeFileSync } from "node:fs";
+
+import { parse, stringify } from "yaml";
+
+import { planes } from "../../components/planes.ts";
+import type { Report } from "../../verify/run.ts";
+import { inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+
+const minute = 60_000;
+
+describe("the platform with roots held in Pulumi's state", function () {
+  this.timeout(5 * minute);
+  this.slow(1);
+  const config = { PULUMI_OPTION_CONFIG_FILE: inLabFolder("Pulumi.held.yaml") };
+
+  before("a lab starts", async function () {
+    this.timeout(35 * minute);
+    const reason = withoutLab();
+    if (reason) {
+      console.log(`      skipped: ${reason}`);
+      return this.skip();
+    }
+    await startLab();
+    const dev = parse(readFileSync(inLabFolder("Pulumi.dev.yaml"), "utf8")) as { config: Record<string, object> };
+    const root = { kind: "stateHeld", active: "2026" };
+    const held = {
+      ...dev,
+      config: {
+        ...dev.config,
+        "mtls-everywhere:pki": { root },
+        "mtls-everywhere:etcd": { ...dev.config["mtls-everywhere:etcd"], replicas: 3 },
+        "mtls-everywhere:apisix": { replicas: 2 },
+      },
+    };
+    writeFileSync(config.PULUMI_OPTION_CONFIG_FILE, stringify(held));
+  });
+  after("the lab ends", async () => {
+    if (existsSync(labFolder)) await stopLab();
+  });
+
+  it("comes up, and passes every check of every hop", async () => {
+    const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"], config);
+    equal(code, 0, output);
+    const verified = await run(process.execPath, ["verify/cli.ts"]);
+    equal(verified.code, 0, verified.output);
+    console.log(verified.stdout.replaceAll(/^/gm, "      "));
+    const { checks } = JSON.parse(await must(process.execPath, ["verify/cli.ts", "--json"])) as Report;
+    same(
+      checks.filter((check) => !check.ok),
+      [],
+    );
+  });
+
+  it("holds the declared authorities' keys in its state, and no other", async () => {
+    const search = ["test/state/privateKeys.ts"];
+    const undeclared = await run(process.execPath, search);
+    differs(undeclared.code, 0, "the search finds no key at all");
+    // A root's key, and the intermediate's with the Secret that carries it into the cluster.
+    const declared = planes.flatMap((plane) =>
+      [`pki-${plane}-root-2026`, `pki-${plane}-intermediate`].flatMap((name) => ["--allow", `::${name}`]),
+    );
+    const { code, output } = await run(process.execPath, [...search, ...declared]);
+    equal(code, 0, output);
+    match(output, / 0 undeclared private keys/);
+  });
+
+  it("shows nothing to change", async () => {
+    const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"], config);
+    equal(code, 0, output);
+  });
+
+  it("refuses to lose its roots, until they are unprotected", async () => {
+    const refused = await run("pulumi", ["destroy", "--yes", "--skip-preview"], config);
+    differs(refused.code, 0);
+    match(refused.output, /protect/);
+    await must("pulumi", ["state", "unprotect", "--all", "--yes"]);
+    const { code, output } = await run("pulumi", ["destroy", "--yes", "--skip-preview"], config);
+    equal(code, 0, output);
+  });
+});
