@@ -158,21 +158,26 @@ const upstream = z
   })
   .prefault({});
 
-const platform = z.strictObject({
-  trustDomain: dnsName.max(
-    subjectLimit,
-    `must have at most ${subjectLimit} characters: it is every subject's organization`,
-  ),
-  namespace: kubernetesName.default("mtls"),
-  /** Make the namespace; `false` uses one that is there, and lets go of one that the stack made. Default `true`. */
-  createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
-  certManager,
-  pki,
-  etcd,
-  apisix,
-  gateway,
-  upstream,
-});
+const platform = z
+  .strictObject({
+    trustDomain: dnsName.max(
+      subjectLimit,
+      `must have at most ${subjectLimit} characters: it is every subject's organization`,
+    ),
+    namespace: kubernetesName.default("mtls"),
+    /** Make the namespace; `false` uses one that is there, and lets go of one that the stack made. Default `true`. */
+    createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
+    certManager,
+    pki,
+    etcd,
+    apisix,
+    gateway,
+    upstream,
+  })
+  .refine((value) => value.namespace !== value.certManager.namespace, {
+    path: ["namespace"],
+    message: "must be another than cert-manager's: whoever may read Secrets there has every plane's keys",
+  });
 
 /** The whole configuration of one environment, every default filled in. */
 export type PlatformConfig = z.output<typeof platform>;

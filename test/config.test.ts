@@ -151,6 +151,10 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ gateway: { clients: ["curl", "Shop"] } }, `gateway.clients.1: ${kubernetesName}`],
   [{ gateway: { clients: ["curl", "curl"] } }, "gateway.clients: must name each client once"],
   [{ gateway: { serviceType: "NodePort" } }, 'gateway.serviceType: must be one of "ClusterIP", "LoadBalancer"'],
+  [
+    { namespace: "cert-manager" },
+    "namespace: must be another than cert-manager's: whoever may read Secrets there has every plane's keys",
+  ],
   [{ certManager: { version: "1.21" } }, 'certManager.version: must be a version such as "v1.21.2"'],
   [{ certManager: { chart: "" } }, "certManager.chart: must not be empty"],
   [{ certManager: { install: "no" } }, "certManager.install: must be a boolean, not a string"],
