@@ -167,6 +167,11 @@ const platform = z
     namespace: kubernetesName.default("mtls"),
     /** Make the namespace; `false` uses one that is there, and lets go of one that the stack made. Default `true`. */
     createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
+    /** How long pods may take to become ready, image pulls included, before an update fails. Default `5m`. */
+    readyTimeout: z
+      .string()
+      .regex(/^[1-9]\d*[sm]$/, 'must be a number of seconds or minutes, such as "5m"')
+      .default("5m"),
     certManager,
     pki,
     etcd,

@@ -31,7 +31,7 @@ const home = env.createNamespace
 const certManager = new CertManager("cert-manager", env.certManager, on);
 
 // Trust: one certificate authority per plane, so that a certificate opens one door.
-const common = { namespace: env.namespace, cluster: cluster.uid };
+const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
 const pki = createAuthorities(
   "pki",
   {
@@ -54,8 +54,8 @@ const apisix = new Apisix(
 const hello = new NginxUpstream(
   "upstream",
   {
+    ...common,
     ...env.upstream,
-    namespace: env.namespace,
     authority: pki.upstream,
     callers: [apisix.identity],
     clientCertificate: apisix.upstreamCertificate,

@@ -13,7 +13,7 @@ import { apisixDeployment, apisixDisruptionBudget } from "./apisixPlan.ts";
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import type { CertSecretRef, Identity } from "./planes.ts";
-import { labelsOf, matchLabelsOf, selectorOf } from "./workload.ts";
+import { labelsOf, matchLabelsOf, selectorOf, waitAtMost } from "./workload.ts";
 
 export interface ApisixArgs {
   readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
@@ -30,6 +30,8 @@ export interface ApisixArgs {
   /** Type of the gateway's Service. */
   readonly serviceType: "ClusterIP" | "LoadBalancer";
   readonly image: string;
+  /** How long its pods may take to become ready, such as `5m`. */
+  readonly readyTimeout: string;
 }
 
 export class Apisix extends pulumi.ComponentResource {
@@ -139,7 +141,7 @@ export class Apisix extends pulumi.ComponentResource {
             upstreamTrust,
           }),
         ),
-      { ...child, dependsOn: [secret, config] },
+      { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [secret, config] },
     );
 
     this.upstreamCertificate = upstreamClient.secret;

@@ -18,7 +18,7 @@ import {
   etcdService,
   etcdStatefulSet,
 } from "./etcdPlan.ts";
-import { labelsOf, selectorOf } from "./workload.ts";
+import { labelsOf, selectorOf, waitAtMost } from "./workload.ts";
 
 export interface EtcdArgs {
   readonly authorities: Pick<Authorities, "etcd" | "etcd-peer">;
@@ -36,6 +36,8 @@ export interface EtcdArgs {
   /** Keep the volumes on destroy. */
   readonly keepData: boolean;
   readonly image: string;
+  /** How long its pods may take to become ready, such as `5m`. */
+  readonly readyTimeout: string;
 }
 
 /** A running etcd with authentication on. */
@@ -104,7 +106,7 @@ export class Etcd extends pulumi.ComponentResource {
         .apply(([server, peer, trust, peerTrust, roots]) =>
           etcdStatefulSet(name, args, { server, peer, trust, peerTrust, roots }),
         ),
-      { ...child, dependsOn: [peers, service] },
+      { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service] },
     );
 
     const credential = (user: string) => {

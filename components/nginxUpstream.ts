@@ -19,6 +19,7 @@ import {
   selectorOf,
   settingsDigest,
   upstreamLabel,
+  waitAtMost,
 } from "./workload.ts";
 
 /** User id of nginx in its official image. */
@@ -35,6 +36,8 @@ export interface NginxUpstreamArgs {
   /** What it serves, by file name; `index.json` is the index. */
   readonly files: Readonly<Record<string, string>>;
   readonly image: string;
+  /** How long its pods may take to become ready. Default `5m`. */
+  readonly readyTimeout?: string;
 }
 
 export class NginxUpstream extends pulumi.ComponentResource {
@@ -78,7 +81,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       pulumi
         .all([leaf.secret, args.authority.trust, args.authority.roots])
         .apply(([leaf, trust, roots]) => nginxDeployment(name, args, { ...settings, roots }, leaf, trust)),
-      { ...child, dependsOn: service },
+      { ...child, ...waitAtMost(args.readyTimeout ?? "5m"), dependsOn: service },
     );
 
     this.upstream = pulumi

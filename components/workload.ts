@@ -55,6 +55,11 @@ export function resources(cpu: string, memory: string, memoryLimit: string) {
   return { requests: { cpu, memory }, limits: { memory: memoryLimit } };
 }
 
+/** How long the engine waits for a workload's pods, such as `5m`; its own default is ten minutes. */
+export function waitAtMost(timeout: string) {
+  return { customTimeouts: { create: timeout, update: timeout } };
+}
+
 /** A volume with a Secret's files, and where it is mounted. No subPath: that would never see a renewal. */
 export function secretMount(name: string, secret: SecretRef, mountPath: string) {
   return {

@@ -18,6 +18,7 @@ const defaults = {
   trustDomain,
   namespace: "mtls",
   createNamespace: true,
+  readyTimeout: "5m",
   certManager: {
     install: true,
     version: "v1.21.2",
@@ -42,6 +43,7 @@ describe("the configuration", () => {
       trustDomain,
       namespace: "platform",
       createNamespace: false,
+      readyTimeout: "5m",
       certManager: { install: false, namespace: "pki" },
       pki: { algorithm: "RSA-4096", leafDuration: "2h", rootDuration: "4h" },
       etcd: { replicas: 5, storage: "20Gi", storageClass: "fast", keepData: false, image: "registry:5000/etcd:v3" },
@@ -151,6 +153,7 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ gateway: { clients: ["curl", "Shop"] } }, `gateway.clients.1: ${kubernetesName}`],
   [{ gateway: { clients: ["curl", "curl"] } }, "gateway.clients: must name each client once"],
   [{ gateway: { serviceType: "NodePort" } }, 'gateway.serviceType: must be one of "ClusterIP", "LoadBalancer"'],
+  [{ readyTimeout: "5" }, 'readyTimeout: must be a number of seconds or minutes, such as "5m"'],
   [
     { namespace: "cert-manager" },
     "namespace: must be another than cert-manager's: whoever may read Secrets there has every plane's keys",

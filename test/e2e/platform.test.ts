@@ -186,6 +186,24 @@ describe("the platform in a lab of its own", function () {
     await showsNothing();
   });
 
+  it("says which image does not start, and the old pods go on answering", async () => {
+    const file = await configWith((config) => {
+      config["mtls-everywhere:readyTimeout"] = "15s";
+      config["mtls-everywhere:upstream"] = {
+        ...(config["mtls-everywhere:upstream"] as object),
+        image: "docker.io/library/nginx:0.0.0",
+      };
+    });
+    const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"], {
+      PULUMI_OPTION_CONFIG_FILE: file,
+    });
+    ok(code > 0, output);
+    match(output, /Deployment \(upstream\)/);
+    match(output, /containers with unready status: \[nginx\].*(ErrImagePull|ImagePullBackOff).*nginx:0\.0\.0/);
+    await answers('{ "hello": "world" }');
+    await must("pulumi", up);
+  });
+
   it("still passes every check", async () => {
     const { code, output } = await run(process.execPath, ["verify/cli.ts"]);
     equal(code, 0, output);
