@@ -195,11 +195,12 @@ function contents(file: string): string {
   }
 }
 
-/** A killed engine leaves its lock; one of a living process is left alone. */
+/** A killed engine leaves its lock; one of a living engine is left alone. A process that is yet to be reaped has no command line. */
 async function clearStaleLocks(): Promise<void> {
   for (const file of globSync(inLab("state/.pulumi/locks/**/*.json"))) {
     const { pid } = JSON.parse(await readFile(file, "utf8")) as { pid: number };
-    if (!existsSync(`/proc/${pid}`)) await rm(file);
+    const [program = ""] = contents(`/proc/${pid}/cmdline`).split("\0");
+    if (basename(program) !== "pulumi") await rm(file);
   }
 }
 
