@@ -76,19 +76,16 @@ export async function layOut(
   built: string | undefined,
   standIns: string | undefined,
 ): Promise<Piece[]> {
-  const link = async (target: string | undefined, path: string) => {
+  const put = async (target: string | undefined, path: string, how: (target: string) => Promise<void>) => {
     if (target === undefined) throw new Error(`No program for ${path}`);
     await rm(path, { force: true });
     await mkdir(dirname(path), { recursive: true });
-    await symlink(target, path);
+    await how(target);
   };
+  const link = (target: string | undefined, path: string) => put(target, path, (target) => symlink(target, path));
   // Not a symbolic link: the CLI looks for the language host beside the file that it really is, and warns about any other.
-  const place = async (target: string | undefined, path: string) => {
-    if (target === undefined) throw new Error(`No program for ${path}`);
-    await rm(path, { force: true });
-    await mkdir(dirname(path), { recursive: true });
-    await hardLink(await realpath(target), path).catch(() => copyFile(target, path));
-  };
+  const place = (target: string | undefined, path: string) =>
+    put(target, path, async (target) => hardLink(await realpath(target), path).catch(() => copyFile(target, path)));
   const launcher = "pulumi-resource-pulumi-nodejs";
   await place(tools.cli ?? built, inLab("bin/pulumi"));
   await link(tools.languageHost ?? standIns, inLab("bin/pulumi-language-nodejs"));

@@ -71,16 +71,14 @@ export class Leftovers {
     return `${what} was installed in part: removed, the next up installs it anew`;
   }
 
-  async #read({ apiVersion, kind, name, namespace }: Header) {
-    return absentIsUndefined(() =>
-      this.#objects.read({ apiVersion, kind, metadata: { name, ...(namespace ? { namespace } : {}) } }),
-    );
+  async #read(header: Header) {
+    return absentIsUndefined(() => this.#objects.read(specOf(header)));
   }
 
   async #delete(header: Header): Promise<void> {
-    const { apiVersion, kind, name, namespace } = header;
-    const spec = { apiVersion, kind, metadata: { name, ...(namespace ? { namespace } : {}) } };
-    await absentIsUndefined(() => this.#objects.delete(spec, undefined, undefined, undefined, undefined, "Foreground"));
+    await absentIsUndefined(() =>
+      this.#objects.delete(specOf(header), undefined, undefined, undefined, undefined, "Foreground"),
+    );
     const deadline = Date.now() + patience;
     while (await this.#read(header)) {
       if (Date.now() > deadline) {
@@ -120,6 +118,10 @@ async function absentIsUndefined<T>(call: () => Promise<T>): Promise<T | undefin
     if (error instanceof Error && error.message.startsWith("Unrecognized API version and kind")) return undefined;
     throw error;
   }
+}
+
+function specOf({ apiVersion, kind, name, namespace }: Header) {
+  return { apiVersion, kind, metadata: { name, ...(namespace ? { namespace } : {}) } };
 }
 
 function nameOf({ kind, name, namespace }: Header): string {
