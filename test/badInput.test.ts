@@ -307,7 +307,7 @@ const rows: readonly Row[] = [
   {
     input: "a port where nobody listens",
     provoke: () => said(() => create("upstreams", upstream({}, { port: 1 }), freshCluster())),
-    message: `GET upstreams/hello: no success within 1 s. The last failure: the connection was refused (connect ECONNREFUSED 127.0.0.1:1). ${advice}`,
+    message: `GET upstreams/hello: no success within 3 s. The last failure: the connection was refused (connect ECONNREFUSED 127.0.0.1:1). ${advice}`,
   },
   {
     input: "another root password than etcd's",

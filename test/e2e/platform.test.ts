@@ -114,7 +114,7 @@ describe("the platform in a lab of its own", function () {
   it("reports a route that was changed behind its back, and repairs it", async () => {
     const right = await live("routes", "hello");
     await behindItsBack(async (admin) => admin.put("routes", "hello", { ...right, uris: ["/elsewhere"] }));
-    equal((await fromGateway()).status, 404);
+    await finds404();
     const report = await must("pulumi", ["preview"]);
     match(report, /routes\/hello: uris is \["\/elsewhere"\], wanted \["\/\*"\]/);
     same(changes(await must("pulumi", refresh)), { update: ["ApisixRoute hello"] });
@@ -127,7 +127,7 @@ describe("the platform in a lab of its own", function () {
   it("notices a deleted route at refresh, and creates it again", async () => {
     const { labels: _, ...right } = await live("routes", "hello");
     await behindItsBack((admin) => admin.delete("routes", "hello"));
-    equal((await fromGateway()).status, 404);
+    await finds404();
     same(changes(await must("pulumi", refresh)), { delete: ["ApisixRoute hello"] });
     same(changes(await must("pulumi", up)), { create: ["ApisixRoute hello"] });
     const { labels: __, ...again } = await live("routes", "hello");
@@ -324,6 +324,10 @@ describe("the platform in a lab of its own", function () {
     const pair = await cluster.keyPair({ namespace: "mtls", name: "client-curl" });
     const ca = await cluster.trustBundle(outputs.gateway.trust);
     return ask(cluster, outputs.gateway, { ca, pair }, { path: "/" }, AbortSignal.timeout(10_000));
+  }
+
+  async function finds404(): Promise<void> {
+    await eventually("the gateway without the route", async () => (await fromGateway()).status, 404);
   }
 
   async function answers(body: string): Promise<void> {

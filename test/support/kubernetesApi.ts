@@ -138,7 +138,7 @@ export function kubeconfigFor(port: number, root = ""): string {
 /** The product's own cluster, but for the port-forward: its pods listen on loopback. */
 export class LoopbackCluster extends Cluster {
   /** Limits short enough for a test. */
-  patience = { acting: { deadline: 1_000 }, looking: { deadline: 1_000, silence: 1_000 } };
+  patience = { acting: { deadline: 3_000 }, looking: { deadline: 3_000, silence: 3_000 } };
 
   override async connect(to: PodPort, client: ClientTls): Promise<tls.TLSSocket> {
     return new Promise((resolve, reject) => {

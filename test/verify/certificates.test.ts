@@ -78,7 +78,7 @@ describe("leaves for the checks", () => {
       contexts: [{ name: "c", cluster: "c", user: "u" }],
       currentContext: "c",
     });
-    certificates = new RequestedCertificates(config, "mtls", 500);
+    certificates = new RequestedCertificates(config, "mtls", 2_000);
   });
 
   it("are asked for with the identity and the lifetime, and come with the key that was made here", async () => {
@@ -139,7 +139,7 @@ describe("leaves for the checks", () => {
     });
     await rejects(certificates.issue(order, anywhere), {
       message:
-        "ClusterIssuer mtls-edge did not sign a client certificate for the checks within 0.5 s: Referenced issuer not found. " +
+        "ClusterIssuer mtls-edge did not sign a client certificate for the checks within 2 s: Referenced issuer not found. " +
         "Look at: kubectl -n mtls describe clusterissuer mtls-edge",
     });
   });
