@@ -14,6 +14,9 @@ export const nginxPaths = {
   scratch: "/tmp",
 } as const;
 
+/** Bytes for a map's key: nginx does not start with one over its default of 64, and a subject has up to 200 characters. */
+const longestCaller = 256;
+
 /**
  * The configuration: TLS with the caller's certificate required, then a caller's whole subject compared
  * (nginx sees subjects, not SANs). Sessions are not resumed: one made under a withdrawn root would live on.
@@ -32,6 +35,7 @@ http {
   server_tokens off;
 ${scratch.join("\n")}
   default_type application/json;
+  map_hash_bucket_size ${longestCaller};
   map $ssl_client_s_dn $caller_allowed {
     default 0;
 ${allowed.join("\n")}
