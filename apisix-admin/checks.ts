@@ -1,5 +1,7 @@
 // What can be said against inputs before anything is asked of a server; parts that a preview does not know yet are passed over.
 
+import { isIPv6 } from "node:net";
+
 import { balancers, type ObjectKind, protocols, schemes, methods } from "./objects.ts";
 
 /** One objection: the property, and a sentence that says what to do. */
@@ -46,7 +48,7 @@ const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = 
     ...missing(serverName, "serverName", "Name the server as its certificate does: it is what the gateway verifies."),
     ...refused(
       serverName,
-      (name: string) => name === "" || isHost(name),
+      (name: string) => name === "" || isName(name),
       "serverName",
       (name) => `"${name}" is no host name: give the name alone, without scheme, port or path.`,
     ),
@@ -64,7 +66,7 @@ const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = 
       clientCertificate,
       () => scheme !== "http" && scheme !== "grpc",
       "clientCertificate",
-      () => `Without TLS no certificate is shown: use the scheme https or grpcs.`,
+      () => `Without TLS no certificate is shown: use the scheme https.`,
     ),
   ],
 
@@ -123,7 +125,11 @@ const byKind: { readonly [kind in ObjectKind]: (inputs: Props) => Failure[] } = 
 function nodeObjections({ host, port, weight }: Props, at: string): Failure[] {
   return [
     ...missing(host, `${at}.host`, "A node needs a host: its name or address."),
-    ...refused(host, isHost, `${at}.host`, (name) => `"${name}" is no host name or address.`),
+    ...refused(host, isHost, `${at}.host`, (name) =>
+      isIPv6(name)
+        ? `An IPv6 address is written in brackets: [${name}].`
+        : `"${name}" is no host name or address: give it alone, without scheme, port or path.`,
+    ),
     ...missing(port, `${at}.port`, "A node needs a port: the one that its server listens on."),
     ...refused(port, isPort, `${at}.port`, (value) => `A port is a number from 1 to 65535, not ${String(value)}.`),
     ...refused(
@@ -203,7 +209,11 @@ function isObject(value: unknown): value is Props {
 }
 
 function isHost(host: string): boolean {
-  return /^[0-9a-zA-Z-._[\]:]+$/.test(host);
+  return isName(host) || isIPv6(/^\[(.*)\]$/.exec(host)?.[1] ?? "");
+}
+
+function isName(name: string): boolean {
+  return /^[0-9a-zA-Z-._]+$/.test(name);
 }
 
 function isPort(port: number): boolean {

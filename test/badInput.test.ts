@@ -345,7 +345,7 @@ const rows: readonly Row[] = [
   {
     input: "a client certificate without TLS",
     provoke: checked("upstreams", () => upstream({ scheme: "http", clientCertificate: "caller" })),
-    message: "Without TLS no certificate is shown: use the scheme https or grpcs.",
+    message: "Without TLS no certificate is shown: use the scheme https.",
   },
   {
     input: "a route without hosts",
