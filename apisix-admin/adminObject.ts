@@ -107,7 +107,7 @@ export function adminObject(kind: ObjectKind): Lifecycle {
         return;
       }
       if (kind === "ssls") await refuseWhileUsed(client, id);
-      await client.delete(kind, id);
+      await deleteOnceReleased(client, kind, id);
     },
   };
 }
@@ -126,9 +126,11 @@ async function desired(kind: ObjectKind, inputs: Props, instance: unknown, acces
   return sslBody({ use, pair, snis, clients: accepted, protocols }, owner);
 }
 
-/** Milliseconds that a leaf whose declared names have changed may take to be issued anew, and between two looks. */
+/** Milliseconds between two looks at what passes by itself. */
+const pause = 250;
+
+/** Milliseconds that a leaf whose declared names have changed may take to be issued anew. */
 const reissueTime = 30_000;
-const reissuePause = 250;
 
 /** Waits until the Secret holds the leaf that is declared: cert-manager is at it when the same update changed its names. */
 async function reissue(inputs: Props, access: Access): Promise<void> {
@@ -136,7 +138,7 @@ async function reissue(inputs: Props, access: Access): Promise<void> {
   const deadline = Date.now() + reissueTime;
   while (!coversAll((await access.keyPair(certificate)).cert, certificate.dnsNames ?? [])) {
     if (Date.now() > deadline) return; // What is wrong is said by the checks that follow.
-    await sleep(reissuePause);
+    await sleep(pause);
   }
 }
 
@@ -208,6 +210,31 @@ function objectionOrNothing(error: unknown): Failure[] {
 
 function refuse(id: string, failures: readonly Failure[]): void {
   if (failures.length > 0) throw new Error(`ssls/${id}: ${failures.map(({ reason }) => reason).join(" ")}`);
+}
+
+/** Milliseconds that a server may go on believing in a user of an upstream that has been deleted. */
+const releaseTime = 10_000;
+
+/**
+ * The server looks for users in what its worker has heard of etcd, which lags behind a route that was deleted or moved a
+ * moment ago. When etcd itself knows of no user, the refusal passes.
+ */
+async function deleteOnceReleased(client: AdminClient, kind: ObjectKind, id: string): Promise<void> {
+  for (const end = Date.now() + releaseTime; ; await sleep(pause)) {
+    try {
+      await client.delete(kind, id);
+      return;
+    } catch (error) {
+      const used = error instanceof AdminError && error.said.includes("still using it");
+      if (!used || Date.now() > end || (await refersTo(client, id))) throw error;
+    }
+  }
+}
+
+/** Whether a route or service names the upstream, be it in a plugin's settings. */
+async function refersTo(client: AdminClient, upstream: string): Promise<boolean> {
+  const users = await Promise.all((["routes", "services"] as const).map((kind) => client.list(kind)));
+  return JSON.stringify(users).includes(`"upstream_id":${JSON.stringify(upstream)}`);
 }
 
 /** The server would let a certificate go that upstreams still present. */

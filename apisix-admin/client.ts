@@ -32,8 +32,9 @@ export class AdminClient {
   }
 
   async list(kind: ListedKind): Promise<readonly Body[]> {
-    const { list } = parse(await this.#send("GET", kind, ""));
-    // An empty page is `{}`.
+    const answer = await this.#send("GET", kind, "");
+    // A page without items is `{}`; a kind that has lost its folder in etcd is not found.
+    const { list } = answer.status === 404 ? {} : parse(answer);
     return Array.isArray(list) ? list.map((entry: Body) => entry["value"] as Body) : [];
   }
 
@@ -69,7 +70,7 @@ export class AdminClient {
     const headers = { host: this.#options.host ?? "apisix-admin", "x-api-key": this.#options.key };
     return persistently(`${method} ${object}`, { ...this.#options, ...patience }, async (signal) => {
       const answer = await this.#transport.send(method, path, headers, body, signal);
-      if (answer.status < 300 || (answer.status === 404 && id)) return answer;
+      if (answer.status < 300 || (answer.status === 404 && method !== "POST")) return answer;
       throw refusalOf(answer, object);
     });
   }
@@ -82,6 +83,8 @@ export function refusalOf(answer: Answer, object: string): Error {
   const said = wordsOf(answer.text);
   if (answer.status === 503 && !said.includes("request is too large"))
     return new Unavailable(`${object}: ${said || "not available"} (HTTP 503)`);
+  // The server could not look up what the object refers to. When that is not there, it says `response code: 404`.
+  if (/^failed to fetch .*\]: /.test(said)) return new Unavailable(`${object}: ${said} (HTTP ${answer.status})`);
   if (answer.status === 502 || answer.status === 504) return new Unavailable(`${object}: HTTP ${answer.status}`);
   return new AdminError(answer.status, object, said || "refused without a reason", hintFor(answer.status, said), said);
 }
@@ -109,7 +112,7 @@ function hintFor(status: number, said: string): string {
   if (said.includes("role viewer")) return "The key may only read: use a key with the role admin.";
   if (status === 401) return "The Secret that admin.key names does not hold the key that the gateway runs with.";
   if (said.includes("is still using it")) return "Delete that one first, or let it use another.";
-  if (said.startsWith("failed to fetch"))
+  if (/^failed to fetch .* response code: 404$/.test(said))
     return "Create the object that it refers to first, and pass its id as an output.";
   return "";
 }

@@ -118,6 +118,8 @@ describe("patience", () => {
       [503, '{"error_msg":"etcdserver: request is too large"}'],
       [502, "<html>"],
       [500, "<html>"],
+      [400, '{"error_msg":"failed to fetch upstream info by upstream id [x]: has no healthy etcd endpoint available"}'],
+      [400, '{"error_msg":"failed to fetch ssl info by ssl id [x], wrong ssl type"}'],
       [400, '{"error_msg":"invalid configuration: x"}'],
     ] as const;
     same(
@@ -130,6 +132,8 @@ describe("patience", () => {
         "lasting: routes/x: etcdserver: request is too large (HTTP 503).",
         "passing: routes/x: HTTP 502",
         "lasting: routes/x: refused without a reason (HTTP 500).",
+        "passing: routes/x: failed to fetch upstream info by upstream id [x]: has no healthy etcd endpoint available (HTTP 400)",
+        "lasting: routes/x: failed to fetch ssl info by ssl id [x], wrong ssl type (HTTP 400).",
         "lasting: routes/x: invalid configuration: x (HTTP 400).",
       ],
     );

@@ -159,6 +159,25 @@ describe("faults between the provider and the Admin API", function () {
     await converged("upstreams", engine, inputs.upstreams());
   });
 
+  it("an upstream whose route is gone in etcd, but not yet in the server's memory, is deleted a moment later", async () => {
+    const engine = new Engine("upstreams", cluster);
+    await engine.up(inputs.upstreams());
+    const stillUsed = { error_msg: "can not delete this upstream, route [hello] is still using it now" };
+    proxy.inject({ on: /^DELETE/, for: 600, answer: { status: 400, body: stillUsed } });
+    await engine.destroy();
+    ok(proxy.happened > 1);
+    same(await client.list("upstreams"), []);
+  });
+
+  it("a kind whose folder etcd has lost has no objects that could use a certificate", async () => {
+    const engine = new Engine("ssls", cluster);
+    await engine.up(inputs.ssls());
+    proxy.inject({ on: /^GET \S+\/services$/, answer: { status: 404, body: { message: "Key not found" } } });
+    await engine.destroy();
+    equal(proxy.happened, 1);
+    same(await client.list("ssls"), []);
+  });
+
   it("TLS handshakes that are cut", async () => {
     const engine = new Engine("upstreams", cluster);
     proxy.handshakesToCut = 3;
