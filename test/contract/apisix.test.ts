@@ -1,6 +1,7 @@
 // Holds the APISIX stand-in to what a real APISIX 3.18.0 was recorded doing: every recording is compared, or listed below with a reason.
 
 import assert from "node:assert/strict";
+import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import https from "node:https";
 import { tmpdir } from "node:os";
@@ -33,11 +34,19 @@ const fixtures = join(project, "..", "shared", "fixtures", "apisix");
 
 // ---------- what is not simply compared, and why
 
-type Verdict = readonly ["differs" | "outOfScope", RegExp, string];
+/** "refused" is out of scope as well: sent all the same, to see that the stand-in says so and does not pretend. */
+type Verdict = readonly ["differs" | "outOfScope" | "refused", RegExp, string];
 
-const opaquePlugins = "plugins are stored as opaque objects: their configuration is neither checked nor encrypted";
-const otherKinds = "a kind that this project does not use; the stand-in answers 501 and says so";
-const usesPlugin = "a route with a plugin answers 500: the stand-in runs no plugins, and says so";
+const opaquePlugins = "plugins are stored as opaque objects: their configuration is not checked";
+const otherKinds = "the program has no such object; the stand-in answers 501 and says so";
+const onlyListed = "the program only lists services, to see who refers to what; the stand-in answers 501 to all else";
+const otherRequests = "the program sends no such request; the stand-in answers 501 and says so";
+const otherFields = "the program sets no such field; the stand-in answers 501 and names it";
+const inlineKeys =
+  "the program names a client certificate by its id only; the stand-in answers 501 to one in the upstream";
+const afterOthers = "tells what became of a request that is out of scope";
+const usesPlugin =
+  "a route with a plugin answers 500 and says so; only headers.set of response-rewrite is stood in for";
 const noNginxConf = "about the generated nginx.conf, which the stand-in does not have";
 const ownLog = "lines of nginx's error log";
 const notAServer =
@@ -45,14 +54,28 @@ const notAServer =
 
 const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
   "admin-api-crud.json": [
-    ["outOfScope", /consumer_groups|plugin_metadata|protos|secrets|stream_routes|credential|plugins\/list/, otherKinds],
-    ["differs", /^PUT .*consumers/, opaquePlugins],
+    [
+      "refused",
+      /consumer|bob|global_rules|plugin_configs|plugin_metadata|protos|secrets|stream_routes|credential|plugins\/list/,
+      otherKinds,
+    ],
+    ["outOfScope", /^GET list services|^GET after patch/, afterOthers],
+    ["refused", /(?<!empty )services/, onlyListed],
+    ["refused", /^PATCH|^POST/, otherRequests],
   ],
   "admin-api-errors.json": [
+    ["outOfScope", /api key as (query|cookie)/, "the program sends its key in a header"],
+    ["outOfScope", /^invalid JSON/, "the program sends JSON; the stand-in refuses anything else in words of its own"],
+    ["outOfScope", /GET after ttl|cleanup ttl|GET multiple certs|^gateway: .*dangling|routes\/rr2/, afterOthers],
+    [
+      "refused",
+      /OPTIONS|ttl|force|^list \?|^PATCH|schema\/(route|plugins)|configs\/validate|plugins\/reload/,
+      otherRequests,
+    ],
+    ["refused", /remote_addr|vars|(service|config)_id missing|skip regex|multiple certs|^ref: route/, otherFields],
+    ["refused", /^upstream tls (cert|garbage|mismatched)/, inlineKeys],
+    ["refused", /service|plugin_config/, otherKinds],
     ["differs", /plugin wrong config|plugin config not object/, opaquePlugins],
-    ["differs", /dangling upstream_id/, usesPlugin],
-    ["differs", /bad vars op/, "vars are stored but not evaluated; a route that has them answers 500 and says so"],
-    ["outOfScope", /schema\/plugins|configs\/validate|plugins\/reload/, "endpoints that this project does not use"],
     ["outOfScope", /error\.log/, ownLog],
   ],
   "admin-api-tls.json": [
@@ -66,11 +89,13 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
       /serverAuth-only EKU/,
       "crypto/tls sends bad_certificate (42) where OpenSSL sends unsupported_certificate (43)",
     ],
+    ["outOfScope", /^skip:/, otherFields],
     ["outOfScope", /openssl/, notAServer],
     ["outOfScope", /error\.log/, ownLog],
   ],
   "gateway-upstream-tls.json": [
     ["outOfScope", /serverless/, usesPlugin],
+    ["refused", /^inline|mismatched client key/, inlineKeys],
     [
       "outOfScope",
       /scheme http to an https port/,
@@ -109,8 +134,12 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
       "trusted roots are read at start and SIGHUP only: compared for the Admin CA in rotation-files",
     ],
   ],
-  "admin-api-concurrency.json": [],
+  "admin-api-concurrency.json": [["outOfScope", /PATCH|POST|if-match/, otherRequests]],
   "secrets-and-misc.json": [
+    ["refused", /^PUT (upstream|route) with|^PUT back exactly/, inlineKeys],
+    ["outOfScope", /client_key|inline upstream|what GET returned|^GET list/, inlineKeys],
+    ["outOfScope", /after PATCH|^\.\.\.|^GET after$/, afterOthers],
+    ["refused", /^PATCH|^If-/, otherRequests],
     ["outOfScope", /control API/, "config.yaml turns the Control API off"],
     ["outOfScope", /^curl/, notAServer],
     ["outOfScope", /6 s request|^up again/, usesPlugin],
@@ -123,6 +152,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
       noNginxConf,
     ],
     ["outOfScope", /https_admin false but/, noNginxConf],
+    ["outOfScope", /admin_key_required/, "a key that the program does not set; the stand-in refuses it by name"],
     [
       "outOfScope",
       /absent from|empty|generated key/,
@@ -242,7 +272,7 @@ function seen(answer: Answer, listed: boolean): Seen {
 }
 
 /** A long list by its total and ids; the recording holds only the first two objects. */
-function idsOf(body: unknown, ids?: string[]): unknown {
+function idsOf(body: unknown, ids?: string[]): { total: number; ids: string[] } {
   const { total, list } = body as { total: number; list: { value: { id: string } }[] };
   return { total, ids: ids ?? (Array.isArray(list) ? list.map((entry) => entry.value.id) : []) };
 }
@@ -304,6 +334,22 @@ function admin(method: string, path: string, body?: unknown, more: Partial<Call>
   });
 }
 
+const jsonOf = ({ text }: Answer): unknown => JSON.parse(text);
+
+/** A client that the TLS ports know by this leaf, under this name. */
+const clientOf = (leaf: string, servername: string) => ({ ...trusting(), ...shown(leaf), servername });
+
+/** One connection that is used for all requests. */
+const keptAlive = (leaf: string, servername: string) =>
+  new https.Agent({ keepAlive: true, maxSockets: 1, ...clientOf(leaf, servername) });
+
+/** Opens a connection of its own to a TLS port. */
+async function connected(port: number, options: tls.ConnectionOptions): Promise<tls.TLSSocket> {
+  const socket = tls.connect({ host: "127.0.0.1", port, ...options });
+  await once(socket, "secureConnect");
+  return socket;
+}
+
 /** Writes an object and gives the gateway the moment that a change needs. */
 async function put(path: string, body: unknown): Promise<void> {
   const answer = await admin("PUT", path, body);
@@ -312,21 +358,16 @@ async function put(path: string, body: unknown): Promise<void> {
 }
 
 async function wipe(): Promise<void> {
-  for (const kind of ["routes", "services", "upstreams", "ssls", "consumers", "global_rules", "plugin_configs"]) {
-    const answer = JSON.parse((await admin("GET", kind)).text) as { list?: { key: string }[] };
-    for (const { key } of answer.list ?? []) await admin("DELETE", `${kind}/${key.split("/").pop() ?? ""}?force=true`);
+  for (const kind of ["routes", "upstreams", "ssls"]) {
+    const { list } = jsonOf(await admin("GET", kind)) as { list: { key: string }[] };
+    for (const { key } of list) await admin("DELETE", `${kind}/${key.split("/").pop() ?? ""}`);
   }
   await sleep(60);
 }
 
-/** Ciphertext as the server returned it: the recording cuts it short. */
-let sealed = "";
-
 const withPems = (value: unknown): unknown =>
   JSON.parse(
-    JSON.stringify(value)
-      .replace(/"<PEM ([\w.-]+)>"/g, (_, name: string) => JSON.stringify(pems[name] ?? name))
-      .replace(/"VMF7ACv[^"]*"/g, JSON.stringify(sealed)),
+    JSON.stringify(value).replace(/"<PEM ([\w.-]+)>"/g, (_, name: string) => JSON.stringify(pems[name] ?? name)),
   );
 
 /** Recorded upstream ports become those of this run, and back. */
@@ -336,6 +377,8 @@ const toRecorded = (text: string) =>
   Object.entries(upstreams.ports).reduce((all, [recorded, live]) => all.replaceAll(`:${live}`, `:${recorded}`), text);
 
 const plainUpstream = { type: "roundrobin", nodes: { "127.0.0.1:18080": 1 } };
+/** A route from this path to the plain upstream. */
+const way = (uri: string) => ({ uri, upstream: live(plainUpstream) });
 const live = (value: unknown): unknown => withPems(JSON.parse(toLive(JSON.stringify(value))));
 
 function tlsVersion(name: string): tls.ConnectionOptions {
@@ -434,15 +477,22 @@ function replay(name: string, { topic = "admin", before: setup = {}, behaviours 
         const first = !done.has(recorded.name);
         done.add(recorded.name);
         if (first) await setup[recorded.name]?.();
-        if (verdict === "outOfScope") {
-          report.outOfScope.push({ case: id, reason });
-          this.skip();
+        if (verdict === "outOfScope" || verdict === "refused") report.outOfScope.push({ case: id, reason });
+        if (verdict === "outOfScope") this.skip();
+        if (verdict === "refused") {
+          const upstream = recorded.route_upstream;
+          const { status, text } = upstream
+            ? await admin("PUT", "routes/u", { uri: "/u", upstream: live(upstream) })
+            : await send(recorded, topic);
+          assert.equal(status, 501, text);
+          return assert.match(text, /stand-in: .* is not implemented/);
         }
         const behaviour = behaviours.find(([pattern]) => pattern.test(recorded.name))?.[1];
         if (behaviour) {
           await behaviour(recorded);
         } else {
-          if (recorded.route_upstream) await put("routes/u", { uri: "/u", upstream: live(recorded.route_upstream) });
+          if (recorded.route_upstream)
+            await put("routes/u", { uri: "/u", upstream: await byId(recorded.route_upstream) });
           const actual = await outcome(recorded, topic);
           // A difference that has gone is no longer one: then its line above must go.
           if (verdict === "differs") assert.notDeepEqual(actual, expectedOf(recorded));
@@ -455,11 +505,18 @@ function replay(name: string, { topic = "admin", before: setup = {}, behaviours 
   });
 }
 
+/** A recorded upstream with its client certificate in an object of its own, as the program does it; recorded to be the same. */
+async function byId(recorded: unknown): Promise<unknown> {
+  const upstream = live(recorded) as { tls?: { client_cert?: string; client_key?: string } };
+  const { client_cert: cert, client_key: key, ...rest } = upstream.tls ?? {};
+  if (cert === undefined) return upstream;
+  await put("ssls/inline", { type: "client", cert, key });
+  return { ...upstream, tls: { ...rest, client_cert_id: "inline" } };
+}
+
 /** The answer's status and message, the way the recordings sum up answers. */
 function summary(answer: Answer): string {
-  const parsed = answer.text.startsWith("{")
-    ? (JSON.parse(answer.text) as { error_msg?: string; message?: string })
-    : {};
+  const parsed = answer.text.startsWith("{") ? (jsonOf(answer) as { error_msg?: string; message?: string }) : {};
   const message = parsed.error_msg ?? parsed.message;
   return `(${answer.status}, ${message === undefined ? "None" : `'${message}'`})`;
 }
@@ -510,7 +567,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     pems = await makePems();
     file = writePems(join(folder, "tls"), pems);
     ports = await freePorts("http", "https", "admin", "status", "etcd", "peer");
-    agent = new https.Agent({ keepAlive: true, ...trusting(), ...shown("admin-client"), servername: "apisix-admin" });
+    agent = new https.Agent({ keepAlive: true, ...clientOf("admin-client", "apisix-admin") });
     upstreams = await startUpstreams(pems);
     install("live-admin", "apisix-admin", "live-admin-ca.crt", "ca");
     install("live-etcd", "etcd-client");
@@ -544,11 +601,9 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
   replay("admin-api-errors.json", {
     before: {
       "missing api key": wipe,
-      "timeout incomplete": () => admin("DELETE", "routes/e1"), // "bad vars op" has made it here
-      "GET after ttl": () => sleep(3500),
-      "gateway: route with dangling upstream_id": () => sleep(60),
-      "gateway: route with dangling service_id": () => sleep(60),
-      "list ?page=1&page_size=10": async () => {
+      // As recorded, but for a plugin_config.
+      "delete upstream referenced by route": () => put("routes/rr", { uri: "/rr", upstream_id: "ru" }),
+      "list without page: order of ids": async () => {
         await wipe();
         for (let i = 0; i < 25; i++) {
           const labels = { env: i % 2 ? "dev" : "prod" };
@@ -563,34 +618,10 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     },
     behaviours: [
       [
-        /GET schema\/route/,
-        async (recorded) => {
-          // The health checks' inner schema and all descriptions are left out here.
-          const lean = (value: unknown): unknown => {
-            if (Array.isArray(value))
-              return value.map(lean).sort((a, b) => (JSON.stringify(a) < JSON.stringify(b) ? -1 : 1));
-            if (typeof value !== "object" || value === null) return value;
-            const told = (name: string, item: unknown) =>
-              typeof item === "string" && /^(description|title)$/.test(name);
-            const entries = Object.entries(value).filter(([name, item]) => !told(name, item));
-            const sorted = entries.sort(([a], [b]) => (a < b ? -1 : 1));
-            return Object.fromEntries(sorted.map(([name, item]) => [name, name === "checks" ? {} : lean(item)]));
-          };
-          const answer = await admin("GET", "schema/route");
-          assert.deepEqual(lean(JSON.parse(answer.text)), lean(recorded.response?.json));
-        },
-      ],
-      [
         /list without page|list total/,
         async (recorded) => {
-          const body = JSON.parse((await admin("GET", "routes")).text) as {
-            total: number;
-            list: { value: { id: string } }[];
-          };
-          assert.deepEqual(
-            recorded.name === "list total" ? body.total : body.list.map((entry) => entry.value.id),
-            recorded.observed,
-          );
+          const { total, ids } = idsOf(jsonOf(await admin("GET", "routes")));
+          assert.deepEqual(recorded.name === "list total" ? total : ids, recorded.observed);
         },
       ],
       [
@@ -607,9 +638,9 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
           // The recordings' limits are of whole bodies; 128 bytes are theirs around the filling.
           const total = size + 128;
           const body = empty.replace('"body":""', `"body":"${"x".repeat(total - empty.length)}"`);
-          const answer = await admin("PUT", "routes/big", body, { agent: agent });
+          const answer = await admin("PUT", "routes/big", body);
           assert.equal(answer.status, status);
-          if (status !== 201) assert.deepEqual(JSON.parse(answer.text), json);
+          if (status !== 201) assert.deepEqual(jsonOf(answer), json);
         },
       ],
     ],
@@ -618,24 +649,8 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
   replay("admin-api-tls.json", {
     before: { "no client certificate (TLS1.3)": wipe },
     behaviours: [
-      [
-        /plain HTTP to/,
-        async (recorded) => {
-          assert.deepEqual(
-            seen(await call({ port: ports.admin, path: "/apisix/admin/routes" }), false),
-            expectedOf(recorded),
-          );
-        },
-      ],
-      [
-        /gateway HTTP port/,
-        async (recorded) => {
-          assert.deepEqual(
-            seen(await call({ port: ports.http, path: "/apisix/admin/routes" }), false),
-            expectedOf(recorded),
-          );
-        },
-      ],
+      [/plain HTTP to/, (recorded) => answersPlainly(ports.admin, recorded)],
+      [/gateway HTTP port/, (recorded) => answersPlainly(ports.http, recorded)],
     ],
   });
 
@@ -646,39 +661,21 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
 
   replay("secrets-and-misc.json", {
     before: {
-      "PUT upstream with tls.client_key": wipe,
-      "PATCH ssl without key": () => put("ssls/sk", site(clientsOf("ca"))),
-      "ssl object in etcd (keys; start of key)": () => put("ssls/sk", site(clientsOf("ca"))),
+      "ssl object in etcd (keys; start of key)": wipe,
       "slow upstream (120 kB at 20 kB/s, ~5 s) in flight during apisix reload": () =>
-        put("routes/slow-body", { uri: "/slow-body", upstream: live(plainUpstream) }),
+        put("routes/slow-body", way("/slow-body")),
     },
     behaviours: [
       [/slow upstream/, slowUpstream],
       [
-        /client_key as returned|client_key in etcd$|as returned by|unchanged/,
-        async () => {
-          const { value } = JSON.parse((await admin("GET", "upstreams/tk")).text) as {
-            value: { tls: { client_key: string } };
-          };
-          sealed = value.tls.client_key;
-          assert.match(sealed, /^VMF7ACvwvQk6t8kvorP2I/);
-          assert.equal(sealed.includes("PRIVATE"), false);
-        },
-      ],
-      [
         /ssl object in etcd/,
         async () => {
-          const patched = JSON.parse((await admin("PATCH", "ssls/sk", {})).text) as { value: Record<string, string> };
-          assert.deepEqual(Object.keys(patched.value).sort(), [
-            "cert",
-            "client",
-            "create_time",
-            "id",
-            "key",
-            "snis",
-            "update_time",
-          ]);
-          assert.match(patched.value["key"] ?? "", /^VMF7ACvwvQk6t8kvorP2I/);
+          const { value } = jsonOf(await admin("PUT", "ssls/sk", site(clientsOf("ca")))) as {
+            value: Record<string, string>;
+          };
+          const fields = ["cert", "client", "create_time", "id", "key", "snis", "update_time"];
+          assert.deepEqual(Object.keys(value).sort(), fields);
+          assert.match(value["key"] ?? "", /^VMF7ACvwvQk6t8kvorP2I/);
         },
       ],
     ],
@@ -696,10 +693,6 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       "ssl objects in place (ids: snis, client options)": async () => {
         await put("ssls/g1", site(clientsOf("ca")));
         await put("ssls/g2", { snis: ["ec.local"], cert: pems["gateway-ec.crt"], key: pems["gateway-ec.key"] });
-        await put(
-          "ssls/skip",
-          site({ snis: ["skip.gw.local"], client: { ca: pems["ca.crt"], skip_mtls_uri_regex: ["^/open/.*"] } }),
-        );
         for (const depth of [0, 1, 2])
           await put(`ssls/d${depth}`, site({ snis: [`d${depth}.gw.local`], client: { ca: pems["ca.crt"], depth } }));
         await put("ssls/tls13", site({ snis: ["t13.gw.local"], ssl_protocols: ["TLSv1.3"] }));
@@ -709,8 +702,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       "duplicate SNI in two ssl objects (g1 mTLS, dup later without client)": () => put("ssls/dup", site()),
       "ssl status=0": async () => {
         await admin("DELETE", "ssls/dup");
-        await admin("PATCH", "ssls/g1", { status: 0 });
-        await sleep(60);
+        await put("ssls/g1", site({ status: 0 }));
       },
       "ssl object with mismatched key (accepted by the Admin API)": () =>
         put("ssls/mis", { snis: ["mis.gw.local"], cert: pems["gateway.crt"], key: pems["upstream.key"] }),
@@ -721,8 +713,9 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       [
         /ssl objects in place/,
         async (recorded) => {
-          const { total } = JSON.parse((await admin("GET", "ssls")).text) as { total: number };
-          assert.equal(total, Object.keys(recorded.observed as object).flatMap((ids) => ids.split("/")).length);
+          const ids = Object.keys(recorded.observed as object).flatMap((some) => some.split("/"));
+          const inPlace = idsOf(jsonOf(await admin("GET", "ssls"))).ids;
+          assert.deepEqual(inPlace.sort(), ids.filter((id) => id !== "skip").sort());
         },
       ],
     ],
@@ -737,7 +730,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
           const upstream = { ...plainUpstream, scheme: "https", tls: { client_cert_id: "g1" } };
           const answer = await admin("PUT", "routes/u", { uri: "/u", upstream });
           const { status, json } = recorded.observed as { status: number; json: unknown };
-          assert.deepEqual({ status: answer.status, json: JSON.parse(answer.text) as unknown }, { status, json });
+          assert.deepEqual([answer.status, jsonOf(answer)], [status, json]);
         },
       ] as const,
     ],
@@ -791,20 +784,14 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
   replay("rotation-files.json", {
     topic: "gateway",
     before: {
-      "gateway serves the probe route": () => put("routes/probe", { uri: "/probe", upstream: live(plainUpstream) }),
+      "gateway serves the probe route": () => put("routes/probe", way("/probe")),
     },
     behaviours: [
       [
         /admin server certificate/,
         async (recorded) => {
           const presented = async () => {
-            const socket = tls.connect({
-              host: "127.0.0.1",
-              port: ports.admin,
-              ...trusting(),
-              ...shown("admin-client"),
-            });
-            await new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
+            const socket = await connected(ports.admin, clientOf("admin-client", "apisix-admin"));
             const { CN } = socket.getPeerCertificate().subject as { CN: string };
             socket.destroy();
             return CN;
@@ -825,8 +812,8 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
         /admin client CA/,
         async () => {
           const asks = async (leaf: string) => {
-            const more = { tls: { ...trusting(), ...shown(leaf), servername: "apisix-admin" } };
-            return (await admin("GET", "routes", undefined, { ...more, agent: undefined as never })).status;
+            const more = { tls: clientOf(leaf, "apisix-admin"), agent: undefined as never };
+            return (await admin("GET", "routes", undefined, more)).status;
           };
           const both = async () => [await asks("user-client"), await asks("user-ca2")];
           assert.deepEqual(await both(), [200, 400]);
@@ -902,14 +889,8 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
             const got = await admin("GET", "routes");
             return got.status !== 503 && got;
           });
-          assert.deepEqual(
-            { status: answer.status, json: JSON.parse(answer.text) as unknown },
-            { status: listed?.status, json: listed?.json },
-          );
-          assert.equal(
-            (await admin("PUT", "routes/probe", { uri: "/probe", upstream: live(plainUpstream) })).status,
-            201,
-          );
+          assert.deepEqual([answer.status, jsonOf(answer)], [listed?.status, listed?.json]);
+          assert.equal((await admin("PUT", "routes/probe", way("/probe"))).status, 201);
         },
       ],
       [
@@ -932,7 +913,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
           const [status, message] = (recorded.observed as Record<string, [number, string]>)[
             "admin PUT with etcd server certificate having only serverAuth EKU"
           ] ?? [0, ""];
-          const answer = await admin("PUT", "routes/probe", { uri: "/probe", upstream: plainUpstream });
+          const answer = await admin("PUT", "routes/probe", way("/probe"));
           assert.equal(summary(answer), `(${status}, '${message}')`);
           await etcd.stop("SIGKILL");
           etcd = await startEtcd(folder, ports, file);
@@ -954,10 +935,10 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
         path: `/v3/auth/${path}`,
         body: JSON.stringify(body),
         headers: token ? { authorization: token } : {},
-        tls: { ca: pems["etcd-ca.crt"], ...shown("etcd-client"), servername: "etcd.local" },
+        tls: { ...clientOf("etcd-client", "etcd.local"), ca: pems["etcd-ca.crt"] },
       });
       assert.equal(answer.status, 200, `${path}: ${answer.text}`);
-      return JSON.parse(answer.text) as { token?: string };
+      return jsonOf(answer) as { token?: string };
     };
 
     it("neither TLS 1.2 nor TLS 1.3 sessions resume with ssl_session_cache off", async () => {
@@ -968,19 +949,12 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await put("ssls/g1", site(clientsOf("ca")));
       for (const version of ["TLSv1.2", "TLSv1.3"] as const) {
         const visit = async (session?: Buffer) => {
-          const socket = tls.connect({
-            ...{
-              host: "127.0.0.1",
-              port: ports.https,
-              servername: "gw.local",
-              minVersion: version,
-              maxVersion: version,
-            },
-            ...{ ...trusting(), ...shown("user-client"), ...(session ? { session } : {}) },
+          const socket = await connected(ports.https, {
+            ...clientOf("user-client", "gw.local"),
+            ...{ minVersion: version, maxVersion: version, ...(session ? { session } : {}) },
           });
           let ticket = socket.getSession();
           socket.on("session", (given) => (ticket = given));
-          await new Promise((resolve, reject) => socket.once("secureConnect", resolve).once("error", reject));
           socket.write("GET /plain HTTP/1.1\r\nhost: gw.local\r\n\r\n");
           await new Promise((resolve) => socket.once("data", resolve));
           ticket = ticket ?? socket.getSession();
@@ -992,14 +966,33 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       }
     });
 
+    it("runs headers.set of response-rewrite, and says what it does not run", async () => {
+      const answers = async (plugins: object) => {
+        await put("routes/p", { ...way("/p"), plugins });
+        const { status, headers, text } = await call({ port: ports.http, path: "/p" });
+        return [status, status === 200 ? headers["x-set"] : text.trim()];
+      };
+      const set = { "x-set": "yes" };
+      const refused = (name: string) => [500, `stand-in: the plugin ${name} with these settings is not implemented`];
+      assert.deepEqual(await answers({ "response-rewrite": { headers: { set } } }), [200, "yes"]);
+      for (const settings of [{ body: "" }, { headers: { set, remove: ["x"] } }, { headers: { set: { a: "$host" } } }])
+        assert.deepEqual(await answers({ "response-rewrite": settings }), refused("response-rewrite"));
+      assert.deepEqual(await answers({ echo: { body: "" } }), refused("echo"));
+    });
+
+    it("answers the first request of a connection that is open when it has to quit", async () => {
+      const socket = await connected(ports.https, clientOf("user-client", "gw.local"));
+      const ended = apisix.stop("SIGQUIT");
+      await sleep(200);
+      socket.write("GET /plain HTTP/1.1\r\nhost: gw.local\r\n\r\n");
+      assert.match(String((await once(socket, "data"))[0]), /^HTTP\/1.1 200/);
+      socket.destroy();
+      assert.equal((await ended).code, 0);
+      await start([["nginx_config.http_server_configuration_snippet", "keepalive_time 1s;"]]);
+    });
+
     it("keepalive_time closes a connection after the next answer", async () => {
-      const keeping = new https.Agent({
-        keepAlive: true,
-        maxSockets: 1,
-        ...trusting(),
-        ...shown("user-client"),
-        servername: "gw.local",
-      });
+      const keeping = keptAlive("user-client", "gw.local");
       const closes = async () => (await gatewayCall(null, { agent: keeping })).headers.connection === "close";
       assert.deepEqual([await closes(), await sleep(1100).then(closes)], [false, true]);
       keeping.destroy();
@@ -1007,13 +1000,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     });
 
     it("closes an Admin connection after 1,000 requests", async () => {
-      const keeping = new https.Agent({
-        keepAlive: true,
-        maxSockets: 1,
-        ...trusting(),
-        ...shown("admin-client"),
-        servername: "apisix-admin",
-      });
+      const keeping = keptAlive("admin-client", "apisix-admin");
       for (let i = 1; i <= 1000; i++) {
         const { headers } = await call({ port: ports.admin, path: "/apisix/admin", agent: keeping });
         assert.equal(headers.connection === "close", i === 1000, `request ${i}`);
@@ -1063,7 +1050,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await etcd.stop("SIGKILL"); // etcd forgets its simple tokens
       etcd = await startEtcd(folder, ports, file);
       await until("writes after a restart of etcd", async () => {
-        return (await admin("PUT", "routes/plain", { uri: "/plain", upstream: live(plainUpstream) })).status < 300;
+        return (await admin("PUT", "routes/plain", way("/plain"))).status < 300;
       });
       assert.ok(token);
     });
@@ -1091,10 +1078,14 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
 
   // ---------- behaviours that were observed
 
+  async function answersPlainly(port: number, recorded: Recorded): Promise<void> {
+    assert.deepEqual(seen(await call({ port, path: "/apisix/admin/routes" }), false), expectedOf(recorded));
+  }
+
   async function hangup(): Promise<void> {
     const marks = () => apisix.output.split("signal hangup").length;
     const before = marks();
-    process.kill(Number(readFileSync(join(folder, "home", "logs", "nginx.pid"), "utf8")), "SIGHUP");
+    apisix.child.kill("SIGHUP");
     await until("SIGHUP seen", async () => marks() > before);
     await sleep(1200); // with etcd down the new worker first waits for it in vain
   }
@@ -1103,30 +1094,10 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     const ids = (count: number) => Array.from({ length: count }, (_, i) => i);
     const route = { uri: "/c", upstream: plainUpstream };
     const all = (count: number, one: (i: number) => Promise<Answer>) => Promise.all(ids(count).map(one)).then(tally);
-    let patched = 0;
     return [
       [
         /parallel PUT of the same/,
         async ({ observed }) => assert.deepEqual(await all(16, () => admin("PUT", "routes/c", route)), observed),
-      ],
-      [
-        /parallel PATCH/,
-        async ({ observed }) => {
-          const counts = await all(16, (i) => admin("PATCH", "routes/c", { labels: { [`k${i}`]: "v" } }));
-          assert.deepEqual(Object.keys(counts).sort(), Object.keys(observed as object).sort());
-          patched = counts["(200, None)"] ?? 0;
-        },
-      ],
-      [
-        /labels left/,
-        async () => {
-          const { value } = JSON.parse((await admin("GET", "routes/c")).text) as { value: { labels: object } };
-          assert.equal(Object.keys(value.labels).length, patched); // none that was confirmed is lost
-        },
-      ],
-      [
-        /parallel POST/,
-        async ({ observed }) => assert.deepEqual(await all(16, () => admin("POST", "routes", route)), observed),
       ],
       [
         /parallel DELETE/,
@@ -1135,13 +1106,6 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       [
         /distinct ids/,
         async ({ observed }) => assert.deepEqual(await all(32, (i) => admin("PUT", `routes/c${i}`, route)), observed),
-      ],
-      [
-        /if-match/,
-        async ({ observed }) => {
-          const headers = { "x-api-key": adminKey, "if-match": '"1"' };
-          assert.equal((await admin("PUT", "routes/c1", route, { headers })).status, observed);
-        },
       ],
     ];
   }
@@ -1194,13 +1158,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
   async function keepsAlive(recorded: Recorded): Promise<void> {
     const deleted = recorded.name.includes("deleted");
     await put("ssls/g1", site(clientsOf("ca")));
-    const keeping = new https.Agent({
-      keepAlive: true,
-      maxSockets: 1,
-      ...trusting(),
-      ...shown("user-client"),
-      servername: "gw.local",
-    });
+    const keeping = keptAlive("user-client", "gw.local");
     const first = await gatewayCall(null, { agent: keeping });
     if (deleted) await admin("DELETE", "ssls/g1");
     else await put("ssls/g1", site(clientsOf("ca2")));
@@ -1221,15 +1179,9 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       (recorded.observed as Record<string, Record<string, { status: number; body: unknown }>>)["0.5s down"] ?? {};
     for (const [request, expected] of Object.entries(down)) {
       const [method, path] = request.split(" /") as [string, string];
-      const answer = await admin(
-        method,
-        path,
-        /PUT|PATCH/.test(method) ? { uri: "/plain", upstream: plainUpstream } : undefined,
-      );
-      assert.deepEqual(
-        { status: answer.status, body: JSON.parse(answer.text) as unknown },
-        { status: expected.status, body: expected.body },
-      );
+      if (method === "PATCH") continue; // the program sends none
+      const answer = await admin(method, path, method === "PUT" ? way("/plain") : undefined);
+      assert.deepEqual([answer.status, jsonOf(answer)], [expected.status, expected.body]);
     }
     await gatewayIsFine();
     etcd = await startEtcd(folder, ports, file);
@@ -1242,10 +1194,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     await etcd.stop("SIGKILL");
     etcd = await startEtcd(folder, ports, file);
     await gatewayIsFine();
-    await until(
-      "a write",
-      async () => (await admin("PUT", "routes/new", { uri: "/new", upstream: live(plainUpstream) })).status < 300,
-    );
+    await until("a write", async () => (await admin("PUT", "routes/new", way("/new"))).status < 300);
     await until("the new route", async () => (await call({ port: ports.http, path: "/new" })).status === 200);
   }
 
@@ -1306,7 +1255,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
         ...(bare ? { agent: undefined as never, tls: { ...trusting(), servername: "apisix-admin" } } : {}),
       });
       assert.equal(answer.status, expected[0], key);
-      if (expected[0] >= 400 && typeof expected[1] === "object") assert.deepEqual(JSON.parse(answer.text), expected[1]);
+      if (expected[0] >= 400 && typeof expected[1] === "object") assert.deepEqual(jsonOf(answer), expected[1]);
       if (typeof expected[1] === "string") assert.ok(answer.text.startsWith(expected[1]), answer.text);
     }
     await restart();

@@ -7,41 +7,39 @@ import (
 	"crypto/cipher"
 	"encoding/base64"
 	"errors"
+	"slices"
 	"strings"
 )
 
 type keyring []string
 
-// seal encrypts a PEM key; anything else is taken as encrypted already, so that GET followed by PUT is stable.
-func (k keyring) seal(key string) string {
-	if !strings.HasPrefix(key, "---") || len(k) == 0 {
-		return key
-	}
-	pad := aes.BlockSize - len(key)%aes.BlockSize
-	text := append([]byte(key), bytes.Repeat([]byte{byte(pad)}, pad)...)
-	secret := []byte(k[0])[:aes.BlockSize]
-	block, _ := aes.NewCipher(secret)
-	cipher.NewCBCEncrypter(block, secret).CryptBlocks(text, text)
+// usable says whether its keys can be AES-128 keys.
+func (k keyring) usable() bool {
+	return len(k) > 0 && !slices.ContainsFunc(k, func(key string) bool { return len(key) != aes.BlockSize })
+}
+
+func (k keyring) seal(pem string) string {
+	pad := aes.BlockSize - len(pem)%aes.BlockSize
+	text := append([]byte(pem), bytes.Repeat([]byte{byte(pad)}, pad)...)
+	block, _ := aes.NewCipher([]byte(k[0]))
+	cipher.NewCBCEncrypter(block, []byte(k[0])).CryptBlocks(text, text)
 	return base64.StdEncoding.EncodeToString(text)
 }
 
 // open tries every key of the keyring, so that a ring can be rotated.
 func (k keyring) open(sealed string) (string, error) {
-	if strings.HasPrefix(sealed, "---") {
-		return sealed, nil
-	}
+	failed := errors.New("failed to decrypt previous encrypted key")
 	text, err := base64.StdEncoding.DecodeString(sealed)
 	if err != nil || len(text) == 0 || len(text)%aes.BlockSize != 0 {
-		return "", errors.New("failed to decrypt previous encrypted key")
+		return "", failed
 	}
 	for _, secret := range k {
-		secret := []byte(secret)[:aes.BlockSize]
-		block, _ := aes.NewCipher(secret)
+		block, _ := aes.NewCipher([]byte(secret))
 		plain := make([]byte, len(text))
-		cipher.NewCBCDecrypter(block, secret).CryptBlocks(plain, text)
-		if pad := int(plain[len(plain)-1]); pad > 0 && pad <= aes.BlockSize && strings.HasPrefix(string(plain), "---") {
+		cipher.NewCBCDecrypter(block, []byte(secret)).CryptBlocks(plain, text)
+		if pad := int(plain[len(plain)-1]); pad <= aes.BlockSize && strings.HasPrefix(string(plain), "---") {
 			return string(plain[:len(plain)-pad]), nil
 		}
 	}
-	return "", errors.New("failed to decrypt previous encrypted key")
+	return "", failed
 }

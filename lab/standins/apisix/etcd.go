@@ -13,18 +13,36 @@ import (
 	"io"
 	"net/http"
 	"strings"
-	"sync"
+	"sync/atomic"
 	"time"
 )
 
 var errNoEndpoint = errors.New("has no healthy etcd endpoint available")
 
+// Defaults of keys of deployment.etcd that are not stood in for.
+const (
+	healthCheckTimeout = 10 * time.Second
+	watchTimeout       = 50 * time.Second
+	startupRetry       = 2
+)
+
+const signIn = "/v3/auth/authenticate"
+
 type etcdClient struct {
-	cfg   *config
-	http  *http.Client
-	mu    sync.Mutex
-	token string
-	down  map[string]time.Time // host -> until when it counts as unhealthy
+	cfg       *etcdConfig
+	http      *http.Client
+	token     atomic.Pointer[string] // good for every member
+	endpoints []*endpoint
+}
+
+type endpoint struct {
+	url       string
+	downUntil atomic.Pointer[time.Time] // nil while it counts as healthy
+}
+
+func (p *endpoint) isDown() bool {
+	until := p.downUntil.Load()
+	return until != nil && time.Now().Before(*until)
 }
 
 type keyValue struct {
@@ -38,24 +56,38 @@ type etcdHeader struct {
 	Revision int64 `json:"revision,string"`
 }
 
+type etcdEvent struct {
+	Type string   `json:"type"` // "DELETE", or empty for a put
+	KV   keyValue `json:"kv"`
+}
+
+// etcdError is an answer of etcd itself, as opposed to a broken connection.
+type etcdError string
+
+func (e etcdError) Error() string { return string(e) }
+
 // newEtcdClient takes the trusted roots as they are on disk now; the client leaf is read again for every connection.
 // checkName is false for the probe at start: there the real one checks the chain only.
 func newEtcdClient(c *config, checkName bool) (*etcdClient, error) {
-	transport := &http.Transport{IdleConnTimeout: time.Minute, MaxIdleConnsPerHost: 100, ResponseHeaderTimeout: time.Duration(c.Deployment.Etcd.Timeout) * time.Second,
-		TLSNextProto: map[string]func(string, *tls.Conn) http.RoundTripper{}}
-	if files := c.Deployment.Etcd.TLS; files != nil {
-		roots, err := readTrust(c.Apisix.SSL.TrustedCertificate)
-		if err != nil {
-			return nil, err
-		}
-		transport.TLSClientConfig = &tls.Config{
+	e := &etcdClient{cfg: &c.Deployment.Etcd}
+	for _, url := range e.cfg.Host {
+		e.endpoints = append(e.endpoints, &endpoint{url: url})
+	}
+	files := e.cfg.TLS
+	roots, err := readTrust(c.Apisix.SSL.TrustedCertificate, 100)
+	if err != nil {
+		return nil, err
+	}
+	e.http = &http.Client{Transport: &http.Transport{
+		IdleConnTimeout:       time.Minute,
+		MaxIdleConnsPerHost:   100,
+		ResponseHeaderTimeout: e.timeout(),
+		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only
+		TLSClientConfig: &tls.Config{
 			ServerName:         files.SNI,
-			InsecureSkipVerify: true, // replaced by VerifyConnection: APISIX ignores IP SANs and treats intermediates as OpenSSL does
+			InsecureSkipVerify: true, // replaced by VerifyConnection: APISIX ignores IP SANs
 			VerifyConnection: func(s tls.ConnectionState) error {
-				if !isTrue(files.Verify, true) {
-					return nil
-				}
-				if err := roots.verify(s.PeerCertificates, x509.ExtKeyUsageServerAuth, 100); err != nil {
+				if err := verify(s.PeerCertificates, roots, x509.ExtKeyUsageServerAuth); err != nil {
 					return err
 				}
 				if checkName && (s.ServerName == "" || s.PeerCertificates[0].VerifyHostname(s.ServerName) != nil) {
@@ -70,80 +102,79 @@ func newEtcdClient(c *config, checkName bool) (*etcdClient, error) {
 				pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
 				return &pair, err
 			},
-		}
-	}
-	return &etcdClient{cfg: c, http: &http.Client{Transport: transport}, down: map[string]time.Time{}}, nil
+		},
+	}}
+	return e, nil
 }
 
-// start is what `apisix start` does: probe every endpoint, log in, make the directories. Its error ends the process.
+func (e *etcdClient) timeout() time.Duration { return time.Duration(e.cfg.Timeout) * time.Second }
+
+// start is what `apisix start` does: probe the endpoints, log in, make the directories. Its error ends the process.
 func (e *etcdClient) start() error {
-	reachable := 0
-	for _, host := range e.cfg.Deployment.Etcd.Host {
-		for try := 0; ; try++ {
-			response, err := e.http.Get(host + "/version")
-			if err == nil {
-				response.Body.Close()
-				reachable++
-				break
-			}
-			if try == e.cfg.Deployment.Etcd.StartupRetry {
-				fmt.Printf("request etcd endpoint '%s/version' error, %v\n", host, err)
-				break
-			}
-			fmt.Printf("Warning! Request etcd endpoint '%s/version' error, %v, retry time=%d\n", host, err, try+1)
-			time.Sleep(100 * time.Millisecond)
+	answered := 0
+	for _, p := range e.endpoints {
+		if e.probe(p.url + "/version") {
+			answered++
 		}
 	}
-	if reachable == 0 {
+	if answered == 0 {
 		return errors.New("all etcd nodes are unavailable")
 	}
 	fmt.Println("trying to initialize the data of etcd")
-	for _, k := range kinds {
-		if _, _, err := e.put(context.Background(), e.key(k.plural)+"/", []byte("init_dir"), 0); err != nil {
+	for plural := range kinds {
+		if _, err := e.put(context.Background(), e.key(plural, ""), []byte("init_dir")); err != nil {
 			return fmt.Errorf("failed to initialize the data of etcd: %w", err)
 		}
 	}
 	return nil
 }
 
+func (e *etcdClient) probe(url string) bool {
+	for try := 1; ; try++ {
+		response, err := e.http.Get(url)
+		if err == nil {
+			response.Body.Close()
+			return true
+		}
+		if try > startupRetry {
+			fmt.Printf("request etcd endpoint '%s' error, %v\n", url, err)
+			return false
+		}
+		fmt.Printf("Warning! Request etcd endpoint '%s' error, %v, retry time=%d\n", url, err, try)
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
 func (e *etcdClient) key(parts ...string) string {
-	return e.cfg.Deployment.Etcd.Prefix + "/" + strings.Join(parts, "/")
+	return e.cfg.Prefix + "/" + strings.Join(parts, "/")
 }
 
-func (e *etcdClient) authenticate(ctx context.Context, host string) error {
-	var answer struct{ Token string }
-	err := e.post(ctx, host, "/v3/auth/authenticate", map[string]string{"name": e.cfg.Deployment.Etcd.User, "password": e.cfg.Deployment.Etcd.Password}, &answer)
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.token = answer.Token
-	return err
-}
-
-// etcdError is an answer of etcd itself, as opposed to a broken connection.
-type etcdError struct{ text string }
-
-func (e etcdError) Error() string { return e.text }
-
-func (e *etcdClient) open(ctx context.Context, host, path string, in any) (*http.Response, error) {
+// open sends one request, with a token where a user is set.
+func (e *etcdClient) open(ctx context.Context, p *endpoint, path string, in any) (*http.Response, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
 		return nil, err
 	}
-	request, err := http.NewRequestWithContext(ctx, "POST", host+path, bytes.NewReader(body))
+	request, err := http.NewRequestWithContext(ctx, "POST", p.url+path, bytes.NewReader(body))
 	if err != nil {
 		return nil, err
 	}
-	e.mu.Lock()
-	if e.token != "" && path != "/v3/auth/authenticate" {
-		request.Header.Set("Authorization", e.token)
+	if e.cfg.User != "" && path != signIn {
+		token := e.token.Load()
+		if token == nil {
+			var answer struct{ Token string }
+			user := map[string]string{"name": e.cfg.User, "password": e.cfg.Password}
+			if err := e.post(ctx, p, signIn, user, &answer); err != nil {
+				return nil, err
+			}
+			token = &answer.Token
+			e.token.Store(token)
+		}
+		request.Header.Set("Authorization", *token)
 	}
-	e.mu.Unlock()
 	response, err := e.http.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode == 200 {
-		return response, nil
+	if err != nil || response.StatusCode == 200 {
+		return response, err
 	}
 	defer response.Body.Close()
 	text, _ := io.ReadAll(response.Body)
@@ -154,11 +185,11 @@ func (e *etcdClient) open(ctx context.Context, host, path string, in any) (*http
 	json.Unmarshal(text, &answer)
 	setDefault(&answer.Error, answer.Message)
 	setDefault(&answer.Error, fmt.Sprintf("invalid response code: %d", response.StatusCode))
-	return nil, etcdError{answer.Error}
+	return nil, etcdError(answer.Error)
 }
 
-func (e *etcdClient) post(ctx context.Context, host, path string, in, out any) error {
-	response, err := e.open(ctx, host, path, in)
+func (e *etcdClient) post(ctx context.Context, p *endpoint, path string, in, out any) error {
+	response, err := e.open(ctx, p, path, in)
 	if err != nil {
 		return err
 	}
@@ -166,57 +197,38 @@ func (e *etcdClient) post(ctx context.Context, host, path string, in, out any) e
 	return json.NewDecoder(response.Body).Decode(out)
 }
 
-// withToken logs in first where a user is set, and once more when etcd has forgotten the token (its restart does that).
-func (e *etcdClient) withToken(ctx context.Context, host string, do func() error) error {
-	for try := 0; ; try++ {
-		e.mu.Lock()
-		login := e.cfg.Deployment.Etcd.User != "" && e.token == ""
-		e.mu.Unlock()
-		if login {
-			if err := e.authenticate(ctx, host); err != nil {
-				return err
-			}
-		}
-		err := do()
-		var answered etcdError
-		if try > 0 || !errors.As(err, &answered) || !strings.Contains(answered.text, "invalid auth token") {
-			return err
-		}
-		e.mu.Lock()
-		e.token = ""
-		e.mu.Unlock()
-	}
-}
-
-// call tries the healthy hosts; one that fails counts as unhealthy for health_check_timeout, so that the next calls fail at once.
+// call asks the healthy endpoints in turn; one that fails is passed over for health_check_timeout.
 func (e *etcdClient) call(ctx context.Context, path string, in, out any) error {
-	ctx, cancel := context.WithTimeout(ctx, time.Duration(e.cfg.Deployment.Etcd.Timeout)*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, e.timeout())
 	defer cancel()
-	for _, host := range e.cfg.Deployment.Etcd.Host {
-		e.mu.Lock()
-		unhealthy := time.Now().Before(e.down[host])
-		e.mu.Unlock()
-		if unhealthy {
+	for _, p := range e.endpoints {
+		if p.isDown() {
 			continue
 		}
-		var err error
-		for try := 0; try < 2; try++ { // the second try takes a fresh connection: a pooled one may be stale
-			err = e.withToken(ctx, host, func() error { return e.post(ctx, host, path, in, out) })
-			var answered etcdError
-			if err == nil || errors.As(err, &answered) {
-				return err
-			}
-			e.http.CloseIdleConnections()
-		}
-		if ctx.Err() == context.Canceled {
+		err := e.callTwice(ctx, p, path, in, out)
+		var answered etcdError
+		if err == nil || errors.As(err, &answered) || ctx.Err() == context.Canceled {
 			return err
 		}
-		e.mu.Lock()
-		e.down[host] = time.Now().Add(time.Duration(e.cfg.Deployment.Etcd.HealthCheckTimeout) * time.Second)
-		e.mu.Unlock()
-		errorLog("warn", "update endpoint: %s to unhealthy: %v", host, err)
+		until := time.Now().Add(healthCheckTimeout)
+		p.downUntil.Store(&until)
+		errorLog("warn", "update endpoint: %s to unhealthy: %v", p.url, err)
 	}
 	return errNoEndpoint
+}
+
+// callTwice takes a new token and a new connection the second time: a restart of etcd spoils both.
+func (e *etcdClient) callTwice(ctx context.Context, p *endpoint, path string, in, out any) (err error) {
+	for range 2 {
+		err = e.post(ctx, p, path, in, out)
+		var answered etcdError
+		if err == nil || (errors.As(err, &answered) && !strings.Contains(string(answered), "invalid auth token")) {
+			return err
+		}
+		e.token.Store(nil)
+		e.http.CloseIdleConnections()
+	}
+	return err
 }
 
 func (e *etcdClient) get(ctx context.Context, key string) (*keyValue, error) {
@@ -229,7 +241,8 @@ func (e *etcdClient) get(ctx context.Context, key string) (*keyValue, error) {
 
 func (e *etcdClient) list(ctx context.Context, prefix string) ([]keyValue, error) {
 	var out struct{ Kvs []keyValue }
-	return out.Kvs, e.call(ctx, "/v3/kv/range", between(prefix), &out)
+	err := e.call(ctx, "/v3/kv/range", between(prefix), &out)
+	return out.Kvs, err
 }
 
 // between is the range of all keys below a prefix that ends in a slash.
@@ -237,95 +250,71 @@ func between(prefix string) map[string]any {
 	return map[string]any{"key": []byte(prefix), "range_end": []byte(strings.TrimSuffix(prefix, "/") + "0")}
 }
 
-func (e *etcdClient) put(ctx context.Context, key string, value []byte, ttl int) (revision int64, existed bool, err error) {
-	in := map[string]any{"key": []byte(key), "value": value, "prev_kv": true}
-	if ttl > 0 {
-		var lease struct{ ID string }
-		if err := e.call(ctx, "/v3/lease/grant", map[string]any{"TTL": ttl}, &lease); err != nil {
-			return 0, false, err
-		}
-		in["lease"] = lease.ID
-	}
+func (e *etcdClient) put(ctx context.Context, key string, value []byte) (existed bool, err error) {
 	var out struct {
-		Header etcdHeader `json:"header"`
-		Prev   *keyValue  `json:"prev_kv"`
+		Prev *keyValue `json:"prev_kv"`
 	}
-	err = e.call(ctx, "/v3/kv/put", in, &out)
-	return out.Header.Revision, out.Prev != nil, err
+	err = e.call(ctx, "/v3/kv/put", map[string]any{"key": []byte(key), "value": value, "prev_kv": true}, &out)
+	return out.Prev != nil, err
 }
 
-// swap writes only if the key is still at the revision it was read at.
-func (e *etcdClient) swap(ctx context.Context, key string, value []byte, revision int64) (bool, error) {
-	var out struct{ Succeeded bool }
-	err := e.call(ctx, "/v3/kv/txn", map[string]any{
-		"compare": []any{map[string]any{"key": []byte(key), "target": "MOD", "result": "EQUAL", "mod_revision": fmt.Sprint(revision)}},
-		"success": []any{map[string]any{"request_put": map[string]any{"key": []byte(key), "value": value}}},
-	}, &out)
-	return out.Succeeded, err
-}
-
-func (e *etcdClient) delete(ctx context.Context, key string) (bool, error) {
+func (e *etcdClient) delete(ctx context.Context, key string) (existed bool, err error) {
 	var out struct{ Deleted string }
-	err := e.call(ctx, "/v3/kv/deleterange", map[string]any{"key": []byte(key)}, &out)
+	err = e.call(ctx, "/v3/kv/deleterange", map[string]any{"key": []byte(key)}, &out)
 	return out.Deleted != "" && out.Deleted != "0", err
 }
 
-type etcdEvent struct {
-	Type string   `json:"type"` // "DELETE", or empty for a put
-	KV   keyValue `json:"kv"`
-}
-
 // follow loads everything below the prefix, then watches; whatever breaks, it starts over, so that the gateway heals by itself.
-// replace gets a whole state, change gets single events.
-func (e *etcdClient) follow(ctx context.Context, replace func([]keyValue), change func([]etcdEvent)) {
+// change gets a whole state as events first, then single ones.
+func (e *etcdClient) follow(ctx context.Context, change func(events []etcdEvent, whole bool)) {
 	said := ""
-	for turn := 0; ctx.Err() == nil; turn++ {
-		host := e.cfg.Deployment.Etcd.Host[turn%len(e.cfg.Deployment.Etcd.Host)]
-		err := e.withToken(ctx, host, func() error { return e.followHost(ctx, host, replace, change, &said) })
-		if err != nil && ctx.Err() == nil && err.Error() != said {
+	for n := 0; ctx.Err() == nil; n++ {
+		p := e.endpoints[n%len(e.endpoints)]
+		revision, err := e.load(ctx, p, change)
+		if err == nil {
+			said = ""
+		}
+		for err == nil {
+			revision, err = e.watch(ctx, p, revision, change)
+		}
+		e.token.Store(nil) // etcd may have forgotten it
+		if ctx.Err() == nil && err.Error() != said {
 			said = err.Error()
 			errorLog("error", "watchdir err: %v", err)
 		}
-		select {
-		case <-ctx.Done():
-		case <-time.After(500 * time.Millisecond):
-		}
+		time.Sleep(500 * time.Millisecond)
 	}
 }
 
-func (e *etcdClient) followHost(ctx context.Context, host string, replace func([]keyValue), change func([]etcdEvent), said *string) error {
+// load gives the revision of what it has loaded.
+func (e *etcdClient) load(ctx context.Context, p *endpoint, change func(events []etcdEvent, whole bool)) (int64, error) {
 	var all struct {
 		Header etcdHeader `json:"header"`
 		Kvs    []keyValue `json:"kvs"`
 	}
-	if err := e.post(ctx, host, "/v3/kv/range", between(e.key("")), &all); err != nil {
-		return err
-	}
-	*said = ""
-	replace(all.Kvs)
-	next := all.Header.Revision + 1
-	for {
-		// A watch lives watch_timeout; then the next one may take a new connection, and so meet a changed client leaf.
-		limited, cancel := context.WithTimeout(ctx, time.Duration(e.cfg.Deployment.Etcd.WatchTimeout)*time.Second)
-		err := e.watch(limited, host, &next, change)
-		expired := limited.Err() == context.DeadlineExceeded
-		cancel()
-		if !expired {
-			return err
+	err := e.post(ctx, p, "/v3/kv/range", between(e.key("")), &all)
+	if err == nil {
+		events := make([]etcdEvent, len(all.Kvs))
+		for i, kv := range all.Kvs {
+			events[i].KV = kv
 		}
+		change(events, true)
 	}
+	return all.Header.Revision, err
 }
 
-func (e *etcdClient) watch(ctx context.Context, host string, next *int64, change func([]etcdEvent)) error {
+// watch lives for watch_timeout; then the next one may take a new connection, and so meet a changed client leaf.
+func (e *etcdClient) watch(ctx context.Context, p *endpoint, revision int64, change func([]etcdEvent, bool)) (int64, error) {
+	limited, cancel := context.WithTimeout(ctx, watchTimeout)
+	defer cancel()
 	create := between(e.key(""))
-	create["start_revision"] = fmt.Sprint(*next)
-	response, err := e.open(ctx, host, "/v3/watch", map[string]any{"create_request": create})
+	create["start_revision"] = fmt.Sprint(revision + 1)
+	response, err := e.open(limited, p, "/v3/watch", map[string]any{"create_request": create})
 	if err != nil {
-		return err
+		return revision, err
 	}
 	defer response.Body.Close()
-	decoder := json.NewDecoder(response.Body)
-	for {
+	for decoder := json.NewDecoder(response.Body); ; {
 		var message struct {
 			Result struct {
 				Header   etcdHeader  `json:"header"`
@@ -336,14 +325,17 @@ func (e *etcdClient) watch(ctx context.Context, host string, next *int64, change
 			Error json.RawMessage `json:"error"`
 		}
 		if err := decoder.Decode(&message); err != nil {
-			return err
+			if limited.Err() == context.DeadlineExceeded {
+				err = nil
+			}
+			return revision, err
 		}
 		if message.Result.Canceled || message.Error != nil {
-			return etcdError{message.Result.Reason + string(message.Error)}
+			return revision, etcdError(message.Result.Reason + string(message.Error))
 		}
 		if len(message.Result.Events) > 0 {
-			change(message.Result.Events)
-			*next = message.Result.Header.Revision + 1
+			change(message.Result.Events, false)
+			revision = message.Result.Header.Revision
 		}
 	}
 }

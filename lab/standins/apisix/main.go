@@ -3,19 +3,18 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
-	"errors"
+	"crypto/x509"
 	"flag"
 	"fmt"
 	"io"
 	"log"
-	"maps"
 	"net"
 	"net/http"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -23,112 +22,219 @@ import (
 	"time"
 )
 
-var (
-	errorOut = log.New(os.Stderr, "", log.LstdFlags)
-	quietLog = log.New(logFilter{}, "", 0)
-)
+func main() {
+	home := flag.String("home", "/usr/local/apisix", "the folder that holds conf")
+	flag.Parse()
+	fmt.Println("apisix stand-in 3.18.0 (mtls-everywhere lab): not Apache APISIX")
+	fmt.Println("stand-in: no Control API, admin UI, access log or IPv6 here, even where config.yaml leaves one on")
+	if err := run(*home, flag.Args()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(home string, args []string) error {
+	if command := strings.Join(args, " "); command != "" && command != "docker-start" {
+		return fmt.Errorf("unknown command %q: only docker-start, or none", command)
+	}
+	cfg, err := readConfig(home)
+	if err != nil {
+		return err
+	}
+	probe, err := newEtcdClient(cfg, false)
+	if err == nil {
+		err = probe.start()
+	}
+	if err != nil {
+		return err
+	}
+	first, err := newWorker(cfg)
+	if err != nil {
+		return fmt.Errorf("nginx: [emerg] %w", err)
+	}
+	first.follow(3 * time.Second)
+	p := &process{cfg: cfg}
+	p.current.Store(first)
+	if err := p.openDoors(); err != nil {
+		return fmt.Errorf("nginx: [emerg] %w", err)
+	}
+	p.obey()
+	return nil
+}
+
+var errorOut = log.New(os.Stderr, "", log.LstdFlags)
 
 func errorLog(level, format string, args ...any) {
 	errorOut.Printf("[%s] %s", level, fmt.Sprintf(format, args...))
 }
 
-// logFilter gives net/http's complaints (refused handshakes above all) a level.
-type logFilter struct{}
+// ---------- what lasts: sockets, connections, signals
 
-func (logFilter) Write(b []byte) (int, error) {
-	errorLog("info", "%s", strings.TrimSpace(string(b)))
-	return len(b), nil
+// process holds the sockets, which outlive reloads; each request is answered by the worker of the day.
+type process struct {
+	cfg       *config
+	current   atomic.Pointer[worker]
+	listeners []net.Listener
+	servers   []*http.Server
 }
-
-// worker is one generation of the server, like nginx's workers between two reloads: it read its files when it was made.
-type worker struct {
-	cfg           *config
-	etcd          *etcdClient
-	snapshot      atomic.Pointer[snapshot]
-	loaded        atomic.Bool
-	adminTrust    *trust // nil: no client certificate is asked for
-	adminDepth    int
-	adminPair     tls.Certificate
-	upstreamTrust *trust // nil: proxy_ssl_verify off
-	upstreamDepth int
-	mu            sync.Mutex
-	pools         map[string]*pooled
-	servers       []*http.Server
-	connections   sync.Map // net.Conn -> http.ConnState
-	draining      atomic.Bool
-	handoffs      []*handoff // one a door
-	stop          context.CancelFunc
-}
-
-func (w *worker) live() *snapshot { return w.snapshot.Load() }
-func (w *worker) keys() keyring   { return w.cfg.Apisix.DataEncryption.Keyring }
 
 // connection is what is remembered of one client connection.
 type connection struct {
 	begin    time.Time
+	worker   *worker
 	requests atomic.Int64
-	verify   sync.Once
-	refused  string
 }
 
 type connectionKey struct{}
 
-func connectionOf(r *http.Request) *connection {
-	return r.Context().Value(connectionKey{}).(*connection)
-}
-
-// door is one listening socket; it outlives reloads.
+// door is one socket to listen on.
 type door struct {
-	listener net.Listener
-	secure   bool // TLS; asked here and not of the server, since net/http gives every server a TLSConfig
-	serve    func(*worker) *http.Server
+	at     listen
+	secure *tls.Config // nil: plain HTTP
+	conf   snippet
+	answer func(*worker, http.ResponseWriter, *http.Request)
 }
 
-// handoff is a worker's end of a door: closing it stops the worker taking connections without closing the socket.
-type handoff struct {
-	door   *door
-	accept chan net.Conn
-	closed chan struct{}
-	once   sync.Once
+func (p *process) openDoors() error {
+	gateway := &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return p.current.Load().gatewayTLS(hello)
+	}}
+	admin := &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		return p.current.Load().adminTLS, nil
+	}}
+	var doors []door
+	for _, at := range p.cfg.Apisix.NodeListen {
+		doors = append(doors, door{at, nil, p.cfg.server, (*worker).gateway})
+	}
+	for _, at := range p.cfg.Apisix.SSL.Listen {
+		doors = append(doors, door{at, gateway, p.cfg.server, (*worker).gateway})
+	}
+	doors = append(doors, door{p.cfg.Deployment.Admin.Listen, admin, p.cfg.admin, (*worker).adminAPI})
+	doors = append(doors, door{p.cfg.Apisix.Status, nil, p.cfg.server, (*worker).status}) // last: who waits, waits for it
+	for _, d := range doors {
+		if err := p.open(d); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
-func (h *handoff) Accept() (net.Conn, error) {
-	select {
-	case c := <-h.accept:
-		return c, nil
-	case <-h.closed:
-		return nil, net.ErrClosed
+// open listens and answers with what nginx does on every connection: 1,000 requests, keepalive_time, idle time-out.
+func (p *process) open(d door) error {
+	listener, err := net.Listen("tcp4", net.JoinHostPort(d.at.IP, fmt.Sprint(d.at.Port)))
+	if err != nil {
+		return err
+	}
+	server := &http.Server{
+		Handler: http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			c, now := r.Context().Value(connectionKey{}).(*connection), p.current.Load()
+			if c.requests.Add(1) >= 1000 || time.Since(c.begin) > d.conf.keepaliveTime || c.worker != now {
+				rw.Header().Set("Connection", "close")
+			}
+			d.answer(now, rw, r)
+		}),
+		TLSConfig:         d.secure,
+		IdleTimeout:       time.Minute,
+		ReadHeaderTimeout: time.Minute,
+		ErrorLog:          errorOut,
+		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, connectionKey{}, &connection{begin: time.Now(), worker: p.current.Load()})
+		},
+	}
+	p.listeners, p.servers = append(p.listeners, listener), append(p.servers, server)
+	if d.secure == nil {
+		go server.Serve(listener)
+	} else {
+		go server.ServeTLS(pageListener{listener}, "", "")
+	}
+	return nil
+}
+
+// obey does as nginx's signals say: HUP reads the files again, QUIT stops when requests are done, TERM and INT at once.
+func (p *process) obey() {
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGINT)
+	for received := range signals {
+		errorLog("notice", "signal %v received", received)
+		if received != syscall.SIGHUP {
+			if received == syscall.SIGQUIT {
+				p.finish()
+			}
+			return
+		}
+		fresh, err := newWorker(p.cfg)
+		if err != nil {
+			errorLog("emerg", "%v: the old worker goes on", err)
+			continue
+		}
+		fresh.follow(time.Second) // etcd down: it serves nothing until etcd returns, like the real one
+		p.current.Swap(fresh).stop()
+		for _, server := range p.servers { // closes the connections that wait for another request
+			server.SetKeepAlivesEnabled(false)
+			server.SetKeepAlivesEnabled(true)
+		}
 	}
 }
-func (h *handoff) Close() error   { h.once.Do(func() { close(h.closed) }); return nil }
-func (h *handoff) Addr() net.Addr { return h.door.listener.Addr() }
 
-func newWorker(cfg *config, doors []*door) (*worker, error) {
-	w := &worker{cfg: cfg, adminDepth: 1, pools: map[string]*pooled{}}
+// finish lets every request have its answer, for at most the default of worker_shutdown_timeout.
+func (p *process) finish() {
+	for _, listener := range p.listeners {
+		listener.Close()
+	}
+	time.Sleep(time.Second) // for the first request of new connections, which Shutdown would drop
+	ctx, cancel := context.WithTimeout(context.Background(), 240*time.Second)
+	defer cancel()
+	var all sync.WaitGroup
+	for _, server := range p.servers {
+		all.Go(func() { server.Shutdown(ctx) })
+	}
+	all.Wait()
+}
+
+// ---------- what a reload makes anew
+
+// worker is one generation, like nginx's workers between two reloads: it read its files when it was made.
+type worker struct {
+	cfg           *config
+	etcd          *etcdClient
+	snapshot      atomic.Pointer[snapshot] // nil until etcd has given it
+	adminTLS      *tls.Config
+	adminTrust    *x509.CertPool // nil: no client certificate is asked for
+	upstreamTrust *x509.CertPool // nil: proxy_ssl_verify is off
+	mu            sync.Mutex
+	pools         map[poolKey]*http.Transport
+	stop          context.CancelFunc
+}
+
+func newWorker(cfg *config) (*worker, error) {
+	w := &worker{cfg: cfg, pools: map[poolKey]*http.Transport{}}
 	var err error
 	if w.etcd, err = newEtcdClient(cfg, true); err != nil {
 		return nil, err
 	}
-	if err := w.loadUpstreamTrust(); err != nil {
+	upstreams, err := readTrust(cfg.location.proxyTrusted, cfg.location.proxyDepth)
+	if err != nil { // nginx loads the file even where verification is off
 		return nil, err
 	}
-	if files := cfg.Deployment.Admin.APIMTLS; cfg.Deployment.Admin.HTTPS {
-		if w.adminPair, err = tls.LoadX509KeyPair(files.Cert, files.Key); err != nil {
-			return nil, fmt.Errorf("cannot load certificate %q: %w", files.Cert, err)
-		}
-		if files.CA != "" {
-			if w.adminTrust, err = readTrust(files.CA); err != nil {
-				return nil, err
-			}
-		}
-		if cfg.admin.depth != nil {
-			w.adminDepth = *cfg.admin.depth
-		}
+	if cfg.location.proxyVerify {
+		w.upstreamTrust = upstreams
 	}
-	w.snapshot.Store(newSnapshot(map[string]any{}))
-	for _, d := range doors {
-		w.servers = append(w.servers, d.serve(w))
-		w.handoffs = append(w.handoffs, &handoff{door: d, accept: make(chan net.Conn), closed: make(chan struct{})})
+	files := cfg.Deployment.Admin.MTLS
+	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	if err != nil {
+		return nil, fmt.Errorf("cannot load certificate %q: %w", files.Cert, err)
+	}
+	w.adminTLS = &tls.Config{
+		Certificates:           []tls.Certificate{pair},
+		MinVersion:             tls.VersionTLS12,
+		NextProtos:             []string{"http/1.1"},
+		SessionTicketsDisabled: cfg.admin.noSessions,
+	}
+	if files.CA != "" {
+		if w.adminTrust, err = readTrust(files.CA, 1); err != nil {
+			return nil, err
+		}
+		w.adminTLS.ClientAuth, w.adminTLS.ClientCAs = tls.RequestClientCert, w.adminTrust
 	}
 	return w, nil
 }
@@ -137,60 +243,28 @@ func newWorker(cfg *config, doors []*door) (*worker, error) {
 func (w *worker) follow(patience time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop = cancel
-	var mu sync.Mutex
-	objects, changed, ready := map[string]any{}, make(chan struct{}, 1), make(chan struct{})
-	apply := func(kv keyValue, deleted bool) {
-		key := strings.TrimPrefix(string(kv.Key), w.etcd.key(""))
-		delete(objects, key)
-		if deleted || strings.HasSuffix(key, "/") {
-			return
+	ready := make(chan struct{})
+	objects := map[string]any{}
+	go w.etcd.follow(ctx, func(events []etcdEvent, whole bool) {
+		if whole {
+			clear(objects)
 		}
-		parsed, err := parse(key, kv, w.keys(), w.cfg)
-		if err != nil {
-			errorLog("error", "failed to check item data of [%s]: %v", key, err)
-		} else if parsed != nil {
-			objects[key] = parsed
-		}
-	}
-	announce := func() {
-		select {
-		case changed <- struct{}{}:
-		default:
-		}
-	}
-	go w.etcd.follow(ctx, func(all []keyValue) {
-		mu.Lock()
-		defer mu.Unlock()
-		objects = map[string]any{}
-		for _, kv := range all {
-			apply(kv, false)
-		}
-		announce()
-	}, func(events []etcdEvent) {
-		mu.Lock()
-		defer mu.Unlock()
 		for _, e := range events {
-			apply(e.KV, e.Type == "DELETE")
+			key := strings.TrimPrefix(string(e.KV.Key), w.etcd.key(""))
+			delete(objects, key)
+			if e.Type == "DELETE" || strings.HasSuffix(key, "/") {
+				continue
+			}
+			if object, err := w.parse(key, e.KV); err != nil {
+				errorLog("error", "failed to check item data of [%s]: %v", key, err)
+			} else {
+				objects[key] = object
+			}
 		}
-		announce()
+		if w.snapshot.Swap(newSnapshot(objects)) == nil {
+			close(ready)
+		}
 	})
-	go func() {
-		for {
-			select {
-			case <-changed:
-			case <-ctx.Done():
-				return
-			}
-			mu.Lock()
-			fresh := maps.Clone(objects)
-			mu.Unlock()
-			w.snapshot.Store(newSnapshot(fresh))
-			if w.loaded.CompareAndSwap(false, true) {
-				close(ready)
-			}
-			time.Sleep(10 * time.Millisecond) // a burst of writes is taken over in few steps
-		}
-	}()
 	select {
 	case <-ready:
 	case <-time.After(patience):
@@ -198,247 +272,18 @@ func (w *worker) follow(patience time.Duration) {
 	}
 }
 
-func (w *worker) serve() {
-	for i, s := range w.servers {
-		go s.Serve(w.handoffs[i])
-	}
-}
+func (w *worker) live() *snapshot { return cmp.Or(w.snapshot.Load(), &snapshot{}) }
 
-// retire stops taking connections, closes the idle ones, and lets all others have the answer they are waiting for, like an nginx
-// worker on its way out. (http.Server.Shutdown alone drops a connection whose first request is still to come.)
-func (w *worker) retire(limit time.Duration) {
-	w.draining.Store(true)
-	for _, h := range w.handoffs {
-		h.Close()
+func (w *worker) status(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("Server", serverName)
+	rw.Header().Set("Content-Type", "application/json")
+	switch {
+	case r.URL.Path == "/status" || (r.URL.Path == "/status/ready" && w.snapshot.Load() != nil):
+		io.WriteString(rw, `{"status":"ok"}`+"\n")
+	case r.URL.Path == "/status/ready":
+		rw.WriteHeader(503)
+		io.WriteString(rw, `{"status":"error","error":"worker id: 0 has not received configuration"}`+"\n")
+	default:
+		writePage(rw, 404, "")
 	}
-	for end := time.Now().Add(min(limit, 5*time.Second)); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-		fresh := false
-		w.connections.Range(func(key, state any) bool {
-			secure, ok := key.(*tls.Conn)
-			if state == http.StateIdle && !(ok && secure.ConnectionState().NegotiatedProtocol == "h2") {
-				key.(net.Conn).Close()
-			}
-			fresh = fresh || state == http.StateNew
-			return true
-		})
-		if !fresh {
-			break
-		}
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), limit)
-	defer cancel()
-	var all sync.WaitGroup
-	for _, s := range w.servers {
-		all.Go(func() {
-			if s.Shutdown(ctx) != nil {
-				s.Close()
-			}
-		})
-	}
-	all.Wait()
-	w.stop()
-	w.etcd.http.CloseIdleConnections()
-	for _, p := range w.pools {
-		p.CloseIdleConnections()
-	}
-}
-
-// server wraps a handler with what nginx does on every connection: 1,000 requests, keepalive_time, idle time-out.
-func (w *worker) server(handler http.Handler, s snippet, config *tls.Config) *http.Server {
-	idle, _ := nginxTime(w.cfg.Nginx.HTTP.KeepaliveTimeout)
-	if s.keepaliveTimeout > 0 {
-		idle = s.keepaliveTimeout
-	}
-	life := s.keepaliveTime
-	setDefault(&life, time.Hour)
-	limited := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		c := connectionOf(r)
-		if c.requests.Add(1) >= 1000 || time.Since(c.begin) > life || w.draining.Load() {
-			rw.Header().Set("Connection", "close")
-		}
-		handler.ServeHTTP(rw, r)
-	})
-	return &http.Server{
-		Handler: logged(isTrue(w.cfg.Nginx.HTTP.EnableAccessLog, true), limited), TLSConfig: config, IdleTimeout: idle, ReadHeaderTimeout: time.Minute, ErrorLog: quietLog,
-		ConnState: func(c net.Conn, state http.ConnState) {
-			if state == http.StateClosed || state == http.StateHijacked {
-				w.connections.Delete(c)
-			} else {
-				w.connections.Store(c, state)
-			}
-		},
-		ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
-			return context.WithValue(ctx, connectionKey{}, &connection{begin: time.Now()})
-		},
-	}
-}
-
-func (w *worker) status() http.Handler {
-	return http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Server", serverName)
-		rw.Header().Set("Content-Type", "application/json")
-		switch {
-		case r.URL.Path == "/status" || (r.URL.Path == "/status/ready" && w.loaded.Load()):
-			io.WriteString(rw, `{"status":"ok"}`+"\n")
-		case r.URL.Path == "/status/ready":
-			rw.WriteHeader(503)
-			io.WriteString(rw, `{"status":"error","error":"worker id: 0 has not received configuration"}`+"\n")
-		default:
-			writePage(rw, 404, "")
-		}
-	})
-}
-
-// openDoors binds every socket of the configuration.
-func openDoors(c *config) (doors []*door, err error) {
-	open := func(at listen, secure bool, serve func(*worker) *http.Server) {
-		network := map[bool]string{true: "tcp", false: "tcp4"}[at.IP == "" && isTrue(c.Apisix.EnableIPv6, true)]
-		listener, lerr := net.Listen(network, net.JoinHostPort(at.IP, fmt.Sprint(at.Port)))
-		if lerr != nil {
-			err = errors.Join(err, fmt.Errorf("nginx: [emerg] bind() failed: %w", lerr))
-			return
-		}
-		doors = append(doors, &door{listener, secure, serve})
-	}
-	for _, at := range c.Apisix.NodeListen {
-		open(at, false, func(w *worker) *http.Server { return w.server(w.gateway(), c.server, nil) })
-	}
-	if isTrue(c.Apisix.SSL.Enable, true) {
-		for _, at := range c.Apisix.SSL.Listen {
-			open(at, true, func(w *worker) *http.Server { return w.server(w.gateway(), c.server, w.tlsConfig()) })
-		}
-	}
-	if isTrue(c.Apisix.EnableAdmin, true) {
-		open(*c.Deployment.Admin.Listen, c.Deployment.Admin.HTTPS, func(w *worker) *http.Server {
-			if !c.Deployment.Admin.HTTPS {
-				return w.server(w.adminAPI(), c.admin, nil)
-			}
-			config := &tls.Config{Certificates: []tls.Certificate{w.adminPair}, MinVersion: tls.VersionTLS12, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: c.admin.noSessions}
-			if w.adminTrust != nil {
-				config.ClientAuth, config.ClientCAs = tls.RequestClientCert, w.adminTrust.pool(w.adminDepth)
-			}
-			return w.server(w.adminAPI(), c.admin, config)
-		})
-	}
-	open(*c.Apisix.Status, false, func(w *worker) *http.Server {
-		s := w.server(w.status(), snippet{}, nil)
-		s.Handler = w.status()
-		return s
-	})
-	return doors, err
-}
-
-func main() {
-	home := flag.String("home", cmpOr(os.Getenv("APISIX_HOME"), "/usr/local/apisix"), "the folder that holds conf and logs")
-	flag.Parse()
-	fmt.Println("apisix stand-in 3.18.0 (mtls-everywhere lab): not Apache APISIX")
-	if err := run(*home, flag.Args()); err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		os.Exit(1)
-	}
-}
-
-func cmpOr(a, b string) string { setDefault(&a, b); return a }
-
-func run(home string, args []string) error {
-	if len(args) > 1 || (len(args) == 1 && args[0] != "docker-start") {
-		return fmt.Errorf("unknown command %q: only docker-start, or none", strings.Join(args, " "))
-	}
-	cfg, err := readConfig(home)
-	if err != nil {
-		return err
-	}
-	if !isTrue(cfg.Deployment.Admin.KeyRequired, true) {
-		fmt.Println("Warning! Admin key is bypassed! If you are deploying APISIX in a production environment, please enable `admin_key_required` and set a secure admin key!")
-	}
-	if isTrue(cfg.Apisix.EnableControl, true) || isTrue(cfg.Deployment.Admin.EnableUI, true) {
-		fmt.Println("stand-in: there is no Control API and no admin UI here, though config.yaml leaves one on")
-	}
-	probe, err := newEtcdClient(cfg, false)
-	if err != nil {
-		return err
-	}
-	if err := probe.start(); err != nil {
-		return err
-	}
-	pidFile := filepath.Join(home, "logs", "nginx.pid")
-	if err := os.WriteFile(pidFile, fmt.Appendf(nil, "%d\n", os.Getpid()), 0o644); err != nil {
-		return err
-	}
-	defer os.Remove(pidFile)
-	doors, err := openDoors(cfg)
-	if err != nil {
-		return err
-	}
-	current := &atomic.Pointer[worker]{}
-	w, err := newWorker(cfg, doors)
-	if err != nil {
-		return fmt.Errorf("nginx: [emerg] %w", err)
-	}
-	w.follow(3 * time.Second)
-	current.Store(w)
-	w.serve()
-	for i, d := range doors {
-		go d.pass(i, current)
-	}
-	return await(cfg, doors, current)
-}
-
-// pass hands each new connection to the worker of the day.
-func (d *door) pass(i int, current *atomic.Pointer[worker]) {
-	for {
-		conn, err := d.listener.Accept()
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			errorLog("crit", "accept() failed: %v", err)
-			time.Sleep(50 * time.Millisecond)
-			continue
-		}
-		for handed := false; !handed; {
-			w := current.Load()
-			c := conn
-			if d.secure {
-				c = tls.Server(plainRequestConn{conn}, w.servers[i].TLSConfig)
-			}
-			select {
-			case w.handoffs[i].accept <- c:
-				handed = true
-			case <-w.handoffs[i].closed: // it retired in this moment: its successor is there already
-				handed = w == current.Load()
-			}
-		}
-	}
-}
-
-// await obeys nginx's signals: HUP reloads files, QUIT stops when requests are done, TERM and INT at once.
-func await(cfg *config, doors []*door, current *atomic.Pointer[worker]) error {
-	limit, _ := nginxTime(cfg.Nginx.WorkerShutdownTimeout)
-	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGINT)
-	for s := range signals {
-		errorLog("notice", "signal %v received", s)
-		switch s {
-		case syscall.SIGHUP:
-			fresh, err := newWorker(cfg, doors)
-			if err != nil {
-				errorLog("emerg", "%v: the old workers go on", err)
-				continue
-			}
-			fresh.follow(time.Second) // etcd down: it serves nothing until etcd returns, like the real one
-			old := current.Swap(fresh)
-			fresh.serve()
-			go old.retire(limit)
-		case syscall.SIGQUIT:
-			for _, d := range doors {
-				d.listener.Close()
-			}
-			current.Load().retire(limit)
-			return nil
-		default:
-			return nil
-		}
-	}
-	return nil
 }

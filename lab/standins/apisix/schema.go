@@ -1,156 +1,98 @@
-// The JSON schemas of the kinds this program uses, and a validator that words its errors as APISIX's (api7/jsonschema) does.
+// The JSON schemas of the kinds that this project uses, and a validator that words its errors as APISIX's (api7/jsonschema) does.
 package main
 
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"math/big"
-	"net/netip"
 	"reflect"
 	"regexp"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
-	"sync"
 	"unicode/utf8"
+
+	"sigs.k8s.io/yaml"
 )
 
-type schema = map[string]any
+// Fields under `refused` are the real server's; this one refuses them as not stood in for.
+var schemas = parseSchemas(`
+id: &id { anyOf: [{ type: string, minLength: 1, maxLength: 64, pattern: "^[a-zA-Z0-9-_.]+$" }, { type: integer, minimum: 1 }] }
+name: &name { type: string, minLength: 1, maxLength: 256 }
+desc: &desc { type: string, maxLength: 256 }
+labels: &labels { type: object, patternProperties: { ".*": { type: string, minLength: 1, maxLength: 256, pattern: '^\S+$' } } }
+host: &host { type: string, pattern: '^\*$|^\*?[0-9a-zA-Z-._\[\]:]+$' }
+pem: &pem { type: string, minLength: 128, maxLength: 65536 }
+count: &count { type: integer, minimum: 0 }
+switch: &switch { type: integer, enum: [1, 0] }
+seconds: &seconds { type: number, exclusiveMinimum: 0 }
+timeout: &timeout
+  { type: object, properties: { connect: *seconds, send: *seconds, read: *seconds }, required: [connect, send, read] }
+upstreams: &upstream
+  type: object
+  additionalProperties: false
+  oneOf: [{ required: [nodes] }, { required: [service_name, discovery_type] }]
+  refused: [checks, discovery_args, discovery_type, hash_on, keepalive_pool, key, retry_timeout, service_name]
+  properties:
+    { id: *id, name: *name, desc: *desc, labels: *labels, type: { type: string }, retries: *count, timeout: *timeout,
+      scheme: { enum: [grpc, grpcs, http, https, tcp, tls, udp, kafka] }, upstream_host: *host,
+      pass_host: { type: string, enum: [pass, node, rewrite] },
+      nodes: { anyOf: [{ type: object, patternProperties: { ".*": *count } }, { type: array, items: { type: object,
+        properties: { host: *host, port: { type: integer, minimum: 1, maximum: 65535 }, weight: *count },
+        required: [host, weight], refused: [metadata, priority] } }] },
+      tls: { type: object, properties: { client_cert_id: *id, verify: { type: boolean } },
+        refused: [client_cert, client_key] } }
+ssls:
+  type: object
+  additionalProperties: false
+  if: { properties: { type: { enum: [server] } } }
+  then: { required: [snis, key, cert] }
+  else: { required: [key, cert] }
+  refused: [certs, keys, sni]
+  properties:
+    { id: *id, desc: *desc, labels: *labels, type: { type: string, enum: [server, client] }, status: *switch,
+      cert: *pem, key: { type: string, minLength: 64, maxLength: 65536 }, snis: { type: array, items: *host, minItems: 1 },
+      client: { type: object, properties: { ca: *pem, depth: *count }, required: [ca], refused: [skip_mtls_uri_regex] },
+      ssl_protocols: { type: array, items: { enum: [TLSv1.1, TLSv1.2, TLSv1.3] }, uniqueItems: true } }
+routes:
+  type: object
+  additionalProperties: false
+  allOf: [{ oneOf: [{ required: [uri] }, { required: [uris] }] }]
+  anyOf: [{ required: [plugins, uri] }, { required: [upstream, uri] }, { required: [upstream_id, uri] },
+    { required: [service_id, uri] }, { required: [plugins, uris] }, { required: [upstream, uris] },
+    { required: [upstream_id, uris] }, { required: [service_id, uris] }, { required: [script, uri] },
+    { required: [script, uris] }]
+  refused: [enable_websocket, filter_func, plugin_config_id, remote_addr, remote_addrs, script, script_id, service_id, vars]
+  properties:
+    { id: *id, name: *name, desc: *desc, labels: *labels, status: *switch, priority: { type: integer }, host: *host,
+      hosts: { type: array, items: *host, minItems: 1, uniqueItems: true }, uri: { type: string, minLength: 1, maxLength: 4096 },
+      uris: { type: array, items: { type: string }, minItems: 1, uniqueItems: true },
+      methods: { type: array, uniqueItems: true, items: { type: string,
+        enum: [GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE] } },
+      plugins: { type: object }, timeout: *timeout, upstream: *upstream, upstream_id: *id }
+`)
 
-func text(min, max int) schema    { return schema{"type": "string", "minLength": min, "maxLength": max} }
-func matching(p string) schema    { return schema{"type": "string", "pattern": p} }
-func integer(extra ...any) schema { return with(schema{"type": "integer"}, extra...) }
-func boolean() schema             { return schema{"type": "boolean"} }
-func list(items schema, extra ...any) schema {
-	return with(schema{"type": "array", "items": items}, extra...)
+type schema struct {
+	Type                               string
+	Properties, PatternProperties      map[string]*schema
+	AdditionalProperties               *bool
+	Required, Refused                  []string
+	Items                              *schema
+	MinItems, MinLength, MaxLength     int
+	UniqueItems                        bool
+	Pattern                            *regexp.Regexp
+	Minimum, ExclusiveMinimum, Maximum *float64
+	Enum                               []any
+	AllOf, AnyOf, OneOf                []*schema
+	If, Then, Else                     *schema
 }
-func object(properties schema, extra ...any) schema {
-	return with(schema{"type": "object", "properties": properties}, extra...)
-}
-func closed(properties schema, extra ...any) schema {
-	for _, stamp := range []string{"create_time", "update_time"} {
-		properties[stamp] = integer()
+
+func parseSchemas(text string) (parsed map[string]*schema) {
+	if err := yaml.UnmarshalStrict([]byte(text), &parsed); err != nil {
+		panic(err)
 	}
-	return with(object(properties, "additionalProperties", false), extra...)
-}
-func required(names ...any) schema { return schema{"required": names} }
-func oneOf(schemas ...any) schema  { return schema{"oneOf": schemas} }
-func choice(kind string, values ...any) schema {
-	return schema{"type": kind, "enum": values}
-}
-
-// with adds key, value pairs to a schema.
-func with(s schema, extra ...any) schema {
-	for i := 0; i+1 < len(extra); i += 2 {
-		s[extra[i].(string)] = extra[i+1]
-	}
-	return s
-}
-
-func idSchema() schema {
-	return schema{"anyOf": []any{with(text(1, 64), "pattern", `^[a-zA-Z0-9-_.]+$`), integer("minimum", 1)}}
-}
-func hostSchema() schema { return matching(`^\*$|^\*?[0-9a-zA-Z-._\[\]:]+$`) }
-func nameSchema() schema { return text(1, 256) }
-func descSchema() schema { return schema{"type": "string", "maxLength": 256} }
-func labelsSchema() schema {
-	return schema{"type": "object", "patternProperties": schema{".*": with(text(1, 256), "pattern", `^\S+$`)}}
-}
-func timeoutSchema() schema {
-	positive := func() schema { return schema{"type": "number", "exclusiveMinimum": 0} }
-	return object(schema{"connect": positive(), "send": positive(), "read": positive()}, "required", []any{"connect", "send", "read"})
-}
-func methodSchema() schema {
-	return choice("string", "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE")
-}
-
-func upstreamSchema() schema {
-	weight := func() schema { return integer("minimum", 0) }
-	return closed(schema{
-		"id": idSchema(), "name": nameSchema(), "desc": descSchema(), "labels": labelsSchema(), "checks": schema{"type": "object"},
-		"nodes": schema{"anyOf": []any{
-			schema{"type": "object", "patternProperties": schema{".*": weight()}},
-			list(object(schema{"host": hostSchema(), "port": integer("minimum", 1, "maximum", 65535), "weight": weight(), "priority": integer("default", 0),
-				"metadata": schema{"type": "object"}}, "required", []any{"host", "weight"}))}},
-		"retries": weight(), "retry_timeout": schema{"type": "number", "minimum": 0}, "timeout": timeoutSchema(),
-		"tls": object(schema{"client_cert": text(128, 65536), "client_key": text(64, 65536), "client_cert_id": idSchema(), "verify": with(boolean(), "default", false)},
-			"dependencies", schema{"client_cert": required("client_key"), "client_key": required("client_cert"), "client_cert_id": schema{"not": required("client_cert", "client_key")}}),
-		"keepalive_pool": object(schema{"size": integer("minimum", 1, "default", 320), "idle_timeout": schema{"type": "number", "minimum": 0, "default": 60}, "requests": integer("minimum", 1, "default", 1000)}),
-		"type":           schema{"type": "string", "default": "roundrobin"}, "hash_on": with(choice("string", "vars", "header", "cookie", "consumer", "vars_combinations"), "default", "vars"),
-		"key": schema{"type": "string"}, "scheme": schema{"default": "http", "enum": []any{"grpc", "grpcs", "http", "https", "tcp", "tls", "udp", "kafka"}},
-		"pass_host": with(choice("string", "pass", "node", "rewrite"), "default", "pass"), "upstream_host": hostSchema(),
-		"service_name": nameSchema(), "discovery_type": schema{"type": "string"},
-		"discovery_args": object(schema{"namespace_id": schema{"type": "string"}, "group_name": schema{"type": "string"}}),
-	}, "oneOf", []any{required("nodes"), required("service_name", "discovery_type")})
-}
-
-func addressSchema() schema {
-	octet := `([0-9]|[1-9][0-9]|1[0-9]{2}|2[0-4][0-9]|25[0-5])`
-	return schema{"type": "string", "anyOf": []any{schema{"type": "string", "format": "ipv4"}, matching(`^` + strings.Repeat(octet+`\.`, 3) + octet + `/([12]?[0-9]|3[0-2])$`),
-		schema{"type": "string", "format": "ipv6"}, matching(`^([a-fA-F0-9]{0,4}:){1,8}(:[a-fA-F0-9]{0,4}){0,8}([a-fA-F0-9]{0,4})?/[0-9]{1,3}$`)}}
-}
-
-func routeSchema() schema {
-	either := func(a, b string) schema {
-		return oneOf(schema{"not": schema{"anyOf": []any{required(a), required(b)}}}, required(a), required(b))
-	}
-	targets := []any{}
-	for _, uri := range []string{"uri", "uris"} {
-		for _, target := range []string{"plugins", "upstream", "upstream_id", "service_id"} {
-			targets = append(targets, required(target, uri))
-		}
-	}
-	targets = append(targets, required("script", "uri"), required("script", "uris"))
-	return closed(schema{
-		"id": idSchema(), "name": nameSchema(), "desc": descSchema(), "labels": labelsSchema(), "status": with(choice("integer", 1, 0), "default", 1),
-		"uri": text(1, 4096), "uris": list(schema{"type": "string"}, "minItems", 1, "uniqueItems", true), "priority": integer("default", 0),
-		"methods": list(methodSchema(), "uniqueItems", true), "host": hostSchema(), "hosts": list(hostSchema(), "minItems", 1, "uniqueItems", true),
-		"remote_addr": addressSchema(), "remote_addrs": list(addressSchema(), "minItems", 1, "uniqueItems", true),
-		"timeout": timeoutSchema(), "vars": schema{"type": "array"}, "filter_func": schema{"type": "string", "minLength": 10, "pattern": "^function"},
-		"script": text(10, 102400), "script_id": idSchema(), "plugins": schema{"type": "object"}, "plugin_config_id": idSchema(), "upstream": upstreamSchema(),
-		"upstream_id": idSchema(), "service_id": idSchema(), "enable_websocket": boolean(),
-	}, "allOf", []any{oneOf(required("uri"), required("uris")), either("host", "hosts"), either("remote_addr", "remote_addrs")},
-		"anyOf", targets, "not", schema{"anyOf": []any{required("script", "plugins"), required("script", "plugin_config_id")}})
-}
-
-func serviceSchema() schema {
-	return closed(schema{"id": idSchema(), "name": nameSchema(), "desc": descSchema(), "labels": labelsSchema(), "plugins": schema{"type": "object"}, "upstream": upstreamSchema(),
-		"upstream_id": idSchema(), "script": text(10, 102400), "enable_websocket": boolean(), "hosts": list(hostSchema(), "minItems", 1, "uniqueItems", true)})
-}
-
-func sslSchema() schema {
-	return closed(schema{"id": idSchema(), "type": with(choice("string", "server", "client"), "default", "server"), "desc": descSchema(), "labels": labelsSchema(),
-		"cert": text(128, 65536), "key": text(64, 65536), "certs": list(text(128, 65536)), "keys": list(text(64, 65536)), "sni": hostSchema(), "snis": list(hostSchema(), "minItems", 1),
-		"client": object(schema{"ca": text(128, 65536), "depth": integer("minimum", 0, "default", 1),
-			"skip_mtls_uri_regex": list(schema{"type": "string"}, "minItems", 1, "uniqueItems", true)}, "required", []any{"ca"}),
-		"status": with(choice("integer", 1, 0), "default", 1), "ssl_protocols": list(schema{"enum": []any{"TLSv1.1", "TLSv1.2", "TLSv1.3"}}, "maxItems", 3, "uniqueItems", true),
-	}, "if", schema{"properties": schema{"type": schema{"enum": []any{"server"}}}},
-		"then", oneOf(required("sni", "key", "cert"), required("snis", "key", "cert")), "else", required("key", "cert"))
-}
-
-func consumerSchema() schema {
-	return closed(schema{"id": idSchema(), "username": with(text(1, 256), "pattern", `^[a-zA-Z0-9_\-]+$`), "group_id": idSchema(), "plugins": schema{"type": "object"}, "labels": labelsSchema(),
-		"desc": descSchema()}, "required", []any{"username"})
-}
-
-func globalRuleSchema() schema {
-	return closed(schema{"id": idSchema(), "plugins": schema{"type": "object"}}, "required", []any{"id", "plugins"})
-}
-
-func pluginConfigSchema() schema {
-	return closed(schema{"id": idSchema(), "name": schema{"type": "string"}, "desc": descSchema(), "labels": labelsSchema(), "plugins": schema{"type": "object"}}, "required", []any{"id", "plugins"})
-}
-
-// ---------- validator
-
-var patterns sync.Map
-
-func matches(pattern, s string) bool {
-	re, ok := patterns.Load(pattern)
-	if !ok {
-		re, _ = patterns.LoadOrStore(pattern, regexp.MustCompile(pattern))
-	}
-	return re.(*regexp.Regexp).MatchString(s)
+	return parsed
 }
 
 func luaType(v any) string {
@@ -181,191 +123,146 @@ func hasType(v any, kind string) bool {
 }
 
 // check returns nil, or the first violation in APISIX's words.
-func check(s schema, v any) error {
-	if kind, ok := s["type"].(string); ok && !hasType(v, kind) {
-		return fmt.Errorf("wrong type: expected %s, got %s", kind, luaType(v))
+func (s *schema) check(v any) error {
+	if s.Type != "" && !hasType(v, s.Type) {
+		return fmt.Errorf("wrong type: expected %s, got %s", s.Type, luaType(v))
 	}
-	if o, ok := v.(map[string]any); ok {
-		if err := checkObject(s, o); err != nil {
-			return err
+	var err error
+	switch t := v.(type) {
+	case map[string]any:
+		err = s.checkObject(t)
+	case []any:
+		if err = s.checkArray(t); err == nil && len(t) == 0 {
+			err = s.checkObject(nil)
 		}
-	} else if l, ok := v.([]any); ok && len(l) == 0 {
-		if err := checkObject(s, map[string]any{}); err != nil {
-			return err
-		}
+	case string:
+		err = s.checkString(t)
+	case json.Number:
+		err = s.checkNumber(t)
 	}
-	if err := checkValue(s, v); err != nil {
+	if err != nil {
 		return err
 	}
-	if values, ok := s["enum"].([]any); ok {
-		found := false
-		for _, value := range values {
-			found = found || (fmt.Sprint(value) == fmt.Sprint(v) && luaType(v) != "table")
-		}
-		if !found {
-			return fmt.Errorf("matches none of the enum values")
-		}
+	same := func(value any) bool { return fmt.Sprint(value) == fmt.Sprint(v) }
+	if s.Enum != nil && !slices.ContainsFunc(s.Enum, same) {
+		return fmt.Errorf("matches none of the enum values")
 	}
-	return combine(s, v)
+	return s.combine(v)
 }
 
-func checkObject(s schema, o map[string]any) error {
-	properties, _ := s["properties"].(schema)
-	dependencies, _ := s["dependencies"].(schema)
-	must := map[string]bool{}
-	for _, name := range anyList(s["required"]) {
-		must[name.(string)] = true
+func (s *schema) checkObject(o map[string]any) error {
+	for _, name := range s.Refused {
+		if _, given := o[name]; given {
+			return notStoodFor("the field " + name)
+		}
 	}
-	for _, name := range sortedKeys(properties) {
-		value, present := o[name]
-		if !present {
-			if must[name] {
-				return fmt.Errorf("property %q is required", name)
-			}
+	for _, name := range slices.Sorted(maps.Keys(s.Properties)) {
+		value, given := o[name]
+		if !given && slices.Contains(s.Required, name) {
+			return fmt.Errorf("property %q is required", name)
+		}
+		if !given {
 			continue
 		}
-		if err := check(properties[name].(schema), value); err != nil {
+		if err := s.Properties[name].check(value); err != nil {
 			return fmt.Errorf("property %q validation failed: %w", name, err)
 		}
-		if dependency, ok := dependencies[name].(schema); ok {
-			if err := check(dependency, o); err != nil {
-				return fmt.Errorf("failed to validate dependent schema for %q: %w", name, err)
-			}
-		}
 	}
-	for _, name := range anyList(s["required"]) {
-		if _, present := o[name.(string)]; !present {
+	for _, name := range s.Required {
+		if _, given := o[name]; !given {
 			return fmt.Errorf("property %q is required", name)
 		}
 	}
-	patterned, _ := s["patternProperties"].(schema)
-	for _, name := range sortedKeys(o) {
-		known := properties[name] != nil
-		for pattern, sub := range patterned {
-			if matches(pattern, name) {
-				known = true
-				if err := check(sub.(schema), o[name]); err != nil {
-					return fmt.Errorf("failed to validate %s (matching %q): %w", name, pattern, err)
-				}
+	for _, name := range slices.Sorted(maps.Keys(o)) {
+		for pattern, sub := range s.PatternProperties { // ".*", the only one
+			if err := sub.check(o[name]); err != nil {
+				return fmt.Errorf("failed to validate %s (matching %q): %w", name, pattern, err)
 			}
 		}
-		if !known && s["additionalProperties"] == false {
+		if s.AdditionalProperties != nil && s.Properties[name] == nil {
 			return fmt.Errorf("additional properties forbidden, found %s", name)
 		}
 	}
 	return nil
 }
 
-func checkValue(s schema, v any) error {
-	switch t := v.(type) {
-	case []any:
-		if min, ok := s["minItems"].(int); ok && len(t) < min {
-			return fmt.Errorf("expect array to have at least %d items", min)
-		}
-		if max, ok := s["maxItems"].(int); ok && len(t) > max {
-			return fmt.Errorf("expect array to have at most %d items", max)
-		}
-		if items, ok := s["items"].(schema); ok {
-			for i, item := range t {
-				if err := check(items, item); err != nil {
-					return fmt.Errorf("failed to validate item %d: %w", i+1, err)
-				}
+func (s *schema) checkArray(l []any) error {
+	if len(l) < s.MinItems {
+		return fmt.Errorf("expect array to have at least %d items", s.MinItems)
+	}
+	for i, item := range l {
+		if s.Items != nil {
+			if err := s.Items.check(item); err != nil {
+				return fmt.Errorf("failed to validate item %d: %w", i+1, err)
 			}
 		}
-		for j := range t {
-			for i := 0; i < j && s["uniqueItems"] == true; i++ {
-				if reflect.DeepEqual(t[i], t[j]) {
-					return fmt.Errorf("expected unique items but items %d and %d are equal", i+1, j+1)
-				}
+		for j := 0; s.UniqueItems && j < i; j++ {
+			if reflect.DeepEqual(l[j], item) {
+				return fmt.Errorf("expected unique items but items %d and %d are equal", j+1, i+1)
 			}
-		}
-	case string:
-		length := utf8.RuneCountInString(t)
-		if min, ok := s["minLength"].(int); ok && length < min {
-			return fmt.Errorf("string too short, expected at least %d, got %d", min, length)
-		}
-		if max, ok := s["maxLength"].(int); ok && length > max {
-			return fmt.Errorf("string too long, expected at most %d, got %d", max, length)
-		}
-		if pattern, ok := s["pattern"].(string); ok && !matches(pattern, t) {
-			return fmt.Errorf("failed to match pattern %s with %s", strconv.Quote(pattern), strconv.Quote(t))
-		}
-		if format, ok := s["format"].(string); ok {
-			addr, err := netip.ParseAddr(t)
-			if err != nil || addr.Is4() != (format == "ipv4") {
-				return fmt.Errorf("expected valid %s address, got %q", format, t)
-			}
-		}
-	case json.Number:
-		n, _ := t.Float64()
-		if min, ok := s["minimum"].(int); ok && n < float64(min) {
-			return fmt.Errorf("expected %s to be at least %d", t, min)
-		}
-		if min, ok := s["exclusiveMinimum"].(int); ok && n <= float64(min) {
-			return fmt.Errorf("expected %s to be strictly greater than %d", t, min)
-		}
-		if max, ok := s["maximum"].(int); ok && n > float64(max) {
-			return fmt.Errorf("expected %s to be at most %d", t, max)
 		}
 	}
 	return nil
 }
 
-func combine(s schema, v any) error {
-	for i, sub := range anyList(s["allOf"]) {
-		if err := check(sub.(schema), v); err != nil {
+func (s *schema) checkString(t string) error {
+	length := utf8.RuneCountInString(t)
+	switch {
+	case length < s.MinLength:
+		return fmt.Errorf("string too short, expected at least %d, got %d", s.MinLength, length)
+	case s.MaxLength > 0 && length > s.MaxLength:
+		return fmt.Errorf("string too long, expected at most %d, got %d", s.MaxLength, length)
+	case s.Pattern != nil && !s.Pattern.MatchString(t):
+		return fmt.Errorf("failed to match pattern %s with %s", strconv.Quote(s.Pattern.String()), strconv.Quote(t))
+	}
+	return nil
+}
+
+func (s *schema) checkNumber(number json.Number) error {
+	n, _ := number.Float64()
+	switch {
+	case s.Minimum != nil && n < *s.Minimum:
+		return fmt.Errorf("expected %s to be at least %v", number, *s.Minimum)
+	case s.ExclusiveMinimum != nil && n <= *s.ExclusiveMinimum:
+		return fmt.Errorf("expected %s to be strictly greater than %v", number, *s.ExclusiveMinimum)
+	case s.Maximum != nil && n > *s.Maximum:
+		return fmt.Errorf("expected %s to be at most %v", number, *s.Maximum)
+	}
+	return nil
+}
+
+// combine applies the keywords that hold other schemas for the same value.
+func (s *schema) combine(v any) error {
+	for i, sub := range s.AllOf {
+		if err := sub.check(v); err != nil {
 			return fmt.Errorf("allOf %d failed: %w", i+1, err)
 		}
 	}
-	if subs := anyList(s["anyOf"]); subs != nil {
-		ok, wanted := false, []string{}
-		for _, sub := range subs {
-			ok = ok || check(sub.(schema), v) == nil
-			if names := sub.(schema)["required"]; names != nil {
-				list, _ := json.Marshal(names)
-				wanted = append(wanted, string(list))
+	passes := func(sub *schema) bool { return sub.check(v) == nil }
+	if s.AnyOf != nil && !slices.ContainsFunc(s.AnyOf, passes) {
+		var wanted []string
+		for _, sub := range s.AnyOf {
+			if names, _ := json.Marshal(sub.Required); sub.Required != nil {
+				wanted = append(wanted, string(names))
 			}
 		}
-		if !ok && len(wanted) == len(subs) {
-			return fmt.Errorf("object matches none of the required: %s", strings.Join(wanted, " or "))
-		} else if !ok {
-			return fmt.Errorf("object matches none of the required")
+		return fmt.Errorf("object matches none of the required%s", strings.TrimSuffix(": "+strings.Join(wanted, " or "), ": "))
+	}
+	var matched []int
+	for i, sub := range s.OneOf {
+		if passes(sub) {
+			matched = append(matched, i+1)
 		}
 	}
-	matched := 0
-	for i, sub := range anyList(s["oneOf"]) {
-		if check(sub.(schema), v) == nil {
-			if matched > 0 {
-				return fmt.Errorf("value should match only one schema, but matches both schemas %d and %d", matched, i+1)
-			}
-			matched = i + 1
-		}
-	}
-	if s["oneOf"] != nil && matched == 0 {
+	switch {
+	case s.OneOf != nil && len(matched) == 0:
 		return fmt.Errorf("value should match only one schema, but matches none")
-	}
-	if not, ok := s["not"].(schema); ok && check(not, v) == nil {
-		return fmt.Errorf("value wasn't supposed to match schema")
-	}
-	if condition, ok := s["if"].(schema); ok {
-		branch := "else"
-		if check(condition, v) == nil {
-			branch = "then"
-		}
-		if sub, ok := s[branch].(schema); ok && check(sub, v) != nil {
-			return fmt.Errorf("%s clause did not match", branch)
-		}
+	case len(matched) > 1:
+		return fmt.Errorf("value should match only one schema, but matches both schemas %d and %d", matched[0], matched[1])
+	case s.If != nil && passes(s.If) && !passes(s.Then):
+		return fmt.Errorf("then clause did not match")
+	case s.If != nil && !passes(s.If) && !passes(s.Else):
+		return fmt.Errorf("else clause did not match")
 	}
 	return nil
-}
-
-func anyList(v any) []any { l, _ := v.([]any); return l }
-
-func sortedKeys(m map[string]any) []string {
-	keys := make([]string, 0, len(m))
-	for k := range m {
-		keys = append(keys, k)
-	}
-	sort.Strings(keys)
-	return keys
 }
