@@ -1,6 +1,6 @@
 // One HTTP request over one fresh TLS connection: what a bare client of the platform experiences.
 
-import http from "node:http";
+import http, { type IncomingHttpHeaders } from "node:http";
 import type { TLSSocket } from "node:tls";
 
 import type { PodPort, SecretKeyRef, SecretRef, ConfigMapKeyRef } from "@mtls-everywhere/apisix-admin";
@@ -28,6 +28,7 @@ export interface Request {
 
 export interface Answer {
   readonly status: number;
+  readonly headers: IncomingHttpHeaders;
   readonly body: string;
 }
 
@@ -56,7 +57,7 @@ export async function observe(...question: Parameters<typeof ask>): Promise<Obse
 }
 
 /** An answer as an observation; a refusal is told by the server's own words. */
-export function observed({ status, body }: Answer): Observation {
+export function observed({ status, body }: Omit<Answer, "headers">): Observation {
   return { kind: "answer", status, words: status < 400 ? "" : words(body).replace(`${status} `, ""), body };
 }
 
@@ -82,7 +83,11 @@ function exchange(socket: TLSSocket, host: string, request: Request, signal: Abo
       response.on("data", (chunk: Buffer) => chunks.push(chunk));
       response.on("error", reject);
       response.on("end", () =>
-        resolve({ status: response.statusCode ?? 0, body: Buffer.concat(chunks).toString("utf8") }),
+        resolve({
+          status: response.statusCode ?? 0,
+          headers: response.headers,
+          body: Buffer.concat(chunks).toString("utf8"),
+        }),
       );
     });
     outgoing.end(body);

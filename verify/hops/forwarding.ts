@@ -5,16 +5,16 @@ import { setTimeout as sleep } from "node:timers/promises";
 import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
 
 import type { PlatformOutputs } from "../../outputs.ts";
-import type { Check, Observation } from "../check.ts";
-import { type Access, observe } from "../http.ts";
+import { type Check, type Observation, observedText } from "../check.ts";
+import { type Access, type Answer, ask, observed } from "../http.ts";
 import type { Material } from "../material.ts";
 import type { TemporaryObjects } from "../temporary.ts";
 
 /** A PUT is live after some 14 ms; a gateway that needs longer than this is not healthy. */
 const liveWithin = 3_000;
-/** Each new connection may reach another worker: so many equal answers in a row count as settled. */
-const settledAfter = 3;
 const pause = 100;
+/** Header that the temporary routes put on answers: a route of the platform's may take the same path. */
+const mark = "x-mtls-everywhere-verify";
 
 /**
  * Each check puts a temporary route in front of a server. The first is the control: it shows that such a route reaches
@@ -29,6 +29,10 @@ export function forwardingChecks(
   const { gateway, upstream, store } = outputs;
   const host = new URL(gateway.url).hostname;
 
+  // A 502 without an upstream's status is the gateway's own, for a certificate that this worker has not heard of yet.
+  const isOwn = ({ status, headers }: Answer) =>
+    status === 502 ? headers["x-apisix-upstream-status"] === "502" : headers[mark] === temporary.id;
+
   const through = async (name: string, server: Server, signal: AbortSignal): Promise<Observation> => {
     const path = `/.verify/${temporary.id}/${name}`;
     const certificate = await temporary.put("ssls", name, {
@@ -39,6 +43,7 @@ export function forwardingChecks(
     await temporary.put("routes", name, {
       uri: path,
       hosts: [host],
+      plugins: { "response-rewrite": { headers: { set: { [mark]: temporary.id } } } },
       upstream: {
         type: "roundrobin",
         scheme: "https",
@@ -49,7 +54,7 @@ export function forwardingChecks(
       },
     });
     const client = { ca: material.roots.edge, pair: material.edge };
-    return settled(() => observe(access, gateway, client, { path, headers: { host } }, signal), signal);
+    return onceLive(() => ask(access, gateway, client, { path, headers: { host } }, signal), isOwn, signal);
   };
 
   const node = `${upstream.node.host}:${upstream.node.port}`;
@@ -96,29 +101,18 @@ interface Server {
   readonly pair: KeyPair;
 }
 
-/** The answer once it no longer changes; the gateway's own "no such route" is not yet an answer. */
-async function settled(attempt: () => Promise<Observation>, signal: AbortSignal): Promise<Observation> {
-  const end = Date.now() + liveWithin;
-  let last: Observation | undefined;
-  let equal = 0;
-  while (equal < settledAfter) {
-    const next = await attempt();
-    const live = !(next.kind === "answer" && next.words.includes("Route Not Found"));
-    equal = live && sameAnswer(last, next) ? equal + 1 : live ? 1 : 0;
-    last = next;
-    if (equal < settledAfter) {
-      if (Date.now() > end) {
-        const reason = live
-          ? "the temporary route's answers keep changing"
-          : "the temporary route does not become live";
-        return { kind: "failed", reason: `${reason} (${liveWithin / 1000} s)` };
-      }
-      await sleep(pause, undefined, { signal });
+/** The first answer that the temporary route has given. */
+async function onceLive(
+  attempt: () => Promise<Answer>,
+  isOwn: (answer: Answer) => boolean,
+  signal: AbortSignal,
+): Promise<Observation> {
+  for (const end = Date.now() + liveWithin; ; await sleep(pause, undefined, { signal })) {
+    const answer = await attempt();
+    if (isOwn(answer)) return observed(answer);
+    if (Date.now() > end) {
+      const last = observedText(observed(answer));
+      return { kind: "failed", reason: `the temporary route is not live after ${liveWithin / 1000} s (${last})` };
     }
   }
-  return last as Observation;
-}
-
-function sameAnswer(one: Observation | undefined, other: Observation): boolean {
-  return one?.kind === "answer" && other.kind === "answer" && one.status === other.status;
 }
