@@ -19,7 +19,7 @@ export const apisixPaths = {
 /** Environment variables with the three secrets of config.yaml. */
 export const apisixSecretKeys = { adminKey: "ADMIN_KEY", keyring: "KEYRING", etcdPassword: "ETCD_PASSWORD" } as const;
 
-/** Seconds after which a keep-alive connection is closed: how long one made under withdrawn trust may live. */
+/** Seconds after which a keep-alive connection is closed at its next request; idle ones last as long at most. */
 const keepaliveSeconds = 60;
 
 /** config.yaml as an object. Secrets come from the environment, never from the ConfigMap. */
@@ -27,6 +27,8 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
   const fromEnvironment = (name: string) => `\${{${name}}}`;
   const pair = (folder: string) => ({ cert: `${folder}/tls.crt`, key: `${folder}/tls.key` });
   const admin = pair(apisixPaths.adminLeaf);
+  const listener = `ssl_session_cache off;\nkeepalive_time ${keepaliveSeconds}s;\n`;
+  const verification = "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n";
   return {
     apisix: {
       enable_admin: true,
@@ -48,16 +50,12 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
     nginx_config: {
       worker_processes: 2,
       // No resumption: a session made under a withdrawn client CA would live on. Tickets are off in APISIX's own
-      // template, and nginx takes that directive only once.
-      http_server_configuration_snippet: `ssl_session_cache off;\nkeepalive_time ${keepaliveSeconds}s;\n`,
-      http_admin_configuration_snippet: `ssl_session_cache off;\nkeepalive_time ${keepaliveSeconds}s;\n`,
+      // template, and nginx takes that directive only once. Upstreams are verified in the whole server block: a location
+      // without the trust below (the plugin proxy-buffering brings one) trusts none of them.
+      http_server_configuration_snippet: `${listener}${verification}`,
+      http_admin_configuration_snippet: listener,
       // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane.
-      http_server_location_configuration_snippet: [
-        `proxy_ssl_trusted_certificate ${apisixPaths.upstreamTrust}/ca.crt;`,
-        "proxy_ssl_verify on;",
-        "proxy_ssl_verify_depth 2;",
-        "",
-      ].join("\n"),
+      http_server_location_configuration_snippet: `proxy_ssl_trusted_certificate ${apisixPaths.upstreamTrust}/ca.crt;\n${verification}`,
     },
     deployment: {
       role: "traditional",
