@@ -1,4 +1,8 @@
 # Two commands: `make up` does all the set-up and the main job, `make test` passes all the tests. `make help` lists the rest.
+# Older ones give each line a shell of its own: pulumi would run in the user's own settings, on the user's own cluster.
+ifeq ($(filter oneshell,$(.FEATURES)),)
+$(error This needs GNU make 3.82 or newer, this is $(MAKE_VERSION): on macOS run `brew install make`, then gmake in place of make)
+endif
 .SHELLFLAGS := -euc
 .ONESHELL:
 .DEFAULT_GOAL := help
@@ -74,7 +78,7 @@ clean-cache: ## remove the cache folder: the next `make up` is a cold one
 node_modules/.stamp: package-lock.json | $(NODE)
 	@command -v npm > /dev/null || { echo "There is no npm on PATH: install Node.js 24 with npm." >&2; exit 1; }
 	echo "npm ci" >&2
-	npm ci --silent >&2
+	npm ci --no-audit --no-fund --loglevel=error >&2
 	touch $@
 
 $(CACHE)/node/bin/node:

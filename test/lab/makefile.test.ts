@@ -1,0 +1,14 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { join } from "node:path";
+
+describe("the Makefile", () => {
+  it("refuses a make that would give each line a shell of its own, as macOS's does", () => {
+    const { status, stdout, stderr } = spawnSync("make", [".FEATURES=target-specific", "help"], {
+      cwd: join(import.meta.dirname, "../.."),
+      encoding: "utf8",
+    });
+    assert.match(stderr, /needs GNU make 3\.82 or newer.*brew install make.*gmake/);
+    assert.deepEqual([status, stdout], [2, ""]);
+  });
+});
