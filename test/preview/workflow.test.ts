@@ -52,6 +52,24 @@ describe("the preview of pull requests", () => {
     }
   });
 
+  it("reaches the state in both steps that preview: an S3 bucket's or Pulumi Cloud's, as the header says", () => {
+    const previews = jobs
+      .flatMap(({ steps }) => steps)
+      .filter(({ uses, run }) => uses?.startsWith("pulumi/actions@") || run?.includes("pulumi preview"));
+    const needed = ["PULUMI_ACCESS_TOKEN", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "PULUMI_CONFIG_PASSPHRASE"];
+    equal(previews.length, 2);
+    for (const { env = {} } of previews) {
+      for (const name of needed) equal(env[name], `\${{ secrets.${name} }}`);
+      equal(env["AWS_REGION"], "${{ vars.AWS_REGION }}");
+    }
+    const header = text.slice(0, text.indexOf("\nname:"));
+    const settings = [...text.matchAll(/\b(?:secrets|vars)\.(\w+)/g)].map(([, name = ""]) => name);
+    deepEqual(
+      settings.filter((name) => !header.includes(name)),
+      [],
+    );
+  });
+
   it("writes nothing of the pull request into a shell", () => {
     for (const { run } of jobs.flatMap(({ steps }) => steps)) equal((run ?? "").includes("${{"), false, run);
   });
