@@ -61,7 +61,16 @@ async function prune(kind: string, name: string, keep: string): Promise<void> {
     if (!entry.startsWith(`${name}-`) || path === keep) continue;
     const maker = /\.half-(\d+)/.exec(entry)?.[1];
     const unused =
-      maker === undefined ? Date.now() - (await stat(path)).mtimeMs > unusedFor : !existsSync(`/proc/${maker}`);
+      maker === undefined ? Date.now() - (await stat(path)).mtimeMs > unusedFor : !isRunning(Number(maker));
     if (unused) await rm(path, { recursive: true, force: true });
+  }
+}
+
+/** Works where there is no /proc; another user's process counts. */
+export function isRunning(pid: number): boolean {
+  try {
+    return process.kill(pid, 0);
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "EPERM";
   }
 }

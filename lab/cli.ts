@@ -17,14 +17,17 @@ import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./
 import { namedCluster } from "./context.ts";
 import { debian } from "./debian.ts";
 import { apisixImage, archives, pack } from "./images.ts";
-import { context, inCheckout, inLab, kubeconfig, lab, stack } from "./paths.ts";
+import { context, inLab, kubeconfig, lab, stack } from "./paths.ts";
 import { look, problems } from "./preflight.ts";
 import {
+  configProblems,
+  copyConfiguration,
   endOrphans,
   environment,
   findToolchain,
+  isPrepared,
   layOut,
-  needsStandIns,
+  missing,
   prepareStack,
   type Piece,
   type Toolchain,
@@ -41,7 +44,8 @@ const usage = `Usage: node lab/cli.ts COMMAND [DIR]
   programs  build the programs that the tests start, and link them into the folder DIR under plain names
 
 Settings (environment): LAB_DIR folder of the lab (.lab), MTLS_CACHE cache folder, STACK environment (dev),
-LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT context of a cluster of yours.
+LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT context of a cluster of yours (LAB_DIR is then the folder
+above one for each context and stack, .context), LAB_STAND_INS=1 lets stand-ins of Pulumi's plugins act on it: for tests.
 `;
 
 interface State {
@@ -105,9 +109,9 @@ async function run(steps: Step[]): Promise<State> {
 
 async function up(): Promise<void> {
   refuse(problems(await look()));
-  const tools = await findToolchain();
   const given = process.env.LAB_APISIX_IMAGE || undefined;
-  refuse(await inputProblems(given));
+  refuse([...(await configProblems()), ...(await imageProblems(given))]);
+  const tools = await findToolchain();
   await makeFolder();
   const { pieces } = await run([
     part("debian", "fetch Debian's containerd, runc, iptables, nginx", debian),
@@ -129,19 +133,13 @@ async function up(): Promise<void> {
   ]);
 }
 
-/** Settings that cannot work, found before anything is made. */
-async function inputProblems(apisix: string | undefined): Promise<string[]> {
-  const all: string[] = [];
-  const config = inCheckout(`Pulumi.${stack}.yaml`);
-  if (!existsSync(config)) all.push(`There is no ${config}: STACK=${stack} names no environment of this project.`);
-  if (apisix !== undefined) {
-    const { stdout, exitCode } = await execa("tar", ["-tf", apisix], { reject: false });
-    if (exitCode !== 0 || !/^(\.\/)?(manifest|index)\.json$/m.test(stdout))
-      all.push(
-        `LAB_APISIX_IMAGE names ${apisix}, which is not an OCI or docker archive that can be read: give one, or leave it out for the stand-in.`,
-      );
-  }
-  return all;
+async function imageProblems(apisix: string | undefined): Promise<string[]> {
+  if (apisix === undefined) return [];
+  const { stdout, exitCode } = await execa("tar", ["-tf", apisix], { reject: false });
+  if (exitCode === 0 && /^(\.\/)?(manifest|index)\.json$/m.test(stdout)) return [];
+  return [
+    `LAB_APISIX_IMAGE names ${apisix}, which is not an OCI or docker archive that can be read: give one, or leave it out for the stand-in.`,
+  ];
 }
 
 async function packImages(state: State, task: Reporter, apisix: string | undefined): Promise<void> {
@@ -184,13 +182,15 @@ function labOverlay({ parts }: State): Record<string, unknown> {
 
 const pulumiParts = (tools: Toolchain): Step[] => [
   ...(tools.cli === undefined ? [program("pulumi")] : []),
-  ...(needsStandIns(tools) ? [program("plugins")] : []),
+  ...(missing(tools).length > 0 ? [program("plugins")] : []),
 ];
 
 const preparePulumi = (tools: Toolchain, overlay: (state: State) => Record<string, unknown>): Step => ({
   title: "prepare Pulumi",
   task: async (state) => {
-    state.pieces = await layOut(tools, state.parts.pulumi, state.parts.plugins);
+    const { pulumi, plugins } = state.parts;
+    // A CLI that was built just now may still fetch real plugins.
+    state.pieces = await layOut(pulumi === undefined ? tools : await findToolchain(pulumi), pulumi, plugins);
     await prepareStack(overlay(state));
   },
 });
@@ -198,8 +198,11 @@ const preparePulumi = (tools: Toolchain, overlay: (state: State) => Record<strin
 /** Pulumi for a cluster of the user's: no lab is started. */
 async function toolsOnly(): Promise<void> {
   const { kubeconfig: only, server, problem } = await namedCluster(context ?? "");
-  if (problem !== undefined) refuse([problem]);
+  refuse(problem === undefined ? await configProblems() : [problem]);
   const tools = await findToolchain();
+  const absent = missing(tools);
+  if (absent.length > 0 && !process.env.LAB_STAND_INS)
+    refuse([`Stand-ins must not act on your cluster: get Pulumi's ${absent.join(", ")}. Nothing was changed.`]);
   await makeFolder();
   await writeFile(kubeconfig, only, { mode: 0o600 });
   const { pieces } = await run([...pulumiParts(tools), preparePulumi(tools, () => ({}))]);
@@ -240,10 +243,14 @@ function table(pieces: Piece[]): void {
     console.log(`${piece.padEnd(width("piece"))}${kind.padEnd(width("kind"))}${from}`);
 }
 
-function exports(): void {
+async function exports(): Promise<void> {
   const quote = (text: string) => `'${text.replaceAll("'", `'\\''`)}'`;
   if (!existsSync(kubeconfig)) refuse([`No lab is up in ${lab}: run \`make up\` first.`]);
-  for (const [name, value] of Object.entries(environment())) console.log(`export ${name}=${quote(value)}`);
+  if (!isPrepared()) refuse([`Stack ${stack} is not set up in ${lab}: run \`make up STACK=${stack}\` first.`]);
+  refuse(await configProblems());
+  await copyConfiguration();
+  for (const [name, value] of Object.entries(environment()))
+    console.log(value === undefined ? `unset ${name}` : `export ${name}=${quote(value)}`);
 }
 
 async function status(json: boolean): Promise<void> {

@@ -12,11 +12,17 @@ export const cache = resolve(
 );
 /** The kubeconfig context of a cluster that the user named; then no lab is started. */
 export const context = env.CONTEXT || undefined;
-/** All that one lab has on disk: two folders are two labs. A named cluster has a folder too, with Pulumi's state of it. */
-export const lab = resolve(
-  env.LAB_DIR || join(checkout, context === undefined ? ".lab" : join(".context", context.replaceAll("/", "_"))),
-);
 export const stack = env.STACK || "dev";
+// A context may be called anything: a colon would end the folder's entry in PATH, a percent sign is decoded in a file URL.
+const plain = (name: string) => encodeURIComponent(name).replaceAll("%", "=");
+/**
+ * All that one lab has on disk: two folders are two labs. Each stack on a named cluster has a folder too, with Pulumi's
+ * state of it; LAB_DIR is then the folder above, so that `down` for one stack leaves the others' state.
+ */
+export const lab =
+  context === undefined
+    ? resolve(env.LAB_DIR || join(checkout, ".lab"))
+    : resolve(env.LAB_DIR || join(checkout, ".context"), `${plain(context)}@${plain(stack)}`);
 
 export const inCache = (...parts: string[]) => join(cache, ...parts);
 export const inLab = (...parts: string[]) => join(lab, ...parts);

@@ -1,19 +1,22 @@
 /** The Pulumi side: CLI, language host and provider plugins (real ones where they are there), state, settings and a copy of the configuration. */
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
-import { existsSync, globSync, readFileSync } from "node:fs";
+import { existsSync, globSync, readFileSync, realpathSync } from "node:fs";
 import { copyFile, link as hardLink, mkdir, readFile, realpath, rm, symlink, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { parse, stringify } from "yaml";
 import { versions } from "./binaries.ts";
+import { isRunning } from "./cache.ts";
 import { inCache, inCheckout, inLab, kubeconfig, searchPath, stack } from "./paths.ts";
 
-const oldestCli = [3, 200] as const;
+/** The first that heeds PULUMI_OPTION_CONFIG_FILE. */
+const oldestCli = [3, 208] as const;
 const providers = ["kubernetes", "random", "tls"];
 /** Serves the real plugins. */
 const pluginHost = "get.pulumi.com";
+const configFile = inCheckout(`Pulumi.${stack}.yaml`);
 
 /** One line of the table at the end of `up`. */
 export interface Piece {
@@ -35,35 +38,49 @@ export interface Toolchain {
   plugins: Choice[];
 }
 
-/** Looks for what is there; nothing is written but real plugins that their host serves. */
-export async function findToolchain(): Promise<Toolchain> {
-  const cli = onPath("pulumi");
-  const usable =
-    cli !== undefined && isRecent((await execa(cli, ["version"], { reject: false })).stdout) ? cli : undefined;
-  const online = await reaches(pluginHost);
+/**
+ * Looks for what is there; nothing is written but real plugins that their host serves.
+ * @param built the CLI from its Go module, which fetches plugins when none is on PATH
+ */
+export async function findToolchain(built?: string, isServed = () => reaches(pluginHost)): Promise<Toolchain> {
+  const onPath = find("pulumi", searchPath);
+  const cli = onPath !== undefined && (await isRecent(onPath)) ? onPath : undefined;
+  const anyCli = cli ?? built;
+  const installer = anyCli !== undefined && (await isServed()) ? anyCli : undefined;
+  const homes = [process.env.PULUMI_HOME || [], join(homedir(), ".pulumi"), inCache("pulumi")].flat();
   const plugins = await Promise.all(
     providers.map(async (name): Promise<Choice> => {
       const { version } = JSON.parse(
         await readFile(inCheckout("node_modules/@pulumi", name, "package.json"), "utf8"),
       ) as { version: string };
       const program = `pulumi-resource-${name}`;
-      const folder = `resource-${name}-v${version}`;
-      const installed = join(homedir(), ".pulumi/plugins", folder, program);
-      const found = onPath(program) ?? (existsSync(installed) ? installed : undefined);
-      if (found !== undefined || !online || usable === undefined) return { name, version, found };
-      const result = await execa(usable, ["plugin", "install", "resource", name, version], {
+      const folders = homes
+        .map((home) => join(home, `plugins/resource-${name}-v${version}`))
+        .filter((folder) => !existsSync(`${folder}.partial`)); // the CLI's mark while it unpacks
+      const found = find(program, [...searchPath, ...folders]);
+      if (found !== undefined || installer === undefined) return { name, version, found };
+      const { exitCode } = await execa(installer, ["plugin", "install", "resource", name, version], {
         reject: false,
         timeout: 120_000,
         env: { PULUMI_HOME: inCache("pulumi") },
       });
-      return { name, version, found: result.exitCode === 0 ? inCache("pulumi/plugins", folder, program) : undefined };
+      return { name, version, found: exitCode === 0 ? find(program, folders) : undefined };
     }),
   );
-  return { cli: usable, languageHost: onPath("pulumi-language-nodejs"), plugins };
+  // Where releases put it; `plugin install` does not serve it.
+  const root = process.env.PULUMI_ROOT;
+  const bundles = [cli === undefined ? [] : dirname(await realpath(cli)), root ? join(root, "bin") : []].flat();
+  return { cli, languageHost: find("pulumi-language-nodejs", [...searchPath, ...bundles]), plugins };
 }
 
-export function needsStandIns({ languageHost, plugins }: Toolchain): boolean {
-  return languageHost === undefined || plugins.some(({ found }) => found === undefined);
+/** The real pieces that are not there, and how to get each. */
+export function missing({ languageHost, plugins }: Toolchain): string[] {
+  const host = `language host (it comes with the Pulumi CLI ${oldestCli.join(".")} or newer, https://www.pulumi.com/docs/install)`;
+  const absent = plugins.filter(({ found }) => found === undefined);
+  return [
+    ...(languageHost === undefined ? [host] : []),
+    ...absent.map(({ name, version }) => `${name} plugin (\`pulumi plugin install resource ${name} ${version}\`)`),
+  ];
 }
 
 /**
@@ -78,14 +95,15 @@ export async function layOut(
 ): Promise<Piece[]> {
   const put = async (target: string | undefined, path: string, how: (target: string) => Promise<void>) => {
     if (target === undefined) throw new Error(`No program for ${path}`);
+    const program = await realpath(target); // before it may go: PULUMI_HOME of `make env` leads to the last run's links
     await rm(path, { force: true });
     await mkdir(dirname(path), { recursive: true });
-    await how(target);
+    await how(program);
   };
   const link = (target: string | undefined, path: string) => put(target, path, (target) => symlink(target, path));
   // Not a symbolic link: the CLI looks for the language host beside the file that it really is, and warns about any other.
   const place = (target: string | undefined, path: string) =>
-    put(target, path, async (target) => hardLink(await realpath(target), path).catch(() => copyFile(target, path)));
+    put(target, path, (target) => hardLink(target, path).catch(() => copyFile(target, path)));
   const launcher = "pulumi-resource-pulumi-nodejs";
   await place(tools.cli ?? built, inLab("bin/pulumi"));
   await link(tools.languageHost ?? standIns, inLab("bin/pulumi-language-nodejs"));
@@ -101,12 +119,13 @@ export async function layOut(
   return [
     { piece: "Pulumi CLI", kind: "real", from: tools.cli ?? `Go module, v${versions.pulumi}` },
     choice("Pulumi language host", tools.languageHost),
-    ...tools.plugins.map(({ name, version, found }) => choice(`Pulumi ${name} plugin v${version}`, found)),
+    // Without a version: one on PATH may have any.
+    ...tools.plugins.map(({ name, found }) => choice(`Pulumi ${name} plugin`, found)),
   ];
 }
 
-/** What `make env` prints, and every command of the Makefile runs with. */
-export function environment(): Record<string, string> {
+/** What `make env` prints, and every command of the Makefile runs with; undefined is to be unset. */
+export function environment(): Record<string, string | undefined> {
   // The Node.js of the cache is on the Makefile's PATH alone; one of the user's stays where it is in theirs.
   const node = dirname(process.execPath);
   const path = node.startsWith(inCache())
@@ -119,12 +138,18 @@ export function environment(): Record<string, string> {
     HELM_CACHE_HOME: inLab("helm-cache"),
     PULUMI_HOME: inLab("pulumi"),
     PULUMI_BACKEND_URL: `file://${inLab("state")}`,
+    PULUMI_CONFIG_PASSPHRASE: undefined, // the user's own, even an empty one, would win over the file
     PULUMI_CONFIG_PASSPHRASE_FILE: inLab("passphrase"),
     PULUMI_STACK: stack,
     PULUMI_OPTION_CONFIG_FILE: inLab(`Pulumi.${stack}.yaml`),
     PULUMI_SKIP_UPDATE_CHECK: "true",
   };
 }
+
+/** Where the lab's own settings are kept, for the next copy of the tree's. */
+const overlayFile = inLab("overlay.json");
+/** Where the engine has written the stack's salt. */
+const saltFile = inLab(`project/Pulumi.${stack}.yaml`);
 
 /** Makes the stack when it is not there, and a copy of its configuration with `overlay` laid over it: the tree stays as it is. */
 export async function prepareStack(overlay: Record<string, unknown>): Promise<void> {
@@ -140,20 +165,43 @@ export async function prepareStack(overlay: Record<string, unknown>): Promise<vo
   endOrphans();
   await clearStaleLocks();
   await pulumi("stack", "select", "--create", stack, "--non-interactive");
-  const { encryptionsalt } = parse(await readFile(join(project, `Pulumi.${stack}.yaml`), "utf8")) as {
-    encryptionsalt: string;
-  };
+  await writeFile(overlayFile, JSON.stringify(overlay));
+  await copyConfiguration();
+}
+
+/** Copies the tree's configuration again, as it is now. */
+export async function copyConfiguration(): Promise<void> {
+  const overlay = JSON.parse(await readFile(overlayFile, "utf8")) as Record<string, unknown>;
+  const { encryptionsalt } = parse(await readFile(saltFile, "utf8")) as { encryptionsalt: string };
   await writeFile(inLab(`Pulumi.${stack}.yaml`), await configuration(overlay, encryptionsalt));
 }
 
+/** Whether the stack has been made here. */
+export const isPrepared = (): boolean => existsSync(saltFile);
+
 /** The tree's configuration of the stack, merged with `overlay`, one level deep. */
 export async function configuration(overlay: Record<string, unknown>, encryptionsalt: string): Promise<string> {
-  const name = `Pulumi.${stack}.yaml`;
-  const file = inCheckout(name);
-  if (!existsSync(file)) throw new Error(`There is no ${file}: STACK=${stack} names no environment of this project.`);
-  const { config = {} } = parse(await readFile(file, "utf8")) as { config?: Record<string, unknown> };
+  const name = basename(configFile);
   const header = `# A copy of ${name} with the lab's own settings laid over it, written anew by every \`make\`: change ${name} instead.\n`;
-  return header + stringify({ encryptionsalt, config: merge(config, overlay) });
+  return header + stringify({ encryptionsalt, config: merge(await settings(configFile), overlay) });
+}
+
+async function settings(file: string): Promise<Record<string, unknown>> {
+  const { config = {} } = parse(await readFile(file, "utf8")) as { config?: Record<string, unknown> };
+  return config;
+}
+
+/** Why the tree's configuration of the stack cannot be copied. */
+export async function configProblems(file = configFile): Promise<string[]> {
+  if (!existsSync(file)) return [`There is no ${file}: STACK=${stack} names no environment of this project.`];
+  const secrets = Object.entries(await settings(file)).filter(([, value]) =>
+    /\{"secure":"[^"]*"\}/.test(JSON.stringify(value)),
+  );
+  if (secrets.length === 0) return [];
+  const keys = secrets.map(([key]) => key).join(", ");
+  return [
+    `${file} holds secrets (${keys}), and the state that \`make\` keeps has a passphrase of its own, which cannot decrypt them: run \`pulumi up -s ${stack}\` instead. Nothing was changed.`,
+  ];
 }
 
 export function merge(below: Record<string, unknown>, above: Record<string, unknown>): Record<string, unknown> {
@@ -192,21 +240,30 @@ function contents(file: string): string {
   }
 }
 
-/** A killed engine leaves its lock; one of a living engine is left alone. A process that is yet to be reaped has no command line. */
+/** A killed engine leaves its lock; one of a living engine is left alone. */
 async function clearStaleLocks(): Promise<void> {
   for (const file of globSync(inLab("state/.pulumi/locks/**/*.json"))) {
     const { pid } = JSON.parse(await readFile(file, "utf8")) as { pid: number };
-    const [program = ""] = contents(`/proc/${pid}/cmdline`).split("\0");
-    if (basename(program) !== "pulumi") await rm(file);
+    if (!isEngine(pid)) await rm(file);
   }
 }
 
-function onPath(name: string): string | undefined {
-  return searchPath.map((folder) => join(folder, name)).find((path) => existsSync(path));
+/** Whether an engine runs by this number. Linux also tells another program of the same number, and one yet to be reaped: that has no command line. */
+export function isEngine(pid: number, proc = "/proc"): boolean {
+  const [program = ""] = contents(join(proc, `${pid}/cmdline`)).split("\0");
+  return isRunning(pid) && (basename(program) === "pulumi" || !existsSync(join(proc, "self")));
 }
 
-function isRecent(version: string): boolean {
-  const [major = 0, minor = 0] = version.replace(/^v/, "").split(".").map(Number);
+/** The first such program that is no stand-in: the environment of another lab leads to its own. */
+function find(name: string, folders: string[]): string | undefined {
+  return folders
+    .map((folder) => join(folder, name))
+    .find((path) => existsSync(path) && !/^plugins-[0-9a-f]{16}$/.test(basename(realpathSync(path))));
+}
+
+async function isRecent(cli: string): Promise<boolean> {
+  const { stdout } = await execa(cli, ["version"], { reject: false });
+  const [major = 0, minor = 0] = stdout.replace(/^v/, "").split(".").map(Number);
   return major > oldestCli[0] || (major === oldestCli[0] && minor >= oldestCli[1]);
 }
 

@@ -8,7 +8,8 @@ import fc from "fast-check";
 
 import { keyOf } from "../../lab/cache.ts";
 
-describe("the lab's cache", () => {
+describe("the lab's cache", function () {
+  this.timeout(120_000); // processes of their own, on a busy machine
   let cache: string;
   beforeEach(() => {
     cache = mkdtempSync(join(tmpdir(), "lab-cache-"));
