@@ -69,7 +69,7 @@ env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval
 
 down: ## take everything away but the cache (with CONTEXT: what `make up` made on that cluster)
 	@if [ ! -e node_modules/.stamp ]; then echo "Nothing was set up here."; exit 0; fi
-	$(if $(CONTEXT),$(IN_LAB); pulumi destroy --yes --skip-preview --stack $(STACK))
+	$(if $(CONTEXT),$(IN_LAB); pulumi destroy --run-program --yes --skip-preview --stack $(STACK))
 	node lab/cli.ts down
 
 clean-cache: ## remove the cache folder: the next `make up` is a cold one

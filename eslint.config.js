@@ -3,7 +3,16 @@
 import pulumi from "@pulumi/eslint-plugin";
 import tseslint from "typescript-eslint";
 
-const product = ["index.ts", "config.ts", "outputs.ts", "components/**", "apisix-admin/**", "verify/**"];
+const product = [
+  "index.ts",
+  "config.ts",
+  "outputs.ts",
+  "pulumiCli.ts",
+  "components/**",
+  "apisix-admin/**",
+  "verify/**",
+  "recover/**",
+];
 
 export default tseslint.config(
   { ignores: ["node_modules/", ".lab/", "coverage/"] },

@@ -1,6 +1,9 @@
 // The way into a cluster: credentials by reference, and TLS through a port-forward.
 
+import { existsSync } from "node:fs";
 import { isIP } from "node:net";
+import { homedir } from "node:os";
+import { delimiter, join } from "node:path";
 import { Duplex, PassThrough } from "node:stream";
 import tls from "node:tls";
 
@@ -22,7 +25,7 @@ export interface ClientTls {
 
 /** Which kubeconfig to use; the defaults are the Kubernetes provider's (`KUBECONFIG`, current context). */
 export interface ClusterSelection {
-  /** A path, or the kubeconfig's text. */
+  /** A path, which may begin with `~/`, or the kubeconfig's text. */
   readonly kubeconfig?: string | undefined;
   readonly context?: string | undefined;
 }
@@ -47,12 +50,12 @@ export class Cluster {
     return namespace.metadata?.uid ?? "";
   }
 
-  /** Refuses to go on when the kubeconfig points at another cluster than the reference. */
-  async expect(uid: string): Promise<void> {
+  /** Refuses to go on when the kubeconfig points at another cluster than that where `what` lives. */
+  async expect(uid: string, what = "the resource"): Promise<void> {
     const actual = await this.uid();
     if (actual !== uid) {
       throw new WrongCluster(
-        `The kubeconfig's context "${this.config.getCurrentContext()}" is cluster ${actual}, but the resource lives in cluster ${uid}. ` +
+        `The kubeconfig's context "${this.config.getCurrentContext()}" is cluster ${actual}, but ${what} lives in cluster ${uid}. ` +
           `Point KUBECONFIG or kubernetes:context at the right cluster.`,
       );
     }
@@ -207,9 +210,10 @@ export class Cluster {
 function loadKubeConfig(selection: ClusterSelection): KubeConfig {
   const config = new KubeConfig();
   const given = selection.kubeconfig;
-  if (!given) config.loadFromDefault();
+  if (!given) loadFromEnvironment(config);
   else if (given.includes("\n") || given.trimStart().startsWith("{")) config.loadFromString(given);
-  else config.loadFromFile(given);
+  // Only a shell expands "~", and the configuration has seen none; the Kubernetes provider does the same.
+  else config.loadFromFile(given.startsWith("~/") ? join(homedir(), given.slice(2)) : given);
   if (selection.context) {
     if (!config.getContextObject(selection.context)) {
       const known = config.getContexts().map((context) => context.name);
@@ -220,6 +224,32 @@ function loadKubeConfig(selection: ClusterSelection): KubeConfig {
     config.setCurrentContext(selection.context);
   }
   return config;
+}
+
+/**
+ * As kubectl and the Kubernetes provider do it: of several files in `KUBECONFIG` the first that names something wins, and
+ * missing ones are skipped. The library's own way ends in the last file's current context, which is another cluster.
+ */
+function loadFromEnvironment(config: KubeConfig): void {
+  const files = (process.env.KUBECONFIG ?? "").split(delimiter).filter((file) => file !== "");
+  if (files.length < 2) return config.loadFromDefault();
+  const parts = files
+    .filter((file) => existsSync(file))
+    .map((file) => {
+      const part = new KubeConfig();
+      part.loadFromFile(file);
+      return part;
+    });
+  config.loadFromOptions({
+    clusters: firstOfName(parts.flatMap(({ clusters }) => clusters)),
+    users: firstOfName(parts.flatMap(({ users }) => users)),
+    contexts: firstOfName(parts.flatMap(({ contexts }) => contexts)),
+    currentContext: parts.map(({ currentContext }) => currentContext).find((name) => name),
+  });
+}
+
+function firstOfName<T extends { readonly name: string }>(items: readonly T[]): T[] {
+  return items.filter(({ name }, index) => items.findIndex((item) => item.name === name) === index);
 }
 
 function entry(data: Record<string, string>, ref: SecretRef, key: string): string {

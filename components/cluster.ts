@@ -4,6 +4,8 @@ import { Cluster as ClusterAccess } from "@mtls-everywhere/apisix-admin/access";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
+import { firstValue } from "./firstValue.ts";
+
 /** The connection to one Kubernetes cluster. */
 export interface Cluster {
   /** Give this to every component: `{ provider: cluster.provider }`. */
@@ -15,29 +17,57 @@ export interface Cluster {
 /**
  * Connects to the cluster that `kubernetes:kubeconfig` and `kubernetes:context` select, by default `KUBECONFIG`'s
  * current context, the same choice that the dynamic resources make.
- * @throws RunError when its API server does not answer: before anything is changed.
+ * @throws RunError when its API server does not answer, or when it is another cluster than the one that the stack lives
+ * on: before anything is planned.
  */
 export async function connectCluster(name: string): Promise<Cluster> {
   const config = new pulumi.Config("kubernetes");
-  const kubeconfig = config.get("kubeconfig");
   const context = config.get("context");
+  let cluster: ClusterAccess;
   let uid: string;
   try {
-    uid = await new ClusterAccess({ kubeconfig, context }).uid();
+    cluster = new ClusterAccess({ kubeconfig: config.get("kubeconfig"), context });
+    uid = await cluster.uid();
   } catch (error) {
     throw new pulumi.RunError(
       `The Kubernetes cluster cannot be used: ${(error as Error).message}\n` +
         `Nothing was changed. Check KUBECONFIG, kubernetes:kubeconfig and kubernetes:context: kubectl get namespace kube-system must work.`,
     );
   }
-  const provider = new k8s.Provider(name, {
-    ...(kubeconfig ? { kubeconfig } : {}),
-    ...(context ? { context } : {}),
-    // Kubeconfig edits must not replace everything: the cluster stays the same one.
-    clusterIdentifier: uid,
-    // Trust bundles and settings change in place; pods notice by a digest on their template.
-    enableConfigMapMutable: true,
-    enableSecretMutable: true,
-  });
+  const home = await firstValue(`${name}-uid`, uid);
+  await refuseAnother(cluster, uid, home.value);
+  const provider = new k8s.Provider(
+    name,
+    {
+      // Left out, the SDK would put KUBECONFIG's path into the state, where other machines have no such file. With an
+      // empty one the provider reads KUBECONFIG itself. Secret, since a kubeconfig's text holds credentials.
+      kubeconfig: config.getSecret("kubeconfig") ?? "",
+      ...(context ? { context } : {}),
+      // Kubeconfig edits must not replace everything: the cluster stays the same one.
+      clusterIdentifier: uid,
+      // Trust bundles and settings change in place; pods notice by a digest on their template.
+      enableConfigMapMutable: true,
+      enableSecretMutable: true,
+    },
+    // A destroy that stops halfway still knows where the stack lives.
+    { dependsOn: home.record },
+  );
   return { provider, uid };
+}
+
+/**
+ * Refuses another cluster than the one that the stack was made on. The engine would replace the
+ * provider and all that depends on it, and then delete the new objects, which have the names of the old ones.
+ */
+async function refuseAnother(cluster: ClusterAccess, uid: string, lives: string | undefined): Promise<void> {
+  if (lives === undefined || lives === uid) return;
+  const stack = [pulumi.getOrganization(), pulumi.getProject(), pulumi.getStack()].join("/");
+  try {
+    await cluster.expect(lives, `stack ${stack}`);
+  } catch (error) {
+    throw new pulumi.RunError(
+      `${(error as Error).message}\n` +
+        `Nothing was changed. If cluster ${lives} is gone for good: node recover/cli.ts -s ${stack} --forget-cluster`,
+    );
+  }
 }

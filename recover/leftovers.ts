@@ -3,7 +3,7 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 
-import { ApiException, CoreV1Api, type KubeConfig, KubernetesObjectApi } from "@kubernetes/client-node";
+import { ApiException, CoreV1Api, type KubeConfig, KubernetesObjectApi, type V1Secret } from "@kubernetes/client-node";
 import { parseAllDocuments } from "yaml";
 
 import { stackLabelKey } from "../components/stackLabel.ts";
@@ -43,20 +43,22 @@ export class Leftovers {
     return `${nameOf(object)} was created but never recorded: removed, the next up creates it anew`;
   }
 
-  /** As `helm uninstall` would: everything in the stored manifests but what is to be kept, then the records. */
-  async #removeRelease({ name, namespace }: ReleaseLeftover): Promise<Outcome> {
+  async #removeRelease(release: ReleaseLeftover): Promise<Outcome> {
+    const { name, namespace } = release;
     const what = `Helm release ${namespace}/${name}`;
     const home = await this.#read({ apiVersion: "v1", kind: "Namespace", name: namespace });
     if (!home) return `${what} was not installed`;
     if (home.metadata?.labels?.[stackLabelKey] !== this.#label) {
       return `${what} lies in a namespace that this stack did not make: left alone, the next up will refuse it`;
     }
-    const { items } = await this.#core.listNamespacedSecret({
-      namespace,
-      labelSelector: `owner=helm,name=${name}`,
-    });
-    if (items.length === 0) return `${what} was not installed`;
-    const headers = items.flatMap((secret) => releaseObjects(secret.data?.release ?? "", namespace));
+    return release.begun === "install" ? this.#uninstall(what, release) : this.#dropUpgrade(what, release);
+  }
+
+  /** As `helm uninstall` would: everything in the stored manifests but what is to be kept, then the records. */
+  async #uninstall(what: string, { name, namespace }: ReleaseLeftover): Promise<Outcome> {
+    const records = await this.#records(namespace, `owner=helm,name=${name}`);
+    if (records.length === 0) return `${what} was not installed`;
+    const headers = records.flatMap((secret) => releaseObjects(secret.data?.release ?? "", namespace));
     for (const header of headers) {
       const live = await this.#read(header);
       const annotations = live?.metadata?.annotations ?? {};
@@ -65,10 +67,29 @@ export class Leftovers {
         annotations["meta.helm.sh/release-namespace"] === namespace;
       if (live && own && annotations["helm.sh/resource-policy"] !== "keep") await this.#delete(header);
     }
-    for (const secret of items) {
-      await this.#delete({ apiVersion: "v1", kind: "Secret", name: secret.metadata?.name ?? "", namespace });
-    }
+    await this.#deleteRecords(records);
     return `${what} was installed in part: removed, the next up installs it anew`;
+  }
+
+  /** Only the record of the revision that was begun: the deployed one's is what helm upgrades from. */
+  async #dropUpgrade(what: string, { name, namespace }: ReleaseLeftover): Promise<Outcome> {
+    const begun = "status in (pending-upgrade,pending-rollback)";
+    const records = await this.#records(namespace, `owner=helm,name=${name},${begun}`);
+    if (records.length === 0) return `${what} has no upgrade under way`;
+    await this.#deleteRecords(records);
+    return `${what} was upgraded in part: the record of that is removed, the next up upgrades it again`;
+  }
+
+  /** Helm's records of a release: one Secret for each revision. */
+  async #records(namespace: string, labelSelector: string): Promise<V1Secret[]> {
+    return (await this.#core.listNamespacedSecret({ namespace, labelSelector })).items;
+  }
+
+  async #deleteRecords(records: readonly V1Secret[]): Promise<void> {
+    for (const { metadata } of records) {
+      const { name = "", namespace = "" } = metadata ?? {};
+      await this.#delete({ apiVersion: "v1", kind: "Secret", name, namespace });
+    }
   }
 
   async #read(header: Header) {

@@ -20,9 +20,10 @@ export interface ObjectLeftover {
   readonly namespace?: string;
 }
 
-/** A Helm release that may have been installed in part. */
+/** A Helm release that may have been installed or upgraded in part. */
 export interface ReleaseLeftover {
   readonly leftover: "release";
+  readonly begun: "install" | "upgrade";
   readonly urn: string;
   readonly name: string;
   readonly namespace: string;
@@ -31,20 +32,22 @@ export interface ReleaseLeftover {
 export type Leftover = ObjectLeftover | ReleaseLeftover;
 
 /**
- * What each pending creation may have left in the cluster. Other operations leave nothing that the next update would
+ * What each pending creation may have left in the cluster, and each pending upgrade of a Helm release: helm refuses
+ * another one while its record says that one is under way. Other operations leave nothing that the next update would
  * stumble over, and neither do creations outside Kubernetes: those of the dynamic resources recognise their own.
  */
 export function leftovers(pending: readonly PendingOperation[]): Leftover[] {
   return pending.flatMap(({ type, resource }): Leftover[] => {
-    if (type !== "creating" || !resource.type.startsWith("kubernetes:")) return [];
     const { urn } = resource;
     const inputs = resource.inputs ?? {};
     if (resource.type === "kubernetes:helm.sh/v3:Release") {
       const { name, namespace } = inputs;
-      return typeof name === "string" && typeof namespace === "string"
-        ? [{ leftover: "release", urn, name, namespace }]
+      const begun = type === "creating" ? "install" : type === "updating" ? "upgrade" : undefined;
+      return begun && typeof name === "string" && typeof namespace === "string"
+        ? [{ leftover: "release", begun, urn, name, namespace }]
         : [];
     }
+    if (type !== "creating" || !resource.type.startsWith("kubernetes:")) return [];
     const { apiVersion, kind } = inputs;
     const { name, namespace } = (inputs.metadata ?? {}) as Readonly<Record<string, unknown>>;
     if (typeof apiVersion !== "string" || typeof kind !== "string" || typeof name !== "string") return [];

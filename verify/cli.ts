@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 
 import { Cluster } from "@mtls-everywhere/apisix-admin/access";
 
+import { clusterOf } from "../pulumiCli.ts";
 import { RequestedCertificates } from "./certificates.ts";
 import { readOutputs } from "./outputs.ts";
 import { render } from "./report.ts";
@@ -15,7 +16,8 @@ Tries every hop of a platform that is up, with the right credentials and with wr
 
   -s, --stack NAME    stack whose outputs tell where things are; the selected one unless given
   --outputs FILE      read the outputs from a file (\`pulumi stack output --json\`), or - for standard input
-  --context NAME      context of the kubeconfig (KUBECONFIG, else ~/.kube/config); its current one unless given
+  --context NAME      context of the kubeconfig; kubernetes:context of the stack (not with --outputs), else its current
+                      one unless given. The kubeconfig is the stack's kubernetes:kubeconfig, else KUBECONFIG
   --json              print the report as JSON
   -h, --help          this text
 
@@ -50,8 +52,11 @@ async function main(): Promise<number> {
       return 0;
     }
 
-    const outputs = await readOutputs({ stack: values.stack, file: values.outputs }, `${import.meta.dirname}/..`);
-    const cluster = new Cluster({ context: values.context });
+    const { stack, outputs: file, context } = values;
+    const project = `${import.meta.dirname}/..`;
+    const outputs = await readOutputs({ stack, file }, project);
+    // The program's own choice of a cluster; outputs from a file may come from where there is no Pulumi.
+    const cluster = new Cluster(file === undefined ? await clusterOf({ stack, project }, context) : { context });
     progress("asking for certificates");
     const report = await run({
       outputs,
@@ -67,7 +72,7 @@ async function main(): Promise<number> {
     const colour = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;
     process.stdout.write(
       values.json
-        ? `${JSON.stringify({ ...(values.stack ? { stack: values.stack } : {}), ...report }, undefined, 2)}\n`
+        ? `${JSON.stringify({ ...(stack ? { stack } : {}), ...report }, undefined, 2)}\n`
         : render(report, outputs.gateway.url, { colour }),
     );
     return report.ok ? 0 : 1;

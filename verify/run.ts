@@ -51,10 +51,11 @@ const sideBySide = 6;
 export async function run({ outputs, access, certificates, onResult, onLeftover, ...run }: Run): Promise<Report> {
   const over = new AbortController();
   const signal = AbortSignal.any([run.signal, over.signal]);
-  const tidy: (() => Promise<void>)[] = [() => certificates.remove()];
+  const tidy: (() => Promise<void>)[] = [];
   let judged: readonly { readonly result: Result; readonly observation: Observation }[];
   try {
     await access.expect(outputs.admin.cluster);
+    tidy.push(() => certificates.remove());
     const material = await gather(outputs, access, certificates, signal);
     const temporary = new TemporaryObjects(
       access,

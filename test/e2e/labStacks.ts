@@ -30,7 +30,7 @@ export class LabStacks {
   readonly platformConfig: Config;
   /** Its administrator's. */
   readonly kubeconfig: string;
-  /** One path for all users: the provider keeps it in its state, where another path would show as a change. */
+  /** Where the user who is being tried finds theirs. */
   readonly userKubeconfig: string;
 
   private constructor(folder: string, env: NodeJS.ProcessEnv, platform: Settings) {

@@ -1,9 +1,10 @@
-// What a killed update leaves: planned from pending operations, read from Helm's records.
+// What a killed update leaves, planned from pending operations and read from Helm's records; and what is kept of a lost cluster.
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
 
 import { stackLabelValue } from "../../components/stackLabel.ts";
+import { forget, homeOf, kindsOf } from "../../recover/forget.ts";
 import { releaseObjects } from "../../recover/leftovers.ts";
 import { leftovers, type PendingOperation } from "../../recover/plan.ts";
 
@@ -13,7 +14,7 @@ const pending = (type: string, resourceType: string, inputs: Record<string, unkn
 });
 
 describe("recovery from a killed update", () => {
-  it("looks for objects and releases that were being created, and for nothing else", () => {
+  it("looks for what was being created, and for a release that was being upgraded, and for nothing else", () => {
     const metadata = { name: "etcd", namespace: "mtls" };
     assert.deepEqual(
       leftovers([
@@ -24,6 +25,8 @@ describe("recovery from a killed update", () => {
           metadata: { name: "mtls" },
         }),
         pending("creating", "kubernetes:helm.sh/v3:Release", { name: "cert-manager", namespace: "cm", chart: "c" }),
+        pending("updating", "kubernetes:helm.sh/v3:Release", { name: "tool", namespace: "tools", chart: "c" }),
+        pending("deleting", "kubernetes:helm.sh/v3:Release", { name: "gone", namespace: "tools", chart: "c" }),
         pending("updating", "kubernetes:core/v1:Secret", { apiVersion: "v1", kind: "Secret", metadata }),
         pending("deleting", "kubernetes:core/v1:Secret", { apiVersion: "v1", kind: "Secret", metadata }),
         pending("creating", "random:index/randomPassword:RandomPassword", { length: 16 }),
@@ -47,9 +50,17 @@ describe("recovery from a killed update", () => {
         },
         {
           leftover: "release",
+          begun: "install",
           urn: "urn:pulumi:dev::p::kubernetes:helm.sh/v3:Release::x",
           name: "cert-manager",
           namespace: "cm",
+        },
+        {
+          leftover: "release",
+          begun: "upgrade",
+          urn: "urn:pulumi:dev::p::kubernetes:helm.sh/v3:Release::x",
+          name: "tool",
+          namespace: "tools",
         },
       ],
     );
@@ -75,5 +86,65 @@ describe("recovery from a killed update", () => {
   it("makes a label's value of any stack name", () => {
     assert.equal(stackLabelValue("acme/pr 12"), "acme-pr-12");
     assert.equal(stackLabelValue("x".repeat(80)).length, 63);
+  });
+});
+
+describe("a state whose cluster was lost", () => {
+  const uid = "00000000-0000-4000-8000-00000000000a";
+  const custom = (type: string, more: object = {}) => ({ urn: `urn:${type}`, type, custom: true, ...more });
+  const stack = { urn: "urn:stack", type: "pulumi:pulumi:Stack" };
+  const authority = { urn: "urn:pki-edge", type: "mtls:platform:CertificateAuthority" };
+  const record = custom("pulumi:index:Stash", { outputs: { input: uid, output: uid } });
+  const members = custom("pulumi:index:Stash", { urn: "urn:members", outputs: { input: 3, output: 3 } });
+  const provider = custom("pulumi:providers:kubernetes", { inputs: { clusterIdentifier: uid } });
+  const namespace = custom("kubernetes:core/v1:Namespace");
+  const certificate = custom("kubernetes:cert-manager.io/v1:Certificate");
+  const release = custom("kubernetes:helm.sh/v3:Release");
+  const roots = custom("pulumi-nodejs:dynamic/mtls:RootCertificates");
+  const tls = custom("pulumi:providers:tls");
+  const key = custom("tls:index/privateKey:PrivateKey", {
+    ...{ parent: authority.urn, protect: true },
+    dependencies: [namespace.urn, tls.urn],
+    propertyDependencies: { algorithm: [certificate.urn], rsaBits: [] },
+  });
+  const password = custom("random:index/randomPassword:RandomPassword");
+  const resources = [
+    ...[stack, record, members, provider, namespace, { ...authority, dependencies: [namespace.urn, release.urn] }],
+    ...[release, certificate, roots, tls, key, password],
+  ];
+  const state = {
+    version: 3,
+    deployment: {
+      secrets_providers: { type: "passphrase" },
+      resources,
+      pending_operations: [pending("creating", "kubernetes:core/v1:Secret", {})],
+    },
+  };
+
+  it("names the cluster that it was", () => {
+    assert.deepEqual(
+      [homeOf(state), homeOf({ deployment: { resources: [stack, password] } }), homeOf({})],
+      [uid, undefined, undefined],
+    );
+  });
+
+  it("forgets what lived there and refers to none of it, and keeps roots, passwords and their parents", () => {
+    const planned = forget(state);
+    assert.deepEqual(planned.state, {
+      version: 3,
+      deployment: {
+        secrets_providers: { type: "passphrase" },
+        resources: [
+          ...[stack, { ...authority, dependencies: [] }, tls],
+          { ...key, dependencies: [tls.urn], propertyDependencies: { algorithm: [], rsaBits: [] } },
+          password,
+        ],
+        pending_operations: [],
+      },
+    });
+    assert.deepEqual(
+      [kindsOf(planned.forgotten), kindsOf(planned.kept), kindsOf([])],
+      ["1 Certificate, 1 Namespace, 1 Release, 1 RootCertificates", "1 PrivateKey, 1 RandomPassword", "nothing"],
+    );
   });
 });

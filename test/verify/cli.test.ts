@@ -1,15 +1,28 @@
 // The command line: what it answers without a platform.
 
-import { deepEqual } from "node:assert/strict";
+import { deepEqual, equal } from "node:assert/strict";
 import { execFile } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
 import { join } from "node:path";
+
+import { contexts } from "../components/clusterStack.ts";
+import { KubernetesApi } from "../support/kubernetesApi.ts";
+import { outputs } from "../support/outputs.ts";
 
 const project = join(import.meta.dirname, "../..");
 
-function cli(args: readonly string[], input = ""): Promise<{ code: number; stdout: string; stderr: string }> {
+function cli(
+  args: readonly string[],
+  input = "",
+  env: NodeJS.ProcessEnv = process.env,
+): Promise<{ code: number; stdout: string; stderr: string }> {
   return new Promise((resolve) => {
-    const child = execFile(process.execPath, ["verify/cli.ts", ...args], { cwd: project }, (error, stdout, stderr) =>
-      resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
+    const child = execFile(
+      process.execPath,
+      ["verify/cli.ts", ...args],
+      { cwd: project, env },
+      (error, stdout, stderr) => resolve({ code: Number(error?.code ?? 0), stdout, stderr }),
     );
     child.stdin?.end(input);
   });
@@ -41,5 +54,66 @@ describe("verify/cli.ts", () => {
   it("ends with 2 on an option that it does not know", async () => {
     const { code, stdout } = await cli(["--jsno"]);
     deepEqual({ code, stdout }, { code: 2, stdout: "" });
+  });
+
+  describe("reaches the cluster", () => {
+    const uid = "00000000-0000-4000-8000-00000000000c";
+    let api: KubernetesApi;
+    let folder: string;
+    before(async () => {
+      api = await KubernetesApi.start(uid);
+      folder = mkdtempSync(join(tmpdir(), "verify-"));
+      writeFileSync(
+        join(folder, "kubeconfig"),
+        contexts({ current: api.kubeconfig, named: api.kubeconfig, other: api.kubeconfig }),
+      );
+      writeFileSync(join(folder, "outputs.json"), JSON.stringify(outputs));
+    });
+    after(async () => {
+      await api.stop();
+      rmSync(folder, { recursive: true });
+    });
+
+    /** Which context was used: the cluster is another one than the outputs name, and the refusal tells. */
+    const context = async (config: object, ...args: string[]) => {
+      const answers = [
+        `"stack output --json -s dev") cat ${folder}/outputs.json ;;`,
+        `"config --json -s dev") echo '${JSON.stringify(config)}' ;;`,
+        `"config get kubernetes:kubeconfig -s dev") cat ${folder}/secret ;;`,
+      ];
+      writeFileSync(join(folder, "secret"), `${contexts({ hidden: api.kubeconfig })}\n`);
+      const script = `#!/bin/sh\ncase "$*" in\n${answers.join("\n")}\n*) exit 1 ;;\nesac\n`;
+      writeFileSync(join(folder, "pulumi"), script, { mode: 0o755 });
+      const env = { ...process.env, PATH: `${folder}:/usr/bin:/bin`, KUBECONFIG: join(folder, "kubeconfig") };
+      const { code, stderr } = await cli(args, "", env);
+      equal(code, 2, stderr);
+      return /^The kubeconfig's context "(\w+)" is cluster/m.exec(stderr)?.[1] ?? stderr;
+    };
+    const value = (text: string) => ({ value: text, secret: false });
+
+    it("that the stack's configuration names, unless told otherwise", async () => {
+      const named = { "kubernetes:context": value("named") };
+      deepEqual(
+        [
+          await context({}, "-s", "dev"),
+          await context(named, "-s", "dev"),
+          await context(named, "-s", "dev", "--context", "other"),
+          await context(named, "-s", "dev", "--outputs", join(folder, "outputs.json")),
+        ],
+        ["current", "named", "other", "current"],
+      );
+    });
+
+    it("by the configuration's own kubeconfig, a secret one too", async () => {
+      const path = join(folder, "another");
+      writeFileSync(path, contexts({ another: api.kubeconfig }));
+      deepEqual(
+        [
+          await context({ "kubernetes:kubeconfig": value(path) }, "-s", "dev"),
+          await context({ "kubernetes:kubeconfig": { secret: true } }, "-s", "dev"),
+        ],
+        ["another", "hidden"],
+      );
+    });
   });
 });
