@@ -110,7 +110,7 @@ const pki = z
 
 const etcd = z
   .strictObject({
-    /** Members: 1, 3 or 5. Default 1. */
+    /** Members: 1, 3 or 5, chosen before the first `up`: an etcd that runs takes no new ones this way. Default 1. */
     replicas: z.literal([1, 3, 5], { error: "must be 1, 3 or 5: an even number adds no tolerance" }).default(1),
     /** Volume of each member. Default `1Gi`. */
     storage: quantity.default("1Gi"),
@@ -143,6 +143,8 @@ const gateway = z
       .default([]),
     /** Type of the gateway's Service. Default `ClusterIP`. */
     serviceType: z.enum(["ClusterIP", "LoadBalancer"]).default("ClusterIP"),
+    /** Its annotations: what the cluster's load balancer wants to be told, such as that it is internal. Default none. */
+    serviceAnnotations: z.record(z.string(), z.string()).default({}),
   })
   .prefault({});
 
@@ -167,7 +169,7 @@ const platform = z
     namespace: kubernetesName.default("mtls"),
     /** Make the namespace; `false` uses one that is there, and lets go of one that the stack made. Default `true`. */
     createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
-    /** How long pods may take to become ready, image pulls included, before an update fails. Default `5m`. */
+    /** How long pods, image pulls included, and a load balancer may take to become ready before an update fails. Default `5m`. */
     readyTimeout: z
       .string()
       .regex(/^[1-9]\d*[sm]$/, 'must be a number of seconds or minutes, such as "5m"')

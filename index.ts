@@ -8,7 +8,7 @@ import { Certificate } from "./components/certificate.ts";
 import { byPlane, createAuthorities } from "./components/certificateAuthority.ts";
 import { CertManager } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
-import { Etcd } from "./components/etcd.ts";
+import { Etcd, keepMembers } from "./components/etcd.ts";
 import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { ApisixRoute } from "./components/routes/apisixRoute.ts";
@@ -23,6 +23,7 @@ const env = readConfig();
 labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster");
 const on = { provider: cluster.provider };
+await keepMembers("etcd", env.etcd.replicas);
 
 // The ground: a namespace, and who issues certificates in it.
 const home = env.createNamespace
@@ -48,7 +49,15 @@ const inNamespace = { ...on, dependsOn: home };
 const etcd = new Etcd("etcd", { ...common, ...env.etcd, authorities: pki, client: "apisix" }, inNamespace);
 const apisix = new Apisix(
   "apisix",
-  { ...common, ...env.apisix, ...env.gateway, authorities: pki, store: etcd.store, storePassword: etcd.clientPassword },
+  {
+    ...common,
+    ...env.apisix,
+    ...env.gateway,
+    authorities: pki,
+    store: etcd.store,
+    storePassword: etcd.clientPassword,
+    storeCertificate: etcd.clientCertificate,
+  },
   inNamespace,
 );
 const hello = new NginxUpstream(

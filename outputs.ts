@@ -19,7 +19,7 @@ export interface GatewayEndpoint extends PodPort {
 
 /** APISIX's store, and the credentials that APISIX uses there, by reference. */
 export interface StoreEndpoint extends EtcdEndpoint {
-  /** `https://<service>:2379`, as APISIX dials it. */
+  /** URLs as APISIX dials them: every member of etcd, or the Service of a single one. */
   readonly endpoints: readonly string[];
   /** The peer port: only members may speak there. */
   readonly peer: PodPort;

@@ -9,11 +9,11 @@ import * as random from "@pulumi/random";
 
 import type { GatewayEndpoint, StoreEndpoint } from "../outputs.ts";
 import { apisixConfigYaml, apisixPorts, apisixSecretKeys } from "./apisixConfig.ts";
-import { apisixDeployment, apisixDisruptionBudget } from "./apisixPlan.ts";
+import { apisixDeployment, apisixDisruptionBudget, apisixService } from "./apisixPlan.ts";
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import type { CertSecretRef, Identity } from "./planes.ts";
-import { labelsOf, matchLabelsOf, selectorOf, waitAtMost } from "./workload.ts";
+import { labelsOf, selectorOf, settingsDigest, waitAtMost } from "./workload.ts";
 
 export interface ApisixArgs {
   readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
@@ -21,16 +21,20 @@ export interface ApisixArgs {
   /** UID of the cluster, for the dynamic resources that use the Admin API. */
   readonly cluster: string;
   /** The etcd that it keeps its objects in, with its user already there: it crash-loops before. */
-  readonly store: pulumi.Output<StoreEndpoint>;
+  readonly store: pulumi.Output<Pick<StoreEndpoint, "endpoints" | "prefix" | "user">>;
   readonly storePassword: pulumi.Output<string>;
+  /** The leaf that it presents there. */
+  readonly storeCertificate: pulumi.Output<CertSecretRef<"etcd">>;
   /** Host that clients ask the gateway for. */
   readonly host: string;
   /** Gateway pods. */
   readonly replicas: number;
   /** Type of the gateway's Service. */
   readonly serviceType: "ClusterIP" | "LoadBalancer";
+  /** Annotations of the gateway's Service. */
+  readonly serviceAnnotations: Readonly<Record<string, string>>;
   readonly image: string;
-  /** How long its pods may take to become ready, such as `5m`. */
+  /** How long its pods may take to become ready, and its Service to get an address from outside, such as `5m`. */
   readonly readyTimeout: string;
 }
 
@@ -74,7 +78,7 @@ export class Apisix extends pulumi.ComponentResource {
       new random.RandomPassword(`${name}-${use}`, { length, special: false, minLower: 1, minUpper: 1 }, child).result;
     const environment = {
       [apisixSecretKeys.adminKey]: password("admin-key", 32),
-      // AES-128 key and IV: with any other length APISIX would store SSL keys in the clear.
+      // AES-128 key and IV. APISIX takes 32 characters too, and starts with no other length.
       [apisixSecretKeys.keyring]: password("keyring", 16),
       [apisixSecretKeys.etcdPassword]: args.storePassword,
     };
@@ -95,53 +99,30 @@ export class Apisix extends pulumi.ComponentResource {
       child,
     );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
-    const service = new k8s.core.v1.Service(
-      name,
-      {
-        // An address from outside is worth waiting for; the Deployment below already waits for ready pods.
-        metadata: {
-          ...meta,
-          ...(args.serviceType === "ClusterIP" ? { annotations: { "pulumi.com/skipAwait": "true" } } : {}),
-        },
-        spec: {
-          type: args.serviceType,
-          selector: matchLabelsOf(name),
-          ports: [{ name: "https", port: 443, targetPort: apisixPorts.gateway }],
-        },
-      },
-      child,
-    );
+    const awaited = { ...child, ...waitAtMost(args.readyTimeout) };
+    const service = new k8s.core.v1.Service(name, apisixService(name, args), awaited);
     if (args.replicas > 1) {
       new k8s.policy.v1.PodDisruptionBudget(name, apisixDisruptionBudget(name, namespace), child);
     }
     const deployment = new k8s.apps.v1.Deployment(
       name,
-      pulumi
-        .all([
-          args.store,
-          adminServer.secret,
-          authorities.etcd.trust,
-          authorities.admin.trust,
-          authorities.upstream.trust,
-          pulumi.all({
+      apisixDeployment(name, args, {
+        etcdLeaf: args.storeCertificate,
+        adminLeaf: adminServer.secret,
+        etcdTrust: authorities.etcd.trust,
+        adminTrust: authorities.admin.trust,
+        upstreamTrust: authorities.upstream.trust,
+        digest: pulumi
+          .all({
             "config.yaml": yaml,
             environment: secretDigest,
-            // Read at start only, as config.yaml is.
             etcdRoots: authorities.etcd.roots,
             adminRoots: authorities.admin.roots,
             upstreamRoots: authorities.upstream.roots,
-          }),
-        ])
-        .apply(([store, adminLeaf, etcdTrust, adminTrust, upstreamTrust, settings]) =>
-          apisixDeployment(name, args, settings, {
-            etcdLeaf: store.certificate,
-            adminLeaf,
-            etcdTrust,
-            adminTrust,
-            upstreamTrust,
-          }),
-        ),
-      { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [secret, config] },
+          })
+          .apply(settingsDigest),
+      }),
+      { ...awaited, dependsOn: [secret, config] },
     );
 
     this.upstreamCertificate = upstreamClient.secret;

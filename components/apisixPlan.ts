@@ -1,6 +1,6 @@
 // Plans APISIX's Deployment: the official image under Pod Security `restricted`, with a root file system that cannot be written.
 
-import type { SecretRef } from "@mtls-everywhere/apisix-admin";
+import type * as pulumi from "@pulumi/pulumi";
 
 import type { ApisixArgs } from "./apisix.ts";
 import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
@@ -9,11 +9,13 @@ import {
   configMapMount,
   labelsOf,
   matchLabelsOf,
+  type Mountable,
   resources,
   restrictedContainer,
   restrictedPod,
+  rolledBy,
   secretMount,
-  settingsDigest,
+  spreadOverNodes,
 } from "./workload.ts";
 
 /** User id of `apisix` in the official image, which names it by name only. */
@@ -24,18 +26,45 @@ const writable = ["conf", "logs", "client_body_temp", "proxy_temp", "fastcgi_tem
 
 /** What the pods mount, once it is issued. */
 export interface ApisixMaterial {
-  readonly etcdLeaf: SecretRef;
-  readonly adminLeaf: CertSecretRef<"admin">;
-  readonly etcdTrust: TrustRef<"etcd">;
-  readonly adminTrust: TrustRef<"admin">;
-  readonly upstreamTrust: TrustRef<"upstream">;
+  readonly etcdLeaf: Mountable<CertSecretRef<"etcd">>;
+  readonly adminLeaf: Mountable<CertSecretRef<"admin">>;
+  readonly etcdTrust: Mountable<TrustRef<"etcd">>;
+  readonly adminTrust: Mountable<TrustRef<"admin">>;
+  readonly upstreamTrust: Mountable<TrustRef<"upstream">>;
+  /** Digest of what the pods read only when they start: config.yaml, the secrets in their environment, trust bundles. */
+  readonly digest: pulumi.Input<string>;
 }
 
-/** The Deployment; it rolls when config.yaml, a secret in its environment or a trust bundle changes. */
+/** The Service that clients reach the gateway by. */
+export function apisixService(
+  name: string,
+  args: Pick<ApisixArgs, "namespace" | "serviceType" | "serviceAnnotations">,
+) {
+  const annotations = {
+    // An address from outside is worth waiting for; the Deployment already waits for ready pods.
+    ...(args.serviceType === "ClusterIP" ? { "pulumi.com/skipAwait": "true" } : {}),
+    ...args.serviceAnnotations,
+  };
+  return {
+    metadata: {
+      name,
+      namespace: args.namespace,
+      labels: labelsOf(name),
+      // The API server keeps no empty map: after a refresh one would be a change for ever.
+      ...(Object.keys(annotations).length > 0 ? { annotations } : {}),
+    },
+    spec: {
+      type: args.serviceType,
+      selector: matchLabelsOf(name),
+      ports: [{ name: "https", port: 443, targetPort: apisixPorts.gateway }],
+    },
+  };
+}
+
+/** The Deployment. */
 export function apisixDeployment(
   name: string,
   args: Pick<ApisixArgs, "namespace" | "replicas" | "image">,
-  settings: Readonly<Record<string, string>>,
   material: ApisixMaterial,
 ) {
   const { home } = apisixPaths;
@@ -63,9 +92,10 @@ export function apisixDeployment(
       strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
-        metadata: { labels: labelsOf(name), annotations: settingsDigest(settings) },
+        metadata: { labels: labelsOf(name), annotations: rolledBy(material.digest) },
         spec: {
           ...restrictedPod(name, uid),
+          ...spreadOverNodes(name, args.replicas),
           initContainers: [
             {
               name: "home",

@@ -11,6 +11,7 @@ import { EtcdAuth } from "./etcdAuth.ts";
 import {
   apisixPrefix,
   etcdDisruptionBudget,
+  etcdEndpoints,
   etcdNames,
   etcdPeerService,
   etcdPorts,
@@ -18,7 +19,9 @@ import {
   etcdService,
   etcdStatefulSet,
 } from "./etcdPlan.ts";
-import { labelsOf, selectorOf, waitAtMost } from "./workload.ts";
+import { firstValue } from "./firstValue.ts";
+import type { CertSecretRef } from "./planes.ts";
+import { labelsOf, selectorOf, settingsDigest, waitAtMost } from "./workload.ts";
 
 export interface EtcdArgs {
   readonly authorities: Pick<Authorities, "etcd" | "etcd-peer">;
@@ -40,10 +43,26 @@ export interface EtcdArgs {
   readonly readyTimeout: string;
 }
 
+/**
+ * Holds etcd to the number of members that it was made with: members join by a call to those that are there, and with new
+ * settings alone they would form a second, empty etcd under the same name.
+ * @throws RunError before anything else is planned.
+ */
+export async function keepMembers(name: string, replicas: number): Promise<void> {
+  const { value = replicas } = await firstValue(`${name}-members`, replicas);
+  if (value === replicas) return;
+  throw new pulumi.RunError(
+    `The etcd of stack ${pulumi.getStack()} was made with replicas: ${value}, and mtls-everywhere:etcd asks for ${replicas}: it cannot grow or shrink in an update.\n` +
+      `Nothing was changed. Set replicas to ${value}, or make the platform anew: pulumi destroy, then pulumi up.`,
+  );
+}
+
 /** A running etcd with authentication on. */
 export class Etcd extends pulumi.ComponentResource {
   /** How the client reaches it and what it presents; known once its user may sign in. */
   readonly store: pulumi.Output<StoreEndpoint>;
+  /** The leaf that the client presents; a preview knows it before it knows `store`. */
+  readonly clientCertificate: pulumi.Output<CertSecretRef<"etcd">>;
   /** The client's password, which the client's own settings carry. */
   readonly clientPassword: pulumi.Output<string>;
 
@@ -93,19 +112,16 @@ export class Etcd extends pulumi.ComponentResource {
     if (args.replicas > 1) {
       new k8s.policy.v1.PodDisruptionBudget(name, etcdDisruptionBudget(name, args), child);
     }
+    const { etcd: clientPlane, "etcd-peer": peerPlane } = args.authorities;
     const members = new k8s.apps.v1.StatefulSet(
       name,
-      pulumi
-        .all([
-          server.secret,
-          peer.secret,
-          args.authorities.etcd.trust,
-          args.authorities["etcd-peer"].trust,
-          pulumi.all({ client: args.authorities.etcd.roots, peer: args.authorities["etcd-peer"].roots }),
-        ])
-        .apply(([server, peer, trust, peerTrust, roots]) =>
-          etcdStatefulSet(name, args, { server, peer, trust, peerTrust, roots }),
-        ),
+      etcdStatefulSet(name, args, {
+        server: server.secret,
+        peer: peer.secret,
+        trust: clientPlane.trust,
+        peerTrust: peerPlane.trust,
+        digest: pulumi.all({ client: clientPlane.roots, peer: peerPlane.roots }).apply(settingsDigest),
+      }),
       { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service] },
     );
 
@@ -145,12 +161,13 @@ export class Etcd extends pulumi.ComponentResource {
       child,
     );
 
+    this.clientCertificate = client.secret;
     this.clientPassword = clientUser.password;
     this.store = pulumi
       .all([endpoint(client.secret), clientUser.ref, auth.id])
       .apply(([endpoint, password]): StoreEndpoint => ({
         ...endpoint,
-        endpoints: [`https://${names.service}:${etcdPorts.client}`],
+        endpoints: etcdEndpoints(name, namespace, args.replicas),
         peer: { namespace, selector: selectorOf(name), port: etcdPorts.peer, serverName: names.memberHosts[0]! },
         user: args.client,
         password,

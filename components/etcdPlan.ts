@@ -1,16 +1,20 @@
 // Plans etcd's objects: names, certificates' DNS names, the StatefulSet and its Services.
 
+import type * as pulumi from "@pulumi/pulumi";
+
 import type { EtcdArgs } from "./etcd.ts";
 import type { CertSecretRef, TrustRef } from "./planes.ts";
 import {
   configMapMount,
   labelsOf,
   matchLabelsOf,
+  type Mountable,
   resources,
   restrictedContainer,
   restrictedPod,
+  rolledBy,
   secretMount,
-  settingsDigest,
+  spreadOverNodes,
 } from "./workload.ts";
 
 export const etcdPorts = { client: 2379, peer: 2380, status: 2381 } as const;
@@ -39,14 +43,23 @@ export function etcdServerNames(name: string, namespace: string, replicas: numbe
   return [name, `${name}.${namespace}`, names.service, ...names.memberHosts, "localhost"];
 }
 
+/**
+ * URLs under which APISIX finds etcd. It avoids one for 10 s after a single failure: several members are named one by one,
+ * so that the restart of one leaves the others. A single one goes by the Service, whose address outlives the pod's.
+ */
+export function etcdEndpoints(name: string, namespace: string, replicas: number): string[] {
+  const { service, memberHosts } = etcdNames(name, namespace, replicas);
+  return (replicas > 1 ? memberHosts : [service]).map((host) => `https://${host}:${etcdPorts.client}`);
+}
+
 /** What the StatefulSet mounts, once it is issued. */
 export interface EtcdMaterial {
-  readonly server: CertSecretRef<"etcd">;
-  readonly peer: CertSecretRef<"etcd-peer">;
-  readonly trust: TrustRef<"etcd">;
-  readonly peerTrust: TrustRef<"etcd-peer">;
-  /** The roots in both trust bundles: etcd reads them only when it starts, so a change must roll its members. */
-  readonly roots: Readonly<Record<string, string>>;
+  readonly server: Mountable<CertSecretRef<"etcd">>;
+  readonly peer: Mountable<CertSecretRef<"etcd-peer">>;
+  readonly trust: Mountable<TrustRef<"etcd">>;
+  readonly peerTrust: Mountable<TrustRef<"etcd-peer">>;
+  /** Digest of both trust bundles' roots: etcd reads them only when it starts, so a change must roll its members. */
+  readonly digest: pulumi.Input<string>;
 }
 
 export type EtcdPlanArgs = Pick<EtcdArgs, "namespace" | "replicas" | "storage" | "storageClass" | "keepData" | "image">;
@@ -104,9 +117,10 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
       selector: { matchLabels: matchLabelsOf(name) },
       persistentVolumeClaimRetentionPolicy: { whenDeleted: args.keepData ? "Retain" : "Delete", whenScaled: "Retain" },
       template: {
-        metadata: { labels: labelsOf(name), annotations: settingsDigest(material.roots) },
+        metadata: { labels: labelsOf(name), annotations: rolledBy(material.digest) },
         spec: {
           ...restrictedPod(name, uid),
+          ...spreadOverNodes(name, args.replicas),
           containers: [
             {
               name: "etcd",

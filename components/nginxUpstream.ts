@@ -12,9 +12,11 @@ import {
   configMapMount,
   labelsOf,
   matchLabelsOf,
+  type Mountable,
   resources,
   restrictedContainer,
   restrictedPod,
+  rolledBy,
   secretMount,
   selectorOf,
   settingsDigest,
@@ -58,12 +60,12 @@ export class NginxUpstream extends pulumi.ComponentResource {
     );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
     const settings = { "nginx.conf": nginxConfig(args.callers) };
-    new k8s.core.v1.ConfigMap(
+    const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
       { metadata: { ...meta, name: `${name}-config` }, data: settings },
       child,
     );
-    new k8s.core.v1.ConfigMap(
+    const files = new k8s.core.v1.ConfigMap(
       `${name}-files`,
       { metadata: { ...meta, name: `${name}-files` }, data: args.files },
       child,
@@ -78,10 +80,12 @@ export class NginxUpstream extends pulumi.ComponentResource {
     );
     const deployment = new k8s.apps.v1.Deployment(
       name,
-      pulumi
-        .all([leaf.secret, args.authority.trust, args.authority.roots])
-        .apply(([leaf, trust, roots]) => nginxDeployment(name, args, { ...settings, roots }, leaf, trust)),
-      { ...child, ...waitAtMost(args.readyTimeout ?? "5m"), dependsOn: service },
+      nginxDeployment(name, args, {
+        leaf: leaf.secret,
+        trust: args.authority.trust,
+        digest: args.authority.roots.apply((roots) => settingsDigest({ ...settings, roots })),
+      }),
+      { ...child, ...waitAtMost(args.readyTimeout ?? "5m"), dependsOn: [service, config, files] },
     );
 
     this.upstream = pulumi
@@ -97,13 +101,19 @@ export class NginxUpstream extends pulumi.ComponentResource {
   }
 }
 
-/** The Deployment; it rolls when its configuration or its callers' roots change, not when its files do. */
+/** What its pods mount, once it is issued. */
+export interface NginxMaterial {
+  readonly leaf: Mountable<CertSecretRef<"upstream">>;
+  readonly trust: Mountable<TrustRef<"upstream">>;
+  /** Digest of the configuration and the callers' roots, which nginx reads only when it starts; files are read anew. */
+  readonly digest: pulumi.Input<string>;
+}
+
+/** The Deployment. */
 export function nginxDeployment(
   name: string,
   args: Pick<NginxUpstreamArgs, "namespace" | "image">,
-  settings: Readonly<Record<string, string>>,
-  leaf: CertSecretRef<"upstream">,
-  trust: TrustRef<"upstream">,
+  { leaf, trust, digest }: NginxMaterial,
 ) {
   const mounts = [
     configMapMount("config", { name: `${name}-config` }, nginxPaths.config),
@@ -120,7 +130,7 @@ export function nginxDeployment(
       replicas: 1,
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
-        metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations: settingsDigest(settings) },
+        metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations: rolledBy(digest) },
         spec: {
           ...restrictedPod(name, uid),
           containers: [

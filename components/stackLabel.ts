@@ -12,15 +12,21 @@ export function stackLabelValue(stack: string): string {
 
 /** Lays the label on every Kubernetes object of the program that is registered from now on. */
 export function labelObjects(stack: string): void {
-  const label = { [stackLabelKey]: stackLabelValue(stack) };
+  // Plain metadata stays plain: within an output one unknown would hide name and namespace too, and a preview of an object
+  // without a name announces its replacement.
+  const labelled = (metadata?: Metadata) => ({
+    ...metadata,
+    labels: { ...metadata?.labels, [stackLabelKey]: stackLabelValue(stack) },
+  });
   void pulumi.runtime.registerResourceTransform(({ type, props, opts }) => {
     // A Helm release has no metadata of its own; its namespace is labelled.
     if (!/^kubernetes:[^:]+:[A-Z]/.test(type) || type.startsWith("kubernetes:helm.sh/")) return undefined;
-    const inputs = props as { readonly metadata?: pulumi.Input<Metadata> };
-    const metadata = pulumi
-      .output(inputs.metadata)
-      .apply((metadata) => ({ ...metadata, labels: { ...metadata?.labels, ...label } }));
-    return { props: { ...inputs, metadata }, opts };
+    const { metadata } = props as { readonly metadata?: Metadata | pulumi.Output<Metadata> };
+    const deferred = pulumi.Output.isInstance(metadata) || pulumi.isUnknown(metadata);
+    return {
+      props: { ...props, metadata: deferred ? pulumi.output(metadata).apply(labelled) : labelled(metadata) },
+      opts,
+    };
   });
 }
 

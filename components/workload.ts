@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 
-import type { ConfigMapKeyRef, SecretRef } from "@mtls-everywhere/apisix-admin";
+import type * as pulumi from "@pulumi/pulumi";
 
 /** The recommended labels; `app.kubernetes.io/name` alone selects a workload's pods. */
 export function labelsOf(name: string) {
@@ -60,8 +60,29 @@ export function waitAtMost(timeout: string) {
   return { customTimeouts: { create: timeout, update: timeout } };
 }
 
+/** Keeps a workload's pods on different nodes where there are enough of them; a single pod needs no such rule. */
+export function spreadOverNodes(name: string, replicas: number) {
+  if (replicas === 1) return {};
+  const constraint = {
+    maxSkew: 1,
+    topologyKey: "kubernetes.io/hostname",
+    whenUnsatisfiable: "ScheduleAnyway",
+    labelSelector: { matchLabels: matchLabelsOf(name) },
+    // While a Deployment rolls, its new pods are spread among themselves. Other workloads' pods have no such label.
+    matchLabelKeys: ["pod-template-hash"],
+  };
+  return { topologySpreadConstraints: [constraint] };
+}
+
+/** A reference to what a pod mounts. As an output it orders the pod behind that; its name is known to a preview all the same. */
+export type Mountable<T> = T | pulumi.Output<T>;
+
+interface Named {
+  readonly name: pulumi.Input<string>;
+}
+
 /** A volume with a Secret's files, and where it is mounted. No subPath: that would never see a renewal. */
-export function secretMount(name: string, secret: SecretRef, mountPath: string) {
+export function secretMount(name: string, secret: Named, mountPath: string) {
   return {
     volume: { name, secret: { secretName: secret.name, defaultMode: 0o440 } },
     mount: { name, mountPath, readOnly: true },
@@ -69,12 +90,19 @@ export function secretMount(name: string, secret: SecretRef, mountPath: string) 
 }
 
 /** A volume with a ConfigMap's files, and where it is mounted. */
-export function configMapMount(name: string, map: Pick<ConfigMapKeyRef, "name">, mountPath: string) {
+export function configMapMount(name: string, map: Named, mountPath: string) {
   return { volume: { name, configMap: { name: map.name } }, mount: { name, mountPath, readOnly: true } };
 }
 
-/** Annotation that rolls a pod when its settings change. */
-export function settingsDigest(settings: Readonly<Record<string, string>>) {
-  const digest = createHash("sha256").update(JSON.stringify(settings)).digest("hex");
-  return { "mtls-everywhere/settings-digest": digest.slice(0, 32) };
+/** What tells a workload's settings apart. */
+export function settingsDigest(settings: Readonly<Record<string, string>>): string {
+  return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 32);
+}
+
+/**
+ * Annotation that rolls a pod when its settings change. Where a preview does not know the settings, it alone is unknown:
+ * of an object that is an output as a whole the name and selector were too, and a replacement would be announced.
+ */
+export function rolledBy(digest: pulumi.Input<string>) {
+  return { "mtls-everywhere/settings-digest": digest };
 }

@@ -3,18 +3,22 @@
 import "reflect-metadata";
 
 import { deepStrictEqual as same, equal, ok } from "node:assert/strict";
+import { execFile } from "node:child_process";
 import { webcrypto } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import * as x509 from "@peculiar/x509";
+import * as pulumi from "@pulumi/pulumi";
 
 import { Cluster } from "../apisix-admin/access.ts";
 import type { Props } from "../apisix-admin/checks.ts";
 import type { AdminEndpoint, ObjectKind } from "../apisix-admin/index.ts";
 import { check, create, diff, remove } from "../apisix-admin/resources.ts";
 import { adminClient, closeSessions } from "../apisix-admin/session.ts";
+import { connectCluster } from "../components/cluster.ts";
+import { keepMembers } from "../components/etcd.ts";
 import { parseConfig } from "../config.ts";
 import { contractVersion } from "../outputs.ts";
 import { readOutputs } from "../verify/outputs.ts";
@@ -96,6 +100,29 @@ const outputs = (value: object) => async () => {
   writeFileSync(file, JSON.stringify(value));
   return said(() => readOutputs({ stack: "dev", file }, folder));
 };
+/** What recover says of a stack that lives on this cluster, where each other command of Pulumi ends so. */
+const recovered =
+  (uid: string, args: readonly string[], otherwise: string, pending: readonly object[] = []) =>
+  async () => {
+    const resources = [
+      { urn: "urn:stack", type: "pulumi:pulumi:Stack" },
+      { urn: "urn:cluster", type: "pulumi:providers:kubernetes", inputs: { clusterIdentifier: uid } },
+    ];
+    const state = { version: 3, deployment: { resources, pending_operations: pending } };
+    writeFileSync(join(folder, "state.json"), JSON.stringify(state));
+    writeFileSync(join(folder, "kubeconfig"), api.kubeconfig);
+    const script = `#!/bin/sh
+case "$*" in "stack export -s dev") cat ${folder}/state.json ;; "config --json -s dev") echo "{}" ;; *) ${otherwise} ;; esac
+`;
+    writeFileSync(join(folder, "pulumi"), script, { mode: 0o755 });
+    const env = { ...process.env, PATH: `${folder}:/usr/bin:/bin`, KUBECONFIG: join(folder, "kubeconfig") };
+    const cli = join(import.meta.dirname, "../recover/cli.ts");
+    return new Promise<string>((done) =>
+      execFile(process.execPath, [cli, "-s", "dev", ...args], { env }, (_error, _stdout, stderr) =>
+        done(stderr.trim()),
+      ),
+    );
+  };
 const advice = "When the pods are ready (kubectl -n mtls get pods), run the same command again: it goes on from here.";
 const issued = (name: string) =>
   `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up in the stack that makes it.`;
@@ -162,6 +189,18 @@ const rows: readonly Row[] = [
     provoke: checked("ssls", () => ssl(common({ cluster: "00000000-0000-4000-8000-000000000002" }))),
     message:
       'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but the resource lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.',
+  },
+  {
+    input: "another cluster than the stack's",
+    provoke: () => inStackWith("00000000-0000-4000-8000-000000000002", () => connectCluster("cluster")),
+    message:
+      'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but stack organization/mtls-everywhere/dev lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.\nNothing was changed. If cluster 00000000-0000-4000-8000-000000000002 is gone for good: node recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster',
+  },
+  {
+    input: "another number of etcd's members than there is",
+    provoke: () => inStackWith(1, () => keepMembers("etcd", 3)),
+    message:
+      "The etcd of stack dev was made with replicas: 1, and mtls-everywhere:etcd asks for 3: it cannot grow or shrink in an update.\nNothing was changed. Set replicas to 1, or make the platform anew: pulumi destroy, then pulumi up.",
   },
   {
     input: "a Secret that is missing",
@@ -411,6 +450,19 @@ const rows: readonly Row[] = [
     message:
       "ssls/caller: is still presented by upstreams/shop (HTTP 400). Give these another client certificate or delete them first.",
   },
+  // The stack's state
+  {
+    input: "a state that is locked",
+    provoke: recovered(clusterUid, [], 'echo "error: the stack is currently locked by 1 lock(s)." >&2; exit 1', [{}]),
+    message:
+      "The state of stack dev is locked: an update of it runs, or was killed and left its lock. Nothing was changed in it. When none runs, on any machine: pulumi cancel -s dev, then the same command again.",
+  },
+  {
+    input: "a cluster to forget that still answers",
+    provoke: recovered(clusterUid, ["--forget-cluster", "--yes"], "exit 1"),
+    message:
+      'Cluster 00000000-0000-4000-8000-000000000001, where stack dev lives, answers in context "here" of the kubeconfig. Nothing was changed. Work there: pulumi config set kubernetes:context here. To take the platform down: pulumi destroy.',
+  },
   // Stack outputs
   {
     input: "outputs of a stack that is not up",
@@ -550,6 +602,17 @@ async function beside(kind: ObjectKind, id: string, body: object, act: () => Pro
   } finally {
     await client.delete(kind, id);
   }
+}
+
+/** What the program says in a stack whose state holds this first value. */
+async function inStackWith(first: unknown, act: () => Promise<unknown>): Promise<string> {
+  const newResource = ({ inputs }: pulumi.runtime.MockResourceArgs) => ({
+    id: "it",
+    state: { ...(inputs as object), output: first },
+  });
+  await pulumi.runtime.setMocks({ newResource, call: () => ({}) }, "mtls-everywhere", "dev", false, "organization");
+  pulumi.runtime.setAllConfig({ "kubernetes:kubeconfig": api.kubeconfig });
+  return said(act);
 }
 
 function asClient(name: string, cert: string, key: string): Promise<string> {

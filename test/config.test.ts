@@ -29,7 +29,7 @@ const defaults = {
   pki: { root: { kind: "cluster" }, algorithm: "ECDSA-P256", leafDuration: "24h", rootDuration: "87600h" },
   etcd: { replicas: 1, storage: "1Gi", keepData: true, image: "gcr.io/etcd-development/etcd:v3.6.15" },
   apisix: { replicas: 1, image: "docker.io/apache/apisix:3.18.0-debian" },
-  gateway: { host: "upstream", clients: [], serviceType: "ClusterIP" },
+  gateway: { host: "upstream", clients: [], serviceType: "ClusterIP", serviceAnnotations: {} },
   upstream: { image: "docker.io/library/nginx:1.28.0", files: { "index.json": '{ "hello": "world" }' } },
 };
 
@@ -48,7 +48,12 @@ describe("the configuration", () => {
       pki: { algorithm: "RSA-4096", leafDuration: "2h", rootDuration: "4h" },
       etcd: { replicas: 5, storage: "20Gi", storageClass: "fast", keepData: false, image: "registry:5000/etcd:v3" },
       apisix: { replicas: 3 },
-      gateway: { host: "api.example.internal", clients: ["curl", "shop"], serviceType: "LoadBalancer" },
+      gateway: {
+        host: "api.example.internal",
+        clients: ["curl", "shop"],
+        serviceType: "LoadBalancer",
+        serviceAnnotations: { "networking.gke.io/load-balancer-type": "Internal" },
+      },
       upstream: { image: `nginx@sha256:${"0".repeat(64)}`, files: { "index.json": "{}", "a-b_c.txt": "" } },
     };
     same(parseConfig(named, "dev"), {
@@ -152,6 +157,10 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ gateway: { clients: "curl" } }, "gateway.clients: must be an array, not a string"],
   [{ gateway: { clients: ["curl", "Shop"] } }, `gateway.clients.1: ${kubernetesName}`],
   [{ gateway: { clients: ["curl", "curl"] } }, "gateway.clients: must name each client once"],
+  [
+    { gateway: { serviceAnnotations: { "example.com/internal": true } } },
+    "gateway.serviceAnnotations.example.com/internal: must be a string, not a boolean",
+  ],
   [{ gateway: { serviceType: "NodePort" } }, 'gateway.serviceType: must be one of "ClusterIP", "LoadBalancer"'],
   [{ readyTimeout: "5" }, 'readyTimeout: must be a number of seconds or minutes, such as "5m"'],
   [

@@ -1,15 +1,17 @@
 // APISIX's plan: its config.yaml, key by key, and a Deployment that keeps the rules for pods.
 
-import { deepStrictEqual as same, notDeepStrictEqual as different, ok } from "node:assert/strict";
+import { deepStrictEqual as same, ok, strictEqual as equal } from "node:assert/strict";
 
+import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
 import { parse } from "yaml";
 
+import { Apisix } from "../../components/apisix.ts";
 import { apisixConfig, apisixConfigYaml } from "../../components/apisixConfig.ts";
-import { apisixDeployment, apisixDisruptionBudget } from "../../components/apisixPlan.ts";
-import { settingsDigest } from "../../components/workload.ts";
+import { apisixDeployment, apisixDisruptionBudget, apisixService } from "../../components/apisixPlan.ts";
+import { createAuthorities } from "../../components/certificateAuthority.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
-import { hardened, labels, leafRef, podOf, secretVolume, trustRef } from "./podSecurity.ts";
+import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
 
 const store = { endpoints: ["https://etcd.mtls.svc:2379"], prefix: "/apisix", user: "apisix" };
 const material = {
@@ -18,10 +20,10 @@ const material = {
   etcdTrust: trustRef("etcd"),
   adminTrust: trustRef("admin"),
   upstreamTrust: trustRef("upstream"),
+  digest: "of the settings",
 };
-const settings = { "config.yaml": "apisix: {}" };
-const deployment = (of: Record<string, string> = settings) =>
-  apisixDeployment("apisix", { namespace: "mtls", replicas: 2, image: "apisix:3.18.0" }, of, material);
+const deployment = (replicas = 2) =>
+  apisixDeployment("apisix", { namespace: "mtls", replicas, image: "apisix:3.18.0" }, material);
 
 describe("config.yaml", () => {
   it("asks for certificates everywhere, trusts one plane a place, and holds no secret", () => {
@@ -42,7 +44,8 @@ describe("config.yaml", () => {
       },
       nginx_config: {
         worker_processes: 2,
-        http_server_configuration_snippet: "ssl_session_cache off;\nkeepalive_time 60s;\n",
+        http_server_configuration_snippet:
+          "ssl_session_cache off;\nkeepalive_time 60s;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
         http_admin_configuration_snippet: "ssl_session_cache off;\nkeepalive_time 60s;\n",
         http_server_location_configuration_snippet:
           "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
@@ -95,9 +98,10 @@ describe("APISIX's Deployment", () => {
         strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
         selector: { matchLabels: { "app.kubernetes.io/name": "apisix" } },
         template: {
-          metadata: { labels: labels("apisix"), annotations: settingsDigest(settings) },
+          metadata: { labels: labels("apisix"), annotations: { "mtls-everywhere/settings-digest": "of the settings" } },
           spec: {
             ...podOf("apisix", 636),
+            ...spread("apisix"),
             initContainers: [
               {
                 name: "home",
@@ -160,9 +164,8 @@ describe("APISIX's Deployment", () => {
     same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
   });
 
-  it("rolls when its settings change, and only then", () => {
-    same(deployment({ a: "1" }), deployment({ a: "1" }));
-    different(deployment({ a: "1" }).spec.template, deployment({ a: "2" }).spec.template);
+  it("of one pod leaves the choice of its node alone", () => {
+    equal("topologySpreadConstraints" in deployment(1).spec.template.spec, false);
   });
 
   it("finds every file of config.yaml in what it mounts", () => {
@@ -181,5 +184,63 @@ describe("APISIX's Deployment", () => {
       metadata: { name: "apisix", namespace: "mtls", labels: labels("apisix") },
       spec: { maxUnavailable: 1, selector: { matchLabels: { "app.kubernetes.io/name": "apisix" } } },
     });
+  });
+});
+
+describe("the gateway's Service", () => {
+  const service = (serviceType: "ClusterIP" | "LoadBalancer", serviceAnnotations: Record<string, string> = {}) =>
+    apisixService("apisix", { namespace: "mtls", serviceType, serviceAnnotations });
+  const metadata = { name: "apisix", namespace: "mtls", labels: labels("apisix") };
+  const spec = {
+    selector: { "app.kubernetes.io/name": "apisix" },
+    ports: [{ name: "https", port: 443, targetPort: 9443 }],
+  };
+  const skipAwait = { "pulumi.com/skipAwait": "true" };
+  const internal = { "service.beta.kubernetes.io/aws-load-balancer-scheme": "internal" };
+
+  it("is waited for where an address is to come from outside", () => {
+    same(service("ClusterIP"), {
+      metadata: { ...metadata, annotations: skipAwait },
+      spec: { type: "ClusterIP", ...spec },
+    });
+    same(service("LoadBalancer"), { metadata, spec: { type: "LoadBalancer", ...spec } });
+  });
+
+  it("has the annotations that the configuration gives it", () => {
+    same(service("LoadBalancer", internal).metadata, { ...metadata, annotations: internal });
+    same(service("ClusterIP", internal).metadata, { ...metadata, annotations: { ...skipAwait, ...internal } });
+  });
+
+  it("has as long for its address as the pods have to become ready", async () => {
+    await pulumi.runtime.setMocks({
+      newResource: ({ name, inputs }) => ({ id: name, state: inputs as object }),
+      call: () => ({}),
+    });
+    const at = { namespace: "mtls", cluster: "uid" };
+    const waits: Record<string, unknown> = {};
+    const record: pulumi.ResourceTransformation = ({ type, opts }) => {
+      const { customTimeouts } = opts as pulumi.CustomResourceOptions;
+      if (customTimeouts) waits[type] = customTimeouts;
+      return undefined;
+    };
+    new Apisix(
+      "apisix",
+      {
+        ...at,
+        authorities: createAuthorities("pki", {
+          ...at,
+          ...{ root: { kind: "cluster" }, clusterResourceNamespace: "cert-manager", trustDomain: "dev.example" },
+          ...{ algorithm: "ECDSA-P256", rootDuration: "87600h", leafDuration: "24h" },
+        }),
+        store: pulumi.output(store),
+        storePassword: pulumi.output("password"),
+        storeCertificate: pulumi.output(material.etcdLeaf),
+        ...{ host: "upstream", replicas: 1, image: "apisix:3.18.0", readyTimeout: "90s" },
+        ...{ serviceType: "LoadBalancer", serviceAnnotations: {} },
+      },
+      { transformations: [record] },
+    );
+    const wait = { create: "90s", update: "90s" };
+    same(waits, { "kubernetes:core/v1:Service": wait, "kubernetes:apps/v1:Deployment": wait });
   });
 });

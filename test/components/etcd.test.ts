@@ -6,15 +6,15 @@ import fc from "fast-check";
 
 import {
   etcdDisruptionBudget,
+  etcdEndpoints,
   etcdNames,
   etcdPeerService,
   etcdServerNames,
   etcdService,
   etcdStatefulSet,
 } from "../../components/etcdPlan.ts";
-import { settingsDigest } from "../../components/workload.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
-import { hardened, labels, leafRef, podOf, secretVolume, trustRef } from "./podSecurity.ts";
+import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
 
 const args = {
   ...{ namespace: "mtls", replicas: 3, storage: "2Gi", storageClass: "fast", keepData: true, image: "etcd:v3.6" },
@@ -24,7 +24,7 @@ const material = {
   peer: leafRef("etcd-peer", "etcd-peer"),
   trust: trustRef("etcd"),
   peerTrust: trustRef("etcd-peer"),
-  roots: { client: "client roots", peer: "peer roots" },
+  digest: "of the roots",
 };
 const selector = { "app.kubernetes.io/name": "etcd" };
 
@@ -42,9 +42,10 @@ describe("etcd's StatefulSet", () => {
         selector: { matchLabels: selector },
         persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" },
         template: {
-          metadata: { labels: labels("etcd"), annotations: settingsDigest(material.roots) },
+          metadata: { labels: labels("etcd"), annotations: { "mtls-everywhere/settings-digest": "of the roots" } },
           spec: {
             ...podOf("etcd", 1000),
+            ...spread("etcd"),
             containers: [
               {
                 name: "etcd",
@@ -117,6 +118,11 @@ describe("etcd's StatefulSet", () => {
     });
   });
 
+  it("of one member leaves the choice of its node alone", () => {
+    const { spec } = etcdStatefulSet("etcd", { ...args, replicas: 1 }, material).spec.template;
+    equal("topologySpreadConstraints" in spec, false);
+  });
+
   it("keeps the rules for pods", () => {
     const pod = set.spec.template.spec;
     same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
@@ -180,6 +186,20 @@ describe("etcd's names", () => {
     ]);
   });
 
+  it("are for APISIX each member's, that one may be away; of a single one the Service's, whose address stays", () => {
+    same(
+      [1, 3].map((replicas) => etcdEndpoints("etcd", "mtls", replicas)),
+      [
+        ["https://etcd.mtls.svc:2379"],
+        [
+          "https://etcd-0.etcd-peers.mtls.svc:2379",
+          "https://etcd-1.etcd-peers.mtls.svc:2379",
+          "https://etcd-2.etcd-peers.mtls.svc:2379",
+        ],
+      ],
+    );
+  });
+
   const name = fc.stringMatching(/^[a-z]([-a-z0-9]{0,14}[a-z0-9])?$/);
   const any = (check: (name: string, namespace: string, replicas: number) => void) =>
     fc.assert(fc.property(name, name, fc.constantFrom(1, 3, 5), check));
@@ -204,7 +224,8 @@ describe("etcd's names", () => {
       for (let member = 0; member < replicas; member += 1) {
         for (const url of urls) ok(covered.includes(new URL(url.replace("$(POD)", `${name}-${member}`)).hostname));
       }
-      ok(covered.includes(etcdNames(name, namespace, replicas).service));
+      const dialled = etcdEndpoints(name, namespace, replicas).map((url) => new URL(url).hostname);
+      for (const host of [etcdNames(name, namespace, replicas).service, ...dialled]) ok(covered.includes(host), host);
     });
   });
 

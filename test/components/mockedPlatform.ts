@@ -39,6 +39,8 @@ export interface Planned {
 export interface PlanOptions {
   /** The cluster's API server does not answer. */
   readonly unreachable?: boolean;
+  /** A preview of the first update: nothing that providers make is known, and there are no outputs. */
+  readonly preview?: boolean;
   /** Told of each resource that is registered. */
   readonly onResource?: (name: string) => void;
 }
@@ -49,7 +51,7 @@ let runs = 0;
 export async function plan(
   stack: string,
   changes: Readonly<Record<string, unknown>> = {},
-  { unreachable = false, onResource }: PlanOptions = {},
+  { unreachable = false, preview = false, onResource }: PlanOptions = {},
 ): Promise<Planned> {
   const resources: Registered[] = [];
   await pulumi.runtime.setMocks(
@@ -57,12 +59,16 @@ export async function plan(
       newResource({ type, name, inputs, provider }) {
         resources.push({ type, name, inputs, provider: provider?.split("::").at(-2) ?? "" });
         onResource?.(name);
-        return { id: `${name}-id`, state: { ...(inputs as object), ...computed(type, name, inputs) } };
+        const made = computed(type, name, inputs);
+        if (!preview) return { id: `${name}-id`, state: { ...(inputs as object), ...made } };
+        for (const property of Object.keys(made)) made[property] = pulumi.unknown;
+        return { id: undefined, state: { ...(inputs as object), ...made } };
       },
       call: () => ({}),
     },
     "mtls-everywhere",
     stack,
+    preview,
   );
   const { config } = parse(readFileSync(join(checkout, `Pulumi.${stack}.yaml`), "utf8")) as {
     config: Record<string, unknown>;
@@ -80,7 +86,7 @@ export async function plan(
     // The query makes it a module of its own, which runs once more.
     const program = `../../index.ts?run=${++runs}`;
     const exported = { ...((await import(program)) as Record<string, unknown>) };
-    const outputs = await settled(pulumi.output(exported));
+    const outputs = preview ? {} : await settled(pulumi.output(exported));
     return { resources: await whenQuiet(resources), outputs };
   } finally {
     if (KUBECONFIG === undefined) delete process.env.KUBECONFIG;

@@ -45,7 +45,17 @@ const prod = [
   ...everywhere,
   ...["etcd", "etcd-peer", "admin"].map((plane) => `Secret mtls/${plane}-intermediate`),
   ...["edge", "upstream"].map((plane) => `Secret cert-manager/mtls-${plane}-intermediate`),
-  "PodDisruptionBudget mtls/apisix",
+  ...["etcd", "apisix"].map((name) => `PodDisruptionBudget mtls/${name}`),
+];
+
+/** What a first preview cannot know of the objects: roots, passwords, and what is made of them. */
+const unknownEverywhere = [
+  ...planes.map((plane) => `ConfigMap mtls/${plane}-trust data.ca.crt`),
+  "ConfigMap mtls/apisix-config data.config.yaml",
+  ...["etcd-root-password", "etcd-apisix-password", "apisix-env"].map((name) => `Secret mtls/${name} stringData.value`),
+  ...["StatefulSet mtls/etcd", "Deployment mtls/apisix", "Deployment mtls/upstream"].map(
+    (workload) => `${workload} spec.template.metadata.annotations.mtls-everywhere/settings-digest`,
+  ),
 ];
 
 const leaf = (plane: string, usages: string[], account: string, names?: string[], subject = true) => ({
@@ -56,12 +66,12 @@ const leaf = (plane: string, usages: string[], account: string, names?: string[]
   subject: subject ? [account] : [],
 });
 const [server, client, both] = [["server auth"], ["client auth"], ["server auth", "client auth"]];
-const member = "etcd-0.etcd-peers.mtls.svc";
+const member = (index: number) => `etcd-${index}.etcd-peers.mtls.svc`;
 
 /** Which door each leaf opens, as what, and under which name. */
-const leaves = (host: string) => ({
-  "etcd-server": leaf("etcd", both, "etcd", ["etcd", "etcd.mtls", "etcd.mtls.svc", member, "localhost"], false),
-  "etcd-peer": leaf("etcd-peer", both, "etcd", [member], false),
+const leaves = (host: string, members: readonly string[]) => ({
+  "etcd-server": leaf("etcd", both, "etcd", ["etcd", "etcd.mtls", "etcd.mtls.svc", ...members, "localhost"], false),
+  "etcd-peer": leaf("etcd-peer", both, "etcd", [...members], false),
   "etcd-client": leaf("etcd", client, "apisix", [], false),
   "etcd-deployer": leaf("etcd", client, "deployer", [], false),
   "apisix-admin": leaf("admin", server, "apisix", ["apisix-admin.mtls.svc"]),
@@ -74,10 +84,21 @@ const leaves = (host: string) => ({
 const environments = {
   dev: {
     objects: dev,
-    leaves: { ...leaves("upstream"), "client-curl": leaf("edge", client, "curl") },
+    leaves: { ...leaves("upstream", [member(0)]), "client-curl": leaf("edge", client, "curl") },
     duration: "24h",
+    store: ["https://etcd.mtls.svc:2379"],
+    unknown: unknownEverywhere,
   },
-  prod: { objects: prod, leaves: leaves("api.prod.mtls.internal"), duration: "720h" },
+  prod: {
+    objects: prod,
+    leaves: leaves("api.prod.mtls.internal", [0, 1, 2].map(member)),
+    duration: "720h",
+    store: [0, 1, 2].map((index) => `https://${member(index)}:2379`),
+    unknown: [
+      ...unknownEverywhere,
+      ...prod.filter((object) => object.endsWith("-intermediate")).map((object) => `${object} stringData.value`),
+    ],
+  },
 } as const;
 
 for (const [stack, expected] of Object.entries(environments)) {
@@ -223,10 +244,18 @@ for (const [stack, expected] of Object.entries(environments)) {
       const host = stack === "dev" ? "upstream" : "api.prod.mtls.internal";
       const roots = Object.fromEntries(planes.map((plane) => [plane, rootPem]));
       const ids = { route: "hello-id", clientCertificate: "upstream-client-id" };
-      same(
-        planned.outputs,
-        platformOutputs({ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, roots, ids }),
+      const one = platformOutputs({ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, roots, ids });
+      same(planned.outputs, { ...one, store: { ...one.store, endpoints: expected.store } });
+    });
+
+    it("shows a preview every name and selector: without them it would announce replacements", async () => {
+      const { resources } = await plan(stack, {}, { preview: true });
+      const previewed = resources.filter(({ type }) => type.startsWith("kubernetes:"));
+      same(previewed.map(describeObject).sort(), [...expected.objects].sort());
+      const unknown = previewed.flatMap((object) =>
+        unknowns(object.inputs).map((path) => `${describeObject(object)} ${path}`),
       );
+      same(unknown.sort(), [...expected.unknown].sort());
     });
   });
 }
@@ -340,4 +369,11 @@ function strings(value: unknown, path = ""): { path: string; text: string }[] {
   if (typeof value === "string") return [{ path, text: value }];
   if (typeof value !== "object" || value === null) return [];
   return Object.entries(value).flatMap(([key, inner]) => strings(inner, path ? `${path}.${key}` : key));
+}
+
+/** The paths of what is unknown in a value. */
+function unknowns(value: unknown, path = ""): string[] {
+  if (pulumi.isUnknown(value)) return [path];
+  if (typeof value !== "object" || value === null) return [];
+  return Object.entries(value).flatMap(([key, inner]) => unknowns(inner, path ? `${path}.${key}` : key));
 }

@@ -20,6 +20,19 @@ export const podOf = (name: string, uid: number) => ({
   },
 });
 
+/** How several pods of a workload are spread. */
+export const spread = (name: string) => ({
+  topologySpreadConstraints: [
+    {
+      maxSkew: 1,
+      topologyKey: "kubernetes.io/hostname",
+      whenUnsatisfiable: "ScheduleAnyway",
+      labelSelector: { matchLabels: { "app.kubernetes.io/name": name } },
+      matchLabelKeys: ["pod-template-hash"],
+    },
+  ],
+});
+
 /** What every container has. */
 export const hardened = {
   allowPrivilegeEscalation: false,

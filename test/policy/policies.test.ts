@@ -70,9 +70,11 @@ describe("the policy pack", () => {
     const deployment = nginxDeployment(
       "hello",
       { namespace: "mtls", image: "nginx:1" },
-      {},
-      { plane: "upstream", namespace: "mtls", name: "leaf" },
-      { plane: "upstream", namespace: "mtls", name: "trust", key: "ca.crt" },
+      {
+        leaf: { plane: "upstream", namespace: "mtls", name: "leaf" },
+        trust: { plane: "upstream", namespace: "mtls", name: "trust", key: "ca.crt" },
+        digest: "of the settings",
+      },
     );
     const pod = deployment.spec.template.spec;
     const container = pod.containers[0]!;
