@@ -1,7 +1,8 @@
 // A Kubernetes API on loopback for the contract tests: etcd, API server and controllers, no kubelet; the tests play the kubelet's part.
 // Recorded JSON and the messages that the SDK generates have no static types.
 /* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-assignment,
-   @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access */
+   @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access,
+   @typescript-eslint/no-unsafe-return */
 import { spawn, execFile, type ChildProcess } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +11,9 @@ import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
-import { promisify } from "node:util";
+import { isDeepStrictEqual, promisify } from "node:util";
+
+import { normal } from "./pluginsRecordings.ts";
 
 /** Where the lab keeps its finished binaries. */
 export const labBin =
@@ -27,15 +30,28 @@ export interface TestCluster {
   kubectl(...args: string[]): Promise<string>;
   /** A call of the Kubernetes API as administrator; the answer is parsed JSON. */
   api(method: string, path: string, body?: unknown, contentType?: string): Promise<{ status: number; body: any }>;
-  /** From now on marks the pods that `isReady` accepts as running and ready; the others fail to pull their image. */
-  playKubelet(isReady: (pod: any) => boolean): void;
+  /** From now on marks the pods that `isReady` accepts as running and ready; the others fail to pull their image. `undefined` stops. */
+  playKubelet(isReady: ((pod: any) => boolean) | undefined): void;
+  /** Waits until controllers have given the object this status and, if it is a Service, its endpoints. */
+  settled(object: any): Promise<void>;
   stop(): Promise<void>;
 }
 
 const token = "contract-test";
 const node = "contract";
 
+/** Between the choice of a port and its use somebody else may take it: then once more, with other ports. */
 export async function startCluster(): Promise<TestCluster> {
+  for (let attempt = 1; ; attempt++) {
+    try {
+      return await startOnce();
+    } catch (error) {
+      if (attempt === 3) throw error;
+    }
+  }
+}
+
+async function startOnce(): Promise<TestCluster> {
   const folder = mkdtempSync(join(tmpdir(), "plugins-contract-"));
   const [etcdPort, peerPort, apiPort, controllerPort] = await Promise.all([
     freePort(),
@@ -54,15 +70,18 @@ export async function startCluster(): Promise<TestCluster> {
     children.push(child);
     return child;
   };
-  let playing: NodeJS.Timeout | undefined;
+  let kubelet: ((pod: any) => boolean) | undefined;
+  let stopped = false;
+  let playing: Promise<void> | undefined;
   const stop = async (): Promise<void> => {
-    clearInterval(playing);
+    stopped = true;
     for (const child of children.reverse()) {
       if (child.exitCode !== null || child.signalCode !== null) continue;
       const gone = new Promise((resolve) => child.once("exit", resolve));
       child.kill("SIGKILL");
       await gone;
     }
+    await playing;
     rmSync(folder, { recursive: true, force: true });
   };
   try {
@@ -119,7 +138,11 @@ export async function startCluster(): Promise<TestCluster> {
         "0",
       ],
     ]);
-    await until(60_000, "API server ready", async () => (await get(`${server}/readyz`)) === 200, log);
+    const answers = (path: string) => async (): Promise<boolean> => {
+      if (children.some(({ exitCode }) => exitCode !== null)) throw new Error(`a program ended:\n${log.join("")}`);
+      return (await get(server + path)) === 200;
+    };
+    await until(120_000, "API server ready", answers("/readyz"), log);
     start("kube", [
       "kube-controller-manager",
       ...[
@@ -149,19 +172,20 @@ export async function startCluster(): Promise<TestCluster> {
           maxBuffer: 64 << 20,
         })
       ).stdout;
-    await until(
-      60_000,
-      "controllers at work",
-      async () => (await get(`${server}/api/v1/namespaces/default/serviceaccounts/default`)) === 200,
-      log,
-    );
+    await until(120_000, "controllers at work", answers("/api/v1/namespaces/default/serviceaccounts/default"), log);
     await api(`${server}/api/v1/nodes`, "POST", { apiVersion: "v1", kind: "Node", metadata: { name: node } });
     const call: TestCluster["api"] = (method, path, body, contentType) => api(server + path, method, body, contentType);
-    const playKubelet: TestCluster["playKubelet"] = (isReady) => {
-      clearInterval(playing);
-      playing = setInterval(() => void playOnce(call, isReady), 200);
-    };
-    return { kubeconfig, server, kubectl, api: call, playKubelet, stop };
+    // One round after the other: on a slow machine they must not pile up.
+    playing = (async () => {
+      while (!stopped) {
+        if (kubelet !== undefined) await playOnce(call, kubelet);
+        await sleep(100);
+      }
+    })();
+    const playKubelet: TestCluster["playKubelet"] = (isReady) => void (kubelet = isReady);
+    const settled: TestCluster["settled"] = (object) =>
+      until(60_000, `${object.kind} ${object.metadata.name} as it was recorded`, () => isSettled(call, object));
+    return { kubeconfig, server, kubectl, api: call, playKubelet, settled, stop };
   } catch (error) {
     await stop();
     throw error;
@@ -205,6 +229,26 @@ function api(
   });
 }
 
+/** Whether controllers have come as far as the wanted object shows: by its status and, of a Service, by its endpoints. */
+async function isSettled(call: TestCluster["api"], wanted: any): Promise<boolean> {
+  const { apiVersion, kind, metadata, status } = wanted;
+  const root = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
+  const folder = metadata.namespace === undefined ? root : `${root}/namespaces/${metadata.namespace}`;
+  const live = (await call("GET", `${folder}/${kind.toLowerCase()}s/${metadata.name}`)).body;
+  if (!isDeepStrictEqual(normal(live?.status), normal(status))) return false;
+  if (kind !== "Service") return true;
+  const endpoints = (await call("GET", `${folder}/endpoints/${metadata.name}`)).body;
+  const labels = Object.entries<string>(live.spec.selector).map(([key, value]) => `${key}=${value}`);
+  const pods = (await call("GET", `${folder}/pods?labelSelector=${encodeURIComponent(labels.join())}`)).body;
+  const reachable = endpoints?.subsets?.flatMap(({ addresses = [] }) => addresses) ?? [];
+  const waiting = endpoints?.subsets?.flatMap(({ notReadyAddresses = [] }) => notReadyAddresses) ?? [];
+  const ready = pods?.items?.filter((pod: any) => readiness(pod) === "True");
+  return reachable.length === ready?.length && reachable.length + waiting.length === pods.items.length;
+}
+
+const readiness = (pod: any): string | undefined =>
+  pod.status?.conditions?.find((c: { type: string }) => c.type === "Ready")?.status;
+
 /** What a kubelet would report of a pod: all well, or an image that is not to be had. Pods being deleted vanish. */
 async function playOnce(call: TestCluster["api"], isReady: (pod: any) => boolean): Promise<void> {
   const pods = (await call("GET", "/api/v1/pods")).body;
@@ -223,8 +267,7 @@ async function playOnce(call: TestCluster["api"], isReady: (pod: any) => boolean
       });
     }
     const ready = isReady(pod);
-    const current = pod.status?.conditions?.find((c: { type: string }) => c.type === "Ready")?.status;
-    if (current === (ready ? "True" : "False")) continue;
+    if (readiness(pod) === (ready ? "True" : "False")) continue;
     const now = new Date().toISOString();
     const condition = (type: string, ok: boolean, extra = {}) => ({
       type,

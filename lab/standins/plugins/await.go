@@ -2,9 +2,7 @@
 package main
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,7 +17,6 @@ import (
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/dynamic"
-	"k8s.io/client-go/util/jsonpath"
 )
 
 const revision = "deployment.kubernetes.io/revision"
@@ -27,7 +24,7 @@ const revision = "deployment.kubernetes.io/revision"
 // The endpoints of a Service must stay unchanged for so long before it counts as settled.
 const settleTime = 10 * time.Second
 
-// Kinds that the real provider waits for, or updates, in ways of their own that the stand-in lacks: Check refuses them.
+// Kinds that the real provider waits for in ways of their own that the stand-in lacks: Check refuses them.
 var notStoodIn = map[string]bool{
 	"apps/v1/DaemonSet": true, "batch/v1/Job": true, "networking.k8s.io/v1/Ingress": true, "apiextensions.k8s.io/v1/CustomResourceDefinition": true,
 	"v1/PersistentVolume": true, "v1/PersistentVolumeClaim": true, "v1/Pod": true, "v1/ReplicationController": true, "v1/ResourceQuota": true,
@@ -49,19 +46,20 @@ type readiness struct {
 type look func(live object) readiness
 
 // await blocks until the object is ready and returns its newest state.
-func (k *kubernetes) await(urn string, inputs, live, before object, limit time.Duration, s *status) (object, error) {
+func (k *kubernetes) await(inputs, live object, limit time.Duration, s *status) (object, error) {
 	if skipsAwait(inputs) {
 		return live, nil
 	}
-	var judge look
-	custom := false
-	if conditions := text(live, "metadata", "annotations", "pulumi.com/waitFor"); conditions != "" {
-		var err error
-		if judge, err = conditionsLook(conditions, s); err != nil {
-			return nil, &partial{error: err, live: live}
+	judge := k.lookFor(live, s, false)
+	custom := text(live, "metadata", "annotations", waitFor)
+	if custom != "" {
+		condition, ok := strings.CutPrefix(custom, "condition=")
+		if !ok {
+			return nil, &partial{live: live, error: fmt.Errorf("the stand-in of the kubernetes provider waits for condition=, not for %q", custom)}
 		}
-		custom = true
-	} else if judge = k.lookFor(live, before, s, false); judge == nil {
+		judge = func(live object) readiness { return readiness{done: hasCondition(live, condition, s)} }
+	}
+	if judge == nil {
 		s.clear()
 		return live, nil
 	}
@@ -75,7 +73,7 @@ func (k *kubernetes) await(urn string, inputs, live, before object, limit time.D
 	name := text(live, "metadata", "name")
 	last := readiness{}
 	err = follow(ctx, client, name, func(current object) bool {
-		if current == nil || generation(current, "metadata", "generation") < generation(live, "metadata", "generation") {
+		if current == nil || count(current, "metadata", "generation") < count(live, "metadata", "generation") {
 			return false
 		}
 		live = current
@@ -88,7 +86,7 @@ func (k *kubernetes) await(urn string, inputs, live, before object, limit time.D
 	}
 	failure := &partial{reasons: last.reasons, live: live, error: fmt.Errorf("'%s' timed out waiting to be Ready", name)}
 	switch {
-	case custom:
+	case custom != "":
 		failure.error = interrupted(err)
 	case !errors.Is(err, context.DeadlineExceeded):
 		failure.error = fmt.Errorf("Resource operation was cancelled for %q", name)
@@ -105,7 +103,7 @@ func interrupted(err error) error {
 
 // awaitRead judges an object once, for a refresh.
 func (k *kubernetes) awaitRead(live, inputs object, s *status) error {
-	judge := k.lookFor(live, nil, s, true)
+	judge := k.lookFor(live, s, true)
 	if judge == nil || skipsAwait(inputs) {
 		return nil
 	}
@@ -117,10 +115,10 @@ func (k *kubernetes) awaitRead(live, inputs object, s *status) error {
 }
 
 // lookFor is how objects of this kind are judged; nil where they are ready by existing.
-func (k *kubernetes) lookFor(live, before object, s *status, once bool) look {
+func (k *kubernetes) lookFor(live object, s *status, once bool) look {
 	switch kindKey(live) {
 	case "apps/v1/Deployment":
-		return k.deploymentLook(before, s)
+		return k.deploymentLook(s)
 	case "apps/v1/StatefulSet":
 		return k.statefulSetLook(s)
 	case "v1/Service":
@@ -200,15 +198,15 @@ func (k *kubernetes) owned(group, plural, namespace string, owner object) []obje
 	return out
 }
 
-func generation(o object, path ...string) int64 {
+// count reads a whole number at a path, 0 where there is none.
+func count(o object, path ...string) int64 {
 	n, _ := at(o, path...).(int64)
 	return n
 }
 
 func conditions(o object) []object {
 	var out []object
-	list, _ := at(o, "status", "conditions").([]any)
-	for _, c := range list {
+	for _, c := range list(o, "status", "conditions") {
 		if c, ok := c.(object); ok {
 			out = append(out, c)
 		}
@@ -216,14 +214,13 @@ func conditions(o object) []object {
 	return out
 }
 
-func (k *kubernetes) deploymentLook(before object, s *status) look {
+func (k *kubernetes) deploymentLook(s *status) look {
 	nextPodErrors := time.Now().Add(10 * time.Second)
 	return func(live object) readiness {
-		observed, reported := at(live, "status", "observedGeneration").(int64)
 		var available, progressed bool
 		var reasons []string
 		current := text(live, "metadata", "annotations", revision)
-		if reported && observed == generation(live, "metadata", "generation") && current != "" {
+		if current != "" && count(live, "status", "observedGeneration") == count(live, "metadata", "generation") {
 			for _, c := range conditions(live) {
 				isTrue := c["status"] == "True"
 				switch c["type"] {
@@ -241,24 +238,17 @@ func (k *kubernetes) deploymentLook(before object, s *status) look {
 				}
 			}
 		}
+		namespace := text(live, "metadata", "namespace")
 		var replicaSet object
 		rolledOut := false
-		for _, rs := range k.owned("apps", "replicasets", text(live, "metadata", "namespace"), live) {
+		for _, rs := range k.owned("apps", "replicasets", namespace, live) {
 			if current == "" || text(rs, "metadata", "annotations", revision) != current {
 				continue
 			}
 			replicaSet = rs
-			wanted, given := at(rs, "spec", "replicas").(int64)
-			if !given {
-				wanted = 1
-			}
-			ready := generation(rs, "status", "readyReplicas")
-			rolledOut = ready >= wanted
-			switch {
-			case !rolledOut:
+			ready, wanted := count(rs, "status", "readyReplicas"), count(rs, "spec", "replicas")
+			if rolledOut = ready >= wanted; !rolledOut {
 				s.info(fmt.Sprintf("Waiting for app ReplicaSet to be available (%d/%d Pods available)", ready, wanted))
-			case wanted == 0:
-				s.warning(fmt.Sprintf("Replicas scaled to 0 for Deployment %q", text(live, "metadata", "name")))
 			}
 		}
 		if available && rolledOut && (progressed || current == "1") {
@@ -274,7 +264,7 @@ func (k *kubernetes) deploymentLook(before object, s *status) look {
 			reasons = append(reasons, "Attempted to roll forward to new ReplicaSet, but minimum number of Pods did not become live")
 		}
 		if replicaSet != nil {
-			reasons = append(reasons, k.podErrors(text(live, "metadata", "namespace"), replicaSet, s, &nextPodErrors)...)
+			reasons = append(reasons, k.podErrors(namespace, replicaSet, s, &nextPodErrors)...)
 		}
 		return readiness{reasons: reasons}
 	}
@@ -283,35 +273,20 @@ func (k *kubernetes) deploymentLook(before object, s *status) look {
 func (k *kubernetes) statefulSetLook(s *status) look {
 	nextPodErrors := time.Now().Add(10 * time.Second)
 	return func(live object) readiness {
-		count := func(field string) int64 { return generation(live, "status", field) }
-		born := generation(live, "metadata", "generation")
-		wanted := generation(live, "spec", "replicas")
+		wanted, ready := count(live, "spec", "replicas"), count(live, "status", "readyReplicas")
 		now, target := text(live, "status", "currentRevision"), text(live, "status", "updateRevision")
 		var replicas, revisions bool
-		ready := count("readyReplicas")
-		if born > 0 && count("observedGeneration") >= born {
-			replicas = wanted == count("replicas") && wanted == count("readyReplicas")
-			if born > 1 && text(live, "spec", "updateStrategy", "type") == "OnDelete" {
-				revisions = true
-			} else {
-				revisions = now != "" && now == target
-				replicas = replicas && wanted == count("currentReplicas")
-			}
-			if !revisions {
-				ready = min(ready, count("updatedReplicas")) // the ready ones may be of the old revision
+		if count(live, "status", "observedGeneration") >= count(live, "metadata", "generation") {
+			replicas = wanted == ready && wanted == count(live, "status", "replicas") && wanted == count(live, "status", "currentReplicas")
+			if revisions = now != "" && now == target; !revisions {
+				ready = min(ready, count(live, "status", "updatedReplicas")) // the ready ones may be of the old revision
 			}
 		}
-		switch {
-		case replicas && revisions:
+		if replicas && revisions {
 			s.info("StatefulSet initialization complete")
 			return readiness{done: true}
-		case born <= 1:
-			s.info(fmt.Sprintf("[1/2] Waiting for StatefulSet to create Pods (%d/%d Pods ready)", ready, wanted))
-		case !replicas:
-			s.info(fmt.Sprintf("[1/3] Waiting for StatefulSet update to roll out (%d/%d Pods ready)", ready, wanted))
-		default:
-			s.info("[2/3] Waiting for StatefulSet to update .status.currentRevision")
 		}
+		s.info(fmt.Sprintf("Waiting for the StatefulSet's Pods (%d/%d Pods ready)", ready, wanted))
 		var reasons []string
 		if !replicas {
 			reasons = append(reasons, fmt.Sprintf("%v out of %v replicas succeeded readiness checks", ready, wanted))
@@ -330,13 +305,9 @@ func (k *kubernetes) serviceLook(s *status, once bool) look {
 		s.info("[1/3] Finding Pods to direct traffic to")
 	}
 	return func(live object) readiness {
-		selector, _ := at(live, "spec", "selector").(object)
 		kind := text(live, "spec", "type")
-		ready := true
-		if kind == "LoadBalancer" {
-			ingress, _ := at(live, "status", "loadBalancer", "ingress").([]any)
-			ready = len(ingress) > 0
-		}
+		ready := kind != "LoadBalancer" || len(list(live, "status", "loadBalancer", "ingress")) > 0
+		selector, _ := at(live, "spec", "selector").(object)
 		if kind == "ExternalName" || text(live, "spec", "clusterIP") == "None" || len(selector) == 0 {
 			return readiness{done: ready}
 		}
@@ -347,11 +318,9 @@ func (k *kubernetes) serviceLook(s *status, once bool) look {
 				version, changed = endpoints.GetResourceVersion(), time.Now()
 			}
 			settled = once || time.Since(changed) >= settleTime
-			subsets, _ := endpoints.Object["subsets"].([]any)
-			for _, subset := range subsets {
-				addresses, _ := at(subset, "addresses").([]any)
-				notReady, _ := at(subset, "notReadyAddresses").([]any)
-				targets, pending = targets || len(addresses) > 0, pending || len(notReady) > 0
+			for _, subset := range list(endpoints.Object, "subsets") {
+				targets = targets || len(list(subset, "addresses")) > 0
+				pending = pending || len(list(subset, "notReadyAddresses")) > 0
 			}
 		}
 		if ready && settled && !pending {
@@ -359,9 +328,6 @@ func (k *kubernetes) serviceLook(s *status, once bool) look {
 			return readiness{done: true}
 		}
 		var reasons []string
-		if settled && targets {
-			s.info("[2/3] Attempting to allocate IP address to Service")
-		}
 		if !targets {
 			reasons = append(reasons, "Service does not target any Pods. Selected Pods may not be ready, or field '.spec.selector' may not match labels on any Pods")
 		}
@@ -412,8 +378,7 @@ func (k *kubernetes) podErrors(namespace string, owner object, s *status, next *
 
 func containerErrors(pod object) string {
 	var out []string
-	containers, _ := at(pod, "status", "containerStatuses").([]any)
-	for _, c := range containers {
+	for _, c := range list(pod, "status", "containerStatuses") {
 		if at(c, "ready") == true {
 			continue
 		}
@@ -437,81 +402,30 @@ func containerErrors(pod object) string {
 	return strings.Join(out, "\n")
 }
 
-// conditionsLook understands the annotation pulumi.com/waitFor: one expression, or a JSON list of them.
-func conditionsLook(annotation string, s *status) (look, error) {
-	var expressions []string
-	if json.Unmarshal([]byte(annotation), &expressions) != nil {
-		expressions = []string{annotation}
-	}
-	var checks []func(object) bool
-	for _, expression := range expressions {
-		prefix, rest, _ := strings.Cut(expression, "=")
-		switch prefix {
-		case "condition":
-			kind, want, given := strings.Cut(rest, "=")
-			if !given {
-				want = "True"
-			}
-			checks = append(checks, func(live object) bool { return hasCondition(live, kind, want, s) })
-		case "jsonpath":
-			path, want, valued := strings.Cut(rest, "}=")
-			if valued {
-				path += "}"
-			}
-			parser := jsonpath.New("waitFor").AllowMissingKeys(true)
-			if err := parser.Parse(path); err != nil {
-				return nil, err
-			}
-			checks = append(checks, func(live object) bool {
-				var found bytes.Buffer
-				return parser.Execute(&found, live) == nil && found.Len() > 0 && (!valued || found.String() == want)
-			})
-		default:
-			return nil, fmt.Errorf(`expected a "jsonpath=" or "condition=" prefix, got %q`, expression)
-		}
-	}
-	if len(checks) == 0 {
-		return nil, errors.New("at least one condition must be specified")
-	}
-	return func(live object) readiness {
-		return readiness{done: !slices.ContainsFunc(checks, func(check func(object) bool) bool { return !check(live) })}
-	}, nil
-}
-
-func hasCondition(live object, kind, want string, s *status) bool {
-	if at(live, "status", "conditions") == nil {
-		s.warning("Has no .status.conditions")
-		return false
-	}
+// hasCondition tells whether the object's controller has given it the condition, for its newest generation where it says so.
+func hasCondition(live object, kind string, s *status) bool {
 	for _, c := range conditions(live) {
 		if !strings.EqualFold(text(c, "type"), kind) {
 			continue
 		}
-		observed, given := c["observedGeneration"].(int64)
-		if !given {
-			observed, given = at(live, "status", "observedGeneration").(int64)
-		}
-		if expected := generation(live, "metadata", "generation"); given && observed < expected {
-			s.info(fmt.Sprintf("Generation %d is less than expected %d", observed, expected))
+		if observed, given := c["observedGeneration"].(int64); given && observed < count(live, "metadata", "generation") {
 			return false
 		}
-		if !strings.EqualFold(text(c, "status"), want) {
-			s.info(fmt.Sprintf("Resource has condition %s=%s (want %s)", kind, text(c, "status"), want))
-			return false
+		if c["status"] != "True" {
+			s.info(fmt.Sprintf("Resource has condition %s=%s (want True)", kind, text(c, "status")))
 		}
-		return true
+		return c["status"] == "True"
 	}
 	return false
 }
 
 // awaitDeleted blocks until the object is gone.
-func (k *kubernetes) awaitDeleted(urn string, client dynamic.ResourceInterface, name string, live, inputs object, limit time.Duration) error {
+func (k *kubernetes) awaitDeleted(client dynamic.ResourceInterface, name string, live, inputs object, limit time.Duration, s *status) error {
 	if skipsAwait(inputs) && slices.Contains([]string{"v1/Namespace", "apps/v1/Deployment", "apps/v1/StatefulSet", "batch/v1/Job"}, kindKey(inputs)) {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(k.context, limit)
 	defer cancel()
-	s := k.engine.status(urn)
 	go k.relayEvents(ctx, live, s)
 	uid := text(live, "metadata", "uid")
 	err := follow(ctx, client, name, func(current object) bool {
@@ -526,8 +440,8 @@ func (k *kubernetes) awaitDeleted(urn string, client dynamic.ResourceInterface, 
 	})
 	if err != nil {
 		finalizers := (&unstructured.Unstructured{Object: live}).GetFinalizers()
-		k.engine.log(urn, pulumirpc.LogSeverity_WARNING, false, fmt.Sprintf("finalizers might be preventing deletion (%s)", strings.Join(finalizers, ", ")))
-		return &partial{error: interrupted(err), live: live}
+		s.warning(fmt.Sprintf("finalizers might be preventing deletion (%s)", strings.Join(finalizers, ", ")))
+		return interrupted(err)
 	}
 	s.clear()
 	return nil

@@ -3,12 +3,8 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"reflect"
-	"regexp"
-	"slices"
-	"sort"
 	"strings"
 
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
@@ -18,12 +14,11 @@ import (
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
-// attribute is one property of a resource, in the terms of a Terraform schema.
+// attribute is one property of a resource.
 type attribute struct {
-	kind     string // string, number, bool, list, map or block (an object that Terraform keeps as a list of one)
-	required bool
-	computed bool // the provider fills it in; with input also set the program may
-	input    bool
+	kind     string // what Terraform makes of it: list, map or block (an object, there a list of one); "" for a plain value
+	computed bool   // the provider fills it in
+	refused  bool   // the real provider takes it as an input, the stand-in does not
 	secret   bool
 	inPlace  bool // a change updates instead of replacing
 	fallback any  // the schema's default
@@ -33,7 +28,6 @@ type attribute struct {
 // kind is one resource type.
 type kind struct {
 	attributes map[string]attribute
-	noID       bool   // outputs have no "id" beside the resource's id
 	meta       string // the schema version that the bridge keeps in __meta
 	check      func(inputs object) (path, reason string)
 	create     func(inputs object) (id string, computed object, err error)
@@ -57,11 +51,6 @@ func (b *bridged) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.Plu
 }
 
 func (b *bridged) CheckConfig(_ context.Context, r *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
-	for key := range r.News.GetFields() {
-		if !slices.Contains([]string{"version", "pluginDownloadURL"}, key) {
-			return nil, fmt.Errorf("the stand-in knows no provider setting %q", key)
-		}
-	}
 	return &pulumirpc.CheckResponse{Inputs: r.News}, nil
 }
 
@@ -93,8 +82,7 @@ func splitURN(urn string) (token, name string) {
 	if len(parts) < 4 {
 		return "", ""
 	}
-	types := strings.Split(parts[2], "$")
-	return types[len(types)-1], parts[3]
+	return parts[2][strings.LastIndex(parts[2], "$")+1:], parts[3]
 }
 
 func (b *bridged) Check(_ context.Context, r *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
@@ -103,78 +91,35 @@ func (b *bridged) Check(_ context.Context, r *pulumirpc.CheckRequest) (*pulumirp
 		return nil, err
 	}
 	_, name := splitURN(r.Urn)
-	inputs := revealObject(fromStruct(r.News))
-	for key, value := range inputs {
-		if value == nil {
-			delete(inputs, key)
-		}
-	}
+	inputs := revealed(r.News)
 	response := &pulumirpc.CheckResponse{}
-	fail := func(path, format string, args ...any) {
-		if path != "" {
-			format += ". Examine values at '" + name + "." + path + "'."
-		}
-		response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Reason: fmt.Sprintf(format, args...)})
+	fail := func(path, reason string) {
+		reason += ". Examine values at '" + name + "." + path + "'."
+		response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Reason: reason})
 	}
 	for _, key := range sortedKeys(inputs) {
 		a, known := k.attributes[key]
 		switch {
-		case !known || a.computed && !a.input:
-			fail(key, "Invalid or unknown key. An argument named %q is not expected here", key)
-		case !fits(inputs[key], a):
-			fail(key, "expected %s type, got %T type", a.kind, inputs[key])
+		case inputs[key] == nil:
+			delete(inputs, key)
+		case !known || a.computed || a.refused:
+			fail(key, fmt.Sprintf("The stand-in takes no argument named %q", key))
 		}
 	}
-	for _, key := range sortedKeys(k.attributes) {
-		if _, given := inputs[key]; k.attributes[key].required && !given {
-			fail("", "Missing required argument. The argument %q is required, but no definition was found.. Examine values at '%s.%s'.", terraformName(key), name, key)
-		}
-	}
-	if len(response.Failures) == 0 && k.check != nil {
+	if k.check != nil {
 		if path, reason := k.check(inputs); reason != "" {
-			fail(path, "%s", reason)
+			fail(path, reason)
 		}
 	}
 	response.Inputs = toStruct(k.markSecrets(inputs, true))
 	return response, nil
 }
 
-// fits tells whether a value is of the attribute's type, and free of keys that a block does not have.
-func fits(value any, a attribute) bool {
-	switch value := value.(type) {
-	case unknown:
-		return true
-	case string:
-		return a.kind == "string"
-	case bool:
-		return a.kind == "bool"
-	case int64:
-		return a.kind == "number"
-	case []any:
-		for _, element := range value {
-			if !fits(element, attribute{kind: "string"}) {
-				return false
-			}
-		}
-		return a.kind == "list"
-	case object:
-		for key, field := range value {
-			_, isList := field.([]any)
-			if a.kind == "block" && (!slices.Contains(a.fields, key) || isList != (key == "streetAddresses")) {
-				return false
-			}
-		}
-		return a.kind == "map" || a.kind == "block"
-	}
-	return false
-}
-
 // markSecrets wraps what the schema calls sensitive. An unknown value is wrapped among inputs and bare among outputs.
 func (k kind) markSecrets(values object, inputs bool) object {
 	out := object{}
 	for key, value := range values {
-		_, isUnknown := value.(unknown)
-		if k.attributes[key].secret && (inputs || !isUnknown) {
+		if k.attributes[key].secret && (inputs || value != unknown{}) {
 			value = secret{value}
 		}
 		out[key] = value
@@ -186,7 +131,7 @@ func (k kind) markSecrets(values object, inputs bool) object {
 func (k kind) withDefaults(inputs object) object {
 	plan := object{}
 	for key, a := range k.attributes {
-		if value, given := inputs[key]; given && value != nil {
+		if value := inputs[key]; value != nil {
 			plan[key] = value
 		} else if a.fallback != nil {
 			plan[key] = a.fallback
@@ -200,11 +145,11 @@ func (b *bridged) Diff(_ context.Context, r *pulumirpc.DiffRequest) (*pulumirpc.
 	if err != nil {
 		return nil, err
 	}
-	state, plan := revealObject(fromStruct(r.Olds)), k.withDefaults(revealObject(fromStruct(r.News)))
+	state, plan := revealed(r.Olds), k.withDefaults(revealed(r.News))
 	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE}
 	for _, key := range sortedKeys(k.attributes) {
 		a := k.attributes[key]
-		if _, planned := plan[key]; a.computed && (!a.input || !planned) || reflect.DeepEqual(state[key], plan[key]) || slices.Contains(r.IgnoreChanges, key) {
+		if a.computed || reflect.DeepEqual(state[key], plan[key]) {
 			continue
 		}
 		response.Diffs = append(response.Diffs, key)
@@ -226,19 +171,17 @@ func (b *bridged) Create(_ context.Context, r *pulumirpc.CreateRequest) (*pulumi
 	if err != nil {
 		return nil, err
 	}
-	plan := k.withDefaults(revealObject(fromStruct(r.Properties)))
+	plan := k.withDefaults(revealed(r.Properties))
 	if r.Preview {
 		for key, a := range k.attributes {
 			if _, planned := plan[key]; a.computed && !planned {
-				plan[key] = unknown{unknownString}
+				plan[key] = unknown{}
 			}
 		}
-		if !k.noID {
-			plan["id"] = unknown{unknownString}
-		}
+		plan["id"] = unknown{}
 		return &pulumirpc.CreateResponse{Properties: toStruct(k.markSecrets(plan, false))}, nil
 	}
-	if hasUnknown(plan) {
+	if has[unknown](plan) {
 		return nil, fmt.Errorf("an input of %s is still unknown", r.Urn)
 	}
 	id, computed, err := k.create(plan)
@@ -247,12 +190,8 @@ func (b *bridged) Create(_ context.Context, r *pulumirpc.CreateRequest) (*pulumi
 		b.engine.log(r.Urn, pulumirpc.LogSeverity_ERROR, false, fmt.Sprintf("[ERROR] %s: %s", detail, summary))
 		return nil, grpcstatus.Error(codes.Unknown, err.Error())
 	}
-	for key, value := range computed {
-		plan[key] = value
-	}
-	if !k.noID {
-		plan["id"] = id
-	}
+	plan = merged(plan, computed)
+	plan["id"] = id
 	return &pulumirpc.CreateResponse{Id: id, Properties: k.state(plan)}, nil
 }
 
@@ -282,10 +221,8 @@ func (k kind) delta(values object) object {
 		case a.kind == "block":
 			inner, renamed := object{}, object{}
 			for _, field := range a.fields {
-				if element, given := value.(object)[field]; !given {
+				if at(value, field) == nil {
 					inner[field] = null
-				} else if _, isList := element.([]any); isList {
-					inner[field] = object{"arr": object{}}
 				}
 				if field == "streetAddresses" { // the one name whose singular the bridge cannot derive
 					renamed[field] = "street_address"
@@ -300,36 +237,6 @@ func (k kind) delta(values object) object {
 	return object{"ps": parts}
 }
 
-func (b *bridged) Update(_ context.Context, r *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
-	k, err := b.kind(r.Urn)
-	if err != nil {
-		return nil, err
-	}
-	values := k.publicState(revealObject(fromStruct(r.Olds)))
-	for key, a := range k.attributes {
-		if !a.computed {
-			delete(values, key)
-		}
-	}
-	for key, value := range k.withDefaults(revealObject(fromStruct(r.News))) {
-		values[key] = value
-	}
-	if r.Preview {
-		return &pulumirpc.UpdateResponse{Properties: toStruct(k.markSecrets(values, false))}, nil
-	}
-	return &pulumirpc.UpdateResponse{Properties: k.state(values)}, nil
-}
-
-func (k kind) publicState(state object) object {
-	out := object{}
-	for key, value := range state {
-		if !strings.HasPrefix(key, "__") {
-			out[key] = value
-		}
-	}
-	return out
-}
-
 func (b *bridged) Read(_ context.Context, r *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
 	k, err := b.kind(r.Urn)
 	if err != nil {
@@ -338,38 +245,13 @@ func (b *bridged) Read(_ context.Context, r *pulumirpc.ReadRequest) (*pulumirpc.
 	if len(r.Properties.GetFields()) == 0 {
 		return nil, grpcstatus.Errorf(codes.Unimplemented, "the stand-in cannot import %s", r.Urn)
 	}
-	values := k.publicState(revealObject(fromStruct(r.Properties)))
+	values, _ := splitState(revealed(r.Properties))
 	if k.renewal != nil && k.renewal(values) {
 		values["readyForRenewal"] = true
 	}
-	inputs := k.markSecrets(revealObject(fromStruct(r.Inputs)), true)
-	return &pulumirpc.ReadResponse{Id: r.Id, Properties: k.state(values), Inputs: toStruct(inputs)}, nil
+	return &pulumirpc.ReadResponse{Id: r.Id, Properties: k.state(values), Inputs: toStruct(k.markSecrets(revealed(r.Inputs), true))}, nil
 }
 
 func (b *bridged) Delete(context.Context, *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
 	return &emptypb.Empty{}, nil // nothing exists outside the state
-}
-
-var upper = regexp.MustCompile(`[A-Z]`)
-
-// terraformName is the snake_case name under which the upstream provider knows a property.
-func terraformName(name string) string {
-	return upper.ReplaceAllStringFunc(name, func(s string) string { return "_" + strings.ToLower(s) })
-}
-
-func sortedKeys[V any](m map[string]V) []string {
-	keys := make([]string, 0, len(m))
-	for key := range m {
-		keys = append(keys, key)
-	}
-	sort.Strings(keys)
-	return keys
-}
-
-// stringList reads a list of strings, for a JSON array that Check has let pass.
-func stringList(v any) []string {
-	var out []string
-	raw, _ := json.Marshal(v)
-	_ = json.Unmarshal(raw, &out)
-	return out
 }

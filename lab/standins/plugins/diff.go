@@ -24,8 +24,8 @@ var serverMetadata = []string{"creationTimestamp", "deletionGracePeriodSeconds",
 // normalize gives inputs that mean the same the same form, by way of the Go type of their kind: "1000m" becomes "1", a Secret's
 // stringData becomes data, fields that the kind does not have go away. Inputs with unknown parts and custom resources stay as they are.
 func normalize(inputs object) object {
-	out := mapValue(inputs, func(any) (any, bool) { return nil, false }).(object)
-	if !hasUnknown(out) && builtin(gvkOf(out)) {
+	out := copyOf(inputs)
+	if !has[unknown](out) && builtin(gvkOf(out)) {
 		if gvkOf(out) == (schema.GroupVersionKind{Version: "v1", Kind: "Secret"}) {
 			normalizeSecret(out)
 		} else if typed, err := scheme.Scheme.New(gvkOf(out)); err == nil {
@@ -103,17 +103,12 @@ func pruneValue(value, shape any) any {
 
 // The fields whose change forces a replacement, by group and kind, beside name and namespace.
 var immutable = map[schema.GroupKind][]string{
-	{Group: "apps", Kind: "DaemonSet"}:                               {"spec.selector"},
 	{Group: "apps", Kind: "Deployment"}:                              {"spec.selector"},
 	{Group: "apps", Kind: "StatefulSet"}:                             {"spec.podManagementPolicy", "spec.revisionHistoryLimit", "spec.selector", "spec.serviceName", "spec.volumeClaimTemplates"},
-	{Group: "batch", Kind: "Job"}:                                    {"spec.completions", "spec.parallelism", "spec.selector", "spec.template"},
-	{Kind: "PersistentVolumeClaim"}:                                  {"spec.accessModes", "spec.selector", "spec.storageClassName", "spec.volumeName"},
-	{Kind: "ResourceQuota"}:                                          {"spec.scopes"},
 	{Kind: "Secret"}:                                                 {"type"},
 	{Kind: "Service"}:                                                {"spec.clusterIP"},
 	{Group: "rbac.authorization.k8s.io", Kind: "RoleBinding"}:        {"roleRef"},
 	{Group: "rbac.authorization.k8s.io", Kind: "ClusterRoleBinding"}: {"roleRef"},
-	{Group: "storage.k8s.io", Kind: "StorageClass"}:                  {"parameters", "provisioner"},
 }
 
 func (k *kubernetes) forcesReplacement(inputs object) []string {
@@ -121,9 +116,9 @@ func (k *kubernetes) forcesReplacement(inputs object) []string {
 	fields := []string{"metadata.name", "metadata.namespace"}
 	frozen := inputs["immutable"] == true
 	switch {
-	case gvk.Group == "" && gvk.Kind == "ConfigMap" && (frozen || !k.option("enableConfigMapMutable", "PULUMI_K8S_ENABLE_CONFIGMAP_MUTABLE")):
+	case gvk.Group == "" && gvk.Kind == "ConfigMap" && (frozen || k.settings["enableConfigMapMutable"] != "true"):
 		return append(fields, "binaryData", "data")
-	case gvk.Group == "" && gvk.Kind == "Secret" && (frozen || !k.option("enableSecretMutable", "PULUMI_K8S_ENABLE_SECRET_MUTABLE")):
+	case gvk.Group == "" && gvk.Kind == "Secret" && (frozen || k.settings["enableSecretMutable"] != "true"):
 		return append(fields, "type", "stringData", "data")
 	}
 	return append(fields, immutable[gvk.GroupKind()]...)
@@ -133,8 +128,8 @@ func (k *kubernetes) Diff(_ context.Context, r *pulumirpc.DiffRequest) (*pulumir
 	if isRelease(r.Urn) {
 		return k.diffRelease(r)
 	}
-	state, inputs := revealObject(fromStruct(r.Olds)), normalize(revealObject(fromStruct(r.News)))
-	live, oldInputs := splitState(state)
+	inputs := normalize(revealed(r.News))
+	live, oldInputs := splitState(revealed(r.Olds))
 	gvk := gvkOf(inputs)
 	before := prune(live, normalize(oldInputs))
 	for _, o := range []object{before, inputs} {
@@ -152,19 +147,8 @@ func (k *kubernetes) Diff(_ context.Context, r *pulumirpc.DiffRequest) (*pulumir
 	if at(inputs, "metadata", "name") != nil {
 		set(before, text(live, "metadata", "name"), "metadata", "name")
 	}
-	forced := []string{"metadata.name", "metadata.namespace"}
-	if !isPatch(r.Urn, inputs) {
-		forced = k.forcesReplacement(inputs)
-	}
-	d := differ{forced: forced, found: map[string]*pulumirpc.PropertyDiff{}}
+	d := differ{forced: k.forcesReplacement(inputs), found: map[string]*pulumirpc.PropertyDiff{}}
 	d.compareObjects(nil, before, inputs, before)
-	for path := range d.found {
-		for _, ignored := range r.IgnoreChanges {
-			if path == ignored || strings.HasPrefix(path, ignored+".") || strings.HasPrefix(path, ignored+"[") {
-				delete(d.found, path)
-			}
-		}
-	}
 	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, HasDetailedDiff: true, DetailedDiff: d.found, Replaces: d.replaces()}
 	if len(d.found) > 0 {
 		response.Changes = pulumirpc.DiffResponse_DIFF_SOME
@@ -292,7 +276,8 @@ func (d *differ) note(path []any, kind pulumirpc.PropertyDiff_Kind, value any) {
 	d.found[name] = diff
 }
 
-// touches tells whether a change at the path concerns the forced field: below it, at it, or above it with the field inside the new value.
+// touches tells whether a change at the path concerns the forced field: below it, at it, or above it with the field inside the new
+// value. An unknown value hides the field: the real provider then finds it gone.
 func touches(path []string, value any, forced []string) bool {
 	for i, key := range forced {
 		if i < len(path) {
@@ -300,6 +285,9 @@ func touches(path []string, value any, forced []string) bool {
 				return false
 			}
 			continue
+		}
+		if _, hidden := value.(unknown); hidden {
+			return true
 		}
 		inner, ok := value.(object)
 		if value, ok = inner[key]; !ok {

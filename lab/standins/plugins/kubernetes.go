@@ -4,15 +4,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"os/user"
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -28,13 +25,13 @@ import (
 	"k8s.io/client-go/restmapper"
 	"k8s.io/client-go/tools/clientcmd"
 	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
+	"k8s.io/client-go/util/homedir"
 )
 
 const (
-	autonamed    = "pulumi.com/autonamed"
-	skipAwait    = "pulumi.com/skipAwait"
-	patchForced  = "pulumi.com/patchForce"
-	fieldManager = "pulumi.com/patchFieldManager"
+	autonamed = "pulumi.com/autonamed"
+	skipAwait = "pulumi.com/skipAwait"
+	waitFor   = "pulumi.com/waitFor"
 )
 
 type kubernetes struct {
@@ -45,7 +42,7 @@ type kubernetes struct {
 	cancel  context.CancelFunc
 
 	settings    map[string]string // provider inputs by their short names; everything is a string
-	unreachable string            // why the cluster cannot be used; "" when it can
+	unreachable error             // why the cluster cannot be used; nil when it can
 	namespace   string            // the kubeconfig's, for objects that name none
 
 	config    *rest.Config
@@ -74,127 +71,61 @@ func (k *kubernetes) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, er
 
 // The provider settings that the stand-in honours. Others are refused rather than ignored.
 var providerSettings = []string{
-	"cluster", "clusterIdentifier", "context", "deleteUnreachable", "enableConfigMapMutable", "enablePatchForce", "enableSecretMutable", "enableServerSideApply",
-	"kubeClientSettings", "kubeconfig", "namespace", "skipUpdateUnreachable", "strictMode", "suppressDeprecationWarnings", "suppressHelmHookWarnings",
-	"upsertExistingObjects", "version", "pluginDownloadURL",
+	"clusterIdentifier", "context", "enableConfigMapMutable", "enablePatchForce", "enableSecretMutable", "kubeconfig", "pluginDownloadURL", "version",
 }
 
 func (k *kubernetes) CheckConfig(_ context.Context, r *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
-	news := revealObject(fromStruct(r.News))
 	response := &pulumirpc.CheckResponse{Inputs: r.News}
-	fail := func(property, format string, args ...any) {
-		response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: property, Reason: fmt.Sprintf(format, args...)})
-	}
-	for _, key := range sortedKeys(news) {
-		if !slices.Contains(providerSettings, key) || key == "enableServerSideApply" && text(news, key) != "true" {
-			fail(key, "the stand-in of the kubernetes provider does not do %s=%v", key, news[key])
-		}
-	}
-	if text(news, "strictMode") == "true" {
-		if _, name := splitURN(r.Urn); strings.HasPrefix(name, "default_") {
-			fail("", "strict mode prohibits default provider")
-		}
-		for _, key := range []string{"kubeconfig", "context"} {
-			if text(news, key) == "" {
-				fail(key, "strict mode requires Provider %q argument", key)
-			}
+	for _, key := range sortedKeys(r.News.GetFields()) {
+		if !slices.Contains(providerSettings, key) {
+			response.Failures = append(response.Failures, refusal(key))
 		}
 	}
 	return response, nil
 }
 
+func refusal(property string) *pulumirpc.CheckFailure {
+	return &pulumirpc.CheckFailure{Property: property, Reason: "the stand-in of the kubernetes provider does not do " + property}
+}
+
+// DiffConfig replaces the provider, and with it every object, when the program says that it is another cluster.
 func (k *kubernetes) DiffConfig(_ context.Context, r *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
-	olds, news := revealObject(fromStruct(r.Olds)), revealObject(fromStruct(r.News))
+	olds, news := revealed(r.Olds), revealed(r.News)
 	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE}
 	for _, key := range sortedKeys(merged(olds, news)) {
 		if !reflect.DeepEqual(olds[key], news[key]) {
-			response.Diffs = append(response.Diffs, key)
+			response.Changes, response.Diffs = pulumirpc.DiffResponse_DIFF_SOME, append(response.Diffs, key)
 		}
 	}
-	if len(response.Diffs) == 0 {
-		return response, nil
-	}
-	response.Changes = pulumirpc.DiffResponse_DIFF_SOME
-	identifiers := []string{text(olds, "clusterIdentifier"), text(news, "clusterIdentifier")}
-	switch {
-	case identifiers[0] != "" && identifiers[0] == identifiers[1]:
-		return response, nil // the program vouches that it is the same cluster
-	case identifiers[0] != "" && identifiers[1] != "":
-		response.Replaces = append(response.Replaces, "clusterIdentifier")
-	}
-	where := []string{"kubeconfig", "context", "cluster"}
-	for _, key := range where {
-		if _, isUnknown := news[key].(unknown); isUnknown {
-			response.Diffs, response.Replaces = []string{key}, append(response.Replaces, key)
-			return response, nil
-		}
-	}
-	before, err := activeCluster(olds)
-	if err != nil {
-		return nil, fmt.Errorf("failed to parse kubeconfig: %w", err)
-	}
-	after, err := activeCluster(news)
-	if err != nil {
-		return nil, fmt.Errorf("failed to parse kubeconfig: %w", err)
-	}
-	if before != nil && after != nil && !reflect.DeepEqual(before, after) {
-		for _, key := range where {
-			if slices.Contains(response.Diffs, key) {
-				response.Replaces = append(response.Replaces, key)
+	// Both are parsed whenever anything differs, so that the path of a file that is gone is an error.
+	for _, inputs := range []object{olds, news} {
+		if given := text(inputs, "kubeconfig"); given != "" && len(response.Diffs) > 0 {
+			if _, err := loadKubeconfig(given); err != nil {
+				return nil, fmt.Errorf("failed to parse kubeconfig: %w", err)
 			}
 		}
+	}
+	before, after := text(olds, "clusterIdentifier"), text(news, "clusterIdentifier")
+	switch {
+	case before != "" && after != "":
+		if before != after {
+			response.Replaces = []string{"clusterIdentifier"}
+		}
+	case slices.Contains(response.Diffs, "kubeconfig"), slices.Contains(response.Diffs, "context"):
+		return nil, errors.New("the stand-in of the kubernetes provider cannot tell whether another kubeconfig is another cluster: set clusterIdentifier")
 	}
 	return response, nil
 }
 
-func merged[V any](a, b map[string]V) map[string]V {
-	out := map[string]V{}
-	for key, value := range a {
-		out[key] = value
-	}
-	for key, value := range b {
-		out[key] = value
-	}
-	return out
-}
-
-// activeCluster is the cluster entry that provider inputs point to; nil when they name none.
-func activeCluster(inputs object) (*clientcmdapi.Cluster, error) {
-	if text(inputs, "kubeconfig") == "" {
-		return nil, nil
-	}
-	config, err := loadKubeconfig(text(inputs, "kubeconfig"))
-	if err != nil {
-		return nil, err
-	}
-	name := config.CurrentContext
-	if override := text(inputs, "context"); override != "" {
-		name = override
-	}
-	entry := config.Contexts[name]
-	if entry == nil {
-		return nil, nil
-	}
-	if override := text(inputs, "cluster"); override != "" {
-		return config.Clusters[override], nil
-	}
-	return config.Clusters[entry.Cluster], nil
-}
-
-// loadKubeconfig takes a path or the contents themselves.
+// loadKubeconfig takes a path, which may begin with ~/, or the contents themselves.
 func loadKubeconfig(pathOrContents string) (*clientcmdapi.Config, error) {
-	if rest, ok := strings.CutPrefix(pathOrContents, "~/"); ok {
-		if me, err := user.Current(); err == nil {
-			pathOrContents = filepath.Join(me.HomeDir, rest)
-		}
+	if inHome, ok := strings.CutPrefix(pathOrContents, "~/"); ok {
+		pathOrContents = filepath.Join(homedir.HomeDir(), inHome)
 	}
-	contents := []byte(pathOrContents)
 	if _, err := os.Stat(pathOrContents); err == nil {
-		if contents, err = os.ReadFile(pathOrContents); err != nil {
-			return nil, err
-		}
+		return clientcmd.LoadFromFile(pathOrContents)
 	}
-	return clientcmd.Load(contents)
+	return clientcmd.Load([]byte(pathOrContents))
 }
 
 func (k *kubernetes) Configure(_ context.Context, r *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
@@ -202,26 +133,20 @@ func (k *kubernetes) Configure(_ context.Context, r *pulumirpc.ConfigureRequest)
 	for key, value := range r.Variables {
 		k.settings[strings.TrimPrefix(key, "kubernetes:config:")] = value
 	}
-	k.namespace = k.settings["namespace"]
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: k.settings["context"],
-		Context: clientcmdapi.Context{Cluster: k.settings["cluster"], Namespace: k.namespace}}
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: k.settings["context"]}
+	k.loader = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), overrides)
 	if given := k.settings["kubeconfig"]; given != "" {
 		config, err := loadKubeconfig(given)
 		if err != nil {
-			k.unreachable = fmt.Sprintf("failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- %v", err)
-		} else {
-			k.loader = clientcmd.NewDefaultClientConfig(*config, overrides)
+			return nil, fmt.Errorf("failed to parse kubeconfig data in `kubernetes:config:kubeconfig`- %w", err)
 		}
-	} else {
-		k.loader = clientcmd.NewNonInteractiveDeferredLoadingClientConfig(clientcmd.NewDefaultClientConfigLoadingRules(), overrides)
+		k.loader = clientcmd.NewDefaultClientConfig(*config, overrides)
 	}
-	if k.loader != nil {
-		if namespace, _, err := k.loader.Namespace(); err == nil {
-			k.namespace = namespace
-		}
-		if err := k.connect(); err != nil {
-			return nil, err
-		}
+	if namespace, _, err := k.loader.Namespace(); err == nil {
+		k.namespace = namespace
+	}
+	if err := k.connect(); err != nil {
+		return nil, err
 	}
 	return &pulumirpc.ConfigureResponse{AcceptSecrets: true, SupportsPreview: true, SupportsAutonamingConfiguration: true}, nil
 }
@@ -230,21 +155,11 @@ func (k *kubernetes) Configure(_ context.Context, r *pulumirpc.ConfigureRequest)
 func (k *kubernetes) connect() error {
 	config, err := k.loader.ClientConfig()
 	if err != nil {
-		k.unreachable = fmt.Sprintf("unable to load Kubernetes client configuration from kubeconfig file. Make sure you have: \n\n"+
-			" \t • set up the provider as per https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ \n\n %v", err)
+		k.unreachable = fmt.Errorf("unable to load Kubernetes client configuration from kubeconfig file. Make sure you have: \n\n"+
+			" \t • set up the provider as per https://www.pulumi.com/registry/packages/kubernetes/installation-configuration/ \n\n %w", err)
 		return nil
 	}
-	var limits struct {
-		Burst, Timeout int
-		QPS            float32
-	}
-	limits.Burst, limits.QPS = 120, 50
-	if settings := k.settings["kubeClientSettings"]; settings != "" {
-		if err := json.Unmarshal([]byte(settings), &limits); err != nil {
-			return fmt.Errorf("failed to unmarshal kubeClientSettings option: %w", err)
-		}
-	}
-	config.Burst, config.QPS, config.Timeout = limits.Burst, limits.QPS, time.Duration(limits.Timeout)*time.Second
+	config.Burst, config.QPS = 120, 50
 	config.WarningHandler = rest.NoWarnings{}
 	config.UserAgent = "pulumi-kubernetes/" + k.version
 	k.config = config
@@ -260,33 +175,18 @@ func (k *kubernetes) connect() error {
 	if _, err := client.ServerVersion(); err != nil {
 		// The real provider loads the schema here; asking for it again gives its wording.
 		err = client.RESTClient().Get().AbsPath("/openapi/v2").Timeout(32 * time.Second).Do(k.context).Error()
-		k.unreachable = fmt.Sprintf("unable to load schema information from the API server: %v", err)
+		k.unreachable = fmt.Errorf("unable to load schema information from the API server: %w", err)
 	}
 	return nil
 }
 
-// option is a yes-or-no setting: the provider input, or else the environment variable.
-func (k *kubernetes) option(name, variable string) bool {
-	if value, given := k.settings[name]; given {
-		return value == "true"
-	}
-	return os.Getenv(variable) == "true"
-}
-
-// builtinScopes are the kinds of Kubernetes itself that a program is likely to use: true where they live in a namespace.
-var builtinScopes = map[string]bool{
-	"ConfigMap": true, "CronJob": true, "DaemonSet": true, "Deployment": true, "Endpoints": true, "EndpointSlice": true, "HorizontalPodAutoscaler": true,
-	"Ingress": true, "Job": true, "Lease": true, "LimitRange": true, "NetworkPolicy": true, "PersistentVolumeClaim": true, "Pod": true, "PodDisruptionBudget": true,
-	"ReplicaSet": true, "ResourceQuota": true, "Role": true, "RoleBinding": true, "Secret": true, "Service": true, "ServiceAccount": true, "StatefulSet": true,
-	"ClusterRole": false, "ClusterRoleBinding": false, "CustomResourceDefinition": false, "IngressClass": false, "MutatingWebhookConfiguration": false,
-	"Namespace": false, "Node": false, "PersistentVolume": false, "PriorityClass": false, "RuntimeClass": false, "StorageClass": false,
-	"ValidatingWebhookConfiguration": false,
-}
+// clusterWide are the kinds of Kubernetes itself that the program uses and that live in no namespace.
+var clusterWide = []string{"ClusterRole", "ClusterRoleBinding", "Namespace"}
 
 // namespaced tells where objects of a kind live. A kind that nobody knows yet counts as namespaced, as with the real provider.
 func (k *kubernetes) namespaced(gvk schema.GroupVersionKind) bool {
-	if scope, known := builtinScopes[gvk.Kind]; known && builtin(gvk) {
-		return scope
+	if builtin(gvk) && slices.Contains(clusterWide, gvk.Kind) {
+		return false
 	}
 	k.mutex.Lock()
 	scope, known := k.scopes[gvk.GroupKind()]
@@ -301,8 +201,8 @@ func (k *kubernetes) namespaced(gvk schema.GroupVersionKind) bool {
 }
 
 func (k *kubernetes) mapping(gvk schema.GroupVersionKind) (*meta.RESTMapping, error) {
-	if k.unreachable != "" {
-		return nil, errors.New(k.unreachable)
+	if k.unreachable != nil {
+		return nil, k.unreachable
 	}
 	return k.mapper.RESTMapping(gvk.GroupKind(), gvk.Version)
 }
@@ -311,58 +211,41 @@ func gvkOf(o object) schema.GroupVersionKind {
 	return schema.FromAPIVersionAndKind(text(o, "apiVersion"), text(o, "kind"))
 }
 
-// isPatch tells a ConfigMapPatch from a ConfigMap: the object's kind is the same.
-func isPatch(urn string, inputs object) bool {
-	token, _ := splitURN(urn)
-	return strings.HasSuffix(token, ":"+text(inputs, "kind")+"Patch")
-}
-
 func isRelease(urn string) bool {
 	token, _ := splitURN(urn)
 	return token == "kubernetes:helm.sh/v3:Release"
 }
 
 func (k *kubernetes) Check(_ context.Context, r *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
-	if k.unreachable != "" && k.option("skipUpdateUnreachable", "PULUMI_K8S_SKIP_UPDATE_UNREACHABLE") {
-		k.engine.log(r.Urn, pulumirpc.LogSeverity_WARNING, false, "Cluster is unreachable but skipUpdateUnreachable flag is set to true, skipping...")
-		return &pulumirpc.CheckResponse{Inputs: r.Olds}, nil
-	}
 	if isRelease(r.Urn) {
 		return k.checkRelease(r)
 	}
-	news := fromStruct(r.News)
-	olds, inputs := revealObject(fromStruct(r.Olds)), normalize(revealObject(news))
-	_, name := splitURN(r.Urn)
+	olds, inputs := revealed(r.Olds), normalize(revealed(r.News))
+	token, name := splitURN(r.Urn)
+	if strings.HasSuffix(token, "Patch") {
+		return nil, fmt.Errorf("the stand-in of the kubernetes provider has no resource type %q", token)
+	}
 	if notStoodIn[kindKey(inputs)] && !skipsAwait(inputs) {
 		return nil, fmt.Errorf("the stand-in of the kubernetes provider does not wait for objects of kind %s: annotate %s", kindKey(inputs), skipAwait)
 	}
-	if at(inputs, "metadata", "generateName") != nil {
-		return nil, errors.New("the `.metadata.generateName` field is not supported in Server-Side Apply mode")
-	}
 	switch given := at(inputs, "metadata", "name"); {
 	case given != nil && given != "":
-	case isPatch(r.Urn, inputs):
-		return nil, errors.New("patch resources require the `.metadata.name` field to be set")
 	case len(olds) > 0:
 		if text(olds, "metadata", "annotations", autonamed) == "true" {
 			set(inputs, text(olds, "metadata", "name"), "metadata", "name")
 			set(inputs, "true", "metadata", "annotations", autonamed)
 		}
 	default:
-		made := uniqueName(r.RandomSeed, name+"-")
 		if r.Autonaming != nil {
-			if r.Autonaming.Mode == pulumirpc.CheckRequest_AutonamingOptions_DISABLE {
-				return nil, errors.New("autonaming is disabled, resource requires the .metadata.name field to be set")
-			}
-			made = r.Autonaming.ProposedName
+			return nil, errors.New("the stand-in of the kubernetes provider has one way to name objects: remove pulumi:autonaming from the configuration")
 		}
-		set(inputs, made, "metadata", "name")
+		set(inputs, uniqueName(r.RandomSeed, name+"-"), "metadata", "name")
 		set(inputs, "true", "metadata", "annotations", autonamed)
 	}
 	if k.namespace != "" && at(inputs, "metadata", "namespace") == nil && k.namespaced(gvkOf(inputs)) {
 		set(inputs, k.namespace, "metadata", "namespace")
 	}
-	annotateSecrets(inputs, news)
+	annotateSecrets(inputs, fromStruct(r.News))
 	return &pulumirpc.CheckResponse{Inputs: toStruct(inputs)}, nil
 }
 
@@ -387,13 +270,8 @@ func annotateSecrets(outs, ins object) {
 				continue
 			}
 		}
-		if _, already := out.(secret); !already && hasSecret(in) {
+		if _, already := out.(secret); !already && has[secret](in) {
 			outs[key] = secret{out}
 		}
 	}
-}
-
-func seconds(s string) time.Duration {
-	n, _ := strconv.ParseFloat(s, 64)
-	return time.Duration(n * float64(time.Second))
 }

@@ -2,7 +2,8 @@
 package main
 
 import (
-	"bufio"
+	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -39,7 +40,7 @@ func (n *nodejs) Handshake(_ context.Context, r *pulumirpc.LanguageHandshakeRequ
 }
 
 func (n *nodejs) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
-	return &pulumirpc.PluginInfo{Version: versions["nodejs"]}, nil
+	return &pulumirpc.PluginInfo{Version: "3.246.0"}, nil
 }
 
 // Cancel stops the programs that still run: a ^C reaches the engine only.
@@ -52,17 +53,13 @@ func (n *nodejs) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error)
 	return &emptypb.Empty{}, nil
 }
 
-func (n *nodejs) RuntimeOptionsPrompts(context.Context, *pulumirpc.RuntimeOptionsRequest) (*pulumirpc.RuntimeOptionsResponse, error) {
-	return &pulumirpc.RuntimeOptionsResponse{}, nil
-}
-
 type packageJSON struct {
 	Name, Version string
 	Pulumi        *struct {
 		Resource      bool
 		Name, Version string
 	}
-	Dependencies, DevDependencies map[string]string
+	Dependencies map[string]string
 }
 
 func readPackage(folder string) (p packageJSON, err error) {
@@ -74,77 +71,37 @@ func readPackage(folder string) (p packageJSON, err error) {
 }
 
 // installed finds a dependency the way Node does: in the nearest node_modules that has it.
-func installed(folder, name string) (string, bool) {
-	for {
-		candidate := filepath.Join(folder, "node_modules", name)
+func installed(folder, name string) (string, error) {
+	for at := folder; ; at = filepath.Dir(at) {
+		candidate := filepath.Join(at, "node_modules", name)
 		if _, err := os.Stat(filepath.Join(candidate, "package.json")); err == nil {
-			return candidate, true
+			return candidate, nil
 		}
-		if parent := filepath.Dir(folder); parent != folder {
-			folder = parent
-			continue
-		}
-		return "", false
-	}
-}
-
-// dependencies are the packages that package.json names, and where they lie.
-func dependencies(folder string) (map[string]packageJSON, error) {
-	own, err := readPackage(folder)
-	if err != nil {
-		return nil, err
-	}
-	out := map[string]packageJSON{}
-	for name := range merged(own.Dependencies, own.DevDependencies) {
-		if where, found := installed(folder, name); found {
-			if p, err := readPackage(where); err == nil {
-				out[name] = p
-			}
+		if at == filepath.Dir(at) {
+			return "", fmt.Errorf("%s is not installed: it is in no node_modules at or above %s; run npm ci", name, folder)
 		}
 	}
-	return out, nil
 }
 
 // GetRequiredPackages names the provider plugins behind the SDKs that the program depends on.
 func (n *nodejs) GetRequiredPackages(_ context.Context, r *pulumirpc.GetRequiredPackagesRequest) (*pulumirpc.GetRequiredPackagesResponse, error) {
-	found, err := dependencies(r.Info.GetProgramDirectory())
+	folder := r.Info.GetProgramDirectory()
+	own, err := readPackage(folder)
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		return nil, err
 	}
 	response := &pulumirpc.GetRequiredPackagesResponse{}
-	for _, name := range sortedKeys(found) {
-		p := found[name]
-		if p.Pulumi == nil || !p.Pulumi.Resource {
+	for _, name := range sortedKeys(own.Dependencies) {
+		where, err := installed(folder, name)
+		if err != nil {
 			continue
 		}
-		plugin, version := p.Pulumi.Name, p.Pulumi.Version
-		if plugin == "" {
-			plugin = strings.TrimPrefix(name, "@pulumi/")
+		if p, err := readPackage(where); err == nil && p.Pulumi != nil && p.Pulumi.Resource {
+			response.Packages = append(response.Packages, &pulumirpc.PackageDependency{
+				Name: p.Pulumi.Name, Kind: "resource", Version: "v" + strings.TrimPrefix(cmp.Or(p.Pulumi.Version, p.Version), "v")})
 		}
-		if version == "" {
-			version = p.Version
-		}
-		response.Packages = append(response.Packages, &pulumirpc.PackageDependency{Name: plugin, Kind: "resource", Version: "v" + strings.TrimPrefix(version, "v")})
 	}
 	return response, nil
-}
-
-func (n *nodejs) GetRequiredPlugins(ctx context.Context, r *pulumirpc.GetRequiredPluginsRequest) (*pulumirpc.GetRequiredPluginsResponse, error) {
-	packages, err := n.GetRequiredPackages(ctx, &pulumirpc.GetRequiredPackagesRequest{Info: r.Info})
-	response := &pulumirpc.GetRequiredPluginsResponse{}
-	for _, p := range packages.GetPackages() {
-		response.Plugins = append(response.Plugins, &pulumirpc.PluginDependency{Name: p.Name, Kind: p.Kind, Version: p.Version})
-	}
-	return response, err
-}
-
-func (n *nodejs) GetProgramDependencies(_ context.Context, r *pulumirpc.GetProgramDependenciesRequest) (*pulumirpc.GetProgramDependenciesResponse, error) {
-	found, err := dependencies(r.Info.GetProgramDirectory())
-	response := &pulumirpc.GetProgramDependenciesResponse{}
-	for _, name := range sortedKeys(found) {
-		response.Dependencies = append(response.Dependencies, &pulumirpc.DependencyInfo{Name: name, Version: found[name].Version})
-	}
-	return response, err
 }
 
 func (n *nodejs) About(ctx context.Context, r *pulumirpc.AboutRequest) (*pulumirpc.AboutResponse, error) {
@@ -160,7 +117,7 @@ func (n *nodejs) About(ctx context.Context, r *pulumirpc.AboutRequest) (*pulumir
 	if npm, err := exec.CommandContext(ctx, "npm", "--version").Output(); err == nil {
 		response.Metadata["packagemanagerVersion"] = strings.TrimSpace(string(npm))
 	}
-	if where, found := installed(r.Info.GetProgramDirectory(), "typescript"); found {
+	if where, err := installed(r.Info.GetProgramDirectory(), "typescript"); err == nil {
 		if p, err := readPackage(where); err == nil {
 			response.Metadata["typescriptVersion"] = p.Version
 		}
@@ -168,26 +125,9 @@ func (n *nodejs) About(ctx context.Context, r *pulumirpc.AboutRequest) (*pulumir
 	return response, nil
 }
 
-func (n *nodejs) InstallDependencies(r *pulumirpc.InstallDependenciesRequest, stream grpc.ServerStreamingServer[pulumirpc.InstallDependenciesResponse]) error {
-	arguments := []string{"install", "--loglevel=error"}
-	command := exec.Command("npm", arguments...)
-	command.Dir = r.Info.GetProgramDirectory()
-	_, err := n.run(command,
-		func(line []byte) { _ = stream.Send(&pulumirpc.InstallDependenciesResponse{Stdout: line}) },
-		func(line []byte) { _ = stream.Send(&pulumirpc.InstallDependenciesResponse{Stderr: line}) })
-	return err
-}
-
 func (n *nodejs) Run(_ context.Context, r *pulumirpc.RunRequest) (*pulumirpc.RunResponse, error) {
-	pwd := r.Info.GetProgramDirectory()
-	if pwd == "" {
-		pwd = r.Pwd
-	}
-	sdk, found := installed(pwd, "@pulumi/pulumi")
-	if !found {
-		return nil, fmt.Errorf("the Pulumi SDK is not installed: no node_modules/@pulumi/pulumi at or above %s; run npm ci", pwd)
-	}
-	command, err := nodeCommand(r.Info.GetOptions().AsMap(), filepath.Join(sdk, "cmd", "run"))
+	pwd := cmp.Or(r.Info.GetProgramDirectory(), r.Pwd)
+	command, err := sdkCommand(pwd, "run")
 	if err != nil {
 		return nil, err
 	}
@@ -203,26 +143,17 @@ func (n *nodejs) Run(_ context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 	if r.DryRun {
 		command.Args = append(command.Args, "--dry-run")
 	}
-	program := r.Info.GetEntryPoint()
-	if program == "" {
-		program = "."
-	}
-	command.Args = append(append(command.Args, program), r.Args...)
-	config, secretKeys := r.Config, r.ConfigSecretKeys
-	if config == nil {
-		config = map[string]string{}
-	}
-	if secretKeys == nil {
-		secretKeys = []string{}
-	}
-	configJSON, _ := json.Marshal(config)
-	secretsJSON, _ := json.Marshal(secretKeys)
-	command.Dir = pwd
-	command.Env = append(os.Environ(), "PULUMI_CONFIG="+string(configJSON), "PULUMI_CONFIG_SECRET_KEYS="+string(secretsJSON))
+	command.Args = append(append(command.Args, cmp.Or(r.Info.GetEntryPoint(), ".")), r.Args...)
+	config, _ := json.Marshal(merged(r.Config, nil))
+	secretKeys, _ := json.Marshal(append([]string{}, r.ConfigSecretKeys...))
 	typescript, stated := r.Info.GetOptions().AsMap()["typescript"].(bool)
-	command.Env = append(command.Env, fmt.Sprintf("PULUMI_NODEJS_TYPESCRIPT=%v", typescript || !stated))
-	// The engine reads this process's own output: what the program prints goes through.
-	code, err := n.run(command, func(line []byte) { _, _ = os.Stdout.Write(line) }, func(line []byte) { _, _ = os.Stderr.Write(line) })
+	command.Dir = pwd
+	command.Env = append(os.Environ(), "PULUMI_CONFIG="+string(config), "PULUMI_CONFIG_SECRET_KEYS="+string(secretKeys),
+		fmt.Sprintf("PULUMI_NODEJS_TYPESCRIPT=%v", typescript || !stated))
+	// The engine reads this process's own output: what the program prints goes through. Not the files themselves: Node.js may
+	// make them non-blocking, for this process too.
+	command.Stdout, command.Stderr = struct{ io.Writer }{os.Stdout}, struct{ io.Writer }{os.Stderr}
+	code, err := n.run(command)
 	switch {
 	case err == nil:
 		return &pulumirpc.RunResponse{}, nil
@@ -236,23 +167,15 @@ func (n *nodejs) Run(_ context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 
 // RunPlugin starts a policy pack, which is a Node program that serves the analyzer protocol.
 func (n *nodejs) RunPlugin(r *pulumirpc.RunPluginRequest, stream grpc.ServerStreamingServer[pulumirpc.RunPluginResponse]) error {
-	folder := r.Info.GetProgramDirectory()
-	script := folder
-	if r.Kind == "analyzer" {
-		sdk, found := installed(folder, "@pulumi/pulumi")
-		if !found {
-			return fmt.Errorf("the Pulumi SDK is not installed: no node_modules/@pulumi/pulumi at or above %s; run npm ci", folder)
-		}
-		script = filepath.Join(sdk, "cmd", "run-policy-pack")
+	if r.Kind != "analyzer" {
+		return fmt.Errorf("the stand-in runs policy packs, not a plugin of kind %q", r.Kind)
 	}
-	command, err := nodeCommand(r.Info.GetOptions().AsMap(), script)
+	folder := r.Info.GetProgramDirectory()
+	command, err := sdkCommand(folder, "run-policy-pack")
 	if err != nil {
 		return err
 	}
-	command.Args = append(command.Args, r.Args...)
-	if r.Kind == "analyzer" {
-		command.Args = append(command.Args, folder)
-	}
+	command.Args = append(append(command.Args, r.Args...), folder)
 	command.Dir, command.Env = r.Pwd, append(os.Environ(), r.Env...)
 	var mutex sync.Mutex
 	send := func(response *pulumirpc.RunPluginResponse) {
@@ -260,17 +183,17 @@ func (n *nodejs) RunPlugin(r *pulumirpc.RunPluginRequest, stream grpc.ServerStre
 		defer mutex.Unlock()
 		_ = stream.Send(response)
 	}
+	command.Stdout = printed(func(text []byte) {
+		send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stdout{Stdout: text}})
+	})
+	command.Stderr = printed(func(text []byte) {
+		send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stderr{Stderr: text}})
+	})
 	go func() { // the engine ends a plugin by dropping the call
 		<-stream.Context().Done()
 		n.kill(command)
 	}()
-	code, err := n.run(command,
-		func(line []byte) {
-			send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stdout{Stdout: line}})
-		},
-		func(line []byte) {
-			send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stderr{Stderr: line}})
-		})
+	code, err := n.run(command)
 	if err != nil && code <= 0 {
 		return err
 	}
@@ -278,15 +201,28 @@ func (n *nodejs) RunPlugin(r *pulumirpc.RunPluginRequest, stream grpc.ServerStre
 	return nil
 }
 
-func nodeCommand(options map[string]any, script string) (*exec.Cmd, error) {
+// printed takes what a program prints, piece by piece.
+type printed func(text []byte)
+
+func (p printed) Write(text []byte) (int, error) {
+	p(bytes.Clone(text))
+	return len(text), nil
+}
+
+// sdkCommand starts one of the SDK's runners that the program in the folder has installed.
+func sdkCommand(folder, runner string) (*exec.Cmd, error) {
+	sdk, err := installed(folder, "@pulumi/pulumi")
+	if err != nil {
+		return nil, err
+	}
 	node, err := exec.LookPath("node")
 	if err != nil {
 		return nil, fmt.Errorf("no node on PATH: %w", err)
 	}
-	arguments, _ := options["nodeargs"].(string)
-	return exec.Command(node, append(strings.Fields(arguments), script)...), nil
+	return exec.Command(node, filepath.Join(sdk, "cmd", runner)), nil
 }
 
+// kill ends a command that still runs, with all that it has started.
 func (n *nodejs) kill(command *exec.Cmd) {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -295,52 +231,21 @@ func (n *nodejs) kill(command *exec.Cmd) {
 	}
 }
 
-// run starts a command in a process group of its own, passes its output on as it comes, and gives its exit code (-1: killed or not started).
-func (n *nodejs) run(command *exec.Cmd, stdout, stderr func([]byte)) (int, error) {
-	out, err := command.StdoutPipe()
-	if err != nil {
-		return -1, err
-	}
-	errs, err := command.StderrPipe()
-	if err != nil {
-		return -1, err
-	}
+// run starts a command in a process group of its own and gives its exit code (-1: killed or not started).
+func (n *nodejs) run(command *exec.Cmd) (int, error) {
 	// The death signal is tied to the thread that starts the child, not to the process: keep it.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 	n.mutex.Lock()
-	if err := command.Start(); err != nil {
-		n.mutex.Unlock()
+	err := command.Start()
+	if err == nil {
+		n.children[command] = true
+	}
+	n.mutex.Unlock()
+	if err != nil {
 		return -1, err
 	}
-	if n.children == nil {
-		n.children = map[*exec.Cmd]bool{}
-	}
-	n.children[command] = true
-	n.mutex.Unlock()
-	var streams sync.WaitGroup
-	for _, pipe := range []struct {
-		from io.Reader
-		to   func([]byte)
-	}{{out, stdout}, {errs, stderr}} {
-		streams.Add(1)
-		go func() {
-			defer streams.Done()
-			reader := bufio.NewReader(pipe.from)
-			buffer := make([]byte, 64<<10)
-			for {
-				count, err := reader.Read(buffer)
-				if count > 0 {
-					pipe.to(append([]byte(nil), buffer[:count]...))
-				}
-				if err != nil {
-					return
-				}
-			}
-		}()
-	}
-	streams.Wait()
 	err = command.Wait()
 	n.mutex.Lock()
 	delete(n.children, command)

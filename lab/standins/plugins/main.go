@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"regexp"
@@ -14,9 +15,6 @@ import (
 	pulumirpc "github.com/pulumi/pulumi/sdk/v3/proto/go"
 	"google.golang.org/grpc"
 )
-
-// The versions of the npm SDKs that the root package.json pins; a plugin folder named resource-NAME-vVERSION overrides them.
-var versions = map[string]string{"kubernetes": "4.34.2", "random": "4.21.2", "tls": "5.6.1", "nodejs": "3.246.0"}
 
 // The engine sends whole states in one message.
 const maxMessage = 400 << 20
@@ -32,13 +30,13 @@ func main() {
 	server := grpc.NewServer(grpc.MaxRecvMsgSize(maxMessage), grpc.MaxSendMsgSize(maxMessage))
 	switch self {
 	case "pulumi-resource-kubernetes":
-		pulumirpc.RegisterResourceProviderServer(server, newKubernetes(newEngine(engine), version("kubernetes")))
+		pulumirpc.RegisterResourceProviderServer(server, newKubernetes(newEngine(engine), version()))
 	case "pulumi-resource-random":
-		pulumirpc.RegisterResourceProviderServer(server, &bridged{kinds: randomKinds, engine: newEngine(engine), version: version("random")})
+		pulumirpc.RegisterResourceProviderServer(server, &bridged{kinds: randomKinds, engine: newEngine(engine), version: version()})
 	case "pulumi-resource-tls":
-		pulumirpc.RegisterResourceProviderServer(server, &bridged{kinds: tlsKinds, engine: newEngine(engine), version: version("tls")})
+		pulumirpc.RegisterResourceProviderServer(server, &bridged{kinds: tlsKinds, engine: newEngine(engine), version: version()})
 	case "pulumi-language-nodejs":
-		pulumirpc.RegisterLanguageRuntimeServer(server, &nodejs{engine: engine})
+		pulumirpc.RegisterLanguageRuntimeServer(server, &nodejs{engine: engine, children: map[*exec.Cmd]bool{}})
 	default:
 		fmt.Fprintf(os.Stderr, "%s: call this program by the name of a plugin: pulumi-language-nodejs or pulumi-resource-{kubernetes,random,tls}\n", self)
 		os.Exit(2)
@@ -73,15 +71,12 @@ func exitWithParent(parent int) {
 	os.Exit(0)
 }
 
-var pluginFolder = regexp.MustCompile(`resource-([a-z]+)-v([0-9][^/]*)/`)
+var pluginFolder = regexp.MustCompile(`/resource-[a-z]+-v([0-9][^/]*)/`)
 
 // version is what GetPluginInfo reports: the plugin folder's, so that the engine finds what it asked for.
-func version(name string) string {
-	executable, _ := os.Executable()
-	for _, path := range []string{os.Args[0], executable} {
-		if m := pluginFolder.FindStringSubmatch(path); m != nil && m[1] == name {
-			return m[2]
-		}
+func version() string {
+	if m := pluginFolder.FindStringSubmatch(os.Args[0]); m != nil {
+		return m[1]
 	}
-	return versions[name]
+	return "0.0.0"
 }

@@ -2,11 +2,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
+	"os"
 	"strings"
 	"time"
 
@@ -33,6 +33,8 @@ const defaultTimeout = 10 * time.Minute
 
 const deleteHint = "PULUMI_K8S_DELETE_UNREACHABLE environment variable set to \"true\""
 
+func deletesUnreachable() bool { return os.Getenv("PULUMI_K8S_DELETE_UNREACHABLE") == "true" }
+
 // partial is an error after which the object exists all the same: its state is kept, with the reasons.
 type partial struct {
 	error
@@ -56,24 +58,16 @@ func initFailed(id string, err error, properties, inputs *structpb.Struct) error
 
 // state is what the engine stores: the live object, the inputs that made it and how to update it.
 func state(live, inputs, marks object, apiVersion, manager string) *structpb.Struct {
-	out := merged(live, nil)
-	inputs = mapValue(inputs, func(any) (any, bool) { return nil, false }).(object)
-	out = mapValue(out, func(any) (any, bool) { return nil, false }).(object)
+	out, inputs := copyOf(live), copyOf(inputs)
 	annotateSecrets(out, marks)
 	annotateSecrets(inputs, marks)
 	out["__inputs"], out["__initialApiVersion"], out["__fieldManager"] = inputs, apiVersion, manager
 	return toStruct(out)
 }
 
-// manager is the field manager for server-side apply: the annotation's, the state's, or a new one.
-func manager(state, inputs object) string {
-	if named := text(inputs, "metadata", "annotations", fieldManager); named != "" {
-		return named
-	}
-	if stored := text(state, "__fieldManager"); stored != "" {
-		return stored
-	}
-	return uniqueName(nil, createManager+"-")
+// manager is the field manager for server-side apply: the state's, or a new one.
+func manager(state object) string {
+	return cmp.Or(text(state, "__fieldManager"), uniqueName(nil, createManager+"-"))
 }
 
 func objectID(o object) string {
@@ -92,11 +86,7 @@ func (k *kubernetes) client(o object) (dynamic.ResourceInterface, error) {
 	if mapping.Scope.Name() != meta.RESTScopeNameNamespace {
 		return k.dynamic.Resource(mapping.Resource), nil
 	}
-	namespace := text(o, "metadata", "namespace")
-	if namespace == "" {
-		namespace = "default"
-	}
-	return k.dynamic.Resource(mapping.Resource).Namespace(namespace), nil
+	return k.dynamic.Resource(mapping.Resource).Namespace(cmp.Or(text(o, "metadata", "namespace"), "default")), nil
 }
 
 func (k *kubernetes) exists(o object) bool {
@@ -111,35 +101,39 @@ func dryRun(preview bool) []string {
 	return nil
 }
 
-func timeout(requested float64, inputs object) time.Duration {
+func timeout(requested float64) time.Duration {
 	if requested > 0 {
 		return time.Duration(requested * float64(time.Second))
 	}
-	if annotated := text(inputs, "metadata", "annotations", "pulumi.com/timeoutSeconds"); annotated != "" {
-		return seconds(annotated)
-	}
 	return defaultTimeout
+}
+
+func (k *kubernetes) reachable() error {
+	if k.unreachable != nil {
+		return fmt.Errorf("configured Kubernetes cluster is unreachable: %w", k.unreachable)
+	}
+	return nil
 }
 
 func (k *kubernetes) Create(_ context.Context, r *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
 	if isRelease(r.Urn) {
 		return k.createRelease(r)
 	}
-	if !r.Preview && k.unreachable != "" {
-		return nil, fmt.Errorf("configured Kubernetes cluster is unreachable: %s", k.unreachable)
+	if err := k.reachable(); err != nil && !r.Preview {
+		return nil, err
 	}
 	marked := fromStruct(r.Properties)
-	inputs := revealObject(marked)
+	inputs := revealed(r.Properties)
 	echo := &pulumirpc.CreateResponse{Properties: r.Properties}
-	if r.Preview && (hasUnknown(inputs) || isPatch(r.Urn, inputs) || !k.exists(inputs)) {
+	if r.Preview && (has[unknown](inputs) || !k.exists(inputs)) {
 		return echo, nil
 	}
-	owner := manager(nil, inputs)
+	owner := manager(nil)
 	status := k.engine.status(r.Urn)
-	live, err := k.put(r.Urn, inputs, owner, r.Preview, status)
+	live, err := k.put(inputs, r.Preview, status)
 	if err == nil && !r.Preview {
 		status.clear()
-		live, err = k.await(r.Urn, inputs, live, nil, timeout(r.Timeout, inputs), status)
+		live, err = k.await(inputs, live, timeout(r.Timeout), status)
 	}
 	var failed *partial
 	switch {
@@ -165,9 +159,6 @@ func (k *kubernetes) Create(_ context.Context, r *pulumirpc.CreateRequest) (*pul
 		return nil, initFailed(objectID(live), fmt.Errorf("resource %q was successfully created, but the Kubernetes API server reported that it "+
 			"failed to fully initialize or become live: %w", r.Urn, err), properties, nil)
 	}
-	if text(inputs, "kind") == "CustomResourceDefinition" {
-		k.mapper.Reset()
-	}
 	return &pulumirpc.CreateResponse{Id: objectID(live), Properties: properties}, nil
 }
 
@@ -176,20 +167,16 @@ func namespaceMissing(err error) bool {
 	return errors.As(err, &s) && apierrors.IsNotFound(err) && s.Status().Details != nil && s.Status().Details.Kind == "namespaces"
 }
 
-// put creates the object, or applies it where it may exist already. What is missing (a namespace, a kind) is waited for: 63 seconds in all.
-func (k *kubernetes) put(urn string, inputs object, owner string, preview bool, status *status) (object, error) {
-	upsert := isPatch(urn, inputs) || k.option("upsertExistingObjects", "PULUMI_K8S_UPSERT_EXISTING_OBJECTS")
+// put creates the object. What is missing (a namespace, a kind) is waited for: 63 seconds in all.
+func (k *kubernetes) put(inputs object, preview bool, status *status) (object, error) {
 	for try, pause := 0, time.Second; ; try, pause = try+1, 2*pause {
-		var live *unstructured.Unstructured
 		client, err := k.client(inputs)
-		if err == nil && upsert {
-			force := preview || k.forces(inputs)
-			live, err = k.apply(client, text(inputs, "metadata", "name"), inputs, owner, force, preview)
-		} else if err == nil {
-			live, err = client.Create(k.context, &unstructured.Unstructured{Object: inputs}, metav1.CreateOptions{FieldManager: createManager, DryRun: dryRun(preview)})
-		}
 		if err == nil {
-			return live.Object, nil
+			var live *unstructured.Unstructured
+			options := metav1.CreateOptions{FieldManager: createManager, DryRun: dryRun(preview)}
+			if live, err = client.Create(k.context, &unstructured.Unstructured{Object: inputs}, options); err == nil {
+				return live.Object, nil
+			}
 		}
 		if apierrors.IsAlreadyExists(err) {
 			return nil, fmt.Errorf("%w\n\nThe resource already exists in the cluster. This can happen when:\n\n"+
@@ -213,10 +200,6 @@ func (k *kubernetes) put(urn string, inputs object, owner string, preview bool, 
 	}
 }
 
-func (k *kubernetes) forces(inputs object) bool {
-	return text(inputs, "metadata", "annotations", patchForced) == "true" || k.option("enablePatchForce", "PULUMI_K8S_ENABLE_PATCH_FORCE")
-}
-
 // apply is server-side apply; a conflict is explained the way the real provider does.
 func (k *kubernetes) apply(client dynamic.ResourceInterface, name string, inputs object, owner string, force, preview bool) (*unstructured.Unstructured, error) {
 	body, err := yaml.Marshal(inputs)
@@ -236,23 +219,19 @@ func (k *kubernetes) Update(_ context.Context, r *pulumirpc.UpdateRequest) (*pul
 	if isRelease(r.Urn) {
 		return k.updateRelease(r)
 	}
-	if !r.Preview && k.unreachable != "" {
-		return nil, fmt.Errorf("configured Kubernetes cluster is unreachable: %s", k.unreachable)
+	if err := k.reachable(); err != nil && !r.Preview {
+		return nil, err
 	}
 	marked := fromStruct(r.News)
-	inputs := normalize(revealObject(marked))
-	if r.Preview && (hasUnknown(inputs) || !k.exists(inputs)) {
+	inputs := normalize(revealed(r.News))
+	if r.Preview && (has[unknown](inputs) || !k.exists(inputs)) {
 		return &pulumirpc.UpdateResponse{Properties: r.News}, nil
 	}
-	stored := revealObject(fromStruct(r.Olds))
-	oldLive, oldInputs := splitState(stored)
-	owner, oldOwner := manager(stored, inputs), manager(stored, oldInputs)
+	stored := revealed(r.Olds)
+	oldLive, _ := splitState(stored)
+	owner := manager(stored)
 	apiVersion := text(stored, "__initialApiVersion")
-	if apiVersion == "" {
-		apiVersion = text(oldInputs, "apiVersion")
-	}
-	status := k.engine.status(r.Urn)
-	live, err := k.change(r, inputs, oldLive, owner, status)
+	live, err := k.change(r, inputs, oldLive, owner)
 	switch {
 	case err == nil:
 	case r.Preview && apierrors.IsForbidden(err):
@@ -269,15 +248,10 @@ func (k *kubernetes) Update(_ context.Context, r *pulumirpc.UpdateRequest) (*pul
 		return nil, initFailed(objectID(current), fmt.Errorf("the Kubernetes API server reported that %q failed to fully initialize or become live: %w",
 			objectID(current), err), state(current, inputs, marked, apiVersion, owner), nil)
 	}
-	if !r.Preview && owner != oldOwner {
-		if err := k.relinquish(live, oldOwner); err != nil {
-			return nil, err
-		}
-	}
 	return &pulumirpc.UpdateResponse{Properties: state(live, inputs, marked, apiVersion, owner)}, nil
 }
 
-func (k *kubernetes) change(r *pulumirpc.UpdateRequest, inputs, oldLive object, owner string, status *status) (object, error) {
+func (k *kubernetes) change(r *pulumirpc.UpdateRequest, inputs, oldLive object, owner string) (object, error) {
 	client, err := k.client(inputs)
 	if err != nil {
 		return nil, err
@@ -287,15 +261,12 @@ func (k *kubernetes) change(r *pulumirpc.UpdateRequest, inputs, oldLive object, 
 	if err != nil {
 		return nil, err
 	}
-	if len(r.IgnoreChanges) > 0 {
-		keepIgnored(inputs, before, r.IgnoreChanges, owner)
-	}
-	force := k.forces(inputs) || len(before.GetManagedFields()) == 0
+	force := k.settings["enablePatchForce"] == "true" || os.Getenv("PULUMI_K8S_ENABLE_PATCH_FORCE") == "true" || len(before.GetManagedFields()) == 0
 	if r.Preview {
 		for _, entry := range before.GetManagedFields() {
 			force = force || entry.Manager == createManager && entry.Operation == metav1.ManagedFieldsOperationUpdate
 		}
-	} else if !isPatch(r.Urn, inputs) {
+	} else {
 		// The fields of the plain create, and those that somebody set with kubectl, become the resource's own: what of them the
 		// program does not ask for goes away. A subresource's, such as the replicas of kubectl scale, stay with their manager.
 		adopted := sets.Set[string]{}
@@ -311,55 +282,19 @@ func (k *kubernetes) change(r *pulumirpc.UpdateRequest, inputs, oldLive object, 
 			return nil, err
 		}
 		if len(patch) > 0 {
-			if before, err = client.Patch(k.context, name, types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil {
+			if _, err = client.Patch(k.context, name, types.JSONPatchType, patch, metav1.PatchOptions{}); err != nil {
 				return nil, err
 			}
 		}
 	}
 	after, err := k.apply(client, name, inputs, owner, force, r.Preview)
-	if err != nil || r.Preview {
-		if err != nil {
-			return nil, err
-		}
+	if err != nil {
+		return nil, err
+	}
+	if r.Preview {
 		return after.Object, nil
 	}
-	return k.await(r.Urn, inputs, after.Object, before.Object, timeout(r.Timeout, inputs), status)
-}
-
-// keepIgnored lets a field of ignoreChanges be: dropped from what is applied where another manager owns it, else as it is now.
-func keepIgnored(inputs object, live *unstructured.Unstructured, ignored []string, owner string) {
-	for _, path := range ignored {
-		keys := strings.Split(path, ".")
-		managedBy := func(match func(string) bool) bool {
-			return slices.ContainsFunc(live.GetManagedFields(), func(entry metav1.ManagedFieldsEntry) bool {
-				var fields any
-				if entry.FieldsV1 == nil || !match(entry.Manager) || json.Unmarshal(entry.FieldsV1.Raw, &fields) != nil {
-					return false
-				}
-				for _, key := range keys {
-					fields = at(fields, "f:"+key)
-				}
-				return fields != nil
-			})
-		}
-		if managedBy(func(m string) bool { return m != owner }) && !managedBy(func(m string) bool { return m == owner }) {
-			unstructured.RemoveNestedField(inputs, keys...)
-		} else if value := at(live.Object, keys...); value != nil {
-			set(inputs, value, keys...)
-		}
-	}
-}
-
-// relinquish gives up every field that the manager holds: how a Patch resource is deleted.
-func (k *kubernetes) relinquish(live object, owner string) error {
-	client, err := k.client(live)
-	if err != nil {
-		return err
-	}
-	name := text(live, "metadata", "name")
-	identity := object{"apiVersion": live["apiVersion"], "kind": live["kind"], "metadata": object{"name": name, "namespace": text(live, "metadata", "namespace")}}
-	_, err = k.apply(client, name, identity, owner, false, false)
-	return err
+	return k.await(inputs, after.Object, timeout(r.Timeout), k.engine.status(r.Urn))
 }
 
 func (k *kubernetes) get(o object, name string) (object, error) {
@@ -375,13 +310,10 @@ func (k *kubernetes) get(o object, name string) (object, error) {
 }
 
 func (k *kubernetes) Read(_ context.Context, r *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
-	if k.unreachable != "" {
-		k.engine.log(r.Urn, pulumirpc.LogSeverity_WARNING, false, "configured Kubernetes cluster is unreachable: "+k.unreachable)
-		switch {
-		case k.option("deleteUnreachable", "PULUMI_K8S_DELETE_UNREACHABLE"):
+	if err := k.reachable(); err != nil {
+		k.engine.log(r.Urn, pulumirpc.LogSeverity_WARNING, false, err.Error())
+		if deletesUnreachable() {
 			return &pulumirpc.ReadResponse{}, nil
-		case k.option("skipUpdateUnreachable", "PULUMI_K8S_SKIP_UPDATE_UNREACHABLE"):
-			return &pulumirpc.ReadResponse{Id: r.Id, Properties: r.Properties, Inputs: r.Inputs}, nil
 		}
 		return nil, errors.New("failed to read resource state due to unreachable cluster. If the cluster was deleted, you can remove this resource from " +
 			"Pulumi state by rerunning the operation with the " + deleteHint)
@@ -389,33 +321,25 @@ func (k *kubernetes) Read(_ context.Context, r *pulumirpc.ReadRequest) (*pulumir
 	if isRelease(r.Urn) {
 		return k.readRelease(r)
 	}
-	stored, marked := revealObject(fromStruct(r.Properties)), fromStruct(r.Inputs)
-	inputs := normalize(revealObject(marked))
-	namespace, name, split := strings.Cut(r.Id, "/")
-	if !split {
-		namespace, name = "", r.Id
-	}
+	stored, marked := revealed(r.Properties), fromStruct(r.Inputs)
+	inputs := normalize(revealed(r.Inputs))
+	name := r.Id[strings.LastIndex(r.Id, "/")+1:]
 	imported := false
 	if text(inputs, "kind") == "" {
-		if live, _ := splitState(stored); text(live, "kind") != "" {
-			inputs["apiVersion"], inputs["kind"] = live["apiVersion"], live["kind"]
-		} else {
+		inputs["apiVersion"], inputs["kind"] = stored["apiVersion"], stored["kind"]
+		if imported = text(stored, "kind") == ""; imported {
 			// kubernetes:apps/v1:Deployment, kubernetes:core/v1:ConfigMap
 			token, _ := splitURN(r.Urn)
 			parts := strings.Split(token, ":")
-			inputs["apiVersion"], inputs["kind"] = strings.TrimPrefix(parts[1], "core/"), strings.TrimSuffix(parts[2], "Patch")
-			imported = true
+			inputs["apiVersion"], inputs["kind"] = strings.TrimPrefix(parts[1], "core/"), parts[2]
 		}
 		set(inputs, name, "metadata", "name")
-		if namespace != "" {
+		if namespace, _, split := strings.Cut(r.Id, "/"); split {
 			set(inputs, namespace, "metadata", "namespace")
 		}
 	}
-	apiVersion := text(stored, "__initialApiVersion")
-	if apiVersion == "" {
-		apiVersion = text(inputs, "apiVersion")
-	}
-	owner := manager(stored, inputs)
+	apiVersion := cmp.Or(text(stored, "__initialApiVersion"), text(inputs, "apiVersion"))
+	owner := manager(stored)
 	live, err := k.get(inputs, name)
 	if apierrors.IsNotFound(err) || meta.IsNoMatchError(err) {
 		return &pulumirpc.ReadResponse{}, nil // gone: the engine drops it from the state
@@ -425,7 +349,7 @@ func (k *kubernetes) Read(_ context.Context, r *pulumirpc.ReadRequest) (*pulumir
 	liveInputs := prune(live, inputs)
 	var notReady error
 	if imported {
-		liveInputs = mapValue(live, func(any) (any, bool) { return nil, false }).(object)
+		liveInputs = copyOf(live)
 		delete(liveInputs, "status")
 		for _, field := range serverMetadata {
 			delete(liveInputs["metadata"].(object), field)
@@ -447,36 +371,22 @@ func (k *kubernetes) Delete(_ context.Context, r *pulumirpc.DeleteRequest) (*emp
 	if isRelease(r.Urn) {
 		return k.deleteRelease(r)
 	}
-	stored := revealObject(fromStruct(r.Properties))
-	live, inputs := splitState(stored)
-	if k.unreachable != "" {
-		k.engine.log(r.Urn, pulumirpc.LogSeverity_WARNING, false, "configured Kubernetes cluster is unreachable: "+k.unreachable)
-		if k.option("deleteUnreachable", "PULUMI_K8S_DELETE_UNREACHABLE") {
+	live, inputs := splitState(revealed(r.Properties))
+	if err := k.reachable(); err != nil {
+		k.engine.log(r.Urn, pulumirpc.LogSeverity_WARNING, false, err.Error())
+		if deletesUnreachable() {
 			return &emptypb.Empty{}, nil
 		}
 		return nil, errors.New("configured Kubernetes cluster is unreachable. If the cluster was deleted, you can remove this resource from Pulumi state " +
 			"by rerunning the operation with the " + deleteHint)
 	}
-	owner := manager(stored, inputs)
 	client, err := k.client(live)
 	if meta.IsNoMatchError(err) {
 		return &emptypb.Empty{}, nil // its kind is gone, and with it the object
 	} else if err != nil {
 		return nil, err
 	}
-	if isPatch(r.Urn, inputs) {
-		if err := k.relinquish(live, owner); err != nil && !apierrors.IsNotFound(err) {
-			return nil, err
-		}
-		return &emptypb.Empty{}, nil
-	}
 	propagation := metav1.DeletePropagationForeground
-	switch strings.ToLower(text(inputs, "metadata", "annotations", "pulumi.com/deletionPropagationPolicy")) {
-	case "orphan":
-		propagation = metav1.DeletePropagationOrphan
-	case "background":
-		propagation = metav1.DeletePropagationBackground
-	}
 	name := r.Id[strings.LastIndex(r.Id, "/")+1:]
 	err = client.Delete(k.context, name, metav1.DeleteOptions{PropagationPolicy: &propagation})
 	if apierrors.IsNotFound(err) {
@@ -484,12 +394,5 @@ func (k *kubernetes) Delete(_ context.Context, r *pulumirpc.DeleteRequest) (*emp
 	} else if err != nil {
 		return nil, err
 	}
-	err = k.awaitDeleted(r.Urn, client, name, live, inputs, timeout(r.Timeout, inputs))
-	var failed *partial
-	if errors.As(err, &failed) {
-		return nil, initFailed(objectID(failed.live), err, state(failed.live, live, fromStruct(r.Properties), text(stored, "__initialApiVersion"), owner), nil)
-	} else if err != nil {
-		return nil, err
-	}
-	return &emptypb.Empty{}, nil
+	return &emptypb.Empty{}, k.awaitDeleted(client, name, live, inputs, timeout(r.Timeout), k.engine.status(r.Urn))
 }

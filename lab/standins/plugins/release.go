@@ -2,12 +2,12 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"net/url"
+	"reflect"
 	"slices"
-	"sort"
 	"strings"
 	"time"
 
@@ -27,6 +27,7 @@ import (
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
+	clientcmdapi "k8s.io/client-go/tools/clientcmd/api"
 	"sigs.k8s.io/yaml"
 )
 
@@ -38,8 +39,8 @@ var releaseDefaults = object{
 	"timeout": int64(0), "values": object{}, "verify": false, "version": "", "waitForJobs": false,
 }
 
-// Inputs that the stand-in does not do: a program that sets one is refused.
-var releaseRefused = []string{"dependencyUpdate", "keyring", "lint", "postrender", "verify", "valueYamlFiles"}
+// The inputs that the stand-in honours; a program that sets another is refused. compat is the SDK's.
+var releaseInputs = []string{"chart", "compat", "createNamespace", "name", "namespace", "timeout", "values", "version"}
 
 const releaseTimeout = 300 // seconds, the real provider's default
 
@@ -61,14 +62,13 @@ func (h helmAccess) ToRawKubeConfigLoader() clientcmd.ClientConfig {
 	if err != nil {
 		return h.k.loader
 	}
-	overrides := &clientcmd.ConfigOverrides{CurrentContext: h.k.settings["context"]}
-	overrides.Context.Cluster, overrides.Context.Namespace = h.k.settings["cluster"], h.namespace
+	overrides := &clientcmd.ConfigOverrides{CurrentContext: h.k.settings["context"], Context: clientcmdapi.Context{Namespace: h.namespace}}
 	return clientcmd.NewDefaultClientConfig(raw, overrides)
 }
 
 func (k *kubernetes) helm(namespace string) (*action.Configuration, error) {
 	if k.config == nil {
-		return nil, errors.New(k.unreachable)
+		return nil, k.unreachable
 	}
 	configuration := &action.Configuration{}
 	// Helm's debug output could show values: it goes nowhere.
@@ -80,23 +80,10 @@ func (k *kubernetes) helm(namespace string) (*action.Configuration, error) {
 	return configuration, err
 }
 
-// locate finds the chart: a local folder or archive, an OCI reference, or a name in a repository.
+// locate finds the chart: a local folder or archive, or an OCI reference.
 func locate(in object, options *action.ChartPathOptions) (*chart.Chart, error) {
-	name := strings.TrimSpace(text(in, "chart"))
-	if options.Version = strings.TrimSpace(text(in, "version")); options.Version == "" && in["devel"] == true {
-		options.Version = ">0.0.0-0"
-	}
-	if repository, ok := in["repositoryOpts"].(object); ok {
-		options.CaFile, options.CertFile, options.KeyFile = text(repository, "caFile"), text(repository, "certFile"), text(repository, "keyFile")
-		options.Username, options.Password = text(repository, "username"), text(repository, "password")
-		if where := text(repository, "repo"); registry.IsOCI(name) || where == "" {
-		} else if _, err := url.ParseRequestURI(where); err == nil {
-			options.RepoURL = where
-		} else if !strings.Contains(name, "/") {
-			name = where + "/" + name
-		}
-	}
-	path, err := options.LocateChart(name, cli.New())
+	options.Version = strings.TrimSpace(text(in, "version"))
+	path, err := options.LocateChart(strings.TrimSpace(text(in, "chart")), cli.New())
 	if err != nil {
 		return nil, err
 	}
@@ -110,59 +97,43 @@ func locate(in object, options *action.ChartPathOptions) (*chart.Chart, error) {
 // helmValues turns numbers into what Helm reads from YAML.
 func helmValues(in object) object {
 	values, _ := mapValue(in["values"], func(v any) (any, bool) {
-		if n, ok := v.(int64); ok {
-			return float64(n), true
-		}
-		return nil, false
+		n, isNumber := v.(int64)
+		return float64(n), isNumber
 	}).(object)
-	if values == nil {
-		values = object{}
-	}
-	return values
+	return merged(values, nil)
 }
 
 func (k *kubernetes) checkRelease(r *pulumirpc.CheckRequest) (*pulumirpc.CheckResponse, error) {
-	news, olds := fromStruct(r.News), revealObject(fromStruct(r.Olds))
+	given := revealed(r.News)
 	response := &pulumirpc.CheckResponse{}
-	fail := func(property, format string, args ...any) {
-		response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: property, Reason: fmt.Sprintf(format, args...)})
-	}
-	given := revealObject(news)
-	for _, key := range sortedKeys(given) {
-		_, known := releaseDefaults[key]
-		refused := slices.Contains(releaseRefused, key) && given[key] != nil && given[key] != false && given[key] != ""
-		if refused || !known && !slices.Contains([]string{"compat", "maxHistory", "repositoryOpts", "resourceNames", "status"}, key) {
-			fail(key, "the stand-in of the kubernetes provider does not do the Release input %q", key)
-		}
-	}
-	inputs := object{}
-	for key, value := range merged(releaseDefaults, given) {
-		if key != "compat" && key != "resourceNames" && key != "status" && value != nil {
-			inputs[key] = value
+	inputs := merged(releaseDefaults, given)
+	delete(inputs, "compat")
+	for _, key := range sortedKeys(inputs) {
+		if !slices.Contains(releaseInputs, key) && !reflect.DeepEqual(inputs[key], releaseDefaults[key]) {
+			response.Failures = append(response.Failures, refusal(key))
 		}
 	}
 	if inputs["name"] == "" {
-		if inputs["name"] = text(olds, "name"); inputs["name"] == "" {
-			_, name := splitURN(r.Urn)
-			inputs["name"] = uniqueName(r.RandomSeed, name+"-")
-		}
+		_, name := splitURN(r.Urn)
+		inputs["name"] = cmp.Or(text(revealed(r.Olds), "name"), uniqueName(r.RandomSeed, name+"-"))
 	}
 	if inputs["namespace"] == "" {
 		inputs["namespace"] = k.namespace
 	}
-	if _, set := given["timeout"]; !set && inputs["skipAwait"] != true {
+	if given["timeout"] == nil {
 		inputs["timeout"] = int64(releaseTimeout)
 	}
-	if !hasUnknown(inputs) && len(response.Failures) == 0 {
+	if !has[unknown](inputs) && len(response.Failures) == 0 {
 		if found, err := k.loadChart(inputs); err != nil {
-			fail("chart", "%v; check the chart name and repository configuration.", err)
+			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: "chart",
+				Reason: fmt.Sprintf("%v; check the chart name and repository configuration.", err)})
 		} else {
 			// The version asked for may be a range; what is compared later is the one that it means today.
 			inputs["version"] = found.Metadata.Version
 			k.learnScopes(found, inputs)
 		}
 	}
-	annotateSecrets(inputs, news)
+	annotateSecrets(inputs, fromStruct(r.News))
 	response.Inputs = toStruct(inputs)
 	return response, nil
 }
@@ -182,7 +153,7 @@ func (k *kubernetes) learnScopes(found *chart.Chart, in object) {
 		return
 	}
 	render := action.NewInstall(configuration)
-	render.ClientOnly, render.DryRun, render.IncludeCRDs = true, true, in["skipCrds"] != true
+	render.ClientOnly, render.DryRun, render.IncludeCRDs = true, true, true
 	render.ReleaseName, render.Namespace = text(in, "name"), text(in, "namespace")
 	rendered, err := render.Run(found, helmValues(in))
 	if err != nil || rendered == nil {
@@ -199,11 +170,8 @@ func (k *kubernetes) learnScopes(found *chart.Chart, in object) {
 }
 
 func (k *kubernetes) diffRelease(r *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
-	stored, news := revealObject(fromStruct(r.Olds)), revealObject(fromStruct(r.News))
+	stored, news := revealed(r.Olds), revealed(r.News)
 	_, oldInputs := splitState(stored)
-	if slices.Contains(r.IgnoreChanges, "version") {
-		news["version"] = stored["version"]
-	}
 	d := differ{forced: []string{"name", "namespace"}, found: map[string]*pulumirpc.PropertyDiff{}}
 	d.compareObjects(nil, stored, news, oldInputs)
 	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE, DetailedDiff: d.found, HasDetailedDiff: len(d.found) > 0, Replaces: d.replaces()}
@@ -214,13 +182,13 @@ func (k *kubernetes) diffRelease(r *pulumirpc.DiffRequest) (*pulumirpc.DiffRespo
 			response.Diffs = append(response.Diffs, top)
 		}
 	}
-	sort.Strings(response.Diffs)
+	slices.Sort(response.Diffs)
 	return response, nil
 }
 
 // releaseState is what the engine stores; the inputs may hold secret values anywhere and are kept secret as a whole.
 func releaseState(outputs, inputs object) *structpb.Struct {
-	out := mapValue(outputs, func(any) (any, bool) { return nil, false }).(object)
+	out := copyOf(outputs)
 	annotateSecrets(out, inputs)
 	out["__inputs"] = secret{inputs}
 	return toStruct(out)
@@ -231,21 +199,16 @@ func observed(outputs object, found *release.Release) {
 	values, _ := outputs["values"].(object)
 	outputs["values"] = mergedDeep(values, found.Config)
 	outputs["version"] = found.Chart.Metadata.Version
-	names := map[string]map[string]bool{}
+	resourceNames := object{}
 	for _, document := range releaseutil.SplitManifests(found.Manifest) {
 		var o object
-		if yaml.Unmarshal([]byte(document), &o) != nil || text(o, "kind") == "" {
-			continue
+		if yaml.Unmarshal([]byte(document), &o) == nil && text(o, "kind") != "" {
+			key := gvkOf(o).GroupKind().String() + "/" + text(o, "apiVersion")
+			resourceNames[key] = append(list(resourceNames, key), objectID(o))
 		}
-		key := gvkOf(o).GroupKind().String() + "/" + text(o, "apiVersion")
-		if names[key] == nil {
-			names[key] = map[string]bool{}
-		}
-		names[key][objectID(o)] = true
 	}
-	resourceNames := object{}
-	for key, set := range names {
-		resourceNames[key] = sortedKeys(set)
+	for _, names := range resourceNames {
+		slices.SortFunc(names.([]any), func(a, b any) int { return strings.Compare(text(a), text(b)) })
 	}
 	outputs["resourceNames"] = resourceNames
 	outputs["status"] = object{"appVersion": found.Chart.Metadata.AppVersion, "chart": found.Chart.Metadata.Name, "name": found.Name, "namespace": found.Namespace,
@@ -264,139 +227,70 @@ func mergedDeep(a, b object) object {
 	return out
 }
 
-// releaseFailed is an installation or upgrade that left a release behind, in failed status.
-type releaseFailed struct {
-	id  string
-	err error
-}
-
-func (e *releaseFailed) Error() string {
-	return fmt.Sprintf("failed to become available within allocated timeout. Error: Helm Release %s: %v", e.id, e.err)
-}
-
-func flag(in object, key string) bool { return in[key] == true }
-
 func helmTimeout(in object) time.Duration {
-	if n, _ := in["timeout"].(int64); n > 0 {
-		return time.Duration(n) * time.Second
-	}
-	return releaseTimeout * time.Second
+	return time.Duration(cmp.Or(count(in, "timeout"), releaseTimeout)) * time.Second
 }
 
 func (k *kubernetes) createRelease(r *pulumirpc.CreateRequest) (*pulumirpc.CreateResponse, error) {
-	marked := fromStruct(r.Properties)
-	in := revealObject(marked)
+	marked, in := fromStruct(r.Properties), revealed(r.Properties)
 	if r.Preview {
-		return &pulumirpc.CreateResponse{Properties: releaseState(pending(in), marked)}, nil
+		return &pulumirpc.CreateResponse{Properties: pending(in, marked)}, nil
 	}
-	if k.unreachable != "" {
-		return nil, fmt.Errorf("can't create Helm Release with unreachable cluster: %s", k.unreachable)
-	}
-	id := text(in, "namespace") + "/" + text(in, "name")
-	err := k.install(r.Urn, id, in)
-	var failed *releaseFailed
-	if err != nil && !errors.As(err, &failed) {
-		return nil, err
-	}
-	properties := releaseState(in, marked)
-	if failed != nil {
-		return nil, initFailed(id, fmt.Errorf("Helm release %q was created, but failed to initialize completely. Use Helm CLI to investigate: %w", id, err), properties, nil)
-	}
-	k.mapper.Reset() // the chart may have brought kinds
-	return &pulumirpc.CreateResponse{Id: id, Properties: properties}, nil
-}
-
-// pending marks the outputs that only the cluster can tell.
-func pending(in object) object {
-	return merged(in, object{"resourceNames": unknown{unknownString}, "status": unknown{unknownString}})
-}
-
-// install adds the outcome to in.
-func (k *kubernetes) install(urn, id string, in object) error {
-	configuration, err := k.helm(text(in, "namespace"))
-	if err != nil {
-		return err
-	}
-	i := action.NewInstall(configuration)
-	found, err := locate(in, &i.ChartPathOptions)
-	if err != nil {
-		return err
-	}
-	if kind := found.Metadata.Type; kind != "" && kind != "application" {
-		return fmt.Errorf("%s charts are not installable", kind)
-	}
-	i.ReleaseName, i.Namespace, i.CreateNamespace = text(in, "name"), text(in, "namespace"), flag(in, "createNamespace")
-	i.Wait, i.WaitForJobs, i.Timeout = !flag(in, "skipAwait"), !flag(in, "skipAwait") && flag(in, "waitForJobs"), helmTimeout(in)
-	i.Atomic, i.Replace, i.Devel, i.SkipCRDs = flag(in, "atomic"), flag(in, "replace"), flag(in, "devel"), flag(in, "skipCrds")
-	i.DisableHooks, i.DisableOpenAPIValidation = flag(in, "disableWebhooks"), flag(in, "disableOpenapiValidation")
-	i.SubNotes, i.Description = flag(in, "renderSubchartNotes"), text(in, "description")
-	done, err := i.RunWithContext(k.context, found, helmValues(in))
-	if err == nil {
-		observed(in, done)
-		return nil
-	}
-	if done == nil {
-		return err
-	}
-	if _, lookup := action.NewGet(configuration).Run(i.ReleaseName); lookup != nil {
-		return err // an atomic release has been taken back
-	}
-	observed(in, done)
-	k.engine.log(urn, pulumirpc.LogSeverity_WARNING, false, fmt.Sprintf("Helm release %q was created but has a failed status. "+
-		"Use the `helm` command to investigate the error, correct it, then retry. Reason: %v", i.ReleaseName, err))
-	return &releaseFailed{id, err}
+	properties, err := k.deploy(in, marked, "was created, but failed", func(configuration *action.Configuration, found *chart.Chart) (*release.Release, error) {
+		i := action.NewInstall(configuration)
+		i.ReleaseName, i.Namespace, i.CreateNamespace = text(in, "name"), text(in, "namespace"), in["createNamespace"] == true
+		i.Wait, i.Timeout = true, helmTimeout(in)
+		return i.RunWithContext(k.context, found, helmValues(in))
+	})
+	return &pulumirpc.CreateResponse{Id: text(in, "namespace") + "/" + text(in, "name"), Properties: properties}, err
 }
 
 func (k *kubernetes) updateRelease(r *pulumirpc.UpdateRequest) (*pulumirpc.UpdateResponse, error) {
-	marked := fromStruct(r.News)
-	in := revealObject(marked)
+	marked, in := fromStruct(r.News), revealed(r.News)
 	if r.Preview {
-		return &pulumirpc.UpdateResponse{Properties: releaseState(pending(in), marked)}, nil
+		return &pulumirpc.UpdateResponse{Properties: pending(in, marked)}, nil
 	}
-	if k.unreachable != "" {
-		return nil, fmt.Errorf("can't update Helm Release with unreachable cluster: %s", k.unreachable)
-	}
-	err := k.upgrade(revealObject(fromStruct(r.Olds)), in)
-	var failed *releaseFailed
-	if err != nil && !errors.As(err, &failed) {
-		return nil, err
-	}
-	properties := releaseState(in, marked)
-	if failed != nil {
-		return nil, initFailed(failed.id, fmt.Errorf("Helm release %q failed to initialize completely. Use Helm CLI to investigate: %w", failed.id, failed), properties, nil)
-	}
-	k.mapper.Reset()
-	return &pulumirpc.UpdateResponse{Properties: properties}, nil
+	properties, err := k.deploy(in, marked, "failed", func(configuration *action.Configuration, found *chart.Chart) (*release.Release, error) {
+		u := action.NewUpgrade(configuration)
+		u.Namespace, u.Wait, u.Timeout = text(in, "namespace"), true, helmTimeout(in)
+		return u.RunWithContext(k.context, text(in, "name"), found, helmValues(in))
+	})
+	return &pulumirpc.UpdateResponse{Properties: properties}, err
 }
 
-// upgrade adds the outcome to in.
-func (k *kubernetes) upgrade(stored, in object) error {
-	configuration, err := k.helm(text(stored, "namespace"))
+// pending is the state in a preview: what only the cluster can tell is unknown.
+func pending(in, marked object) *structpb.Struct {
+	return releaseState(merged(in, object{"resourceNames": unknown{}, "status": unknown{}}), marked)
+}
+
+// deploy installs or upgrades the release, adds the outcome to in, and gives the state to store.
+func (k *kubernetes) deploy(in, marked object, failed string, run func(*action.Configuration, *chart.Chart) (*release.Release, error)) (*structpb.Struct, error) {
+	if k.unreachable != nil {
+		return nil, fmt.Errorf("can't change a Helm Release with unreachable cluster: %w", k.unreachable)
+	}
+	configuration, err := k.helm(text(in, "namespace"))
 	if err != nil {
-		return err
+		return nil, err
 	}
-	u := action.NewUpgrade(configuration)
-	found, err := locate(in, &u.ChartPathOptions)
+	found, err := locate(in, &action.NewInstall(configuration).ChartPathOptions)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	u.Namespace, u.Devel, u.Description = text(in, "namespace"), flag(in, "devel"), text(in, "description")
-	u.Wait, u.WaitForJobs, u.Timeout = !flag(in, "skipAwait"), !flag(in, "skipAwait") && flag(in, "waitForJobs"), helmTimeout(in)
-	u.Atomic, u.CleanupOnFail, u.Force, u.Recreate = flag(in, "atomic"), flag(in, "cleanupOnFail"), flag(in, "forceUpdate"), flag(in, "recreatePods")
-	u.DisableHooks, u.SubNotes = flag(in, "disableCRDHooks"), flag(in, "renderSubchartNotes")
-	u.ResetValues, u.ReuseValues = flag(in, "resetValues"), flag(in, "reuseValues")
-	history, _ := in["maxHistory"].(int64)
-	u.MaxHistory = int(history)
-	done, err := u.RunWithContext(k.context, text(in, "name"), found, helmValues(in))
-	switch {
-	case err == nil:
-		observed(in, done)
-		return nil
-	case done == nil || errors.Is(err, driver.ErrNoDeployedReleases):
-		return err
+	done, err := run(configuration, found)
+	if err != nil {
+		if _, missing := action.NewGet(configuration).Run(text(in, "name")); done == nil || missing != nil {
+			return nil, err // nothing was left behind
+		}
 	}
+	k.mapper.Reset() // the chart may have brought kinds
 	observed(in, done)
-	return &releaseFailed{text(in, "namespace") + "/" + text(in, "name"), err}
+	properties := releaseState(in, marked)
+	if err != nil {
+		id := text(in, "namespace") + "/" + text(in, "name")
+		return nil, initFailed(id, fmt.Errorf("Helm release %q %s to initialize completely. Use Helm CLI to investigate: "+
+			"failed to become available within allocated timeout. Error: Helm Release %s: %w", id, failed, id, err), properties, nil)
+	}
+	return properties, nil
 }
 
 func (k *kubernetes) readRelease(r *pulumirpc.ReadRequest) (*pulumirpc.ReadResponse, error) {
@@ -406,7 +300,7 @@ func (k *kubernetes) readRelease(r *pulumirpc.ReadRequest) (*pulumirpc.ReadRespo
 	if !isSecret || marked == nil {
 		return nil, fmt.Errorf("the stand-in of the kubernetes provider cannot import the Release %s", r.Id)
 	}
-	outputs, _ := splitState(revealObject(stored))
+	outputs, _ := splitState(revealed(r.Properties))
 	configuration, err := k.helm(text(outputs, "namespace"))
 	if err != nil {
 		return nil, err
@@ -422,18 +316,16 @@ func (k *kubernetes) readRelease(r *pulumirpc.ReadRequest) (*pulumirpc.ReadRespo
 }
 
 func (k *kubernetes) deleteRelease(r *pulumirpc.DeleteRequest) (*emptypb.Empty, error) {
-	if k.unreachable != "" {
+	if k.unreachable != nil {
 		return nil, fmt.Errorf("can't delete Helm Release with unreachable cluster. Reason: %q", k.unreachable)
 	}
-	stored := revealObject(fromStruct(r.Properties))
+	stored := revealed(r.Properties)
 	configuration, err := k.helm(text(stored, "namespace"))
 	if err != nil {
 		return nil, err
 	}
 	u := action.NewUninstall(configuration)
-	if flag(stored, "atomic") || !flag(stored, "skipAwait") {
-		u.Wait, u.Timeout = true, helmTimeout(stored)
-	}
+	u.Wait, u.Timeout = true, helmTimeout(stored)
 	done, err := u.Run(text(stored, "name"))
 	if err != nil {
 		return nil, err

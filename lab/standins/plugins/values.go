@@ -2,30 +2,23 @@
 package main
 
 import (
+	"maps"
 	"math"
+	"slices"
 
 	"google.golang.org/protobuf/types/known/structpb"
 )
 
 const (
-	signature   = "4dabf18193072939515e22adb298388d"
-	secretValue = "1b47061264138c4ac30d75fd1eb44270"
+	signature     = "4dabf18193072939515e22adb298388d"
+	secretValue   = "1b47061264138c4ac30d75fd1eb44270"
+	unknownString = "04da6b54-80e4-46f7-96ec-b56ff0331ba9" // there are others by type, but SDKs send this one for all
 )
-
-// The sentinels for unknown values; the first stands for a string and is the one that the engine itself sends nearly always.
-var unknownSentinels = map[string]bool{
-	"04da6b54-80e4-46f7-96ec-b56ff0331ba9": true, "1c4a061d-8072-4f0a-a4cb-0ff528b18fe7": true,
-	"3eeb2bf0-c639-47a8-9e75-3b44932eb421": true, "6a19a0b0-7e62-4c92-b797-7f8e31da9cc2": true,
-	"030794c1-ac77-496b-92df-f27374a8bd58": true, "e48ece36-62e2-4504-bad9-02848725956a": true,
-	"dd056dcd-154b-4c76-9bd3-c8f88648b5ff": true,
-}
-
-const unknownString = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 
 type (
 	object  = map[string]any
 	secret  struct{ value any }
-	unknown struct{ sentinel string }
+	unknown struct{}
 )
 
 func fromStruct(s *structpb.Struct) object {
@@ -39,8 +32,8 @@ func fromStruct(s *structpb.Struct) object {
 func fromValue(v *structpb.Value) any {
 	switch v := v.GetKind().(type) {
 	case *structpb.Value_StringValue:
-		if unknownSentinels[v.StringValue] {
-			return unknown{v.StringValue}
+		if v.StringValue == unknownString {
+			return unknown{}
 		}
 		return v.StringValue
 	case *structpb.Value_NumberValue:
@@ -72,29 +65,10 @@ func toStruct(o object) *structpb.Struct {
 
 func toValue(v any) *structpb.Value {
 	switch v := v.(type) {
-	case nil:
-		return structpb.NewNullValue()
 	case unknown:
-		return structpb.NewStringValue(v.sentinel)
+		return structpb.NewStringValue(unknownString)
 	case secret:
-		return structpb.NewStructValue(&structpb.Struct{Fields: map[string]*structpb.Value{
-			signature: structpb.NewStringValue(secretValue), "value": toValue(v.value)}})
-	case string:
-		return structpb.NewStringValue(v)
-	case bool:
-		return structpb.NewBoolValue(v)
-	case float64:
-		return structpb.NewNumberValue(v)
-	case int64:
-		return structpb.NewNumberValue(float64(v))
-	case int:
-		return structpb.NewNumberValue(float64(v))
-	case []string:
-		list := &structpb.ListValue{}
-		for _, e := range v {
-			list.Values = append(list.Values, structpb.NewStringValue(e))
-		}
-		return structpb.NewListValue(list)
+		return toValue(object{signature: secretValue, "value": v.value})
 	case []any:
 		list := &structpb.ListValue{}
 		for _, e := range v {
@@ -108,7 +82,11 @@ func toValue(v any) *structpb.Value {
 		}
 		return structpb.NewStructValue(s)
 	}
-	panic("a value of no JSON type") // a defect of the stand-in, and the value may be a secret: do not print it
+	plain, err := structpb.NewValue(v)
+	if err != nil {
+		panic("a value of no JSON type") // a defect of the stand-in, and the value may be a secret: do not print it
+	}
+	return plain
 }
 
 // mapValue copies v with every part for which replace says so replaced.
@@ -135,6 +113,10 @@ func mapValue(v any, replace func(any) (any, bool)) any {
 	return v
 }
 
+func copyOf(o object) object {
+	return mapValue(o, func(any) (any, bool) { return nil, false }).(object)
+}
+
 // reveal copies v without the secret wrappers; unknown parts stay.
 func reveal(v any) any {
 	return mapValue(v, func(v any) (any, bool) {
@@ -145,23 +127,18 @@ func reveal(v any) any {
 	})
 }
 
-func revealObject(o object) object { return reveal(o).(object) }
+// revealed reads a message's plain values.
+func revealed(s *structpb.Struct) object { return reveal(fromStruct(s)).(object) }
 
-func contains(v any, match func(any) bool) bool {
+// has tells whether v or a part of it is a T: a secret, or unknown.
+func has[T any](v any) bool {
 	found := false
 	mapValue(v, func(v any) (any, bool) {
-		found = found || match(v)
+		_, is := v.(T)
+		found = found || is
 		return nil, found
 	})
 	return found
-}
-
-func hasUnknown(v any) bool {
-	return contains(v, func(v any) bool { _, ok := v.(unknown); return ok })
-}
-
-func hasSecret(v any) bool {
-	return contains(v, func(v any) bool { _, ok := v.(secret); return ok })
 }
 
 // text reads a string at a path, "" where there is none.
@@ -178,6 +155,12 @@ func at(v any, path ...string) any {
 	return v
 }
 
+// list reads a list at a path, empty where there is none.
+func list(v any, path ...string) []any {
+	l, _ := at(v, path...).([]any)
+	return l
+}
+
 // set writes a value at a path, making the objects on the way; it gives up where something else is in the way.
 func set(o object, value any, path ...string) {
 	for _, key := range path[:len(path)-1] {
@@ -192,3 +175,12 @@ func set(o object, value any, path ...string) {
 	}
 	o[path[len(path)-1]] = value
 }
+
+func merged[V any](a, b map[string]V) map[string]V {
+	out := map[string]V{}
+	maps.Copy(out, a)
+	maps.Copy(out, b)
+	return out
+}
+
+func sortedKeys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
