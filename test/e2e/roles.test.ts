@@ -175,7 +175,8 @@ describe("the platform's users", function () {
       const ca = await cluster.trustBundle(outputs.gateway.trust);
       const pair = await cluster.keyPair({ namespace: outputs.namespace, name: "client-curl" });
       const request = { path, headers: { host: outputs.gateway.serverName } };
-      return ask(cluster, outputs.gateway, { ca, pair }, request, AbortSignal.timeout(10_000));
+      const { status, body } = await ask(cluster, outputs.gateway, { ca, pair }, request, AbortSignal.timeout(10_000));
+      return { status, body };
     };
 
     it("put their own service behind the gateway", async () => {
