@@ -12,6 +12,8 @@ import { parse } from "yaml";
 import packageJson from "../../package.json" with { type: "json" };
 
 import { findPrivateKeys } from "../../policy/keySearch.ts";
+import { homeOf } from "../../recover/forget.ts";
+import type { State } from "../../recover/state.ts";
 
 const usage = `Usage: node test/upgrade/record.ts
 
@@ -70,7 +72,8 @@ async function record(): Promise<void> {
     const target = join(import.meta.dirname, `v${packageJson.version}`);
     await mkdir(target, { recursive: true });
     await writeFile(join(target, "state.json.gz"), gzipSync(encrypted));
-    const about = { version: packageJson.version, commit, stack: "dev", passphrase };
+    const cluster = homeOf(JSON.parse(plain) as State);
+    const about = { version: packageJson.version, commit, stack: "dev", cluster, passphrase };
     await writeFile(join(target, "about.json"), `${JSON.stringify(about, undefined, 2)}\n`);
     process.stdout.write(`${join(target, "state.json.gz")}\n`);
   } finally {
