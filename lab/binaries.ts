@@ -30,11 +30,11 @@ interface Program {
   ldflags: string;
 }
 
-const ours = (path: string, title: string): Program => ({
+const ours = (path: string, title: string, ...shared: string[]): Program => ({
   title,
   folder: module,
   package: `./${path}`,
-  sources: [path],
+  sources: [path, ...shared],
   ldflags: labFlags,
 });
 
@@ -44,8 +44,8 @@ export const programs = {
   certmanager: ours("cluster/certmanager", `cert-manager ${versions.certManager}`),
   coredns: ours("cluster/coredns", "CoreDNS"),
   etcd: ours("cluster/etcd", `etcd ${versions.etcd}`),
-  apisix: ours("standins/apisix", "the APISIX stand-in"),
-  plugins: ours("standins/plugins", "the Pulumi plugins' stand-ins"),
+  apisix: ours("standins/apisix", "the APISIX stand-in", "standins/clock"),
+  plugins: ours("standins/plugins", "the Pulumi plugins' stand-ins", "standins/clock"),
   /** For the baseline of bench/; the lab itself has no use for it. */
   helm: {
     title: "the Helm CLI",

@@ -54,7 +54,7 @@ export class Process {
 
   constructor(command: string, args: readonly string[], env: NodeJS.ProcessEnv = {}) {
     this.child = spawn(command, args, {
-      env: { PATH: process.env["PATH"], ...env },
+      env: { PATH: process.env["PATH"], LAB_CLOCK: process.env["LAB_CLOCK"], ...env },
       stdio: ["ignore", "pipe", "pipe"],
     });
     for (const stream of [this.child.stdout, this.child.stderr])

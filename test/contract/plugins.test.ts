@@ -23,6 +23,7 @@ import {
   normalRandom,
   project,
   recording,
+  youngestCertificate,
 } from "./pluginsRecordings.ts";
 import { ContractReport } from "./report.ts";
 
@@ -98,13 +99,15 @@ describe("the stand-ins of Pulumi's plugins", () => {
   for (const name of ["random", "tls"]) {
     describe(`${name} plugin`, function () {
       this.timeout(60_000);
-      let plugin: Plugin;
+      /** A plugin by the clock of a recording: that its certificates have ended by now must change nothing. */
+      const startAt = (instant: string | undefined): Promise<Plugin> =>
+        start(`pulumi-resource-${name}`, instant === undefined ? {} : { LAB_CLOCK: instant });
       /** Stands for the keys that the recordings leave out, and for the certificate and request that must match them. */
       const materials = new Map<string, string>();
       let caCertPem = "";
       before(async () => {
-        plugin = await start(`pulumi-resource-${name}`);
         if (name !== "tls") return;
+        const plugin = await startAt(undefined);
         const make = async (type: string, properties: Json): Promise<Json> => {
           const { response, errors } = await plugin.call("Create", {
             urn: `urn:pulumi:t::t::tls:index/${type}::x`,
@@ -119,20 +122,41 @@ describe("the stand-ins of Pulumi's plugins", () => {
         materials.set("<PEM EC PRIVATE KEY>", ec).set("<PEM RSA PRIVATE KEY>", rsa);
         const ca = { privateKeyPem: ec, isCaCertificate: true, allowedUses: ["cert_signing"], validityPeriodHours: 24 };
         caCertPem = (await make("selfSignedCert:SelfSignedCert", ca)).certPem;
+        await plugin.stop();
       });
-      after(() => plugin?.stop());
       for (const file of filesOf(name)) {
         it(file, async () => {
-          for (const call of recording(file)) {
-            if (isExcepted(file, call)) continue;
-            const creates = call.method === "Create";
-            const request = creates ? replace(call.request, materials) : call.request;
-            // The key of the recorded CA is not in the recording: sign under one whose key we hold.
-            if (creates && request.properties.caCertPem !== undefined) request.properties.caCertPem = caCertPem;
-            hold(file, call, await plugin.call(call.method, request), name === "random" ? randomForm : normal);
+          const plugin = await startAt(youngestCertificate(file));
+          try {
+            for (const call of recording(file)) {
+              if (isExcepted(file, call)) continue;
+              const creates = call.method === "Create";
+              const request = creates ? replace(call.request, materials) : call.request;
+              // The key of the recorded CA is not in the recording: sign under one whose key we hold.
+              if (creates && request.properties.caCertPem !== undefined) request.properties.caCertPem = caCertPem;
+              hold(file, call, await plugin.call(call.method, request), name === "random" ? randomForm : normal);
+            }
+          } finally {
+            await plugin.stop();
           }
         });
       }
+
+      if (name !== "tls") return;
+      it("wants another certificate by its own clock, from the early renewal on", async () => {
+        const file = "tls/sim-03-up-nochange.json"; // its certificate ends at 11:15:10, to be renewed an hour before
+        const call = recording(file).find(({ method, request }) => method === "Diff" && /SelfSigned/.test(request.urn));
+        const wanted = async (instant: string): Promise<Json> => {
+          const plugin = await startAt(instant);
+          const { response } = await plugin.call("Diff", call?.request);
+          await plugin.stop();
+          return response;
+        };
+        assert.deepEqual(await wanted("2026-11-23T10:14:10Z"), { changes: "DIFF_NONE" });
+        const renewal = { changes: "DIFF_SOME", diffs: ["readyForRenewal"], replaces: ["readyForRenewal"] };
+        for (const instant of ["2026-11-23T10:15:11Z", "2037-01-01T00:00:00+01:00"])
+          assert.deepEqual(await wanted(instant), renewal);
+      });
     });
   }
 

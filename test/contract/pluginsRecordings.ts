@@ -24,6 +24,14 @@ export const recording = (file: string): Recorded[] => {
   return calls.map((call) => ({ ...call, method: call.method.split("/").at(-1) ?? call.method }));
 };
 
+/** When the youngest certificate of a recording was made, which was within minutes of the recording; none when it holds none. */
+export function youngestCertificate(file: string): string | undefined {
+  const starts = readFileSync(join(fixtures, file), "utf8").matchAll(/"validityStartTime": ?"(\d{4}-[^"]+Z)"/g);
+  return Array.from(starts, ([, start]) => start ?? "")
+    .sort()
+    .at(-1);
+}
+
 // ---------- what is not simply compared, and why
 
 export interface Exception {

@@ -15,9 +15,17 @@ export interface Leaf {
   readonly dnsNames?: readonly string[];
   readonly uris?: readonly string[];
   readonly usages?: readonly ("server auth" | "client auth")[];
-  /** Milliseconds; one hour unless given. */
+  /** Milliseconds from now; valid on any day unless given. */
   readonly lifetime?: number;
 }
+
+/** The real etcd goes by the machine's clock, also where the test's date is moved: both must agree that a certificate is valid. */
+const anyDay = { notBefore: new Date("2000-01-01"), notAfter: new Date("2100-01-01") };
+
+const fromNow = (milliseconds: number) => {
+  const notBefore = new Date();
+  return { notBefore, notAfter: new Date(notBefore.getTime() + milliseconds) };
+};
 
 /** A root whose key lives in this process only. */
 export class Authority {
@@ -37,8 +45,7 @@ export class Authority {
       name: `CN=${name} root`,
       keys,
       signingAlgorithm: algorithm,
-      notBefore: new Date(Date.now() - 60_000),
-      notAfter: new Date(Date.now() + 3_600_000),
+      ...anyDay,
       extensions: [
         new x509.BasicConstraintsExtension(true, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign | x509.KeyUsageFlags.cRLSign, true),
@@ -51,15 +58,13 @@ export class Authority {
   /** Signs as cert-manager's CA issuer does: subject and names are the request's. */
   async sign(requestPem: string, lifetime: number): Promise<string> {
     const request = new x509.Pkcs10CertificateRequest(requestPem);
-    const notBefore = new Date();
     const certificate = await x509.X509CertificateGenerator.create({
       subject: request.subjectName,
       issuer: this.#certificate.subject,
       publicKey: request.publicKey,
       signingKey: this.#keys.privateKey,
       signingAlgorithm: algorithm,
-      notBefore,
-      notAfter: new Date(notBefore.getTime() + lifetime),
+      ...fromNow(lifetime),
       extensions: request.extensions,
     });
     return certificate.toString("pem");
@@ -78,8 +83,7 @@ export class Authority {
       publicKey: keys.publicKey,
       signingKey: this.#keys.privateKey,
       signingAlgorithm: algorithm,
-      notBefore: new Date(),
-      notAfter: new Date(Date.now() + (leaf.lifetime ?? 3_600_000)),
+      ...(leaf.lifetime === undefined ? anyDay : fromNow(leaf.lifetime)),
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),

@@ -356,7 +356,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
           : {}),
         uris: [spiffeId(identity)],
         // Nobody wants to wait for five seconds.
-        lifetime: lifetime < 60 ? 1_000 : lifetime * 1_000,
+        ...(lifetime < 60 ? { lifetime: 1_000 } : {}),
       }),
     remove: async () => undefined,
   };

@@ -14,7 +14,8 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"time"
+
+	"github.com/cert-manager/cert-manager/lab/standins/clock"
 )
 
 const bodyLimit = 1572864
@@ -268,7 +269,7 @@ func (q *adminRequest) put(conf body) (int, any, error) {
 	if err := q.check(conf); err != nil {
 		return 0, nil, err
 	}
-	now := time.Now().Unix()
+	now := clock.Now().Unix()
 	conf["create_time"], conf["update_time"] = now, now
 	previous, err := q.etcd.get(q.ctx, q.key())
 	if err != nil {

@@ -12,6 +12,8 @@ import (
 	"strconv"
 	"strings"
 	"sync/atomic"
+
+	"github.com/cert-manager/cert-manager/lab/standins/clock"
 )
 
 // ident is an id, which APISIX takes as a string or as a number.
@@ -167,6 +169,7 @@ func (s *ssl) prepare(c *config) error {
 		MaxVersion:             tls.VersionTLS12,
 		NextProtos:             []string{"h2", "http/1.1"},
 		SessionTicketsDisabled: c.server.noSessions,
+		Time:                   clock.Now,
 	}
 	if slices.Contains(protocols, "TLSv1.3") {
 		config.MaxVersion = tls.VersionTLS13

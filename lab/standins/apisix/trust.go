@@ -9,6 +9,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+
+	"github.com/cert-manager/cert-manager/lab/standins/clock"
 )
 
 func parseCertificates(text []byte) ([]*x509.Certificate, error) {
@@ -62,7 +64,7 @@ func readTrust(path string, depth int) (*x509.CertPool, error) {
 
 // verify accepts a chain that ends in one of the roots, whatever name it is for.
 func verify(certs []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage) error {
-	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{usage}}
+	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{usage}, CurrentTime: clock.Now()}
 	for _, cert := range certs[1:] {
 		opts.Intermediates.AddCert(cert)
 	}

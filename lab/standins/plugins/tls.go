@@ -20,6 +20,8 @@ import (
 	"time"
 
 	"golang.org/x/crypto/ssh"
+
+	"github.com/cert-manager/cert-manager/lab/standins/clock"
 )
 
 var (
@@ -88,7 +90,7 @@ func checkSubject(in object) (string, string) {
 func readyForRenewal(state object) bool {
 	end, err := time.Parse(time.RFC3339Nano, text(state, "validityEndTime"))
 	early, _ := state["earlyRenewalHours"].(int64)
-	return err == nil && !time.Now().Before(end.Add(-time.Duration(early)*time.Hour))
+	return err == nil && !clock.Now().Before(end.Add(-time.Duration(early)*time.Hour))
 }
 
 func createPrivateKey(in object) (string, object, error) {
@@ -235,7 +237,7 @@ func sign(in object, template, issuer *x509.Certificate, public crypto.PublicKey
 	if err != nil {
 		return "", nil, err
 	}
-	now := time.Now()
+	now := clock.Now()
 	template.SerialNumber, template.NotBefore = serial, now
 	template.NotAfter = now.Add(time.Duration(in["validityPeriodHours"].(int64)) * time.Hour)
 	template.BasicConstraintsValid, template.IsCA = true, in["isCaCertificate"] == true
