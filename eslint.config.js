@@ -8,6 +8,7 @@ const product = [
   "config.ts",
   "outputs.ts",
   "pulumiCli.ts",
+  "urn.ts",
   "components/**",
   "apisix-admin/**",
   "verify/**",

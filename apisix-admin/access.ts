@@ -1,27 +1,22 @@
 // The way into a cluster: credentials by reference, and TLS through a port-forward.
 
 import { existsSync } from "node:fs";
-import { isIP } from "node:net";
 import { homedir } from "node:os";
 import { delimiter, join } from "node:path";
 import { Duplex, PassThrough } from "node:stream";
-import tls from "node:tls";
+import type { TLSSocket } from "node:tls";
 
-import { ApiException, CoreV1Api, KubeConfig, PortForward } from "@kubernetes/client-node";
+import { CoreV1Api, KubeConfig, PortForward } from "@kubernetes/client-node";
 
+import { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 import type { KeyPair } from "./certificates.ts";
 import { MissingObject, Transient, WrongCluster } from "./errors.ts";
+import { type ClientTls, handshake } from "./handshake.ts";
 import type { ConfigMapKeyRef, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
+import type { Access } from "./session.ts";
 
+export { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 export type { KeyPair } from "./certificates.ts";
-
-/** What a TLS client presents and whom it trusts. */
-export interface ClientTls {
-  readonly ca: string;
-  readonly pair?: KeyPair;
-  readonly minVersion?: tls.SecureVersion;
-  readonly maxVersion?: tls.SecureVersion;
-}
 
 /** Which kubeconfig to use; the defaults are the Kubernetes provider's (`KUBECONFIG`, current context). */
 export interface ClusterSelection {
@@ -31,7 +26,7 @@ export interface ClusterSelection {
 }
 
 /** A Kubernetes cluster seen with the caller's own rights. */
-export class Cluster {
+export class Cluster implements Access {
   readonly #api: CoreV1Api;
   readonly #forward: PortForward;
   readonly config: KubeConfig;
@@ -110,24 +105,8 @@ export class Cluster {
   }
 
   /** A verified TLS connection to a ready pod's port. Rejects with the handshake's own error. */
-  async connect(to: PodPort, client: ClientTls, signal?: AbortSignal): Promise<tls.TLSSocket> {
-    const socket = await this.open(to, signal);
-    return new Promise((resolve, reject) => {
-      const secure = tls.connect(
-        {
-          socket,
-          // SNI carries names only.
-          ...(isIP(to.serverName) ? { host: to.serverName } : { servername: to.serverName }),
-          ca: client.ca,
-          ...(client.pair ? { cert: client.pair.cert, key: client.pair.key } : {}),
-          minVersion: client.minVersion ?? "TLSv1.2",
-          ...(client.maxVersion ? { maxVersion: client.maxVersion } : {}),
-        },
-        () => resolve(secure),
-      );
-      // Stays on: whoever uses the socket sees every error as its end, and one after that must not end the process.
-      secure.on("error", reject);
-    });
+  async connect(to: PodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket> {
+    return handshake({ socket: await this.open(to, signal) }, to.serverName, client);
   }
 
   async #portForward(
@@ -142,7 +121,7 @@ export class Cluster {
       const forward: unknown = await this.#forward.portForward(to.namespace, pod, [to.port], out, err, into);
       return forward as WebSocket;
     } catch (error) {
-      const reason = reasonOf(error);
+      const reason = saidBy(error);
       const what = `port-forward to ${to.namespace}/${pod}:${to.port}: ${reason}`;
       throw /\b40[13]\b/.test(reason)
         ? new Error(`${what}. Grant the kubeconfig's user "create" on pods/portforward.`)
@@ -186,7 +165,7 @@ export class Cluster {
       return await Promise.race([call(), late]);
     } catch (error) {
       const context = `context "${this.config.getCurrentContext()}"`;
-      const status = error instanceof ApiException ? error.code : 0;
+      const status = statusOf(error);
       if (status === 404) throw new MissingObject(`${what} does not exist. ${origin(kind, namespace, name)}`);
       if (status === 403) {
         const verb = kind === "Pods" ? "list" : "get";
@@ -268,14 +247,4 @@ const patience = 15_000;
 function origin(kind: string, namespace: string, name: string): string {
   const issued = `If cert-manager issues it, look at: kubectl -n ${namespace} describe certificate ${name}. Otherwise run`;
   return `${kind === "Secret" ? issued : "Run"} pulumi up in the stack that makes it.`;
-}
-
-function reasonOf(error: unknown): string {
-  if (error instanceof ApiException) return `HTTP ${error.code}`;
-  if (error instanceof Error) {
-    const cause = error.cause as NodeJS.ErrnoException | undefined;
-    return cause?.code ?? cause?.message ?? (error as NodeJS.ErrnoException).code ?? error.message;
-  }
-  // A WebSocket rejects with an event.
-  return String((error as { message?: string } | undefined)?.message ?? error);
 }

@@ -2,7 +2,8 @@
 
 import { AdminError, Unavailable } from "./errors.ts";
 import type { Body, ObjectKind } from "./objects.ts";
-import { type Answer, type Connect, type Patience, persistently, Transport } from "./transport.ts";
+import { type Answer, saidIn } from "./exchange.ts";
+import { type Connect, type Patience, persistently, Transport } from "./transport.ts";
 
 export interface AdminClientOptions extends Patience {
   readonly connect: Connect;
@@ -69,7 +70,7 @@ export class AdminClient {
     const path = `/apisix/admin/${kind}${id && `/${encodeURIComponent(id)}`}`;
     const headers = { host: this.#options.host ?? "apisix-admin", "x-api-key": this.#options.key };
     return persistently(`${method} ${object}`, { ...this.#options, ...patience }, async (signal) => {
-      const answer = await this.#transport.send(method, path, headers, body, signal);
+      const answer = await this.#transport.send({ method, path, headers, body }, signal);
       if (answer.status < 300 || (answer.status === 404 && method !== "POST")) return answer;
       throw refusalOf(answer, object);
     });
@@ -77,7 +78,7 @@ export class AdminClient {
 }
 
 /** The error that an answer stands for. */
-export function refusalOf(answer: Answer, object: string): Error {
+export function refusalOf(answer: Pick<Answer, "status" | "text">, object: string): Error {
   const page = pages.find(({ title }) => answer.text.includes(title));
   if (page) return new AdminError(answer.status, object, page.reason, page.hint);
   const said = wordsOf(answer.text);
@@ -117,14 +118,9 @@ function hintFor(status: number, said: string): string {
   return "";
 }
 
-/** The server's own words; nothing of a body that it echoes. */
 function wordsOf(text: string): string {
-  try {
-    const { error_msg: message, message: short, description } = JSON.parse(text) as Record<string, unknown>;
-    return [message ?? short, description].filter((part) => typeof part === "string").join(": ");
-  } catch {
-    return "";
-  }
+  const { message, description } = saidIn(text);
+  return [message, description].filter((part) => part !== undefined).join(": ");
 }
 
 function parse(answer: Answer): Body {

@@ -1,6 +1,7 @@
 // etcd's users and roles over its JSON gateway: what is live, and the steps from there to what is wanted.
 
 import { AdminError, Unavailable } from "./errors.ts";
+import { saidIn } from "./exchange.ts";
 import { type Connect, type Patience, persistently, Transport } from "./transport.ts";
 
 /** A user confined to the keys that start with its prefix; its role bears its name. */
@@ -63,8 +64,6 @@ interface Answer {
   readonly users?: readonly string[];
   readonly roles?: readonly string[];
   readonly perm?: readonly Partial<Permission>[];
-  readonly message?: string;
-  readonly error?: string;
 }
 
 export interface EtcdOptions extends Patience {
@@ -144,24 +143,17 @@ export class EtcdAdmin {
     const what = `etcd auth/${path}`;
     return persistently(what, this.#options, async (signal) => {
       const headers = { host: "etcd", ...(this.#token && { authorization: this.#token }) };
-      const { status, text } = await this.#transport.send("POST", `/v3/auth/${path}`, headers, body, signal);
+      const request = { path: `/v3/auth/${path}`, headers, body };
+      const { status, text } = await this.#transport.send(request, signal);
       if (status === 200) return JSON.parse(text) as Answer;
-      const said = wordsOf(text);
+      // Most refusals are JSON, a few are plain text.
+      const { message, plain } = saidIn(text);
+      const said = message ?? plain ?? "";
       // Raft between leaders, and a token older than the last change of users.
       if (status >= 502 || said.includes("auth store is old"))
         throw new Unavailable(`${what}: ${said} (HTTP ${status})`);
       throw new AdminError(status, what, said, hintFor(said), said);
     });
-  }
-}
-
-/** Most refusals are JSON, a few are plain text. */
-function wordsOf(text: string): string {
-  try {
-    const { message, error } = JSON.parse(text) as Answer;
-    return message ?? error ?? "";
-  } catch {
-    return text.trim();
   }
 }
 

@@ -5,6 +5,7 @@ import type { TLSSocket } from "node:tls";
 import { certificatesOf, type KeyPair, pairProblems } from "./certificates.ts";
 import { AdminClient } from "./client.ts";
 import { Unusable } from "./errors.ts";
+import { type ClientTls, isUntrusted } from "./handshake.ts";
 import type { AdminEndpoint, ConfigMapKeyRef, EtcdEndpoint, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
 import type { Connect, Patience } from "./transport.ts";
 
@@ -16,11 +17,7 @@ export interface Access {
   secretValue(ref: SecretKeyRef): Promise<string>;
   certificate(ref: SecretRef): Promise<string>;
   trustBundle(ref: ConfigMapKeyRef): Promise<string>;
-  connect(
-    to: PodPort,
-    client: { readonly ca: string; readonly pair?: KeyPair },
-    signal?: AbortSignal,
-  ): Promise<TLSSocket>;
+  connect(to: PodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
   /** Other limits than the usual ones. */
   readonly patience?: { readonly acting?: Patience; readonly looking?: Patience };
 }
@@ -67,7 +64,7 @@ function refuseUnusable({ namespace, name }: SecretRef, pair: KeyPair): void {
 function distrusted(error: NodeJS.ErrnoException, { namespace, selector, port, serverName, trust }: Endpoint): Error {
   const bundle = `ConfigMap ${trust.namespace}/${trust.name}`;
   const { code = "" } = error;
-  const fault = untrusted.has(code)
+  const fault = isUntrusted(error)
     ? `does not chain to a root in ${bundle}: another server answers there, or its authority has changed. Run pulumi up, so that bundle and server agree`
     : code === "CERT_HAS_EXPIRED"
       ? `has expired, or a root in ${bundle} has: look at kubectl -n ${namespace} get certificates, and restart a pod that did not load its renewed one`
@@ -80,15 +77,6 @@ function distrusted(error: NodeJS.ErrnoException, { namespace, selector, port, s
 }
 
 type Endpoint = AdminEndpoint | EtcdEndpoint;
-
-const untrusted = new Set([
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "CERT_SIGNATURE_FAILURE",
-]);
 
 /** A client of the endpoint; there is one per process and endpoint. Refuses another cluster. */
 export function adminClient(access: Access, endpoint: AdminEndpoint): Promise<AdminClient> {

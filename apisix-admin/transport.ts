@@ -1,10 +1,11 @@
 // HTTP over TLS connections that somebody else opens: a small pool, and patience with servers that restart.
 
-import { Agent, request } from "node:http";
+import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 
 import { Transient, Unavailable } from "./errors.ts";
+import { type Answer, exchange, type Request } from "./exchange.ts";
 
 /** Opens a verified TLS connection; gives up when the signal aborts. */
 export type Connect = (signal: AbortSignal) => Promise<TLSSocket>;
@@ -20,11 +21,6 @@ export interface Patience {
   readonly advice?: string;
   /** Ends the waiting before that. */
   readonly signal?: AbortSignal;
-}
-
-export interface Answer {
-  readonly status: number;
-  readonly text: string;
 }
 
 /** A pool of keep-alive connections to one server. APISIX closes each after 1,000 requests; the next request opens a new one. */
@@ -46,32 +42,9 @@ export class Transport {
     };
   }
 
-  /** One try. Rejects when the connection fails, not for any HTTP status. */
-  send(
-    method: string,
-    path: string,
-    headers: Readonly<Record<string, string>>,
-    body: unknown,
-    signal: AbortSignal,
-  ): Promise<Answer> {
-    const text = body === undefined ? undefined : JSON.stringify(body);
-    return new Promise((resolve, reject) => {
-      const length =
-        text === undefined ? {} : { "content-type": "application/json", "content-length": Buffer.byteLength(text) };
-      const outgoing = request(
-        { agent: this.#agent, method, path, headers: { ...headers, ...length }, signal },
-        (incoming) => {
-          const chunks: Buffer[] = [];
-          incoming.on("data", (chunk: Buffer) => chunks.push(chunk));
-          incoming.on("error", reject);
-          incoming.on("end", () =>
-            resolve({ status: incoming.statusCode ?? 0, text: Buffer.concat(chunks).toString("utf8") }),
-          );
-        },
-      );
-      outgoing.on("error", reject);
-      outgoing.end(text);
-    });
+  /** One try. */
+  send(request: Request, signal: AbortSignal): Promise<Answer> {
+    return exchange(this.#agent, request, signal);
   }
 
   close(): void {

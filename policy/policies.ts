@@ -2,6 +2,7 @@
 
 import { type ResourceValidationArgs, type ResourceValidationPolicy, UnknownValueError } from "@pulumi/policy";
 
+import { readUrn } from "../urn.ts";
 import { findPrivateKeys } from "./keySearch.ts";
 import { houseBreaches, type PodSpec, restrictedBreaches } from "./podSecurity.ts";
 
@@ -78,9 +79,10 @@ function keyProperties({ props }: ResourceValidationArgs): string[] {
 
 /** The keys of state-held roots and their intermediates, in the kinds that make them and the Secret that cert-manager signs with. */
 function isAuthoritysOwn({ type, urn }: ResourceValidationArgs): boolean {
-  const parents = urn.split("::")[2] ?? "";
+  const [outermost, ...within] = readUrn(urn).types;
   return (
-    parents.startsWith("mtls:platform:CertificateAuthority$") &&
+    outermost === "mtls:platform:CertificateAuthority" &&
+    within.length > 0 &&
     (/^tls:/.test(type) || type === "kubernetes:core/v1:Secret")
   );
 }

@@ -5,6 +5,8 @@ import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 import { parseArgs, stripVTControlCharacters } from "node:util";
 
+import { readUrn } from "../urn.ts";
+
 /** What is used of the CLI's answer. */
 export interface PreviewResult {
   readonly steps?: readonly Step[];
@@ -106,9 +108,9 @@ function changesOf(steps: readonly Step[]): Change[] {
     const known = changes.get(urn);
     changes.set(urn, {
       verb,
-      name: nameOf(urn),
+      name: readUrn(urn).name,
       type: kindOf(state.type),
-      component: nameOf(topOf(urn, states)),
+      component: readUrn(topOf(urn, states)).name,
       paths: [...new Set([...(known?.paths ?? []), ...Object.keys(detailedDiff ?? {})])],
       authority: isAuthority(oldState ?? state),
     });
@@ -119,7 +121,8 @@ function changesOf(steps: readonly Step[]): Change[] {
 /** The ancestor that lies directly under the stack. */
 function topOf(urn: string, states: ReadonlyMap<string, State | undefined>): string {
   const parent = states.get(urn)?.parent;
-  return parent === undefined || parent.includes("::pulumi:pulumi:Stack::") ? urn : topOf(parent, states);
+  const atTop = parent === undefined || readUrn(parent).types.at(-1) === "pulumi:pulumi:Stack";
+  return atTop ? urn : topOf(parent, states);
 }
 
 /** Whether others trust this, or have their certificates from it: its loss is felt beyond itself. Intermediates are renewed as a routine. */
@@ -183,10 +186,6 @@ function listing(changes: readonly Change[]): string {
     "",
     "</details>",
   ].join("\n");
-}
-
-function nameOf(urn: string): string {
-  return urn.split("::").slice(3).join("::");
 }
 
 /** `kubernetes:apps/v1:Deployment` -> `Deployment`. */

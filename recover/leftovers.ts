@@ -1,9 +1,10 @@
 // Removes what a killed update left in the cluster, if and only if it carries the stack's label.
 
-import { setTimeout as sleep } from "node:timers/promises";
 import { gunzipSync } from "node:zlib";
 
-import { ApiException, CoreV1Api, type KubeConfig, KubernetesObjectApi, type V1Secret } from "@kubernetes/client-node";
+import { CoreV1Api, type KubeConfig, KubernetesObjectApi, type V1Secret } from "@kubernetes/client-node";
+import { until } from "@mtls-everywhere/apisix-admin";
+import { statusOf } from "@mtls-everywhere/apisix-admin/access";
 import { parseAllDocuments } from "yaml";
 
 import { stackLabelKey } from "../components/stackLabel.ts";
@@ -100,14 +101,11 @@ export class Leftovers {
     await absentIsUndefined(() =>
       this.#objects.delete(specOf(header), undefined, undefined, undefined, undefined, "Foreground"),
     );
-    const deadline = Date.now() + patience;
-    while (await this.#read(header)) {
-      if (Date.now() > deadline) {
-        throw new Error(
-          `${nameOf(header)} is still there after ${patience / 1000} s. A finalizer holds it: kubectl describe it.`,
-        );
-      }
-      await sleep(200);
+    const gone = await until(async () => (await this.#read(header)) === undefined, { within: patience });
+    if (!gone) {
+      throw new Error(
+        `${nameOf(header)} is still there after ${patience / 1000} s. A finalizer holds it: kubectl describe it.`,
+      );
     }
   }
 }
@@ -135,7 +133,7 @@ async function absentIsUndefined<T>(call: () => Promise<T>): Promise<T | undefin
   try {
     return await call();
   } catch (error) {
-    if (error instanceof ApiException && error.code === 404) return undefined;
+    if (statusOf(error) === 404) return undefined;
     if (error instanceof Error && error.message.startsWith("Unrecognized API version and kind")) return undefined;
     throw error;
   }

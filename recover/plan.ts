@@ -13,7 +13,6 @@ export interface PendingOperation {
 /** A Kubernetes object that may have been created. */
 export interface ObjectLeftover {
   readonly leftover: "object";
-  readonly urn: string;
   readonly apiVersion: string;
   readonly kind: string;
   readonly name: string;
@@ -24,7 +23,6 @@ export interface ObjectLeftover {
 export interface ReleaseLeftover {
   readonly leftover: "release";
   readonly begun: "install" | "upgrade";
-  readonly urn: string;
   readonly name: string;
   readonly namespace: string;
 }
@@ -38,21 +36,18 @@ export type Leftover = ObjectLeftover | ReleaseLeftover;
  */
 export function leftovers(pending: readonly PendingOperation[]): Leftover[] {
   return pending.flatMap(({ type, resource }): Leftover[] => {
-    const { urn } = resource;
     const inputs = resource.inputs ?? {};
     if (resource.type === "kubernetes:helm.sh/v3:Release") {
       const { name, namespace } = inputs;
       const begun = type === "creating" ? "install" : type === "updating" ? "upgrade" : undefined;
       return begun && typeof name === "string" && typeof namespace === "string"
-        ? [{ leftover: "release", begun, urn, name, namespace }]
+        ? [{ leftover: "release", begun, name, namespace }]
         : [];
     }
     if (type !== "creating" || !resource.type.startsWith("kubernetes:")) return [];
     const { apiVersion, kind } = inputs;
     const { name, namespace } = (inputs.metadata ?? {}) as Readonly<Record<string, unknown>>;
     if (typeof apiVersion !== "string" || typeof kind !== "string" || typeof name !== "string") return [];
-    return [
-      { leftover: "object", urn, apiVersion, kind, name, ...(typeof namespace === "string" ? { namespace } : {}) },
-    ];
+    return [{ leftover: "object", apiVersion, kind, name, ...(typeof namespace === "string" ? { namespace } : {}) }];
   });
 }

@@ -3,10 +3,10 @@
 import "reflect-metadata";
 
 import { KeyObject, X509Certificate, randomBytes, webcrypto } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 
-import { ApiException, CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
-import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
+import { CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
+import { type KeyPair, until } from "@mtls-everywhere/apisix-admin";
+import { reasonOf, saidBy, statusOf } from "@mtls-everywhere/apisix-admin/access";
 import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from "@peculiar/x509";
 
 import { type Identity, type IssuerRef, spiffeId } from "../components/planes.ts";
@@ -87,34 +87,31 @@ export class RequestedCertificates implements CertificateSource {
   }
 
   async #signed(name: string, { issuer }: LeafOrder, signal: AbortSignal): Promise<string> {
-    const end = Date.now() + this.#signedWithin;
-    for (;;) {
-      const { status } = await this.#call("get", async () => {
-        const request: unknown = await this.#api.getNamespacedCustomObject({
-          ...resource,
-          namespace: this.#namespace,
-          name,
-        });
-        return request as CertificateRequest;
-      });
-      const conditions = status?.conditions ?? [];
-      const is = (type: string, value: string) =>
-        conditions.find((condition) => condition.type === type && condition.status === value);
-      if (status?.certificate && is("Ready", "True")) {
-        return Buffer.from(status.certificate, "base64").toString("utf8");
-      }
-      const refused = is("Denied", "True") ?? is("InvalidRequest", "True") ?? failed(is("Ready", "False"));
-      if (refused || Date.now() > end) {
-        const who = `${issuer.kind} ${issuer.name}`;
-        const last = refused ?? is("Ready", "False") ?? is("Approved", "True");
-        throw new Error(
-          `${who} did not sign a client certificate for the checks` +
-            `${refused ? "" : ` within ${this.#signedWithin / 1000} s`}: ${last?.message ?? "nobody looked at the request; is cert-manager running?"} ` +
-            `Look at: kubectl -n ${this.#namespace} describe ${issuer.kind.toLowerCase()} ${issuer.name}`,
-        );
-      }
-      await sleep(150, undefined, { signal });
-    }
+    let last: Condition | undefined;
+    const seen = await until(
+      async () => {
+        const { certificate, conditions = [] } = (await this.#read(name)).status ?? {};
+        const is = (type: string, value: string) =>
+          conditions.find((condition) => condition.type === type && condition.status === value);
+        if (certificate && is("Ready", "True")) return certificate;
+        const refused = is("Denied", "True") ?? is("InvalidRequest", "True") ?? failed(is("Ready", "False"));
+        last = refused ?? is("Ready", "False") ?? is("Approved", "True");
+        return refused;
+      },
+      { within: this.#signedWithin, pause: 150, signal },
+    );
+    if (typeof seen === "string") return Buffer.from(seen, "base64").toString("utf8");
+    throw new Error(
+      `${issuer.kind} ${issuer.name} did not sign a client certificate for the checks` +
+        `${seen ? "" : ` within ${this.#signedWithin / 1000} s`}: ${last?.message ?? "nobody looked at the request; is cert-manager running?"} ` +
+        `Look at: kubectl -n ${this.#namespace} describe ${issuer.kind.toLowerCase()} ${issuer.name}`,
+    );
+  }
+
+  async #read(name: string): Promise<CertificateRequest> {
+    const named = { ...resource, namespace: this.#namespace, name };
+    const request: unknown = await this.#call("get", () => this.#api.getNamespacedCustomObject(named));
+    return request as CertificateRequest;
   }
 
   async #leftovers(): Promise<string[]> {
@@ -132,7 +129,7 @@ export class RequestedCertificates implements CertificateSource {
     try {
       await this.#api.deleteNamespacedCustomObject({ ...resource, namespace: this.#namespace, name });
     } catch (error) {
-      if (!(error instanceof ApiException && error.code === 404)) throw error;
+      if (statusOf(error) !== 404) throw error;
     }
   }
 
@@ -140,20 +137,19 @@ export class RequestedCertificates implements CertificateSource {
     try {
       return await call();
     } catch (error) {
-      if (!(error instanceof ApiException)) throw error;
-      const said = apiMessage(error);
-      if (error.code === 403) {
+      const status = statusOf(error);
+      if (status === 403) {
         throw new Error(
-          `The checks ask cert-manager for short-lived client certificates, and the kubeconfig's user may not: ${said} ` +
+          `The checks ask cert-manager for short-lived client certificates, and the kubeconfig's user may not: ${saidBy(error)}. ` +
             `Grant create, get, list and delete on certificaterequests.cert-manager.io in namespace ${this.#namespace}.`,
         );
       }
-      if (error.code === 404) {
+      if (status === 404) {
         throw new Error(
-          `CertificateRequests cannot be used in namespace ${this.#namespace}: ${said} Is cert-manager installed there, and the stack up?`,
+          `CertificateRequests cannot be used in namespace ${this.#namespace}: ${saidBy(error)}. Is cert-manager installed there, and the stack up?`,
         );
       }
-      throw new Error(`CertificateRequest (${verb}) in namespace ${this.#namespace}: HTTP ${error.code}: ${said}`);
+      throw new Error(`CertificateRequest (${verb}) in namespace ${this.#namespace}: ${reasonOf(error)}`);
     }
   }
 }
@@ -192,13 +188,4 @@ async function signingRequest(order: LeafOrder, keys: webcrypto.CryptoKeyPair): 
 /** `Ready=False` is also the state of a request that waits; only these reasons are final. */
 function failed(condition: Condition | undefined): Condition | undefined {
   return condition?.reason === "Failed" || condition?.reason === "Denied" ? condition : undefined;
-}
-
-function apiMessage({ body, message }: ApiException<unknown>): string {
-  const text = typeof body === "string" ? body : JSON.stringify(body);
-  try {
-    return (JSON.parse(text) as { message?: string }).message ?? message;
-  } catch {
-    return text || message;
-  }
 }

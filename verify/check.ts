@@ -1,5 +1,7 @@
 // The vocabulary of a check: what is expected, what was observed, and when the two agree.
 
+import { isUntrusted } from "@mtls-everywhere/apisix-admin";
+
 /** Where in the platform a check looks; the order is the report's. */
 export type Hop = "gateway" | "Admin API" | "etcd" | "etcd peers" | "upstream" | "gateway to upstream";
 
@@ -107,23 +109,14 @@ export function observedText(observed: Observation): string {
  * OpenSSL names one alert differently from version to version, but always gives its number.
  */
 export function classify(error: unknown): Observation {
-  const { message, code }: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
+  const failure: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
+  const { message, code } = failure;
   const alert = /SSL alert number (\d+)/.exec(message);
   if (alert) return { kind: "alert", number: Number(alert[1]) };
-  if (code !== undefined && untrusted.has(code)) return { kind: "untrusted", reason: code };
+  if (code !== undefined && isUntrusted(failure)) return { kind: "untrusted", reason: code };
   const reason = message.split("\n")[0] || "unknown error";
   return { kind: "failed", reason: code && !reason.includes(code) ? `${code}: ${reason}` : reason };
 }
-
-/** OpenSSL's verification results that say "signed by nobody whom I trust". */
-const untrusted: ReadonlySet<string> = new Set([
-  "CERT_SIGNATURE_FAILURE",
-  "DEPTH_ZERO_SELF_SIGNED_CERT",
-  "SELF_SIGNED_CERT_IN_CHAIN",
-  "UNABLE_TO_GET_ISSUER_CERT",
-  "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-  "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-]);
 
 function alertText(number: number): string {
   const name = Object.entries(alerts).find(([, known]) => known === number)?.[0] ?? "unknown";

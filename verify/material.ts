@@ -2,12 +2,11 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
+import type { Access, KeyPair } from "@mtls-everywhere/apisix-admin";
 
 import { type Plane, planes } from "../components/planes.ts";
 import type { PlatformOutputs } from "../outputs.ts";
 import { type CertificateSource, type LeafOrder, lifetimeOf } from "./certificates.ts";
-import type { Access } from "./http.ts";
 
 /** Everything lives in memory only, for one run. */
 export interface Material {

@@ -1,5 +1,7 @@
 // The run: gathers what the checks need, tries all of them side by side, judges each in one place, and cleans up.
 
+import type { Access } from "@mtls-everywhere/apisix-admin";
+
 import type { PlatformOutputs } from "../outputs.ts";
 import type { CertificateSource } from "./certificates.ts";
 import { type Check, type Hop, type Observation, classify, expectedText, isRight, observedText } from "./check.ts";
@@ -8,7 +10,6 @@ import { forwardingChecks } from "./hops/forwarding.ts";
 import { gatewayChecks } from "./hops/gateway.ts";
 import { storeChecks } from "./hops/store.ts";
 import { upstreamChecks } from "./hops/upstream.ts";
-import type { Access } from "./http.ts";
 import { gather } from "./material.ts";
 import { TemporaryObjects } from "./temporary.ts";
 
@@ -57,15 +58,9 @@ export async function run({ outputs, access, certificates, onResult, onLeftover,
     await access.expect(outputs.admin.cluster);
     tidy.push(() => certificates.remove());
     const material = await gather(outputs, access, certificates, signal);
-    const temporary = new TemporaryObjects(
-      access,
-      outputs.admin,
-      { ca: material.roots.admin, pair: material.adminClient },
-      material.adminKey,
-    );
+    const temporary = new TemporaryObjects(access, outputs.admin, material.adminKey);
     tidy.push(() => temporary.remove());
-    // When the Admin API does not answer, the checks say so better.
-    await temporary.removeLeftovers().catch(() => undefined);
+    temporary.removeLeftovers();
 
     const checks = [
       ...gatewayChecks(outputs, material, access),

@@ -2,92 +2,73 @@
 
 import { randomBytes } from "node:crypto";
 
-import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
-import type { ClientTls } from "@mtls-everywhere/apisix-admin/access";
+import { type Access, AdminClient, type AdminEndpoint, type Body, connectTo } from "@mtls-everywhere/apisix-admin";
 
 import { leftoverAge, temporaryLabel } from "./certificates.ts";
-import { type Access, type Answer, ask, observed } from "./http.ts";
-import { observedText } from "./check.ts";
 
 /** Kinds in the order in which they can be removed: a route holds on to its certificate. */
 const kinds = ["routes", "ssls"] as const;
 type Kind = (typeof kinds)[number];
 
-/** A write is finished even when the run is interrupted: what is half done could not be undone. */
+/** A write is finished even when the run is interrupted: what is half done could not be undone. Milliseconds. */
 const writeWithin = 10_000;
 
 export class TemporaryObjects {
   /** Random, so that runs side by side do not meet. */
   readonly id = `verify-${randomBytes(4).toString("hex")}`;
-  readonly #call: (method: string, path: string, body?: unknown) => Promise<Answer>;
-  readonly #paths: Record<Kind, string[]> = { routes: [], ssls: [] };
-  readonly #writes: Promise<unknown>[] = [];
+  readonly #client: AdminClient;
+  readonly #ids: Record<Kind, string[]> = { routes: [], ssls: [] };
+  readonly #begun: Promise<unknown>[] = [];
   #closed = false;
 
-  constructor(access: Access, admin: AdminEndpoint, client: ClientTls, key: string) {
-    this.#call = (method, path, body) =>
-      ask(
-        access,
-        admin,
-        client,
-        { method, path: `/apisix/admin/${path}`, headers: { "x-api-key": key }, body },
-        AbortSignal.timeout(writeWithin),
-      );
+  constructor(access: Access, admin: AdminEndpoint, key: string) {
+    this.#client = new AdminClient({
+      ...{ connect: connectTo(access, admin), key, host: admin.serverName },
+      deadline: writeWithin,
+    });
   }
 
   /** Creates an object and gives its id. */
-  async put(kind: Kind, name: string, spec: object): Promise<string> {
+  async put(kind: Kind, name: string, spec: Body): Promise<string> {
     if (this.#closed) throw new Error("the run is over");
     const id = `${this.id}-${name}`;
-    this.#paths[kind].push(`${kind}/${id}`);
-    const write = this.#call("PUT", `${kind}/${id}`, {
-      ...spec,
-      labels: { [temporaryLabel]: new Date().toISOString() },
-    });
-    this.#writes.push(write);
-    const answer = await write;
-    if (answer.status >= 300) {
-      throw new Error(`the Admin API refused the temporary ${kind.slice(0, -1)}: ${observedText(observed(answer))}`);
-    }
+    this.#ids[kind].push(id);
+    const write = this.#client.put(kind, id, { ...spec, labels: { [temporaryLabel]: new Date().toISOString() } });
+    this.#begun.push(write);
+    await write;
     return id;
   }
 
-  /** Removes this run's objects. */
+  /** Begins to remove the objects of runs that were killed; one that stays is left to the next run. */
+  removeLeftovers(): void {
+    // When the Admin API does not answer, the checks say so better.
+    this.#begun.push(this.#removeLeftovers().catch(() => undefined));
+  }
+
+  /** Removes this run's objects, and closes the connections. */
   async remove(): Promise<void> {
     this.#closed = true;
-    await Promise.allSettled(this.#writes);
-    await this.#delete(this.#paths);
-  }
-
-  /** Removes the objects of runs that were killed. */
-  async removeLeftovers(): Promise<void> {
-    const lists = kinds.map(async (kind) => {
-      const { status, body } = await this.#call("GET", kind);
-      if (status !== 200) return [kind, []] as const;
-      // An empty list may come as an object: Lua does not tell the two apart.
-      const items = Object.values((JSON.parse(body) as { list?: Record<string, Stored> }).list ?? {});
-      const old = items.filter(
-        ({ value }) => Date.now() - Date.parse(value.labels?.[temporaryLabel] ?? "") > leftoverAge,
-      );
-      return [kind, old.map(({ value }) => `${kind}/${value.id}`)] as const;
-    });
-    await this.#delete(Object.fromEntries(await Promise.all(lists)) as Record<Kind, string[]>);
-  }
-
-  async #delete(paths: Record<Kind, readonly string[]>): Promise<void> {
-    for (const kind of kinds) {
-      await Promise.all(
-        paths[kind].map(async (path) => {
-          const answer = await this.#call("DELETE", path);
-          if (answer.status >= 300 && answer.status !== 404) {
-            throw new Error(`The Admin API keeps the temporary ${path}: ${observedText(observed(answer))}`);
-          }
-        }),
-      );
+    await Promise.allSettled(this.#begun);
+    try {
+      await this.#delete(this.#ids);
+    } finally {
+      this.#client.close();
     }
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    const old = async (kind: Kind) =>
+      (await this.#client.list(kind))
+        .filter((object) => Date.now() - Date.parse(labelsOf(object)[temporaryLabel] ?? "") > leftoverAge)
+        .map((object) => String(object["id"]));
+    await this.#delete({ routes: await old("routes"), ssls: await old("ssls") });
+  }
+
+  async #delete(ids: Record<Kind, readonly string[]>): Promise<void> {
+    for (const kind of kinds) await Promise.all(ids[kind].map((id) => this.#client.delete(kind, id)));
   }
 }
 
-interface Stored {
-  readonly value: { readonly id: string; readonly labels?: Readonly<Record<string, string>> };
+function labelsOf(object: Body): Readonly<Record<string, string>> {
+  return (object["labels"] ?? {}) as Readonly<Record<string, string>>;
 }

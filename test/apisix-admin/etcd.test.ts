@@ -77,7 +77,7 @@ describe("the life cycle of etcd's users", () => {
   const wanted = () => inputs([user("apisix", "secret-1")]);
   const call = async (path: string, body: object, token?: string) => {
     const headers = { host: "etcd", ...(token && { authorization: token }) };
-    const { text } = await transport.send("POST", `/v3/${path}`, headers, body, AbortSignal.timeout(5_000));
+    const { text } = await transport.send({ path: `/v3/${path}`, headers, body }, AbortSignal.timeout(5_000));
     return JSON.parse(text) as { token?: string; message?: string; kvs?: { value: string }[] };
   };
   const signIn = async (name: string, password: string) => (await call("auth/authenticate", { name, password })).token;

@@ -8,7 +8,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { Certificate } from "../../components/certificate.ts";
 import { planes } from "../../components/planes.ts";
-import { platformOutputs } from "../support/platformOutputs.ts";
+import { byPlane, platformOutputs } from "../support/outputs.ts";
 import { findPrivateKeys } from "../../policy/keySearch.ts";
 import { clusterUid, plan, type Planned, type Registered, rootPem } from "./mockedPlatform.ts";
 import { houseBreaches, type PodSpec, restrictedBreaches } from "../../policy/podSecurity.ts";
@@ -242,7 +242,7 @@ for (const [stack, expected] of Object.entries(environments)) {
 
     it("gives other stacks references and public data", () => {
       const host = stack === "dev" ? "upstream" : "api.prod.mtls.internal";
-      const roots = Object.fromEntries(planes.map((plane) => [plane, rootPem]));
+      const roots = byPlane(() => rootPem);
       const ids = { route: "hello-id", clientCertificate: "upstream-client-id" };
       const one = platformOutputs({ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, roots, ids });
       same(planned.outputs, { ...one, store: { ...one.store, endpoints: expected.store } });

@@ -1,12 +1,13 @@
 // The recordings of the real plugins, the table of what is not simply compared, and what of a response is chance.
 // Recorded JSON and the messages that the SDK generates have no static types.
-/* eslint-disable @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-call,
+/* eslint-disable @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-assignment,
    @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-return */
 
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
+import { readUrn } from "../../urn.ts";
 import type { Json, Recorded } from "./pluginsClient.ts";
 
 export const project = join(dirname(fileURLToPath(import.meta.url)), "..", "..");
@@ -95,7 +96,7 @@ export const exceptions: readonly Exception[] = [
 ];
 
 /** The type of the resource that a call is about, such as `kubernetes:core/v1:ConfigMap`. */
-const typeOf = (call: Recorded): string => call.request.urn?.split("::")[2]?.split("$").at(-1) ?? "";
+const typeOf = (call: Recorded): string => readUrn(call.request.urn ?? "").types.at(-1) ?? "";
 
 /** What the real plugin says of a cluster that is gone can be had without one. */
 export const isUnreachable = (file: string, call: Recorded): boolean =>

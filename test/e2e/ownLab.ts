@@ -4,6 +4,8 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+import { readUrn } from "../../urn.ts";
+
 export const checkout = resolve(import.meta.dirname, "../..");
 export const labFolder = join(checkout, ".test-lab");
 export const inLabFolder = (name: string) => join(labFolder, name);
@@ -118,8 +120,8 @@ export function changes(events: string): Record<string, string[]> {
     const { resOutputsEvent } = JSON.parse(line) as { resOutputsEvent?: { metadata: { op: string; urn: string } } };
     const { op, urn = "" } = resOutputsEvent?.metadata ?? {};
     if (op === undefined || op === "same" || op === "refresh") continue;
-    const [type = "", name = ""] = urn.split("::").slice(-2);
-    (changed[op] ??= []).push(`${type.split(":").at(-1)?.split("$").at(-1)} ${name}`);
+    const { types, name } = readUrn(urn);
+    (changed[op] ??= []).push(`${types.at(-1)?.split(":").at(-1)} ${name}`);
   }
   return changed;
 }

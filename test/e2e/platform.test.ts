@@ -14,7 +14,7 @@ import { planes } from "../../components/planes.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { ask } from "../../verify/http.ts";
 import type { Report } from "../../verify/run.ts";
-import { platformOutputs } from "../support/platformOutputs.ts";
+import { platformOutputs } from "../support/outputs.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
 
@@ -319,7 +319,7 @@ describe("the platform in a lab of its own", function () {
   }
 
   /** What a client with the edge certificate gets. */
-  async function fromGateway(): Promise<{ status: number; body: string }> {
+  async function fromGateway(): Promise<{ status: number; text: string }> {
     const cluster = new Cluster();
     const pair = await cluster.keyPair({ namespace: "mtls", name: "client-curl" });
     const ca = await cluster.trustBundle(outputs.gateway.trust);
@@ -331,7 +331,7 @@ describe("the platform in a lab of its own", function () {
   }
 
   async function answers(body: string): Promise<void> {
-    await eventually("the gateway's answer", async () => (await fromGateway()).body.trim(), body);
+    await eventually("the gateway's answer", async () => (await fromGateway()).text.trim(), body);
   }
 });
 

@@ -7,6 +7,7 @@ import { AuthorizationV1Api, CoreV1Api, KubeConfig } from "@kubernetes/client-no
 import { Cluster } from "@mtls-everywhere/apisix-admin/access";
 
 import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
+import { readUrn } from "../../urn.ts";
 import { ask } from "../../verify/http.ts";
 import { type Config, LabStacks, type Stack } from "./labStacks.ts";
 
@@ -74,7 +75,7 @@ describe("the platform's users", function () {
     const preview = JSON.parse(await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--json"))) as Preview;
     await platform.configure(settings);
     const changes = preview.steps.filter(({ op }) => op !== "same" && op !== "read");
-    deepEqual(changes.map(({ op, urn }) => `${op} ${urn.split("::").at(-1)}`).sort(), [
+    deepEqual(changes.map(({ op, urn }) => `${op} ${readUrn(urn).name}`).sort(), [
       "create client-shop",
       "create client-shop",
       "update upstream-files",
@@ -175,15 +176,15 @@ describe("the platform's users", function () {
       const ca = await cluster.trustBundle(outputs.gateway.trust);
       const pair = await cluster.keyPair({ namespace: outputs.namespace, name: "client-curl" });
       const request = { path, headers: { host: outputs.gateway.serverName } };
-      const { status, body } = await ask(cluster, outputs.gateway, { ca, pair }, request, AbortSignal.timeout(10_000));
-      return { status, body };
+      const { status, text } = await ask(cluster, outputs.gateway, { ca, pair }, request, AbortSignal.timeout(10_000));
+      return { status, text };
     };
 
     it("put their own service behind the gateway", async () => {
       equal((await get("/shop.json")).status, 404);
       await shop.up(lab.kubeconfig);
-      deepEqual(await get("/shop.json"), { status: 200, body: '{ "shop": "open" }' });
-      deepEqual(await get("/"), { status: 200, body: '{ "hello": "world" }' });
+      deepEqual(await get("/shop.json"), { status: 200, text: '{ "shop": "open" }' });
+      deepEqual(await get("/"), { status: 200, text: '{ "hello": "world" }' });
     });
 
     it("take it away again, and leave the platform as it is", async () => {

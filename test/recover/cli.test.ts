@@ -6,9 +6,9 @@ import { join } from "node:path";
 
 import type { PendingOperation } from "../../recover/plan.ts";
 import { ClusterStack, contexts } from "../components/clusterStack.ts";
-import { ObjectServer, type StoredObject } from "./objectServer.ts";
+import { KubernetesApi, type StoredObject } from "../support/kubernetesApi.ts";
 
-const [home, other] = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"];
+const [home, other] = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"] as const;
 const labels = { "mtls-everywhere/stack": "dev" };
 const namespace: StoredObject = { kind: "Namespace", metadata: { name: "mtls", labels } };
 const left: StoredObject = { kind: "ConfigMap", metadata: { name: "left", namespace: "mtls", labels } };
@@ -33,17 +33,14 @@ const creating = operation("creating", "kubernetes:core/v1:ConfigMap", {
 describe("recover/cli.ts", function () {
   this.timeout(60_000);
   let stack: ClusterStack;
-  let right: ObjectServer;
-  let wrong: ObjectServer;
+  let right: KubernetesApi;
+  let wrong: KubernetesApi;
 
   before(async function () {
     const created = await ClusterStack.create();
     if (created === undefined) return this.skip();
     stack = created;
-    [right, wrong] = (await Promise.all([home, other].map((uid) => ObjectServer.start(uid)))) as [
-      ObjectServer,
-      ObjectServer,
-    ];
+    [right, wrong] = [await KubernetesApi.start(home), await KubernetesApi.start(other)];
     use({ wrong, right });
     // The current context is another one's.
     await stack.must("config", "set", "kubernetes:context", "right");
@@ -59,7 +56,7 @@ describe("recover/cli.ts", function () {
       server.hold(namespace, left, record(1, "deployed"), record(2, "pending-upgrade"));
   });
 
-  const use = (named: Readonly<Record<string, ObjectServer>>) =>
+  const use = (named: Readonly<Record<string, KubernetesApi>>) =>
     writeFileSync(
       stack.kubeconfig,
       contexts(Object.fromEntries(Object.entries(named).map(([name, { kubeconfig }]) => [name, kubeconfig]))),

@@ -35,7 +35,6 @@ describe("recovery from a killed update", () => {
       [
         {
           leftover: "object",
-          urn: "urn:pulumi:dev::p::kubernetes:apps/v1:StatefulSet::x",
           apiVersion: "apps/v1",
           kind: "StatefulSet",
           name: "etcd",
@@ -43,7 +42,6 @@ describe("recovery from a killed update", () => {
         },
         {
           leftover: "object",
-          urn: "urn:pulumi:dev::p::kubernetes:core/v1:Namespace::x",
           apiVersion: "v1",
           kind: "Namespace",
           name: "mtls",
@@ -51,14 +49,12 @@ describe("recovery from a killed update", () => {
         {
           leftover: "release",
           begun: "install",
-          urn: "urn:pulumi:dev::p::kubernetes:helm.sh/v3:Release::x",
           name: "cert-manager",
           namespace: "cm",
         },
         {
           leftover: "release",
           begun: "upgrade",
-          urn: "urn:pulumi:dev::p::kubernetes:helm.sh/v3:Release::x",
           name: "tool",
           namespace: "tools",
         },

@@ -5,10 +5,12 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer, connect as open } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import tls from "node:tls";
+import type { TLSSocket } from "node:tls";
 
 import type {
+  Access,
   AdminEndpoint,
+  ClientTls,
   ConfigMapKeyRef,
   EtcdEndpoint,
   KeyPair,
@@ -16,8 +18,7 @@ import type {
   SecretKeyRef,
   SecretRef,
 } from "../../apisix-admin/index.ts";
-import { MissingObject, WrongCluster } from "../../apisix-admin/index.ts";
-import type { Access } from "../../apisix-admin/session.ts";
+import { handshake, MissingObject, WrongCluster } from "../../apisix-admin/index.ts";
 
 import { Authority } from "./authorities.ts";
 import { programPath } from "./programs.ts";
@@ -30,7 +31,7 @@ export class MemoryCluster implements Access {
   readonly secrets = new Map<string, Record<string, string>>();
   readonly configMaps = new Map<string, Record<string, string>>();
   /** Called before each connection; a test throws here, or cuts the socket. */
-  onConnect: (socket?: tls.TLSSocket) => void = () => {};
+  onConnect: (socket?: TLSSocket) => void = () => {};
   connections = 0;
 
   async expect(cluster: string): Promise<void> {
@@ -55,20 +56,12 @@ export class MemoryCluster implements Access {
     return bundle;
   }
 
-  async connect(to: PodPort, client: { ca: string; pair?: KeyPair }): Promise<tls.TLSSocket> {
+  async connect({ port, serverName }: PodPort, client: ClientTls): Promise<TLSSocket> {
     this.onConnect();
     this.connections += 1;
-    return new Promise((resolve, reject) => {
-      const socket = tls.connect(
-        { host: "127.0.0.1", port: to.port, servername: to.serverName, ca: client.ca, ...client.pair },
-        () => {
-          socket.off("error", reject);
-          this.onConnect(socket);
-          resolve(socket);
-        },
-      );
-      socket.once("error", reject);
-    });
+    const socket = await handshake({ host: "127.0.0.1", port }, serverName, client);
+    this.onConnect(socket);
+    return socket;
   }
 
   /** Puts a leaf where cert-manager would. */

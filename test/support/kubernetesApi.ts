@@ -1,18 +1,29 @@
-// The few answers of a Kubernetes API server that the dynamic resources ask for, on loopback: the product's own access runs against it.
+// A Kubernetes API server on loopback for what the product asks of one: objects read, listed by label and deleted, and port-forwards.
 
 import { createServer, type Server } from "node:https";
 import { createHash } from "node:crypto";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
-import tls from "node:tls";
+import type { TLSSocket } from "node:tls";
 
-import { type ClientTls, Cluster } from "../../apisix-admin/access.ts";
-import type { PodPort } from "../../apisix-admin/index.ts";
+import { Cluster } from "../../apisix-admin/access.ts";
+import { type ClientTls, handshake, type PodPort } from "../../apisix-admin/index.ts";
 
 import { Authority } from "./authorities.ts";
 
+/** An object that a test puts there; those without a namespace are the cluster's. */
+export interface StoredObject {
+  readonly kind: "Namespace" | "ConfigMap" | "Secret";
+  readonly metadata: {
+    readonly name: string;
+    readonly namespace?: string;
+    readonly labels?: Readonly<Record<string, string>>;
+  };
+  readonly data?: Readonly<Record<string, string>>;
+}
+
 export class KubernetesApi {
-  /** Objects by path under /api/v1, and statuses for what is to be refused. */
+  /** Answers by path under /api/v1: objects, and statuses for what is to be refused. */
   readonly answers = new Map<string, object | number>();
   readonly #server: Server;
   readonly #forwards = new Set<Socket | Duplex>();
@@ -23,8 +34,10 @@ export class KubernetesApi {
     this.#root = root;
     this.answers.set("namespaces/kube-system", { metadata: { name: "kube-system", uid } });
     this.#server = createServer(pair, (request, response) => {
-      const path = new URL(request.url ?? "", "http://localhost").pathname.replace("/api/v1/", "");
-      const answer = this.answers.get(path) ?? (path.endsWith("/pods") ? { items: this.#pods() } : 404);
+      const { pathname, searchParams } = new URL(request.url ?? "", "http://localhost");
+      const path = pathname.replace("/api/v1/", "");
+      const answer = this.answers.get(path) ?? this.#listed(path, searchParams.get("labelSelector") ?? "") ?? 404;
+      if (request.method === "DELETE") this.answers.delete(path);
       response.writeHead(typeof answer === "number" ? answer : 200, { "content-type": "application/json" });
       response.end(JSON.stringify(typeof answer === "number" ? { kind: "Status", code: answer } : answer));
     });
@@ -34,9 +47,18 @@ export class KubernetesApi {
     });
   }
 
-  #pods(): object[] {
-    const ready = { metadata: { name: "pod" }, status: { conditions: [{ type: "Ready", status: "True" }] } };
-    return this.#podPort === undefined ? [] : [ready];
+  #listed(path: string, selector: string): object | undefined {
+    if (path === "/api/v1") return { kind: "APIResourceList", groupVersion: "v1", resources };
+    const pod = { metadata: { name: "pod" }, status: { conditions: [{ type: "Ready", status: "True" }] } };
+    if (path.endsWith("/pods")) return { items: this.#podPort === undefined ? [] : [pod] };
+    if (!path.endsWith("/secrets")) return undefined;
+    return { items: this.#stored(`${path}/`).filter((object) => selects(selector, object)) };
+  }
+
+  #stored(under: string): StoredObject[] {
+    return [...this.answers].flatMap(([path, object]) =>
+      path.startsWith(under) && typeof object === "object" && "kind" in object ? [object as StoredObject] : [],
+    );
   }
 
   /** A port-forward: a WebSocket whose binary messages begin with a channel, 0 for data and 1 for errors. */
@@ -86,19 +108,47 @@ export class KubernetesApi {
     await new Promise((resolve) => this.#server.close(resolve));
   }
 
+  hold(...objects: readonly StoredObject[]): void {
+    for (const object of objects) this.answers.set(pathOf(object), { apiVersion: "v1", ...object });
+  }
+
+  /** `Kind name` of what it was given and still holds, sorted. */
+  get held(): string[] {
+    return this.#stored("")
+      .map(({ kind, metadata }) => `${kind} ${metadata.name}`)
+      .sort();
+  }
+
   secret(namespace: string, name: string, entries: Readonly<Record<string, string>>): void {
-    const data = Object.entries(entries).map(([key, value]) => [key, Buffer.from(value).toString("base64")]);
-    this.answers.set(`namespaces/${namespace}/secrets/${name}`, { data: Object.fromEntries(data) as object });
+    const data = Object.entries(entries).map(([key, value]) => [key, Buffer.from(value).toString("base64")] as const);
+    this.hold({ kind: "Secret", metadata: { namespace, name }, data: Object.fromEntries(data) });
   }
 
   configMap(namespace: string, name: string, data: Readonly<Record<string, string>>): void {
-    this.answers.set(`namespaces/${namespace}/configmaps/${name}`, { data });
+    this.hold({ kind: "ConfigMap", metadata: { namespace, name }, data });
   }
 
   /** A kubeconfig's text whose only context is called `here`. */
   get kubeconfig(): string {
     return kubeconfigFor((this.#server.address() as AddressInfo).port, this.#root);
   }
+}
+
+const resources = [
+  { name: "namespaces", kind: "Namespace", namespaced: false },
+  { name: "configmaps", kind: "ConfigMap", namespaced: true },
+  { name: "secrets", kind: "Secret", namespaced: true },
+];
+
+function pathOf({ kind, metadata: { name, namespace } }: StoredObject): string {
+  return `${namespace === undefined ? "" : `namespaces/${namespace}/`}${kind.toLowerCase()}s/${name}`;
+}
+
+/** `a=b` and `a in (b,c)`, joined by commas. */
+function selects(selector: string, { metadata: { labels = {} } }: StoredObject): boolean {
+  return [...selector.matchAll(/(\w+)(?:=([\w-]+)| in \(([\w,-]+)\))/g)].every(([, key = "", one, several]) =>
+    (one === undefined ? (several ?? "").split(",") : [one]).includes(labels[key] ?? ""),
+  );
 }
 
 /** An unmasked binary message, as a server sends it. */
@@ -140,14 +190,7 @@ export class LoopbackCluster extends Cluster {
   /** Limits short enough for a test. */
   patience = { acting: { deadline: 3_000 }, looking: { deadline: 3_000, silence: 3_000 } };
 
-  override async connect(to: PodPort, client: ClientTls): Promise<tls.TLSSocket> {
-    return new Promise((resolve, reject) => {
-      const { ca, pair } = client;
-      const socket = tls.connect(
-        { host: "127.0.0.1", port: to.port, servername: to.serverName, ca, ...(pair ?? {}) },
-        () => resolve(socket),
-      );
-      socket.on("error", reject);
-    });
+  override connect({ port, serverName }: PodPort, client: ClientTls): Promise<TLSSocket> {
+    return handshake({ host: "127.0.0.1", port }, serverName, client);
   }
 }

@@ -1,61 +1,92 @@
-// A whole set of the stack's outputs.
+// The stack's outputs as they should be, spelled out: for the program under mocks, for the platform that is up, and as an example.
 
-import type { Plane } from "../../components/planes.ts";
+import { type Plane, planes } from "../../components/planes.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 
-const pods = { namespace: "mtls", selector: "app=x", port: 1, serverName: "x" };
-const secret = { namespace: "mtls", name: "x" };
-const entry = { ...secret, key: "k" };
-const trust = <P extends Plane>(plane: P) => ({ ...entry, plane });
-const issuer = <P extends Plane>(plane: P) => ({
-  plane,
-  kind: "Issuer" as const,
-  name: plane,
-  group: "cert-manager.io",
+interface Environment {
+  readonly trustDomain: string;
+  /** Host of the gateway. */
+  readonly host: string;
+  /** UID of the cluster. */
+  readonly cluster: string;
+  readonly roots: PlatformOutputs["roots"];
+  readonly ids: { readonly route: string; readonly clientCertificate: string };
+}
+
+const leafRef = <P extends Plane>(plane: P, name: string) => ({ plane, namespace: "mtls", name });
+const trustRef = <P extends Plane>(plane: P) => ({ plane, namespace: "mtls", name: `${plane}-trust`, key: "ca.crt" });
+
+/** All outputs of an environment with one member of etcd, in the default namespace. */
+export function platformOutputs({ trustDomain, host, cluster, roots, ids }: Environment): PlatformOutputs {
+  const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
+  return {
+    contract: 1,
+    trustDomain,
+    namespace: "mtls",
+    caller: {
+      clientCertificate: ids.clientCertificate,
+      identity: { trustDomain, namespace: "mtls", serviceAccount: "apisix" },
+    },
+    gateway: {
+      url: `https://${host}/`,
+      ...pods("apisix"),
+      port: 9443,
+      serverName: host,
+      service: { namespace: "mtls", name: "apisix", port: 443 },
+      trust: trustRef("edge"),
+    },
+    admin: {
+      cluster,
+      ...pods("apisix"),
+      port: 9180,
+      serverName: "apisix-admin.mtls.svc",
+      trust: trustRef("admin"),
+      certificate: leafRef("admin", "apisix-deployer"),
+      key: { namespace: "mtls", name: "apisix-env", key: "ADMIN_KEY" },
+    },
+    store: {
+      cluster,
+      ...pods("etcd"),
+      port: 2379,
+      serverName: "etcd.mtls.svc",
+      trust: trustRef("etcd"),
+      certificate: leafRef("etcd", "etcd-client"),
+      endpoints: ["https://etcd.mtls.svc:2379"],
+      peer: { ...pods("etcd"), port: 2380, serverName: "etcd-0.etcd-peers.mtls.svc" },
+      user: "apisix",
+      password: { namespace: "mtls", name: "etcd-apisix-password", key: "password" },
+      prefix: "/apisix",
+    },
+    upstream: {
+      node: { host: "upstream.mtls.svc", port: 443 },
+      serverName: "upstream.mtls.svc",
+      trust: trustRef("upstream"),
+      clientCertificate: leafRef("upstream", "apisix-upstream"),
+      pods: { ...pods("upstream"), port: 8443, serverName: "upstream.mtls.svc" },
+    },
+    issuers: byPlane((plane) => {
+      const shared = plane === "edge" || plane === "upstream";
+      return {
+        ...{ plane, kind: shared ? "ClusterIssuer" : "Issuer" },
+        ...{ name: shared ? `mtls-${plane}` : plane, group: "cert-manager.io" },
+      };
+    }) as PlatformOutputs["issuers"],
+    trust: byPlane(trustRef) as PlatformOutputs["trust"],
+    roots,
+    routes: [{ id: ids.route, hosts: [host], uris: ["/*"] }],
+  };
+}
+
+/** Those of some platform. */
+export const outputs = platformOutputs({
+  trustDomain: "dev",
+  host: "upstream",
+  cluster: "uid",
+  roots: byPlane(() => "PEM"),
+  ids: { route: "hello", clientCertificate: "upstream-client" },
 });
 
-export const outputs: PlatformOutputs = {
-  contract: 1,
-  trustDomain: "dev",
-  namespace: "mtls",
-  gateway: { ...pods, url: "https://upstream/", service: { ...secret, port: 443 }, trust: trust("edge") },
-  admin: { ...pods, cluster: "uid", trust: entry, certificate: secret, key: entry },
-  store: {
-    ...pods,
-    cluster: "uid",
-    trust: entry,
-    certificate: secret,
-    endpoints: ["https://etcd:2379"],
-    peer: pods,
-    user: "apisix",
-    password: entry,
-    prefix: "/apisix",
-  },
-  caller: {
-    clientCertificate: "upstream-client",
-    identity: { trustDomain: "dev", namespace: "mtls", serviceAccount: "apisix" },
-  },
-  upstream: {
-    node: { host: "upstream.mtls.svc", port: 443 },
-    serverName: "upstream.mtls.svc",
-    trust: trust("upstream"),
-    clientCertificate: { ...secret, plane: "upstream" },
-    pods,
-  },
-  issuers: {
-    etcd: issuer("etcd"),
-    "etcd-peer": issuer("etcd-peer"),
-    admin: issuer("admin"),
-    edge: issuer("edge"),
-    upstream: issuer("upstream"),
-  },
-  trust: {
-    etcd: trust("etcd"),
-    "etcd-peer": trust("etcd-peer"),
-    admin: trust("admin"),
-    edge: trust("edge"),
-    upstream: trust("upstream"),
-  },
-  roots: { etcd: "PEM", "etcd-peer": "PEM", admin: "PEM", edge: "PEM", upstream: "PEM" },
-  routes: [{ id: "hello", hosts: ["upstream"], uris: ["/"] }],
-};
+/** One thing for each plane. */
+export function byPlane<T>(of: (plane: Plane) => T): Record<Plane, T> {
+  return Object.fromEntries(planes.map((plane) => [plane, of(plane)])) as Record<Plane, T>;
+}

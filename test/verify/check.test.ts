@@ -6,7 +6,8 @@ import type { AddressInfo } from "node:net";
 import tls from "node:tls";
 
 import { type Observation, type Outcome, classify, expectedText, isRight, observedText } from "../../verify/check.ts";
-import { type Access, observe, observed } from "../../verify/http.ts";
+import type { Access } from "../../apisix-admin/index.ts";
+import { observe, observed } from "../../verify/http.ts";
 import { attempt } from "../../verify/run.ts";
 
 const answer = (status: number, words = ""): Observation => ({ kind: "answer", status, words, body: "" });
@@ -119,13 +120,13 @@ describe("what an error of a connection proves", () => {
   it("is told by the server's own words when the server answers", () => {
     deepEqual(
       [
-        { status: 200, body: '{ "hello": "world" }' },
-        { status: 400, body: "<html>\r\n<head><title>400 The SSL certificate error</title></head></html>" },
-        { status: 401, body: '{"error_msg":"failed to check token","description":"wrong apikey"}\n' },
-        { status: 404, body: '{"error_msg":"404 Route Not Found"}\n' },
-        { status: 404, body: "404 page not found\n" },
-        { status: 403, body: '{"code":7, "message":"etcdserver: permission denied"}' },
-        { status: 500, body: "" },
+        { status: 200, text: '{ "hello": "world" }' },
+        { status: 400, text: "<html>\r\n<head><title>400 The SSL certificate error</title></head></html>" },
+        { status: 401, text: '{"error_msg":"failed to check token","description":"wrong apikey"}\n' },
+        { status: 404, text: '{"error_msg":"404 Route Not Found"}\n' },
+        { status: 404, text: "404 page not found\n" },
+        { status: 403, text: '{"code":7, "message":"etcdserver: permission denied"}' },
+        { status: 500, text: "" },
       ].map((answer) => observedText(observed(answer))),
       [
         "200",
@@ -161,7 +162,7 @@ describe("an attempt", () => {
           hop: "gateway",
           case: "no certificate",
           expect: [{ kind: "alert", alert: "certificate_required" }],
-          observe: (signal) => observe(access as Access, { ...to, port }, { ca: "" }, { path: "/" }, signal),
+          observe: (signal) => observe(access, { ...to, port }, { ca: "" }, { path: "/" }, signal),
         },
         new AbortController().signal,
         within,

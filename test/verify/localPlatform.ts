@@ -4,19 +4,25 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import type http from "node:http";
 import https from "node:https";
-import { type AddressInfo, createServer } from "node:net";
+import { type AddressInfo, connect as open, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
-import { setTimeout as sleep } from "node:timers/promises";
-import tls from "node:tls";
+import type tls from "node:tls";
 
-import type { PodPort, SecretRef } from "../../apisix-admin/references.ts";
-import type { ClientTls, KeyPair } from "../../apisix-admin/access.ts";
+import {
+  type Access,
+  type ClientTls,
+  handshake,
+  type KeyPair,
+  type PodPort,
+  type SecretRef,
+  until,
+} from "../../apisix-admin/index.ts";
 import { type Plane, planes, spiffeId } from "../../components/planes.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { CertificateSource, LeafOrder } from "../../verify/certificates.ts";
-import type { Access } from "../../verify/http.ts";
 import { Authority } from "../support/authorities.ts";
+import { byPlane } from "../support/outputs.ts";
 import { programPath } from "../support/programs.ts";
 
 /** What is wrong with the platform; nothing unless given. */
@@ -154,7 +160,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
   ]);
   const etcd = (path: string, body: object) =>
     call({ port: ports.etcd, servername: "localhost", ca: authorities.etcd.root, ...leaves.store }, "POST", path, body);
-  await until("etcd", async () => (await etcd("/v3/kv/range", { key: "AA==" })).status === 200);
+  await answering("etcd", async () => (await etcd("/v3/kv/range", { key: "AA==" })).status === 200);
   const prefix = faults.unlimitedStoreUser
     ? { key: base64("\0"), range_end: base64("\0") }
     : { key: base64("/apisix"), range_end: base64("/apisiy") };
@@ -251,7 +257,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
       body,
       { "x-api-key": adminKey },
     );
-  await until("the Admin API", async () => (await admin("GET", "routes")).status === 200);
+  await answering("the Admin API", async () => (await admin("GET", "routes")).status === 200);
   for (const [path, body] of [
     [
       "ssls/site",
@@ -296,7 +302,6 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
     name: plane,
     group: "cert-manager.io",
   });
-  const perPlane = <T>(of: (plane: Plane) => T) => Object.fromEntries(planes.map((plane) => [plane, of(plane)]));
   const outputs: PlatformOutputs = {
     contract: 1,
     trustDomain: "test",
@@ -336,15 +341,16 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
       clientCertificate: secret("upstream", "upstreamClient"),
       pods: at("upstream.test", upstreamPort),
     },
-    issuers: perPlane(issuer) as PlatformOutputs["issuers"],
-    trust: perPlane(trust) as PlatformOutputs["trust"],
-    roots: perPlane((plane) => authorities[plane].root) as PlatformOutputs["roots"],
+    issuers: byPlane(issuer) as PlatformOutputs["issuers"],
+    trust: byPlane(trust) as PlatformOutputs["trust"],
+    roots: byPlane((plane) => authorities[plane].root),
     routes: [{ id: "hello", hosts: ["gateway.test"], uris: ["/"] }],
   };
   const access: Access = {
     expect: async () => undefined,
     connect,
     keyPair: async ({ name }: SecretRef) => leaves[name as keyof typeof leaves],
+    certificate: async ({ name }: SecretRef) => leaves[name as keyof typeof leaves].cert,
     secretValue: async ({ key }) => (key === "password" ? password : adminKey),
     trustBundle: async ({ key }) => authorities[key as Plane].root,
   };
@@ -364,19 +370,10 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
 }
 
 /** What `Cluster.connect` does, without the port-forward. */
-function connect(to: PodPort, client: ClientTls, signal?: AbortSignal): Promise<tls.TLSSocket> {
-  return new Promise((resolve, reject) => {
-    const { pair, ...rest } = client;
-    const socket = tls.connect(
-      { host: "127.0.0.1", port: to.port, servername: to.serverName, ...rest, ...pair },
-      () => {
-        socket.off("error", reject);
-        resolve(socket);
-      },
-    );
-    socket.once("error", reject);
-    signal?.addEventListener("abort", () => socket.destroy(signal.reason as Error), { once: true });
-  });
+function connect({ port, serverName }: PodPort, client: ClientTls, signal?: AbortSignal): Promise<tls.TLSSocket> {
+  const socket = open(port, "127.0.0.1");
+  signal?.addEventListener("abort", () => socket.destroy(signal.reason as Error), { once: true });
+  return handshake({ socket }, serverName, client);
 }
 
 function call(
@@ -397,14 +394,10 @@ function call(
   });
 }
 
-async function until(what: string, answers: () => Promise<boolean>): Promise<void> {
-  const end = Date.now() + 15_000;
-  for (;;) {
-    const answer = await answers().catch((error: unknown) => error);
-    if (answer === true) return;
-    if (Date.now() > end) throw new Error(`${what} does not answer: ${String(answer)}`);
-    await sleep(50);
-  }
+async function answering(what: string, answers: () => Promise<boolean>): Promise<void> {
+  let last: unknown = "nothing yet";
+  const look = async () => (last = await answers().catch((error: unknown) => error)) === true;
+  if (!(await until(look, { within: 30_000, pause: 50 }))) throw new Error(`${what} does not answer: ${String(last)}`);
 }
 
 function run(processes: ChildProcess[], name: string, args: readonly string[]): void {

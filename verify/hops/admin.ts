@@ -2,11 +2,11 @@
 
 import { randomUUID } from "node:crypto";
 
-import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
+import type { Access, KeyPair } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { Check, Outcome } from "../check.ts";
-import { type Access, observe } from "../http.ts";
+import { observe } from "../http.ts";
 import type { Material } from "../material.ts";
 
 export function adminChecks({ admin }: PlatformOutputs, material: Material, access: Access): readonly Check[] {

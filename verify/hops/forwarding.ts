@@ -1,12 +1,10 @@
 // The gateway to upstreams: APISIX refuses a server with the wrong name, or of the wrong plane.
 
-import { setTimeout as sleep } from "node:timers/promises";
-
-import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
+import { type Access, type Answer, type KeyPair, until } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../../outputs.ts";
 import { type Check, type Observation, observedText } from "../check.ts";
-import { type Access, type Answer, ask, observed } from "../http.ts";
+import { ask, observed } from "../http.ts";
 import type { Material } from "../material.ts";
 import type { TemporaryObjects } from "../temporary.ts";
 
@@ -107,12 +105,15 @@ async function onceLive(
   isOwn: (answer: Answer) => boolean,
   signal: AbortSignal,
 ): Promise<Observation> {
-  for (const end = Date.now() + liveWithin; ; await sleep(pause, undefined, { signal })) {
-    const answer = await attempt();
-    if (isOwn(answer)) return observed(answer);
-    if (Date.now() > end) {
-      const last = observedText(observed(answer));
-      return { kind: "failed", reason: `the temporary route is not live after ${liveWithin / 1000} s (${last})` };
-    }
-  }
+  let last: Answer | undefined;
+  const live = await until(
+    async () => {
+      last = await attempt();
+      return isOwn(last) && last;
+    },
+    { within: liveWithin, pause, signal },
+  );
+  if (live) return observed(live);
+  const shown = last && observedText(observed(last));
+  return { kind: "failed", reason: `the temporary route is not live after ${liveWithin / 1000} s (${shown})` };
 }

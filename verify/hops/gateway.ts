@@ -2,9 +2,11 @@
 
 import type { SecureVersion } from "node:tls";
 
+import type { Access, Request } from "@mtls-everywhere/apisix-admin";
+
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { AlertName, Check } from "../check.ts";
-import { type Access, type Request, observe } from "../http.ts";
+import { observe } from "../http.ts";
 import type { Material } from "../material.ts";
 
 export function gatewayChecks(outputs: PlatformOutputs, material: Material, access: Access): readonly Check[] {

@@ -1,10 +1,10 @@
 // APISIX to etcd, and etcd's members to each other: a leaf opens the client port, a password the keys, and neither the peer port.
 
-import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
+import type { Access, KeyPair } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { AlertName, Check, Observation, Outcome } from "../check.ts";
-import { type Access, ask, observe, observed } from "../http.ts";
+import { ask, observe, observed } from "../http.ts";
 import type { Material } from "../material.ts";
 
 export function storeChecks({ store }: PlatformOutputs, material: Material, access: Access): readonly Check[] {
@@ -15,7 +15,7 @@ export function storeChecks({ store }: PlatformOutputs, material: Material, acce
     const credentials = { name: store.user, password: material.storePassword };
     const signedIn = await ask(access, store, client, { path: "/v3/auth/authenticate", body: credentials }, signal);
     if (signedIn.status !== 200) return observed(signedIn);
-    const { token } = JSON.parse(signedIn.body) as { token: string };
+    const { token } = JSON.parse(signedIn.text) as { token: string };
     const request = { path: "/v3/kv/range", body: range, headers: { authorization: token } };
     return observe(access, store, client, request, signal);
   };

@@ -1,10 +1,10 @@
 // The upstream seen without the gateway: it answers APISIX's leaf and nobody else.
 
-import type { KeyPair } from "@mtls-everywhere/apisix-admin/access";
+import type { Access, KeyPair } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { Check, Outcome } from "../check.ts";
-import { type Access, observe } from "../http.ts";
+import { observe } from "../http.ts";
 import type { Material } from "../material.ts";
 
 export function upstreamChecks({ upstream }: PlatformOutputs, material: Material, access: Access): readonly Check[] {
