@@ -55,35 +55,54 @@ export const certManager = z
   })
   .prefault({});
 
-const rootName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,15}$/, 'must be a short name, such as "2026"');
+/** Whole numbers are names too: `2026` needs no quotes. */
+const generation = z.preprocess(
+  (value) => (Number.isSafeInteger(value) ? String(value) : value),
+  z
+    .string()
+    .regex(/^[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?$/, 'must be a short name, such as "2026"')
+    .refine(
+      (value) => !/^peer(-|$)|self-signed$/.test(value),
+      'must not begin with "peer" or end with "self-signed": other objects have such names',
+    ),
+);
+/** Names of the generations that are trusted. Default: the active one alone. */
+const trusted = z.array(generation).min(1).optional();
 const root = z
   .discriminatedUnion("kind", [
     /** cert-manager makes the root in the cluster and keeps its key there. */
-    z.strictObject({ kind: z.literal("cluster") }),
+    z.strictObject({
+      kind: z.literal("cluster"),
+      /** Name of the generation that signs. Default `1`. */
+      active: generation.default("1"),
+      trusted,
+    }),
     /** The root's key lies in Pulumi's state, encrypted; the cluster holds an intermediate. */
-    z
-      .strictObject({
-        kind: z.literal("stateHeld"),
-        /** Name of the root that signs. */
-        active: rootName,
-        /** Names of the roots that are trusted. Default: the active one alone. */
-        trusted: z.array(rootName).min(1).optional(),
-        /** Refuse to delete roots. Default `true`. */
-        protect: z.boolean().default(true),
-        /** Lifetime of the intermediate; `pulumi up` renews it in the last third. Default a year. */
-        intermediateDuration: duration.default("8760h"),
-      })
-      .transform((value) => ({ ...value, trusted: value.trusted ?? [value.active] }))
-      .refine((value) => value.trusted.includes(value.active), {
-        path: ["trusted"],
-        message: "must name the active root too: its leaves would be trusted by nobody",
-      }),
+    z.strictObject({
+      kind: z.literal("stateHeld"),
+      /** Name of the generation that signs. */
+      active: generation,
+      trusted,
+      /** Refuse to delete the active generation's roots. Default `true`. */
+      protect: z.boolean().default(true),
+      /** Lifetime of intermediates; `pulumi up` renews them in the last third. Default a year. */
+      intermediateDuration: duration.default("8760h"),
+    }),
   ])
+  .transform((value) => ({ ...value, trusted: [...new Set(value.trusted ?? [value.active])] }))
+  .refine((value) => value.trusted.includes(value.active), {
+    path: ["trusted"],
+    message: "must name the active root too: its leaves would be trusted by nobody",
+  })
   .prefault({ kind: "cluster" });
 
 const pki = z
   .strictObject({
-    /** Where each plane's root comes from: `{ kind: cluster }` or `{ kind: stateHeld, active, … }`. Default `cluster`. */
+    /**
+     * Where each plane's root comes from, and its generations: `{ kind: cluster }` or `{ kind: stateHeld, active, … }`, with
+     * `trusted` while two of them overlap. Default `cluster`. A generation keeps its kind, algorithm, rootDuration and trust
+     * domain; a change of these is for a new one: docs/rotation.md.
+     */
     root,
     /** Keys of roots and leaves. Default `ECDSA-P256`. */
     algorithm: z.enum(keyAlgorithms).default("ECDSA-P256"),

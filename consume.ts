@@ -15,7 +15,7 @@ export async function readPlatform(stack: string): Promise<PlatformOutputs> {
     outputNames().map(async (name) => [name, (await reference.getOutputDetails(name)).value] as const),
   );
   try {
-    return parseOutputs(Object.fromEntries(entries), stack);
+    return parseOutputs(Object.fromEntries(entries.filter(([, value]) => value !== undefined)), stack);
   } catch (error) {
     throw new pulumi.RunError(`The platform of stack ${stack} cannot be used.\n${(error as Error).message}`);
   }

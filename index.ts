@@ -9,11 +9,13 @@ import { byPlane, createAuthorities } from "./components/certificateAuthority.ts
 import { CertManager } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
 import { Etcd, keepMembers } from "./components/etcd.ts";
+import { founderOf, keepGenerations } from "./components/generations.ts";
 import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { ApisixRoute } from "./components/routes/apisixRoute.ts";
 import { ApisixSsl } from "./components/routes/apisixSsl.ts";
 import { ApisixUpstream } from "./components/routes/apisixUpstream.ts";
+import { stateHeldDefaults } from "./components/stateHeldRoots.ts";
 import { labelObjects } from "./components/stackLabel.ts";
 import { platformNamespace } from "./components/workload.ts";
 import { readConfig } from "./config.ts";
@@ -24,6 +26,12 @@ labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster");
 const on = { provider: cluster.provider };
 await keepMembers("etcd", env.etcd.replicas);
+const founder = await founderOf("pki", env.pki.root);
+const { root, algorithm, rootDuration, leafDuration } = env.pki;
+const trusted = await keepGenerations("pki", founder, root, {
+  ...{ kind: root.kind, algorithm, rootDuration },
+  trustDomain: env.trustDomain,
+});
 
 // The ground: a namespace, and who issues certificates in it.
 const home = env.createNamespace
@@ -37,8 +45,9 @@ const pki = createAuthorities(
   "pki",
   {
     ...common,
-    ...env.pki,
-    trustDomain: env.trustDomain,
+    generations: trusted,
+    leafDuration,
+    stateHeld: root.kind === "stateHeld" ? root : stateHeldDefaults,
     clusterResourceNamespace: certManager.clusterResourceNamespace,
   },
   { ...on, dependsOn: [home, certManager] },
@@ -66,7 +75,7 @@ const hello = new NginxUpstream(
     ...common,
     ...env.upstream,
     authority: pki.upstream,
-    callers: [apisix.identity],
+    callers: apisix.identities,
     clientCertificate: apisix.upstreamCertificate,
   },
   inNamespace,
@@ -112,14 +121,23 @@ const route = new ApisixRoute("hello", { admin, hosts: [env.gateway.host], uris:
 
 // For other stacks and for verify: references and public data, nothing secret. outputs.ts describes each.
 export const contract = contractVersion;
-export const trustDomain = env.trustDomain;
+export const trustDomain = pki.upstream.trustDomain;
 export const namespace = home.metadata.name;
 export const gateway: pulumi.Output<GatewayEndpoint> = apisix.gateway;
 export const store: pulumi.Output<StoreEndpoint> = etcd.store;
-export const caller = { clientCertificate: upstreamClient.id, identity: apisix.identity };
+export const caller = {
+  clientCertificate: upstreamClient.id,
+  identity: apisix.identity,
+  identities: apisix.identities,
+};
 export const upstream: pulumi.Output<UpstreamEndpoint> = hello.upstream;
 export const issuers = byPlane(pki, "issuer");
 export const trust = byPlane(pki, "trust");
 export const roots = byPlane(pki, "roots");
+export const generations = {
+  active: root.active,
+  trusted: root.trusted,
+  digests: byPlane(pki, "digests"),
+};
 export const routes = [{ id: route.id, hosts: route.hosts, uris: route.uris }];
 export { admin };

@@ -45,8 +45,19 @@ export interface UpstreamEndpoint {
 export interface GatewayCaller {
   /** Id of the `ApisixSsl` that it presents: an `ApisixUpstream`'s `clientCertificate`. */
   readonly clientCertificate: string;
-  /** Who that certificate speaks for: let a service answer this caller alone. */
+  /** Who that certificate speaks for. */
   readonly identity: Identity;
+  /** All that it may speak for while generations of roots overlap, `identity` first: let a service answer these alone. Since 0.2. */
+  readonly identities?: readonly Identity[];
+}
+
+/** Which roots are trusted, and which sign; public. */
+export interface TrustedGenerations {
+  /** Name of the generation that signs this stack's leaves. */
+  readonly active: string;
+  readonly trusted: readonly string[];
+  /** SHA-256 of each generation's root, by plane and the generation's name. */
+  readonly digests: { readonly [P in Plane]: Readonly<Record<string, string>> };
 }
 
 /** A route as the Admin API holds it. */
@@ -71,6 +82,8 @@ export interface PlatformOutputs {
   readonly trust: { readonly [P in Plane]: TrustRef<P> };
   /** PEM roots per plane: public, for clients outside the cluster. */
   readonly roots: { readonly [P in Plane]: string };
+  /** Since 0.2. */
+  readonly generations?: TrustedGenerations;
   readonly routes: readonly RouteSummary[];
 }
 
@@ -101,13 +114,20 @@ type Shape<T> = T extends string
     ? "number"
     : T extends readonly (infer Item)[]
       ? readonly [Shape<Item>]
-      : { readonly [K in keyof T]: Shape<T[K]> };
+      : string extends keyof T
+        ? { readonly each: Shape<T[string & keyof T]> }
+        : {
+            readonly [K in keyof T]-?: undefined extends T[K]
+              ? { readonly optional: Shape<NonNullable<T[K]>> }
+              : Shape<T[K]>;
+          };
 type AnyShape = "string" | "number" | readonly [AnyShape] | { readonly [key: string]: AnyShape };
 
 const object = { namespace: "string", name: "string" } as const;
 const entry = { ...object, key: "string" } as const;
 const pods = { namespace: "string", selector: "string", port: "number", serverName: "string" } as const;
 const trust = { ...entry, plane: "string" } as const;
+const identity = { trustDomain: "string", namespace: "string", serviceAccount: "string" } as const;
 const issuer = { plane: "string", kind: "string", name: "string", group: "string" } as const;
 
 function perPlane<const S>(one: S) {
@@ -134,22 +154,26 @@ const shape: Shape<PlatformOutputs> = {
   },
   caller: {
     clientCertificate: "string",
-    identity: { trustDomain: "string", namespace: "string", serviceAccount: "string" },
+    identity,
+    identities: { optional: [identity] },
   },
   upstream: {
     node: { host: "string", port: "number" },
     serverName: "string",
     trust,
-    clientCertificate: { ...object, plane: "string" },
+    clientCertificate: { ...object, plane: "string", dnsNames: { optional: ["string"] } },
     pods,
   },
   issuers: perPlane(issuer),
   trust: perPlane(trust),
   roots: perPlane("string"),
+  generations: { optional: { active: "string", trusted: ["string"], digests: perPlane({ each: "string" }) } },
   routes: [{ id: "string", hosts: ["string"], uris: ["string"] }],
 };
 
 function problemsOf(value: unknown, wanted: AnyShape, path: string): string[] {
+  const { optional, each } = wanted as Partial<Record<"optional" | "each", AnyShape>>;
+  if (optional !== undefined) return value === undefined || value === null ? [] : problemsOf(value, optional, path);
   if (value === undefined || value === null) return [`"${path}" is missing`];
   if (typeof wanted === "string") {
     return typeof value === wanted ? [] : [`"${path}" must be a ${wanted}, but is ${JSON.stringify(value)}`];
@@ -159,7 +183,8 @@ function problemsOf(value: unknown, wanted: AnyShape, path: string): string[] {
     return value.flatMap((item, i) => problemsOf(item, wanted[0], `${path}[${i}]`));
   }
   if (typeof value !== "object") return [`"${path}" must be an object, but is ${JSON.stringify(value)}`];
-  return Object.entries(wanted).flatMap(([key, inner]) =>
+  const keys = each === undefined ? wanted : Object.fromEntries(Object.keys(value).map((key) => [key, each]));
+  return Object.entries(keys).flatMap(([key, inner]) =>
     problemsOf((value as Record<string, unknown>)[key], inner, path ? `${path}.${key}` : key),
   );
 }

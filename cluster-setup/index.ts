@@ -3,12 +3,11 @@
 
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-import { z } from "zod";
 
 import { CertManager } from "../components/certManager.ts";
 import { platformNamespace } from "../components/workload.ts";
 import { certManager } from "../config.ts";
-import { objectsOf, platformGrants, type Subject } from "./roles.ts";
+import { objectsOf, platformGrants, rootKinds, type Subject } from "./roles.ts";
 
 const config = new pulumi.Config();
 const namespace = config.get("namespace") ?? "mtls";
@@ -22,7 +21,8 @@ const certs = new CertManager("cert-manager", chart);
 const grants = platformGrants({
   namespace,
   certManagerNamespace: certs.clusterResourceNamespace,
-  roots: z.enum(["cluster", "stateHeld"]).parse(config.get("roots") ?? "cluster"),
+  roots: rootKinds.parse(config.get("roots") ?? "cluster"),
+  generations: config.getObject<string[]>("generations") ?? ["1"],
   deployers: subjects("deployers", "mtls-platform-deployers"),
   previewers: subjects("previewers", "mtls-platform-previewers"),
 });

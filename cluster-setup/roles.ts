@@ -6,9 +6,12 @@
 import { parseArgs } from "node:util";
 
 import { stringify } from "yaml";
+import { z } from "zod";
 
-import { issuerPlace } from "../components/certificateAuthority.ts";
-import { sharedPlanes } from "../components/planes.ts";
+import { issuerPlace } from "../components/issuerPlace.ts";
+import { type Plane, planes, sharedPlanes } from "../components/planes.ts";
+
+export const rootKinds = z.enum(["cluster", "stateHeld", "both"]);
 
 /** Who gets the rights, as Kubernetes names them. */
 export interface Subject {
@@ -23,8 +26,10 @@ export interface RolesArgs {
   readonly namespace: string;
   /** Where ClusterIssuers keep their Secrets. */
   readonly certManagerNamespace: string;
-  /** Where roots come from; `stateHeld` ones need to see all Secrets in cert-manager's namespace. */
-  readonly roots: "cluster" | "stateHeld";
+  /** Where roots come from; `stateHeld` ones need to see all Secrets in cert-manager's namespace. Both while one follows the other. */
+  readonly roots: z.infer<typeof rootKinds>;
+  /** Names of the generations of roots that the stack has or will have; the first is the one that it began with. */
+  readonly generations: readonly string[];
   readonly deployers: readonly Subject[];
   readonly previewers: readonly Subject[];
 }
@@ -46,19 +51,15 @@ export interface Grant {
 }
 
 /** Secrets of the platform's namespace that the dynamic resources read, at each preview too. */
-export const secretsReadAtPreview = {
-  always: [
-    "apisix-deployer",
-    "apisix-env",
-    "apisix-upstream",
-    "etcd-apisix-password",
-    "etcd-deployer",
-    "etcd-root-password",
-    "gateway",
-  ],
-  /** They hold keys of certificate authorities. */
-  clusterRoots: ["admin-root", "etcd-peer-root", "etcd-root"],
-} as const;
+export const secretsReadAtPreview = [
+  "apisix-deployer",
+  "apisix-env",
+  "apisix-upstream",
+  "etcd-apisix-password",
+  "etcd-deployer",
+  "etcd-root-password",
+  "gateway",
+] as const;
 
 /** The grants of both users. */
 export function platformGrants(args: RolesArgs): readonly Grant[] {
@@ -123,19 +124,21 @@ function deployerOnCluster(args: RolesArgs): Rule[] {
 /** The shared planes' roots, which lie beside cert-manager. A name cannot limit `create`. */
 function deployerAtIssuers(args: RolesArgs): Rule[] {
   const { roots, intermediates } = sharedNames(args);
-  const events = rule(core, ["events"], ["get", ...follow]);
-  return args.roots === "cluster"
-    ? [
-        rule(certificates, ["certificates"], ["create", ...follow]),
-        rule(certificates, ["certificates"], ["get", "patch", "delete"], roots),
-        rule(core, ["secrets"], ["get"], roots),
-        events,
-      ]
-    : [
-        rule(core, ["secrets"], ["create", ...follow]),
-        rule(core, ["secrets"], ["get", "patch", "delete"], intermediates),
-        events,
-      ];
+  const ofCluster = [
+    rule(certificates, ["certificates"], ["create", ...follow]),
+    rule(certificates, ["certificates"], ["get", "patch", "delete"], roots),
+    // The key goes with its generation, whatever cert-manager leaves behind.
+    rule(core, ["secrets"], ["get", "delete"], roots),
+  ];
+  const held = [
+    rule(core, ["secrets"], ["create", ...follow]),
+    rule(core, ["secrets"], ["get", "patch", "delete"], intermediates),
+  ];
+  return [
+    ...(args.roots === "stateHeld" ? [] : ofCluster),
+    ...(args.roots === "cluster" ? [] : held),
+    rule(core, ["events"], ["get", ...follow]),
+  ];
 }
 
 function previewerOnCluster(args: RolesArgs): Rule[] {
@@ -143,8 +146,7 @@ function previewerOnCluster(args: RolesArgs): Rule[] {
 }
 
 function previewerInPlatform(args: RolesArgs): Rule[] {
-  const { always, clusterRoots } = secretsReadAtPreview;
-  const secrets = new Set<string>([...always, ...(args.roots === "cluster" ? clusterRoots : [])]);
+  const secrets = [...secretsReadAtPreview, ...(args.roots === "stateHeld" ? [] : ownRoots(args))];
   const readable = made.map(([group, resources]) =>
     rule(
       group,
@@ -154,7 +156,7 @@ function previewerInPlatform(args: RolesArgs): Rule[] {
   );
   return [
     ...readable,
-    rule(core, ["secrets"], ["get"], [...secrets].sort()),
+    rule(core, ["secrets"], ["get"], secrets.sort()),
     // `preview --refresh` asks whether workloads are ready.
     rule("apps", ["replicasets"], ["list"]),
     rule(core, ["pods"], ["list"]),
@@ -179,15 +181,31 @@ function knownNamespaces({ namespace }: RolesArgs): Rule {
 }
 
 /** Names of the cluster-wide planes' objects. */
-function sharedNames({ namespace, certManagerNamespace }: RolesArgs) {
-  const prefixes = sharedPlanes.map(
-    (plane) => issuerPlace({ plane, namespace, clusterResourceNamespace: certManagerNamespace }).prefix,
-  );
+function sharedNames(args: RolesArgs) {
+  const prefixes = prefixesOf(args, sharedPlanes);
   return {
     issuers: prefixes.flatMap((prefix) => [prefix, `${prefix}-self-signed`]),
     roots: prefixes.map((prefix) => `${prefix}-root`),
     intermediates: prefixes.map((prefix) => `${prefix}-intermediate`),
   };
+}
+
+/** The Secrets of the other planes' roots; they hold keys of certificate authorities. */
+function ownRoots(args: RolesArgs): string[] {
+  return prefixesOf(
+    args,
+    planes.filter((plane) => !sharedPlanes.includes(plane)),
+  ).map((prefix) => `${prefix}-root`);
+}
+
+/** How the names of each generation's objects begin. */
+function prefixesOf({ namespace, certManagerNamespace, generations }: RolesArgs, of: readonly Plane[]): string[] {
+  return generations.flatMap((name, index) =>
+    of.map((plane) => {
+      const args = { plane, namespace, clusterResourceNamespace: certManagerNamespace };
+      return issuerPlace(args, { name, founder: index === 0 }).prefix;
+    }),
+  );
 }
 
 const rbac = "rbac.authorization.k8s.io";
@@ -209,11 +227,13 @@ export function objectsOf({ name, namespace, rules, subjects }: Grant) {
   return { role, binding };
 }
 
-const usage = `Usage: node cluster-setup/roles.ts [--namespace NAME] [--cert-manager-namespace NAME] [--state-held-roots]
+const usage = `Usage: node cluster-setup/roles.ts [--namespace NAME] [--cert-manager-namespace NAME]
+                                   [--roots cluster|stateHeld|both] [--generations NAME,...]
                                    [--deployers GROUP] [--previewers GROUP]
 
 Prints the roles and bindings of one platform as YAML, for: kubectl apply -f -
-The namespaces must exist. Defaults: mtls, cert-manager, groups mtls-platform-deployers and mtls-platform-previewers.
+The namespaces must exist. Generations: those of pki.root.trusted, the one that the stack began with first, and the next.
+Defaults: mtls, cert-manager, cluster, 1, groups mtls-platform-deployers and mtls-platform-previewers.
 `;
 
 if (import.meta.main) {
@@ -222,7 +242,8 @@ if (import.meta.main) {
       help: { type: "boolean", short: "h" },
       namespace: { type: "string", default: "mtls" },
       "cert-manager-namespace": { type: "string", default: "cert-manager" },
-      "state-held-roots": { type: "boolean", default: false },
+      roots: { type: "string", default: "cluster" },
+      generations: { type: "string", default: "1" },
       deployers: { type: "string", default: "mtls-platform-deployers" },
       previewers: { type: "string", default: "mtls-platform-previewers" },
     },
@@ -230,7 +251,8 @@ if (import.meta.main) {
   const grants = platformGrants({
     namespace: values.namespace,
     certManagerNamespace: values["cert-manager-namespace"],
-    roots: values["state-held-roots"] ? "stateHeld" : "cluster",
+    roots: rootKinds.parse(values.roots),
+    generations: values.generations.split(","),
     deployers: [{ kind: "Group", name: values.deployers }],
     previewers: [{ kind: "Group", name: values.previewers }],
   });

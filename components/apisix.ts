@@ -13,7 +13,7 @@ import { apisixDeployment, apisixDisruptionBudget, apisixService } from "./apisi
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import type { CertSecretRef, Identity } from "./planes.ts";
-import { labelsOf, selectorOf, settingsDigest, waitAtMost } from "./workload.ts";
+import { labelsOf, rolledBy, selectorOf, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
 
 export interface ApisixArgs {
   readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
@@ -39,8 +39,10 @@ export interface ApisixArgs {
 }
 
 export class Apisix extends pulumi.ComponentResource {
-  /** Who APISIX is towards etcd and upstreams: let upstreams answer this caller alone. */
+  /** Who APISIX is towards etcd and upstreams. */
   readonly identity: Identity;
+  /** The same by each trust domain that a trusted generation was made with: let upstreams answer these callers alone. */
+  readonly identities: readonly Identity[];
   /** How to reach the Admin API, once it answers. */
   readonly admin: pulumi.Output<AdminEndpoint>;
   /** How clients reach the gateway. */
@@ -54,7 +56,10 @@ export class Apisix extends pulumi.ComponentResource {
     const { namespace, authorities } = args;
     const meta = { name, namespace, labels: labelsOf(name) };
     const adminName = `${name}-admin.${namespace}.svc`;
-    this.identity = { trustDomain: authorities.upstream.trustDomain, namespace, serviceAccount: name };
+    this.identities = authorities.upstream.trustDomains.map((trustDomain) => ({
+      ...{ trustDomain, namespace, serviceAccount: name },
+    }));
+    this.identity = this.identities[0]!;
 
     const account = { namespace, serviceAccount: name };
     const adminServer = new Certificate(
@@ -112,15 +117,14 @@ export class Apisix extends pulumi.ComponentResource {
         etcdTrust: authorities.etcd.trust,
         adminTrust: authorities.admin.trust,
         upstreamTrust: authorities.upstream.trust,
-        digest: pulumi
-          .all({
-            "config.yaml": yaml,
-            environment: secretDigest,
-            etcdRoots: authorities.etcd.roots,
-            adminRoots: authorities.admin.roots,
-            upstreamRoots: authorities.upstream.roots,
-          })
-          .apply(settingsDigest),
+        annotations: {
+          ...rolledBy(pulumi.all({ "config.yaml": yaml, environment: secretDigest }).apply(settingsDigest)),
+          ...startedWith({
+            etcd: authorities.etcd.roots,
+            admin: authorities.admin.roots,
+            upstream: authorities.upstream.roots,
+          }),
+        },
       }),
       { ...awaited, dependsOn: [secret, config] },
     );

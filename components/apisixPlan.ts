@@ -1,7 +1,5 @@
 // Plans APISIX's Deployment: the official image under Pod Security `restricted`, with a root file system that cannot be written.
 
-import type * as pulumi from "@pulumi/pulumi";
-
 import type { ApisixArgs } from "./apisix.ts";
 import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
 import type { CertSecretRef, TrustRef } from "./planes.ts";
@@ -10,10 +8,10 @@ import {
   labelsOf,
   matchLabelsOf,
   type Mountable,
+  type PodAnnotations,
   resources,
   restrictedContainer,
   restrictedPod,
-  rolledBy,
   secretMount,
   spreadOverNodes,
 } from "./workload.ts";
@@ -31,8 +29,8 @@ export interface ApisixMaterial {
   readonly etcdTrust: Mountable<TrustRef<"etcd">>;
   readonly adminTrust: Mountable<TrustRef<"admin">>;
   readonly upstreamTrust: Mountable<TrustRef<"upstream">>;
-  /** Digest of what the pods read only when they start: config.yaml, the secrets in their environment, trust bundles. */
-  readonly digest: pulumi.Input<string>;
+  /** What the pods read only when they start: config.yaml, the secrets in their environment, roots. */
+  readonly annotations: PodAnnotations;
 }
 
 /** The Service that clients reach the gateway by. */
@@ -92,7 +90,7 @@ export function apisixDeployment(
       strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
-        metadata: { labels: labelsOf(name), annotations: rolledBy(material.digest) },
+        metadata: { labels: labelsOf(name), annotations: material.annotations },
         spec: {
           ...restrictedPod(name, uid),
           ...spreadOverNodes(name, args.replicas),

@@ -1,120 +1,113 @@
-// A plane's certificate authority: its root, the issuer that signs its leaves, its trust bundle.
+// A plane's certificate authority: the roots of its trusted generations, an issuer for each, and the trust bundle.
 
+import { digestOf } from "@mtls-everywhere/apisix-admin";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { KeyAlgorithm } from "../config.ts";
 import type { LeafAuthority } from "./certificate.ts";
-import { type ClusterRoot, createClusterRoot } from "./clusterRoot.ts";
-import { type IssuerRef, type Plane, planes, sharedPlanes, type TrustRef } from "./planes.ts";
-import { createStateHeldRoots, type StateHeldRootsSource } from "./stateHeldRoots.ts";
+import { createClusterRoot } from "./clusterRoot.ts";
+import type { Generation } from "./generations.ts";
+import { issuerPlace, named } from "./issuerPlace.ts";
+import { type IssuerRef, type Plane, planes, type TrustRef } from "./planes.ts";
+import { createStateHeldRoot, type StateHeldSettings } from "./stateHeldRoots.ts";
 import { TrustBundle } from "./trustBundle.ts";
 
 export interface CertificateAuthorityArgs<P extends Plane> {
   readonly plane: P;
-  readonly root: ClusterRoot | StateHeldRootsSource;
+  /** The trusted generations; the active one signs the leaves. */
+  readonly generations: readonly Generation[];
+  /** For generations whose roots lie in Pulumi's state. */
+  readonly stateHeld: StateHeldSettings;
   /** The platform's namespace: of a namespaced issuer, and of the trust bundle. */
   readonly namespace: string;
   /** Where ClusterIssuers find their Secrets: cert-manager's own namespace. */
   readonly clusterResourceNamespace: string;
   readonly cluster: string;
-  readonly trustDomain: string;
-  readonly algorithm: KeyAlgorithm;
-  /** Lifetime of the root, such as `87600h`. */
-  readonly rootDuration: string;
   /** Lifetime of leaves, such as `24h`. */
   readonly leafDuration: string;
 }
 
-/** One plane's authority. A plane that other teams use has a ClusterIssuer, the others an Issuer in the platform's namespace. */
+/** SHA-256 of each trusted generation's root, by the generation's name. */
+export type RootDigests = Readonly<Record<string, string>>;
+
+/**
+ * One plane's authority. A plane that other teams use has ClusterIssuers, the others Issuers in the platform's namespace: one for
+ * each generation, so that another active one makes cert-manager issue every leaf anew.
+ */
 export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResource implements LeafAuthority<P> {
+  /** The active generation's. */
   readonly issuer: pulumi.Output<IssuerRef<P>>;
   readonly trust: pulumi.Output<TrustRef<P>>;
   /** The plane's roots in PEM: public. */
   readonly roots: pulumi.Output<string>;
+  readonly digests: pulumi.Output<RootDigests>;
   readonly plane: P;
+  /** The active generation's. */
   readonly trustDomain: string;
+  /** Those of all trusted generations, the active one's first: leaves of any may be met. */
+  readonly trustDomains: readonly string[];
   readonly algorithm: KeyAlgorithm;
   readonly leafDuration: string;
 
   constructor(name: string, args: CertificateAuthorityArgs<P>, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:CertificateAuthority", name, {}, opts);
+    const { generations } = args;
+    const active = generations.find((generation) => generation.active)!;
     this.plane = args.plane;
-    this.trustDomain = args.trustDomain;
-    this.algorithm = args.algorithm;
+    this.trustDomain = active.trustDomain;
+    this.trustDomains = [...new Set([active, ...generations].map(({ trustDomain }) => trustDomain))];
+    this.algorithm = active.algorithm;
     this.leafDuration = args.leafDuration;
 
-    const place = issuerPlace(args);
-    const child = { parent: this };
-    const signing =
-      args.root.kind === "cluster"
-        ? createClusterRoot(name, args, place, child)
-        : createStateHeldRoots(name, args, args.root, place, child);
-    const { kind, prefix } = place;
-    const issuer = new k8s.apiextensions.CustomResource(
-      `${name}-issuer`,
-      {
-        apiVersion: "cert-manager.io/v1",
-        kind,
-        metadata: { name: prefix, ...place.metadata, annotations: { "pulumi.com/waitFor": "condition=Ready" } },
-        spec: { ca: { secretName: signing.secretName } },
-      },
-      { ...child, dependsOn: signing.ready },
+    const made = generations.map((generation) => ({ generation, ...createGeneration(name, args, generation, this) }));
+    const pems = pulumi.all(made.map(({ root }) => root));
+    this.issuer = made.find(({ generation }) => generation.active)!.issuer;
+    this.roots = pems.apply((roots) => roots.join(""));
+    this.digests = pems.apply((roots) =>
+      Object.fromEntries(roots.map((root, index) => [generations[index]!.name, digestOf(root)])),
     );
-    this.issuer = issuer.metadata.apply((): IssuerRef<P> => ({
-      plane: args.plane,
-      kind,
-      name: prefix,
-      group: "cert-manager.io",
-    }));
-
-    this.roots = signing.roots;
     this.trust = new TrustBundle(
       `${name}-trust`,
-      { plane: args.plane, namespace: args.namespace, roots: signing.roots },
-      child,
+      { plane: args.plane, namespace: args.namespace, roots: this.roots, digests: this.digests },
+      { parent: this },
     ).trust;
     this.registerOutputs({ issuer: this.issuer, trust: this.trust, roots: this.roots });
   }
 }
 
-/** Where a plane's issuer and its key live. */
-export interface IssuerPlace {
-  readonly kind: IssuerRef["kind"];
-  /** Name of the issuer, and beginning of its other objects' names. */
-  readonly prefix: string;
-  /** Namespace of the issuer, where it has one. */
-  readonly metadata: { readonly namespace?: string };
-  /** Namespace of the Secret that it signs with. */
-  readonly keyNamespace: string;
-}
-
-/** What an issuer signs with, and whom to trust for it. */
-export interface SigningPair {
-  readonly secretName: string;
-  /** Root certificates in PEM. */
-  readonly roots: pulumi.Output<string>;
-  /** Exists once the Secret does. */
-  readonly ready: pulumi.Resource;
-}
-
-/** A shared plane's issuer is cluster-scoped: its name must not clash with another environment's on the same cluster. */
-export function issuerPlace(
-  args: Pick<CertificateAuthorityArgs<Plane>, "plane" | "namespace" | "clusterResourceNamespace">,
-): IssuerPlace {
-  return sharedPlanes.includes(args.plane)
-    ? {
-        kind: "ClusterIssuer",
-        prefix: `${args.namespace}-${args.plane}`,
-        metadata: {},
-        keyNamespace: args.clusterResourceNamespace,
-      }
-    : {
-        kind: "Issuer",
-        prefix: args.plane,
-        metadata: { namespace: args.namespace },
-        keyNamespace: args.namespace,
-      };
+/** A generation's root, and the issuer that signs for it until it is retired: consumers change over after this stack. */
+function createGeneration<P extends Plane>(
+  name: string,
+  args: CertificateAuthorityArgs<P>,
+  generation: Generation,
+  parent: pulumi.Resource,
+) {
+  const place = issuerPlace(args, generation);
+  const signing =
+    generation.kind === "cluster"
+      ? createClusterRoot(name, args, generation, place, { parent })
+      : createStateHeldRoot(name, args, generation, place, { parent });
+  const { kind, prefix } = place;
+  const issuer = new k8s.apiextensions.CustomResource(
+    `${named(name, generation)}-issuer`,
+    {
+      apiVersion: "cert-manager.io/v1",
+      kind,
+      metadata: { name: prefix, ...place.metadata, annotations: { "pulumi.com/waitFor": "condition=Ready" } },
+      spec: { ca: { secretName: signing.secretName } },
+    },
+    { parent, dependsOn: signing.ready },
+  );
+  return {
+    root: signing.root,
+    issuer: issuer.metadata.apply((): IssuerRef<P> => ({
+      plane: args.plane,
+      kind,
+      name: prefix,
+      group: "cert-manager.io",
+    })),
+  };
 }
 
 /** The authorities of all planes, by plane. */
@@ -134,7 +127,7 @@ export function createAuthorities(
 }
 
 /** One property of every authority, by plane. */
-export function byPlane<K extends "issuer" | "trust" | "roots">(
+export function byPlane<K extends "issuer" | "trust" | "roots" | "digests">(
   authorities: Authorities,
   property: K,
 ): { readonly [P in Plane]: CertificateAuthority<P>[K] } {

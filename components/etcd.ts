@@ -21,7 +21,7 @@ import {
 } from "./etcdPlan.ts";
 import { firstValue } from "./firstValue.ts";
 import type { CertSecretRef } from "./planes.ts";
-import { labelsOf, selectorOf, settingsDigest, waitAtMost } from "./workload.ts";
+import { labelsOf, selectorOf, startedWith, waitAtMost } from "./workload.ts";
 
 export interface EtcdArgs {
   readonly authorities: Pick<Authorities, "etcd" | "etcd-peer">;
@@ -120,7 +120,7 @@ export class Etcd extends pulumi.ComponentResource {
         peer: peer.secret,
         trust: clientPlane.trust,
         peerTrust: peerPlane.trust,
-        digest: pulumi.all({ client: clientPlane.roots, peer: peerPlane.roots }).apply(settingsDigest),
+        annotations: startedWith({ etcd: clientPlane.roots, "etcd-peer": peerPlane.roots }),
       }),
       { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service] },
     );

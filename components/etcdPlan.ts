@@ -1,7 +1,5 @@
 // Plans etcd's objects: names, certificates' DNS names, the StatefulSet and its Services.
 
-import type * as pulumi from "@pulumi/pulumi";
-
 import type { EtcdArgs } from "./etcd.ts";
 import type { CertSecretRef, TrustRef } from "./planes.ts";
 import {
@@ -9,10 +7,10 @@ import {
   labelsOf,
   matchLabelsOf,
   type Mountable,
+  type PodAnnotations,
   resources,
   restrictedContainer,
   restrictedPod,
-  rolledBy,
   secretMount,
   spreadOverNodes,
 } from "./workload.ts";
@@ -58,8 +56,8 @@ export interface EtcdMaterial {
   readonly peer: Mountable<CertSecretRef<"etcd-peer">>;
   readonly trust: Mountable<TrustRef<"etcd">>;
   readonly peerTrust: Mountable<TrustRef<"etcd-peer">>;
-  /** Digest of both trust bundles' roots: etcd reads them only when it starts, so a change must roll its members. */
-  readonly digest: pulumi.Input<string>;
+  /** The roots that it starts with. */
+  readonly annotations: PodAnnotations;
 }
 
 export type EtcdPlanArgs = Pick<EtcdArgs, "namespace" | "replicas" | "storage" | "storageClass" | "keepData" | "image">;
@@ -117,7 +115,7 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
       selector: { matchLabels: matchLabelsOf(name) },
       persistentVolumeClaimRetentionPolicy: { whenDeleted: args.keepData ? "Retain" : "Delete", whenScaled: "Retain" },
       template: {
-        metadata: { labels: labelsOf(name), annotations: rolledBy(material.digest) },
+        metadata: { labels: labelsOf(name), annotations: material.annotations },
         spec: {
           ...restrictedPod(name, uid),
           ...spreadOverNodes(name, args.replicas),

@@ -13,6 +13,7 @@ import {
   labelsOf,
   matchLabelsOf,
   type Mountable,
+  type PodAnnotations,
   resources,
   restrictedContainer,
   restrictedPod,
@@ -20,6 +21,7 @@ import {
   secretMount,
   selectorOf,
   settingsDigest,
+  startedWith,
   upstreamLabel,
   waitAtMost,
 } from "./workload.ts";
@@ -83,7 +85,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       nginxDeployment(name, args, {
         leaf: leaf.secret,
         trust: args.authority.trust,
-        digest: args.authority.roots.apply((roots) => settingsDigest({ ...settings, roots })),
+        annotations: { ...rolledBy(settingsDigest(settings)), ...startedWith({ upstream: args.authority.roots }) },
       }),
       { ...child, ...waitAtMost(args.readyTimeout ?? "5m"), dependsOn: [service, config, files] },
     );
@@ -105,15 +107,15 @@ export class NginxUpstream extends pulumi.ComponentResource {
 export interface NginxMaterial {
   readonly leaf: Mountable<CertSecretRef<"upstream">>;
   readonly trust: Mountable<TrustRef<"upstream">>;
-  /** Digest of the configuration and the callers' roots, which nginx reads only when it starts; files are read anew. */
-  readonly digest: pulumi.Input<string>;
+  /** What nginx reads only when it starts: its configuration, and the callers' roots; files are read anew. */
+  readonly annotations: PodAnnotations;
 }
 
 /** The Deployment. */
 export function nginxDeployment(
   name: string,
   args: Pick<NginxUpstreamArgs, "namespace" | "image">,
-  { leaf, trust, digest }: NginxMaterial,
+  { leaf, trust, annotations }: NginxMaterial,
 ) {
   const mounts = [
     configMapMount("config", { name: `${name}-config` }, nginxPaths.config),
@@ -130,7 +132,7 @@ export function nginxDeployment(
       replicas: 1,
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
-        metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations: rolledBy(digest) },
+        metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations },
         spec: {
           ...restrictedPod(name, uid),
           containers: [

@@ -1,4 +1,4 @@
-// A plane's roots held in Pulumi's state, encrypted and protected, with an intermediate of the active one in the cluster.
+// A generation's root held in Pulumi's state, encrypted and protected, with an intermediate of it in the cluster.
 
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
@@ -6,66 +6,63 @@ import * as tls from "@pulumi/tls";
 
 import { hours } from "../config.ts";
 import { privateKey } from "./certificate.ts";
-import type { CertificateAuthorityArgs, IssuerPlace, SigningPair } from "./certificateAuthority.ts";
+import type { Generation } from "./generations.ts";
+import { commonName, type IssuerPlace, named, type SigningPair } from "./issuerPlace.ts";
 import type { Plane } from "./planes.ts";
 
-/** Where a plane's root comes from: roots that outlive the cluster, and can be exchanged with an overlap. */
-export interface StateHeldRootsSource {
-  readonly kind: "stateHeld";
-  /** Name of the root that signs: its intermediate issues the leaves. */
-  readonly active: string;
-  /** Names of the roots in the trust bundle, `active` among them. */
-  readonly trusted: readonly string[];
-  /** Refuse to delete a root's key until it is unprotected. */
+/** What may change while a generation lives. */
+export interface StateHeldSettings {
+  /** Refuse to delete the active generation's key and root until they are unprotected. */
   readonly protect: boolean;
-  /** Lifetime of the intermediate; `pulumi up` renews it in the last third. */
+  /** Lifetime of an intermediate; `pulumi up` renews it in the last third. */
   readonly intermediateDuration: string;
 }
 
-/** The trusted roots, and the active one's intermediate as a Secret that cert-manager signs with. */
-export function createStateHeldRoots(
+/** For generations with state-held roots where the configuration now says `kind: cluster`: the defaults. */
+export const stateHeldDefaults: StateHeldSettings = { protect: true, intermediateDuration: "8760h" };
+
+/** The root, and its intermediate as a Secret that cert-manager signs with. */
+export function createStateHeldRoot(
   name: string,
-  args: CertificateAuthorityArgs<Plane>,
-  source: StateHeldRootsSource,
+  { plane, stateHeld }: { readonly plane: Plane; readonly stateHeld: StateHeldSettings },
+  generation: Generation,
   place: IssuerPlace,
   child: { readonly parent: pulumi.Resource },
 ): SigningPair {
-  const subject = (use: string) => ({ commonName: `${args.plane} ${use}`, organization: args.trustDomain });
+  const subject = (commonName: string) => ({ commonName, organization: generation.trustDomain });
   const authorityUses = ["cert_signing", "crl_signing", "digital_signature"];
-  const held = { ...child, protect: source.protect };
+  // A retirement is refused while anything needs the generation; unprotecting it by hand first would make nobody safer.
+  const held = { ...child, protect: stateHeld.protect && generation.active };
+  const rootName = `${name}-root-${generation.name}`;
+  const rootKey = new tls.PrivateKey(`${rootName}-key`, keyArgs(generation), held);
+  const root = new tls.SelfSignedCert(
+    rootName,
+    {
+      privateKeyPem: rootKey.privateKeyPem,
+      subject: subject(`${plane} root ${generation.name}`),
+      isCaCertificate: true,
+      setSubjectKeyId: true,
+      validityPeriodHours: hours(generation.rootDuration),
+      allowedUses: authorityUses,
+    },
+    held,
+  );
 
-  const roots = source.trusted.map((root) => {
-    const key = new tls.PrivateKey(`${name}-root-${root}-key`, keyArgs(args), held);
-    const certificate = new tls.SelfSignedCert(
-      `${name}-root-${root}`,
-      {
-        privateKeyPem: key.privateKeyPem,
-        subject: subject(`root ${root}`),
-        isCaCertificate: true,
-        setSubjectKeyId: true,
-        validityPeriodHours: hours(args.rootDuration),
-        allowedUses: authorityUses,
-      },
-      held,
-    );
-    return { root, key, certificate };
-  });
-  const active = roots.find(({ root }) => root === source.active);
-  if (!active) throw new pulumi.ResourceError(`The active root "${source.active}" is not among trusted.`, child.parent);
-
-  const key = new tls.PrivateKey(`${name}-intermediate-key`, keyArgs(args), child);
+  const own = `${named(name, generation)}-intermediate`;
+  const key = new tls.PrivateKey(`${own}-key`, keyArgs(generation), child);
   const request = new tls.CertRequest(
-    `${name}-intermediate-request`,
-    { privateKeyPem: key.privateKeyPem, subject: subject("intermediate") },
+    `${own}-request`,
+    { privateKeyPem: key.privateKeyPem, subject: subject(commonName(plane, "intermediate", generation)) },
     child,
   );
-  const lifetime = hours(source.intermediateDuration);
+  // An older generation's root may be made for less than the configuration now gives intermediates.
+  const lifetime = Math.min(hours(stateHeld.intermediateDuration), hours(generation.rootDuration));
   const intermediate = new tls.LocallySignedCert(
-    `${name}-intermediate`,
+    own,
     {
       certRequestPem: request.certRequestPem,
-      caPrivateKeyPem: active.key.privateKeyPem,
-      caCertPem: active.certificate.certPem,
+      caPrivateKeyPem: rootKey.privateKeyPem,
+      caCertPem: root.certPem,
       isCaCertificate: true,
       setSubjectKeyId: true,
       validityPeriodHours: lifetime,
@@ -76,27 +73,23 @@ export function createStateHeldRoots(
   );
   const secretName = `${place.prefix}-intermediate`;
   const secret = new k8s.core.v1.Secret(
-    `${name}-intermediate`,
+    own,
     {
       metadata: { name: secretName, namespace: place.keyNamespace },
       type: "kubernetes.io/tls",
       stringData: {
-        "tls.crt": pulumi.concat(intermediate.certPem, active.certificate.certPem),
+        "tls.crt": pulumi.concat(intermediate.certPem, root.certPem),
         "tls.key": key.privateKeyPem,
-        "ca.crt": active.certificate.certPem,
+        "ca.crt": root.certPem,
       },
     },
     child,
   );
-  return {
-    secretName,
-    roots: pulumi.all(roots.map(({ certificate }) => certificate.certPem)).apply((pems) => pems.join("")),
-    ready: secret,
-  };
+  return { secretName, root: root.certPem, ready: secret };
 }
 
 /** @pulumi/tls's arguments for an algorithm such as `ECDSA-P256`. */
-function keyArgs(args: Pick<CertificateAuthorityArgs<Plane>, "algorithm">): tls.PrivateKeyArgs {
-  const { algorithm, size } = privateKey(args.algorithm);
+function keyArgs(generation: Pick<Generation, "algorithm">): tls.PrivateKeyArgs {
+  const { algorithm, size } = privateKey(generation.algorithm);
   return algorithm === "RSA" ? { algorithm, rsaBits: size } : { algorithm, ecdsaCurve: `P${size}` };
 }

@@ -11,10 +11,18 @@ export interface TrustBundleArgs<P extends Plane> {
   readonly namespace: pulumi.Input<string>;
   /** Root certificates in PEM; several during an overlap. */
   readonly roots: pulumi.Input<string>;
+  /** SHA-256 of each root by its generation's name: the platform's own bundles say it. */
+  readonly digests?: pulumi.Input<Readonly<Record<string, string>>>;
 }
 
 /** Name of the ConfigMap's entry, as in cert-manager's Secrets. */
 export const trustKey = "ca.crt";
+
+/** Label of every bundle, in any namespace: its value is the plane. A rotation waits for those that lack a root. */
+export const trustLabel = "mtls-everywhere/trust";
+
+/** Annotation with the generations of the roots, as JSON: the digest by the name. */
+export const generationsAnnotation = "mtls-everywhere/generations";
 
 /** ConfigMap `<plane>-trust` with the plane's roots. */
 export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
@@ -22,15 +30,19 @@ export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
 
   constructor(name: string, args: TrustBundleArgs<P>, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:TrustBundle", name, {}, opts);
-    const map = new k8s.core.v1.ConfigMap(
-      name,
-      { metadata: { name: `${args.plane}-trust`, namespace: args.namespace }, data: { [trustKey]: args.roots } },
-      { parent: this },
-    );
-    this.trust = map.metadata.apply(({ name, namespace }): TrustRef<P> => ({
+    const mapName = `${args.plane}-trust`;
+    const metadata = {
+      name: mapName,
+      namespace: args.namespace,
+      labels: { [trustLabel]: args.plane },
+      ...(args.digests ? { annotations: { [generationsAnnotation]: pulumi.jsonStringify(args.digests) } } : {}),
+    };
+    const map = new k8s.core.v1.ConfigMap(name, { metadata, data: { [trustKey]: args.roots } }, { parent: this });
+    // Not by its metadata: while a root is yet to be made, a preview does not know the annotation.
+    this.trust = pulumi.all([args.namespace, map.urn]).apply(([namespace]): TrustRef<P> => ({
       plane: args.plane,
       namespace,
-      name,
+      name: mapName,
       key: trustKey,
     }));
     this.registerOutputs({ trust: this.trust });

@@ -2,7 +2,10 @@
 
 import { createHash } from "node:crypto";
 
-import type * as pulumi from "@pulumi/pulumi";
+import { certificatesOf, digestOf } from "@mtls-everywhere/apisix-admin";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { Plane } from "./planes.ts";
 
 /** The recommended labels; `app.kubernetes.io/name` alone selects a workload's pods. */
 export function labelsOf(name: string) {
@@ -98,6 +101,29 @@ export function configMapMount(name: string, map: Named, mountPath: string) {
 export function settingsDigest(settings: Readonly<Record<string, string>>): string {
   return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 32);
 }
+
+/** Annotation that says with which roots of a plane a pod started. */
+export function rootsAnnotation(plane: Plane): string {
+  return `mtls-everywhere/roots.${plane}`;
+}
+
+/** Annotations of a pod that reads these planes' roots when it starts, by SHA-256: a change rolls it, and shows which pod has not rolled yet. */
+export function startedWith(roots: Partial<Readonly<Record<Plane, pulumi.Input<string>>>>): PodAnnotations {
+  return Object.fromEntries(
+    Object.entries(roots).map(([plane, pem]) => [
+      rootsAnnotation(plane as Plane),
+      pulumi.output(pem).apply((text) => rootDigests(text).join(",")),
+    ]),
+  );
+}
+
+/** SHA-256 of each root of a PEM text, in its order. */
+export function rootDigests(pem: string): string[] {
+  return certificatesOf(pem).map((root) => digestOf(root.toString()));
+}
+
+/** Annotations of a pod template. */
+export type PodAnnotations = Readonly<Record<string, pulumi.Input<string>>>;
 
 /**
  * Annotation that rolls a pod when its settings change. Where a preview does not know the settings, it alone is unknown:

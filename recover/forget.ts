@@ -1,5 +1,6 @@
 // Plans how a stack goes on after its cluster was lost: the state forgets what lived there, and keeps roots and passwords.
 
+import { recordsGenerations } from "../components/generations.ts";
 import type { Resource, State } from "./state.ts";
 
 /** UID of the cluster that the stack lives on; nothing before its provider was made. */
@@ -34,13 +35,13 @@ export function forget(state: State): Forgetting {
   };
 }
 
-function livedIn({ type }: Resource): boolean {
+function livedIn({ type, urn }: Resource): boolean {
   return (
     type.startsWith("kubernetes:") ||
     type.startsWith("pulumi-nodejs:") ||
     type === "pulumi:providers:kubernetes" ||
-    // Where the stack lives, and how many members its etcd has there.
-    type === "pulumi:index:Stash"
+    // Where the stack lives, and how many members its etcd has there. State-held roots go on, by what they were made with.
+    (type === "pulumi:index:Stash" && !recordsGenerations(urn))
   );
 }
 

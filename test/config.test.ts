@@ -26,7 +26,12 @@ const defaults = {
     chart: "oci://quay.io/jetstack/charts/cert-manager",
     keepCrds: true,
   },
-  pki: { root: { kind: "cluster" }, algorithm: "ECDSA-P256", leafDuration: "24h", rootDuration: "87600h" },
+  pki: {
+    root: { kind: "cluster", active: "1", trusted: ["1"] },
+    algorithm: "ECDSA-P256",
+    leafDuration: "24h",
+    rootDuration: "87600h",
+  },
   etcd: { replicas: 1, storage: "1Gi", keepData: true, image: "gcr.io/etcd-development/etcd:v3.6.15" },
   apisix: { replicas: 1, image: "docker.io/apache/apisix:3.18.0-debian" },
   gateway: { host: "upstream", clients: [], serviceType: "ClusterIP", serviceAnnotations: {} },
@@ -45,7 +50,10 @@ describe("the configuration", () => {
       createNamespace: false,
       readyTimeout: "5m",
       certManager: { install: false, namespace: "pki" },
-      pki: { algorithm: "RSA-4096", leafDuration: "2h", rootDuration: "4h" },
+      pki: {
+        root: { kind: "cluster", active: "b", trusted: ["a", "b"] },
+        ...{ algorithm: "RSA-4096", leafDuration: "2h", rootDuration: "4h" },
+      },
       etcd: { replicas: 5, storage: "20Gi", storageClass: "fast", keepData: false, image: "registry:5000/etcd:v3" },
       apisix: { replicas: 3 },
       gateway: {
@@ -61,6 +69,20 @@ describe("the configuration", () => {
       certManager: { ...defaults.certManager, ...named.certManager },
       pki: { ...defaults.pki, ...named.pki },
       apisix: { ...defaults.apisix, ...named.apisix },
+    });
+  });
+
+  it("takes a number for a generation's name, and each name once", () => {
+    const root = { kind: "cluster", active: 2, trusted: [1, 2, "2"] };
+    same(parseConfig({ trustDomain, pki: { root } }, "dev").pki.root, {
+      ...{ kind: "cluster", active: "2", trusted: ["1", "2"] },
+    });
+  });
+
+  it("trusts the active generation alone unless it says more", () => {
+    const root = { kind: "stateHeld", active: "2026" };
+    same(parseConfig({ trustDomain, pki: { root } }, "dev").pki.root, {
+      ...{ kind: "stateHeld", active: "2026", trusted: ["2026"], protect: true, intermediateDuration: "8760h" },
     });
   });
 
@@ -132,6 +154,16 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
     { pki: { leafDuration: "24h", rootDuration: "47h" } },
     "pki.rootDuration: must be at least twice leafDuration: a leaf may not outlive its root",
   ],
+  [{ pki: { root: { kind: "cluster", active: "A 1" } } }, 'pki.root.active: must be a short name, such as "2026"'],
+  [
+    { pki: { root: { kind: "cluster", trusted: ["1", "peer-1"] } } },
+    'pki.root.trusted.1: must not begin with "peer" or end with "self-signed": other objects have such names',
+  ],
+  [
+    { pki: { root: { kind: "cluster", trusted: ["2"] } } },
+    "pki.root.trusted: must name the active root too: its leaves would be trusted by nobody",
+  ],
+  [{ pki: { root: { kind: "stateHeld" } } }, "pki.root.active: is required"],
   [
     { pki: { algorithm: "RSA-1024" } },
     'pki.algorithm: must be one of "ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"',

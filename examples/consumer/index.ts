@@ -38,7 +38,7 @@ const shop = new NginxUpstream(
   {
     authority,
     namespace,
-    callers: [platform.caller.identity],
+    callers: platform.caller.identities ?? [platform.caller.identity],
     clientCertificate: pulumi.output(platform.upstream.clientCertificate),
     files: { "shop.json": '{ "shop": "open" }' },
     image: config.require("image"),

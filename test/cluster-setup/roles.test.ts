@@ -8,10 +8,11 @@ const args: RolesArgs = {
   namespace: "edge",
   certManagerNamespace: "pki",
   roots: "cluster",
+  generations: ["1", "2"],
   deployers: [{ kind: "Group", name: "deployers" }],
   previewers: [{ kind: "ServiceAccount", name: "ci", namespace: "builds" }],
 };
-const both = [args, { ...args, roots: "stateHeld" as const }];
+const both = [args, { ...args, roots: "stateHeld" as const }, { ...args, roots: "both" as const }];
 
 const of = (grants: readonly Grant[], who: string) => grants.filter(({ name }) => name.includes(who));
 const changing = new Set([
@@ -55,19 +56,14 @@ describe("roles of the platform's users", () => {
         .flatMap(secrets)
         .every((rule) => rule.resourceNames !== undefined),
     );
+    const roots = {
+      apiGroups: [""],
+      resources: ["secrets"],
+      resourceNames: ["edge-edge-root", "edge-upstream-root", "edge-edge-2-root", "edge-upstream-2-root"],
+    };
     deepEqual(grants.filter(({ namespace }) => namespace === "pki").flatMap(secrets), [
-      {
-        apiGroups: [""],
-        resources: ["secrets"],
-        resourceNames: ["edge-edge-root", "edge-upstream-root"],
-        verbs: ["get"],
-      },
-      {
-        apiGroups: [""],
-        resources: ["secrets"],
-        resourceNames: ["edge-edge-root", "edge-upstream-root"],
-        verbs: ["get"],
-      },
+      { ...roots, verbs: ["get", "delete"] },
+      { ...roots, verbs: ["get"] },
     ]);
     deepEqual(grants.filter(({ namespace }) => namespace === undefined).flatMap(secrets), []);
   });

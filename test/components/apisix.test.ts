@@ -9,6 +9,8 @@ import { parse } from "yaml";
 import { Apisix } from "../../components/apisix.ts";
 import { apisixConfig, apisixConfigYaml } from "../../components/apisixConfig.ts";
 import { apisixDeployment, apisixDisruptionBudget, apisixService } from "../../components/apisixPlan.ts";
+import type { Generation } from "../../components/generations.ts";
+import { stateHeldDefaults } from "../../components/stateHeldRoots.ts";
 import { createAuthorities } from "../../components/certificateAuthority.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
@@ -20,7 +22,11 @@ const material = {
   etcdTrust: trustRef("etcd"),
   adminTrust: trustRef("admin"),
   upstreamTrust: trustRef("upstream"),
-  digest: "of the settings",
+  annotations: { "mtls-everywhere/settings-digest": "of the settings" },
+};
+const generation: Generation = {
+  ...{ name: "1", active: true, founder: true, kind: "cluster", trustDomain: "dev.example" },
+  ...{ algorithm: "ECDSA-P256", rootDuration: "87600h" },
 };
 const deployment = (replicas = 2) =>
   apisixDeployment("apisix", { namespace: "mtls", replicas, image: "apisix:3.18.0" }, material);
@@ -229,8 +235,8 @@ describe("the gateway's Service", () => {
         ...at,
         authorities: createAuthorities("pki", {
           ...at,
-          ...{ root: { kind: "cluster" }, clusterResourceNamespace: "cert-manager", trustDomain: "dev.example" },
-          ...{ algorithm: "ECDSA-P256", rootDuration: "87600h", leafDuration: "24h" },
+          ...{ generations: [generation], clusterResourceNamespace: "cert-manager", leafDuration: "24h" },
+          stateHeld: stateHeldDefaults,
         }),
         store: pulumi.output(store),
         storePassword: pulumi.output("password"),

@@ -5,14 +5,18 @@ import { deepStrictEqual as same } from "node:assert/strict";
 import fc from "fast-check";
 
 import { leafSpec, privateKey } from "../../components/certificate.ts";
-import { issuerPlace } from "../../components/certificateAuthority.ts";
+import { commonName, issuerPlace } from "../../components/issuerPlace.ts";
 import { certManagerValues } from "../../components/certManager.ts";
 import { rootSpec } from "../../components/clusterRoot.ts";
 import { planes, spiffeId, subjectOf } from "../../components/planes.ts";
-import { keyAlgorithms } from "../../config.ts";
+import { keyAlgorithms, parseConfig } from "../../config.ts";
 
 const identity = { trustDomain: "dev.example", namespace: "mtls", serviceAccount: "apisix" };
 const authority = { algorithm: "ECDSA-P256", leafDuration: "24h" } as const;
+const first = {
+  ...{ name: "1", founder: true, algorithm: "ECDSA-P256", rootDuration: "87600h", trustDomain: "dev.example" },
+} as const;
+const later = { ...first, name: "2", founder: false };
 const issuer = { plane: "edge", kind: "ClusterIssuer", name: "mtls-edge", group: "cert-manager.io" } as const;
 
 describe("a leaf", () => {
@@ -70,27 +74,29 @@ describe("a leaf", () => {
 
 describe("a root", () => {
   it("signs, keeps its key, and says whose plane it is", () => {
-    const args = {
-      plane: "etcd",
-      trustDomain: "dev.example",
-      algorithm: "ECDSA-P384",
-      rootDuration: "87600h",
-    } as const;
-    same(rootSpec("etcd-root", args, { kind: "Issuer", name: "etcd-self-signed" }), {
-      isCA: true,
-      secretName: "etcd-root",
-      privateKey: { algorithm: "ECDSA", size: 384, rotationPolicy: "Never" },
-      duration: "87600h",
-      commonName: "etcd root",
-      subject: { organizations: ["dev.example"] },
-      usages: ["cert sign", "crl sign", "digital signature"],
-      issuerRef: { kind: "Issuer", name: "etcd-self-signed", group: "cert-manager.io" },
-    });
+    same(
+      rootSpec(
+        "etcd-root",
+        "etcd",
+        { ...first, algorithm: "ECDSA-P384" },
+        { kind: "Issuer", name: "etcd-self-signed" },
+      ),
+      {
+        isCA: true,
+        secretName: "etcd-root",
+        privateKey: { algorithm: "ECDSA", size: 384, rotationPolicy: "Never" },
+        duration: "87600h",
+        commonName: "etcd root",
+        subject: { organizations: ["dev.example"] },
+        usages: ["cert sign", "crl sign", "digital signature"],
+        issuerRef: { kind: "Issuer", name: "etcd-self-signed", group: "cert-manager.io" },
+      },
+    );
   });
 
   it("lies beside its issuer: in the platform's namespace, or in cert-manager's for planes that teams share", () => {
     const place = (plane: (typeof planes)[number]) =>
-      issuerPlace({ plane, namespace: "mtls", clusterResourceNamespace: "cert-manager" });
+      issuerPlace({ plane, namespace: "mtls", clusterResourceNamespace: "cert-manager" }, first);
     const own = (plane: string) => ({
       ...{ kind: "Issuer", prefix: plane, metadata: { namespace: "mtls" }, keyNamespace: "mtls" },
     });
@@ -100,18 +106,61 @@ describe("a root", () => {
     same(planes.map(place), [own("etcd"), own("etcd-peer"), own("admin"), shared("edge"), shared("upstream")]);
   });
 
+  it("of a later generation lies there too, under names with its own", () => {
+    const { prefix, ...rest } = issuerPlace(
+      { plane: "upstream", namespace: "mtls", clusterResourceNamespace: "cert-manager" },
+      later,
+    );
+    same(
+      { prefix, ...rest, root: commonName("upstream", "root", later) },
+      {
+        prefix: "mtls-upstream-2",
+        ...{ kind: "ClusterIssuer", metadata: {}, keyNamespace: "cert-manager", root: "upstream root 2" },
+      },
+    );
+  });
+
+  it("shares no name with another generation's, nor with another plane's", () => {
+    const generation = fc.stringMatching(/^[a-z0-9]([a-z0-9-]{0,5}[a-z0-9])?$/).filter(isGeneration);
+    const names = (plane: (typeof planes)[number], name: string, founder: boolean) => {
+      const { prefix, kind } = issuerPlace(
+        { plane, namespace: "mtls", clusterResourceNamespace: "cert-manager" },
+        { name, founder },
+      );
+      return ["", "-self-signed"].map((use) => `${kind} ${prefix}${use}`);
+    };
+    fc.assert(
+      fc.property(generation, generation, fc.constantFrom(...planes), fc.constantFrom(...planes), (one, two, p, q) => {
+        fc.pre(one !== two || p !== q);
+        const others = [...names(q, two, false), ...names(q, "first", true)];
+        return names(p, one, false).every((name) => !others.includes(name));
+      }),
+    );
+  });
+
   it("of another environment on the same cluster has another name", () => {
     const name = fc.stringMatching(/^[a-z]([-a-z]{0,9}[a-z])?$/);
     fc.assert(
       fc.property(name, name, fc.constantFrom(...planes), (one, other, plane) => {
         fc.pre(one !== other);
-        const of = (namespace: string) => issuerPlace({ plane, namespace, clusterResourceNamespace: "cert-manager" });
+        const of = (namespace: string) =>
+          issuerPlace({ plane, namespace, clusterResourceNamespace: "cert-manager" }, first);
         const key = ({ kind, prefix, metadata }: ReturnType<typeof of>) => [kind, metadata.namespace, prefix].join(" ");
         return key(of(one)) !== key(of(other));
       }),
     );
   });
 });
+
+/** Whether the configuration takes it for a generation's name. */
+function isGeneration(name: string): boolean {
+  try {
+    parseConfig({ trustDomain: "dev.example", pki: { root: { kind: "cluster", active: name } } }, "dev");
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 describe("an identity", () => {
   it("has one SPIFFE ID and one subject", () => {

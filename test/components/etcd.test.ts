@@ -24,7 +24,7 @@ const material = {
   peer: leafRef("etcd-peer", "etcd-peer"),
   trust: trustRef("etcd"),
   peerTrust: trustRef("etcd-peer"),
-  digest: "of the roots",
+  annotations: { "mtls-everywhere/roots.etcd": "of the roots" },
 };
 const selector = { "app.kubernetes.io/name": "etcd" };
 
@@ -42,7 +42,7 @@ describe("etcd's StatefulSet", () => {
         selector: { matchLabels: selector },
         persistentVolumeClaimRetentionPolicy: { whenDeleted: "Retain", whenScaled: "Retain" },
         template: {
-          metadata: { labels: labels("etcd"), annotations: { "mtls-everywhere/settings-digest": "of the roots" } },
+          metadata: { labels: labels("etcd"), annotations: { "mtls-everywhere/roots.etcd": "of the roots" } },
           spec: {
             ...podOf("etcd", 1000),
             ...spread("etcd"),

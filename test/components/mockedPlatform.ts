@@ -12,13 +12,18 @@ import { join, resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
 
+import { Authority } from "../support/authorities.ts";
+
 const checkout = resolve(import.meta.dirname, "../..");
 
 /** UID of the cluster that answers in these tests. */
 export const clusterUid = "3f0c1a52-0000-4000-8000-000000000001";
 
-/** What stands for a root certificate. */
-export const rootPem = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n";
+const newRoot = async (name: string) => `${(await Authority.create(name)).root}\n`;
+
+/** What stands for every plane's root: of a first generation, and of one called 2. */
+export const rootPem = await newRoot("first");
+export const secondPem = await newRoot("second");
 
 /** Inputs as the engine gets them, of any shape. */
 export type Inputs = any; // eslint-disable-line @typescript-eslint/no-explicit-any
@@ -41,6 +46,8 @@ export interface PlanOptions {
   readonly unreachable?: boolean;
   /** A preview of the first update: nothing that providers make is known, and there are no outputs. */
   readonly preview?: boolean;
+  /** What the state remembers, by the record's name; else what the program says now. */
+  readonly records?: Readonly<Record<string, unknown>>;
   /** Told of each resource that is registered. */
   readonly onResource?: (name: string) => void;
 }
@@ -51,7 +58,7 @@ let runs = 0;
 export async function plan(
   stack: string,
   changes: Readonly<Record<string, unknown>> = {},
-  { unreachable = false, preview = false, onResource }: PlanOptions = {},
+  { unreachable = false, preview = false, records = {}, onResource }: PlanOptions = {},
 ): Promise<Planned> {
   const resources: Registered[] = [];
   await pulumi.runtime.setMocks(
@@ -59,7 +66,10 @@ export async function plan(
       newResource({ type, name, inputs, provider }) {
         resources.push({ type, name, inputs, provider: provider?.split("::").at(-2) ?? "" });
         onResource?.(name);
-        const made = computed(type, name, inputs);
+        const made: Record<string, unknown> =
+          type === "pulumi:index:Stash"
+            ? { output: records[name] ?? (inputs.input as unknown) }
+            : computed(type, name, inputs);
         if (!preview) return { id: `${name}-id`, state: { ...(inputs as object), ...made } };
         for (const property of Object.keys(made)) made[property] = pulumi.unknown;
         return { id: undefined, state: { ...(inputs as object), ...made } };
@@ -111,16 +121,20 @@ function computed(type: string, name: string, inputs: Registered["inputs"]): Rec
       };
     case "tls:index/selfSignedCert:SelfSignedCert":
     case "tls:index/locallySignedCert:LocallySignedCert":
-      return { certPem: rootPem };
+      return { certPem: pemOf(name) };
     case "tls:index/certRequest:CertRequest":
       return { certRequestPem: "request" };
     case "pulumi-nodejs:dynamic/mtls:RootCertificates":
-      return { pem: rootPem };
+      return { pem: pemOf(name) };
     case "kubernetes:helm.sh/v3:Release":
       return { status: { namespace: inputs.namespace as string } };
     default:
       return {};
   }
+}
+
+function pemOf(name: string): string {
+  return name.split("-").includes("2") ? secondPem : rootPem;
 }
 
 /** An API server that knows one namespace, and a kubeconfig for it. */

@@ -12,7 +12,7 @@ const args = { namespace: "mtls", image: "nginx:1.28.0" };
 const material = {
   leaf: leafRef("upstream", "upstream-server"),
   trust: trustRef("upstream"),
-  digest: "of the settings",
+  annotations: { "mtls-everywhere/settings-digest": "of the settings" },
 };
 const deployment = () => nginxDeployment("upstream", args, material);
 

@@ -50,12 +50,20 @@ const prod = [
 
 /** What a first preview cannot know of the objects: roots, passwords, and what is made of them. */
 const unknownEverywhere = [
-  ...planes.map((plane) => `ConfigMap mtls/${plane}-trust data.ca.crt`),
+  ...planes.flatMap((plane) =>
+    ["data.ca.crt", "metadata.annotations.mtls-everywhere/generations"].map(
+      (path) => `ConfigMap mtls/${plane}-trust ${path}`,
+    ),
+  ),
   "ConfigMap mtls/apisix-config data.config.yaml",
   ...["etcd-root-password", "etcd-apisix-password", "apisix-env"].map((name) => `Secret mtls/${name} stringData.value`),
-  ...["StatefulSet mtls/etcd", "Deployment mtls/apisix", "Deployment mtls/upstream"].map(
-    (workload) => `${workload} spec.template.metadata.annotations.mtls-everywhere/settings-digest`,
-  ),
+  ...[
+    "StatefulSet mtls/etcd roots.etcd",
+    "StatefulSet mtls/etcd roots.etcd-peer",
+    "Deployment mtls/apisix settings-digest",
+    ...["etcd", "admin", "upstream"].map((plane) => `Deployment mtls/apisix roots.${plane}`),
+    "Deployment mtls/upstream roots.upstream",
+  ].map((path) => path.replace(/ (?=[^ ]*$)/, " spec.template.metadata.annotations.mtls-everywhere/")),
 ];
 
 const leaf = (plane: string, usages: string[], account: string, names?: string[], subject = true) => ({
@@ -244,7 +252,8 @@ for (const [stack, expected] of Object.entries(environments)) {
       const host = stack === "dev" ? "upstream" : "api.prod.mtls.internal";
       const roots = byPlane(() => rootPem);
       const ids = { route: "hello-id", clientCertificate: "upstream-client-id" };
-      const one = platformOutputs({ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, roots, ids });
+      const environment = { trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid };
+      const one = platformOutputs({ ...environment, roots, generation: stack === "dev" ? "1" : "2026", ids });
       same(planned.outputs, { ...one, store: { ...one.store, endpoints: expected.store } });
     });
 

@@ -73,7 +73,7 @@ describe("the policy pack", () => {
       {
         leaf: { plane: "upstream", namespace: "mtls", name: "leaf" },
         trust: { plane: "upstream", namespace: "mtls", name: "trust", key: "ca.crt" },
-        digest: "of the settings",
+        annotations: { "mtls-everywhere/settings-digest": "of the settings" },
       },
     );
     const pod = deployment.spec.template.spec;

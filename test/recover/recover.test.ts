@@ -92,6 +92,7 @@ describe("a state whose cluster was lost", () => {
   const authority = { urn: "urn:pki-edge", type: "mtls:platform:CertificateAuthority" };
   const record = custom("pulumi:index:Stash", { outputs: { input: uid, output: uid } });
   const members = custom("pulumi:index:Stash", { urn: "urn:members", outputs: { input: 3, output: 3 } });
+  const made = custom("pulumi:index:Stash", { urn: "urn:pulumi:dev::mtls::pulumi:index:Stash::pki-generation-2026" });
   const provider = custom("pulumi:providers:kubernetes", { inputs: { clusterIdentifier: uid } });
   const namespace = custom("kubernetes:core/v1:Namespace");
   const certificate = custom("kubernetes:cert-manager.io/v1:Certificate");
@@ -105,7 +106,15 @@ describe("a state whose cluster was lost", () => {
   });
   const password = custom("random:index/randomPassword:RandomPassword");
   const resources = [
-    ...[stack, record, members, provider, namespace, { ...authority, dependencies: [namespace.urn, release.urn] }],
+    ...[
+      stack,
+      record,
+      members,
+      made,
+      provider,
+      namespace,
+      { ...authority, dependencies: [namespace.urn, release.urn] },
+    ],
     ...[release, certificate, roots, tls, key, password],
   ];
   const state = {
@@ -131,7 +140,7 @@ describe("a state whose cluster was lost", () => {
       deployment: {
         secrets_providers: { type: "passphrase" },
         resources: [
-          ...[stack, { ...authority, dependencies: [] }, tls],
+          ...[stack, made, { ...authority, dependencies: [] }, tls],
           { ...key, dependencies: [tls.urn], propertyDependencies: { algorithm: [], rsaBits: [] } },
           password,
         ],

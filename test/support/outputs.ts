@@ -1,5 +1,6 @@
 // The stack's outputs as they should be, spelled out: for the program under mocks, for the platform that is up, and as an example.
 
+import { digestOf } from "../../apisix-admin/index.ts";
 import { type Plane, planes } from "../../components/planes.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 
@@ -10,6 +11,8 @@ interface Environment {
   /** UID of the cluster. */
   readonly cluster: string;
   readonly roots: PlatformOutputs["roots"];
+  /** The only generation of roots; outputs of 0.1 say nothing of generations. */
+  readonly generation?: string;
   readonly ids: { readonly route: string; readonly clientCertificate: string };
 }
 
@@ -17,7 +20,8 @@ const leafRef = <P extends Plane>(plane: P, name: string) => ({ plane, namespace
 const trustRef = <P extends Plane>(plane: P) => ({ plane, namespace: "mtls", name: `${plane}-trust`, key: "ca.crt" });
 
 /** All outputs of an environment with one member of etcd, in the default namespace. */
-export function platformOutputs({ trustDomain, host, cluster, roots, ids }: Environment): PlatformOutputs {
+export function platformOutputs({ trustDomain, host, cluster, roots, generation, ids }: Environment): PlatformOutputs {
+  const identity = { trustDomain, namespace: "mtls", serviceAccount: "apisix" };
   const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
   return {
     contract: 1,
@@ -25,7 +29,8 @@ export function platformOutputs({ trustDomain, host, cluster, roots, ids }: Envi
     namespace: "mtls",
     caller: {
       clientCertificate: ids.clientCertificate,
-      identity: { trustDomain, namespace: "mtls", serviceAccount: "apisix" },
+      identity,
+      identities: [identity],
     },
     gateway: {
       url: `https://${host}/`,
@@ -73,6 +78,15 @@ export function platformOutputs({ trustDomain, host, cluster, roots, ids }: Envi
     }) as PlatformOutputs["issuers"],
     trust: byPlane(trustRef) as PlatformOutputs["trust"],
     roots,
+    ...(generation === undefined
+      ? {}
+      : {
+          generations: {
+            active: generation,
+            trusted: [generation],
+            digests: byPlane((plane) => ({ [generation]: digestOf(roots[plane]) })),
+          },
+        }),
     routes: [{ id: ids.route, hosts: [host], uris: ["/*"] }],
   };
 }

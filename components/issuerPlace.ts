@@ -1,0 +1,60 @@
+// Where the objects of one generation of a plane's authority live, and what they are called.
+
+import type * as pulumi from "@pulumi/pulumi";
+
+import type { Generation } from "./generations.ts";
+import { type IssuerRef, type Plane, sharedPlanes } from "./planes.ts";
+
+/** Where a generation's issuer and its key live. */
+export interface IssuerPlace {
+  readonly kind: IssuerRef["kind"];
+  /** Name of the issuer, and beginning of its other objects' names. */
+  readonly prefix: string;
+  /** Namespace of the issuer, where it has one. */
+  readonly metadata: { readonly namespace?: string };
+  /** Namespace of the Secret that it signs with. */
+  readonly keyNamespace: string;
+}
+
+/** What an issuer signs with, and whom to trust for it. */
+export interface SigningPair {
+  readonly secretName: string;
+  /** The root certificate in PEM. */
+  readonly root: pulumi.Output<string>;
+  /** Exists once the Secret does. */
+  readonly ready: pulumi.Resource;
+}
+
+/** A generation, as far as names go. */
+type Named = Pick<Generation, "name" | "founder">;
+
+/** A shared plane's issuer is cluster-scoped: its name must not clash with another environment's on the same cluster. */
+export function issuerPlace(
+  args: { readonly plane: Plane; readonly namespace: string; readonly clusterResourceNamespace: string },
+  generation: Named,
+): IssuerPlace {
+  const of = (prefix: string) => named(prefix, generation);
+  return sharedPlanes.includes(args.plane)
+    ? {
+        kind: "ClusterIssuer",
+        prefix: of(`${args.namespace}-${args.plane}`),
+        metadata: {},
+        keyNamespace: args.clusterResourceNamespace,
+      }
+    : {
+        kind: "Issuer",
+        prefix: of(args.plane),
+        metadata: { namespace: args.namespace },
+        keyNamespace: args.namespace,
+      };
+}
+
+/** A name that tells generations apart; the first one's carries none, as before there were others. */
+export function named(name: string, generation: Named): string {
+  return generation.founder ? name : `${name}-${generation.name}`;
+}
+
+/** Common name of a root or an intermediate: two of one name in a bundle would be told apart by their key identifiers alone. */
+export function commonName(plane: Plane, use: string, generation: Named): string {
+  return generation.founder ? `${plane} ${use}` : `${plane} ${use} ${generation.name}`;
+}
