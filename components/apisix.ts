@@ -47,7 +47,7 @@ export class Apisix extends pulumi.ComponentResource {
   readonly admin: pulumi.Output<AdminEndpoint>;
   /** How clients reach the gateway. */
   readonly gateway: pulumi.Output<GatewayEndpoint>;
-  /** The leaf that it presents to upstreams; the gateway gets it as an `ApisixSsl` of use `client`. */
+  /** The leaf that it presents to upstreams, from its own files. */
   readonly upstreamCertificate: pulumi.Output<CertSecretRef<"upstream">>;
 
   constructor(name: string, args: ApisixArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -114,6 +114,7 @@ export class Apisix extends pulumi.ComponentResource {
       apisixDeployment(name, args, {
         etcdLeaf: args.storeCertificate,
         adminLeaf: adminServer.secret,
+        upstreamLeaf: upstreamClient.secret,
         etcdTrust: authorities.etcd.trust,
         adminTrust: authorities.admin.trust,
         upstreamTrust: authorities.upstream.trust,

@@ -3,6 +3,7 @@
 import { stringify } from "yaml";
 
 import type { StoreEndpoint } from "../outputs.ts";
+import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 
 export const apisixPorts = { gateway: 9443, admin: 9180, status: 7085 } as const;
 
@@ -11,6 +12,7 @@ export const apisixPaths = {
   home: "/usr/local/apisix",
   etcdLeaf: "/tls/etcd",
   adminLeaf: "/tls/admin",
+  upstreamLeaf: "/tls/upstream",
   etcdTrust: "/trust/etcd",
   adminTrust: "/trust/admin",
   upstreamTrust: "/trust/upstream",
@@ -25,10 +27,12 @@ const keepaliveSeconds = 60;
 /** config.yaml as an object. Secrets come from the environment, never from the ConfigMap. */
 export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" | "user">) {
   const fromEnvironment = (name: string) => `\${{${name}}}`;
-  const pair = (folder: string) => ({ cert: `${folder}/tls.crt`, key: `${folder}/tls.key` });
-  const admin = pair(apisixPaths.adminLeaf);
+  const admin = liveLeaf(apisixPaths.adminLeaf);
+  const upstream = liveLeaf(apisixPaths.upstreamLeaf);
   const listener = `ssl_session_cache off;\nkeepalive_time ${keepaliveSeconds}s;\n`;
   const verification = "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n";
+  const trusted = `proxy_ssl_trusted_certificate ${apisixPaths.upstreamTrust}/ca.crt;\n`;
+  const presented = `proxy_ssl_certificate ${upstream.cert};\nproxy_ssl_certificate_key ${upstream.key};\n`;
   return {
     apisix: {
       enable_admin: true,
@@ -49,13 +53,15 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
     },
     nginx_config: {
       worker_processes: 2,
+      http_configuration_snippet: `${leavesMap}\n`,
       // No resumption: a session made under a withdrawn client CA would live on. Tickets are off in APISIX's own
       // template, and nginx takes that directive only once. Upstreams are verified in the whole server block: a location
       // without the trust below (the plugin proxy-buffering brings one) trusts none of them.
       http_server_configuration_snippet: `${listener}${verification}`,
       http_admin_configuration_snippet: listener,
-      // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane.
-      http_server_location_configuration_snippet: `proxy_ssl_trusted_certificate ${apisixPaths.upstreamTrust}/ca.crt;\n${verification}`,
+      // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane. The leaf is shown to every
+      // upstream that asks for one and names no other: neither it nor its key is an object in APISIX.
+      http_server_location_configuration_snippet: `${trusted}${verification}${presented}`,
     },
     deployment: {
       role: "traditional",
@@ -78,7 +84,8 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
         timeout: 30,
         user: store.user,
         password: fromEnvironment(apisixSecretKeys.etcdPassword),
-        tls: { ...pair(apisixPaths.etcdLeaf), verify: true },
+        // Plain paths: APISIX's client of etcd reads them at each connection.
+        tls: { cert: `${apisixPaths.etcdLeaf}/tls.crt`, key: `${apisixPaths.etcdLeaf}/tls.key`, verify: true },
       },
     },
   };

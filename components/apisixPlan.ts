@@ -26,6 +26,7 @@ const writable = ["conf", "logs", "client_body_temp", "proxy_temp", "fastcgi_tem
 export interface ApisixMaterial {
   readonly etcdLeaf: Mountable<CertSecretRef<"etcd">>;
   readonly adminLeaf: Mountable<CertSecretRef<"admin">>;
+  readonly upstreamLeaf: Mountable<CertSecretRef<"upstream">>;
   readonly etcdTrust: Mountable<TrustRef<"etcd">>;
   readonly adminTrust: Mountable<TrustRef<"admin">>;
   readonly upstreamTrust: Mountable<TrustRef<"upstream">>;
@@ -69,6 +70,7 @@ export function apisixDeployment(
   const mounts = [
     secretMount("etcd-leaf", material.etcdLeaf, apisixPaths.etcdLeaf),
     secretMount("admin-leaf", material.adminLeaf, apisixPaths.adminLeaf),
+    secretMount("upstream-leaf", material.upstreamLeaf, apisixPaths.upstreamLeaf),
     configMapMount("etcd-trust", material.etcdTrust, apisixPaths.etcdTrust),
     configMapMount("admin-trust", material.adminTrust, apisixPaths.adminTrust),
     configMapMount("upstream-trust", material.upstreamTrust, apisixPaths.upstreamTrust),

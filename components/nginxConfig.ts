@@ -1,5 +1,6 @@
 // nginx.conf of an upstream that serves files and only answers the callers it names.
 
+import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 import type { Identity } from "./planes.ts";
 import { subjectOf } from "./planes.ts";
 
@@ -26,6 +27,7 @@ export function nginxConfig(callers: readonly Identity[]): string {
   const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
     (kind) => `  ${kind}_temp_path ${nginxPaths.scratch}/${kind};`,
   );
+  const leaf = liveLeaf(nginxPaths.leaf);
   return `worker_processes 1;
 pid ${nginxPaths.scratch}/nginx.pid;
 error_log /dev/stderr notice;
@@ -40,10 +42,11 @@ ${scratch.join("\n")}
     default 0;
 ${allowed.join("\n")}
   }
+  ${leavesMap}
   server {
     listen ${nginxPort} ssl;
-    ssl_certificate ${nginxPaths.leaf}/tls.crt;
-    ssl_certificate_key ${nginxPaths.leaf}/tls.key;
+    ssl_certificate ${leaf.cert};
+    ssl_certificate_key ${leaf.key};
     ssl_client_certificate ${nginxPaths.trust}/ca.crt;
     ssl_verify_client on;
     ssl_verify_depth 2;

@@ -19,6 +19,7 @@ const store = { endpoints: ["https://etcd.mtls.svc:2379"], prefix: "/apisix", us
 const material = {
   etcdLeaf: leafRef("etcd", "etcd-client"),
   adminLeaf: leafRef("admin", "apisix-admin"),
+  upstreamLeaf: leafRef("upstream", "apisix-upstream"),
   etcdTrust: trustRef("etcd"),
   adminTrust: trustRef("admin"),
   upstreamTrust: trustRef("upstream"),
@@ -50,11 +51,13 @@ describe("config.yaml", () => {
       },
       nginx_config: {
         worker_processes: 2,
+        http_configuration_snippet: 'map $host $leaves { default ""; }\n',
         http_server_configuration_snippet:
           "ssl_session_cache off;\nkeepalive_time 60s;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
         http_admin_configuration_snippet: "ssl_session_cache off;\nkeepalive_time 60s;\n",
         http_server_location_configuration_snippet:
-          "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
+          "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n" +
+          "proxy_ssl_certificate $leaves/tls/upstream/tls.crt;\nproxy_ssl_certificate_key $leaves/tls/upstream/tls.key;\n",
       },
       deployment: {
         role: "traditional",
@@ -65,8 +68,8 @@ describe("config.yaml", () => {
           https_admin: true,
           enable_admin_ui: false,
           admin_api_mtls: {
-            admin_ssl_cert: "/tls/admin/tls.crt",
-            admin_ssl_cert_key: "/tls/admin/tls.key",
+            admin_ssl_cert: "$leaves/tls/admin/tls.crt",
+            admin_ssl_cert_key: "$leaves/tls/admin/tls.key",
             admin_ssl_ca_cert: "/trust/admin/ca.crt",
           },
           admin_key: [{ name: "admin", key: "${{ADMIN_KEY}}", role: "admin" }],
@@ -143,6 +146,7 @@ describe("APISIX's Deployment", () => {
                   { name: "tmp", mountPath: "/tmp" },
                   readOnly("etcd-leaf", "/tls/etcd"),
                   readOnly("admin-leaf", "/tls/admin"),
+                  readOnly("upstream-leaf", "/tls/upstream"),
                   readOnly("etcd-trust", "/trust/etcd"),
                   readOnly("admin-trust", "/trust/admin"),
                   readOnly("upstream-trust", "/trust/upstream"),
@@ -155,6 +159,7 @@ describe("APISIX's Deployment", () => {
               { name: "config", configMap: { name: "apisix-config" } },
               secretVolume("etcd-leaf", "etcd-client"),
               secretVolume("admin-leaf", "apisix-admin"),
+              secretVolume("upstream-leaf", "apisix-upstream"),
               { name: "etcd-trust", configMap: { name: "etcd-trust" } },
               { name: "admin-trust", configMap: { name: "admin-trust" } },
               { name: "upstream-trust", configMap: { name: "upstream-trust" } },

@@ -39,10 +39,11 @@ http {
     "CN=apisix,OU=mtls,O=dev.example" 1;
     "CN=probe,OU=mtls,O=dev.example" 1;
   }
+  map $host $leaves { default ""; }
   server {
     listen 8443 ssl;
-    ssl_certificate /tls/tls.crt;
-    ssl_certificate_key /tls/tls.key;
+    ssl_certificate $leaves/tls/tls.crt;
+    ssl_certificate_key $leaves/tls/tls.key;
     ssl_client_certificate /trust/ca.crt;
     ssl_verify_client on;
     ssl_verify_depth 2;

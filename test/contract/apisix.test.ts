@@ -1017,6 +1017,73 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await until("recovery", async () => (await admin("GET", "routes")).status === 200);
     });
 
+    const leavesMap: Patch = ["nginx_config.http_configuration_snippet", 'map $host $leaves { default ""; }'];
+
+    it("reads the Admin API's leaf at each handshake where a variable is in its path", async () => {
+      await restart([
+        leavesMap,
+        ["deployment.admin.admin_api_mtls.admin_ssl_cert", `$leaves${file("live-admin.crt")}`],
+        ["deployment.admin.admin_api_mtls.admin_ssl_cert_key", `$leaves${file("live-admin.key")}`],
+      ]);
+      const presented = async () => {
+        const socket = await connected(ports.admin, clientOf("admin-client", "apisix-admin"));
+        const { CN } = socket.getPeerCertificate().subject as { CN: string };
+        socket.destroy();
+        return CN;
+      };
+      const refused = (): Promise<string> =>
+        presented().catch((error: Error) => /SSL alert number (\d+)/.exec(error.message)?.[1] ?? error.message);
+      const keeping = keptAlive("admin-client", "apisix-admin");
+      const kept = async () => (await admin("GET", "routes", undefined, { agent: keeping })).status;
+      assert.deepEqual([await presented(), await kept()], ["apisix-admin", 200]);
+      install("live-admin", "apisix-admin-rotated");
+      assert.equal(await presented(), "apisix-admin-rotated");
+      writeFileSync(file("live-admin.key"), pems["apisix-admin.key"] ?? "");
+      assert.equal(await refused(), "80");
+      rmSync(file("live-admin.key"));
+      assert.equal(await refused(), "80");
+      assert.equal(await kept(), 200, "a connection that is open goes on");
+      install("live-admin", "apisix-admin");
+      assert.equal(await presented(), "apisix-admin");
+      keeping.destroy();
+    });
+
+    it("shows upstreams the leaf of the location snippet as its files are, unless they name a certificate", async () => {
+      const shownLeaf = (name: string) =>
+        [
+          `proxy_ssl_certificate $leaves${file(`${name}.crt`)};`,
+          `proxy_ssl_certificate_key $leaves${file(`${name}.key`)};`,
+        ].join("\n");
+      install("live-upstream", "upstream-client");
+      await restart([
+        leavesMap,
+        ["nginx_config.http_server_location_configuration_snippet", shownLeaf("live-upstream")],
+      ]);
+      await wipe();
+      await put("ssls/own", { type: "client", cert: pems["user-client.crt"], key: pems["user-client.key"] });
+      const upstream = { ...plainUpstream, scheme: "https", nodes: { "127.0.0.1:18443": 1 } };
+      await put("routes/u", { uri: "/u", upstream: live(upstream) });
+      await put("routes/own", { uri: "/own", upstream: live({ ...upstream, tls: { client_cert_id: "own" } }) });
+      const sees = async (path: string) => {
+        const answer = await call({ port: ports.http, path });
+        return answer.status === 200 ? (jsonOf(answer) as { client_dn: string }).client_dn : answer.status;
+      };
+      assert.deepEqual(
+        [await sees("/u"), await sees("/own")],
+        ["O=ref,CN=apisix-upstream-client", "O=ref,CN=user-client"],
+      );
+      install("live-upstream", "admin-client");
+      assert.equal(await sees("/u"), "O=ref,CN=admin-client");
+      // As nginx is written: it loads the snippet's leaf before APISIX puts the upstream's own in its place.
+      writeFileSync(file("live-upstream.key"), pems["user-client.key"] ?? "");
+      assert.deepEqual([await sees("/u"), await sees("/own")], [500, 500]);
+      rmSync(file("live-upstream.crt"));
+      assert.equal(await sees("/u"), 500);
+      install("live-upstream", "upstream-client");
+      assert.equal(await sees("/u"), "O=ref,CN=apisix-upstream-client");
+      await restart();
+    });
+
     it("with auth: needs user and password, and a client leaf without a CN", async () => {
       const asUser: Patch[] = [
         ["deployment.etcd.user", "apisix"],
@@ -1068,6 +1135,18 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       const trusted = `proxy_ssl_trusted_certificate ${file("ca.crt")};`;
       assert.match(await snippet("http_server_configuration_snippet", trusted), /^1 [^]*duplicate/);
       assert.match(await snippet("http_server_configuration_snippet", "ssl_session_tickets off;"), /^1 [^]*duplicate/);
+      assert.match(
+        await snippet("http_configuration_snippet", "map $host $x { default a; }"),
+        /^1 [^]*only a map of \$host to an empty variable/,
+      );
+      const shownLeaf = (path: string) =>
+        snippet(
+          "http_server_location_configuration_snippet",
+          `proxy_ssl_certificate ${path}.crt; proxy_ssl_certificate_key ${path}.key;`,
+        );
+      assert.match(await shownLeaf(file("live-admin")), /^1 [^]*only with a variable in their paths/);
+      assert.match(await shownLeaf("$leaves/x"), /^1 [^]*unknown "leaves" variable/);
+      assert.match(await shownLeaf("/x$leaves/x"), /^1 [^]*only at the beginning/);
     });
 
     it("never prints a key or a password", () => {

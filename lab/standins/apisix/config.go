@@ -12,7 +12,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	kjson "sigs.k8s.io/json"
 	"sigs.k8s.io/yaml"
@@ -39,6 +38,7 @@ type config struct {
 	} `json:"apisix"`
 	Nginx struct {
 		WorkerProcesses any    `json:"worker_processes"` // one process does the work of all
+		HTTPSnippet     string `json:"http_configuration_snippet"`
 		ServerSnippet   string `json:"http_server_configuration_snippet"`
 		LocationSnippet string `json:"http_server_location_configuration_snippet"`
 		AdminSnippet    string `json:"http_admin_configuration_snippet"`
@@ -66,7 +66,9 @@ type config struct {
 		Etcd etcdConfig `json:"etcd"`
 	} `json:"deployment"`
 
-	server, location, admin snippet // the three parsed snippets; location starts from server's
+	server, location, admin snippet // the parsed snippets; location starts from server's
+	adminLeaf               leaf
+	upstreamLeaf            *leaf // shown to upstreams that name no certificate of their own
 }
 
 type etcdConfig struct {
@@ -222,61 +224,6 @@ func (c *config) validate() error {
 		}
 	}
 	return c.parseSnippets()
-}
-
-// snippet is the union of the nginx directives known here, with nginx's defaults.
-type snippet struct {
-	noSessions    bool // ssl_session_cache off: neither TLS 1.2 nor 1.3 resumes
-	keepaliveTime time.Duration
-	proxyTrusted  string
-	proxyVerify   bool
-	proxyDepth    int
-}
-
-func (c *config) parseSnippets() error {
-	c.server = snippet{keepaliveTime: time.Hour, proxyTrusted: c.Apisix.SSL.TrustedCertificate, proxyDepth: 1}
-	c.admin = c.server
-	if err := c.server.parse("http_server_configuration_snippet", c.Nginx.ServerSnippet); err != nil {
-		return err
-	}
-	c.location = c.server
-	if err := c.location.parse("http_server_location_configuration_snippet", c.Nginx.LocationSnippet); err != nil {
-		return err
-	}
-	return c.admin.parse("http_admin_configuration_snippet", c.Nginx.AdminSnippet)
-}
-
-func (s *snippet) parse(where, text string) (err error) {
-	inLocation, inAdmin := strings.Contains(where, "location"), strings.Contains(where, "admin")
-	for _, statement := range strings.Split(text, ";") {
-		words := strings.Fields(statement)
-		if len(words) == 0 {
-			continue
-		}
-		directive, value := words[0], strings.Join(words[1:], " ")
-		known := true
-		switch {
-		case directive == "ssl_session_tickets" || (directive == "proxy_ssl_trusted_certificate" && !inLocation && !inAdmin):
-			// nginx refuses a directive that APISIX's own template has already put into the same block.
-			return fmt.Errorf("nginx: [emerg] %q directive is duplicate: %s, the template has one", directive, where)
-		case directive == "ssl_session_cache" && value == "off" && !inLocation:
-			s.noSessions = true
-		case directive == "keepalive_time" && !inLocation:
-			s.keepaliveTime, err = time.ParseDuration(value) // of nginx's units s and m mean the same in Go
-		case directive == "proxy_ssl_trusted_certificate" && inLocation:
-			s.proxyTrusted = value
-		case directive == "proxy_ssl_verify" && !inAdmin:
-			s.proxyVerify, known = value == "on", value == "on" || value == "off"
-		case directive == "proxy_ssl_verify_depth" && !inAdmin:
-			s.proxyDepth, err = strconv.Atoi(value)
-		default:
-			known = false
-		}
-		if err != nil || !known {
-			return fmt.Errorf("%s: this stand-in does not know the directive or value %q", where, strings.Join(words, " "))
-		}
-	}
-	return nil
 }
 
 // isTrue is for switches that are on unless config.yaml turns them off.

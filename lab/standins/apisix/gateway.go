@@ -3,6 +3,7 @@ package main
 
 import (
 	"cmp"
+	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -105,14 +106,17 @@ func (p passage) proxy() *httputil.ReverseProxy {
 			status := 502
 			var timeout net.Error
 			var dns *net.DNSError
+			var unread *leafError
 			if errors.As(err, &dns) || errors.Is(err, errNoNode) {
 				status = 503
 			} else if errors.As(err, &timeout) && timeout.Timeout() {
 				status = 504
+			} else if errors.As(err, &unread) {
+				status = 500
 			}
 			errorLog("error", "%v while connecting to upstream, client: %s, request: %q, host: %q",
 				err, r.RemoteAddr, r.Method+" "+r.URL.Path, r.Host)
-			if status != 503 {
+			if status == 502 || status == 504 {
 				rw.Header().Set("X-APISIX-Upstream-Status", fmt.Sprint(status))
 			}
 			writePage(rw, status, "")
@@ -199,37 +203,66 @@ func (p passage) transport(scheme, name string) (*http.Transport, error) {
 	return p.pools[key], nil
 }
 
-func (w *worker) newPool(name string, pair *tls.Certificate, limits timeouts) *http.Transport {
+func (w *worker) newPool(name string, own *tls.Certificate, limits timeouts) *http.Transport {
 	seconds := func(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+	dial := (&net.Dialer{Timeout: seconds(limits.Connect)}).DialContext
 	return &http.Transport{
-		DialContext:           (&net.Dialer{Timeout: seconds(limits.Connect)}).DialContext,
+		DialContext: dial,
+		DialTLSContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			pair, err := w.shown(own)
+			if err == nil {
+				secure := tls.Client(conn, w.upstreamTLS(name, pair))
+				if err = secure.HandshakeContext(ctx); err == nil {
+					return secure, nil
+				}
+			}
+			conn.Close()
+			return nil, err
+		},
 		ResponseHeaderTimeout: seconds(limits.Read),
 		MaxIdleConnsPerHost:   320,
 		IdleConnTimeout:       time.Minute,
 		DisableCompression:    true,
 		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only, like nginx's proxy
-		TLSClientConfig: &tls.Config{
-			ServerName:         name,
-			InsecureSkipVerify: true, // replaced by VerifyConnection, which has nginx's rules
-			GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-				if pair == nil { // nginx then connects without a certificate
-					return &tls.Certificate{}, nil
-				}
-				return pair, nil
-			},
-			VerifyConnection: func(s tls.ConnectionState) error {
-				if w.upstreamTrust == nil {
-					return nil
-				}
-				if err := verify(s.PeerCertificates, w.upstreamTrust, x509.ExtKeyUsageServerAuth); err != nil {
-					return fmt.Errorf("upstream SSL certificate verify error: %w", err)
-				}
-				// nginx compares DNS names only.
-				if net.ParseIP(name) != nil || s.PeerCertificates[0].VerifyHostname(name) != nil {
-					return fmt.Errorf("upstream SSL certificate does not match %q", name)
-				}
+	}
+}
+
+// leafError is a leaf of the location snippet that nginx cannot load: it then answers 500.
+type leafError struct{ error }
+
+// shown is what an upstream sees: the certificate that it names, else the snippet's. nginx loads the snippet's first, wanted or not.
+func (w *worker) shown(own *tls.Certificate) (*tls.Certificate, error) {
+	pair := &tls.Certificate{} // nginx then connects without a certificate
+	if w.cfg.upstreamLeaf != nil {
+		var err error
+		if pair, err = w.cfg.upstreamLeaf.read(); err != nil {
+			return nil, &leafError{err}
+		}
+	}
+	return cmp.Or(own, pair), nil
+}
+
+func (w *worker) upstreamTLS(name string, pair *tls.Certificate) *tls.Config {
+	return &tls.Config{
+		ServerName:           name,
+		InsecureSkipVerify:   true, // replaced by VerifyConnection, which has nginx's rules
+		GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return pair, nil },
+		VerifyConnection: func(s tls.ConnectionState) error {
+			if w.upstreamTrust == nil {
 				return nil
-			},
+			}
+			if err := verify(s.PeerCertificates, w.upstreamTrust, x509.ExtKeyUsageServerAuth); err != nil {
+				return fmt.Errorf("upstream SSL certificate verify error: %w", err)
+			}
+			// nginx compares DNS names only.
+			if net.ParseIP(name) != nil || s.PeerCertificates[0].VerifyHostname(name) != nil {
+				return fmt.Errorf("upstream SSL certificate does not match %q", name)
+			}
+			return nil
 		},
 	}
 }

@@ -193,7 +193,7 @@ func (p *process) finish() {
 
 // ---------- what a reload makes anew
 
-// worker is one generation, like nginx's workers between two reloads: it read its files when it was made.
+// worker is one generation, like nginx's workers between two reloads: it read its files when it was made, but for live leaves.
 type worker struct {
 	cfg           *config
 	etcd          *etcdClient
@@ -219,19 +219,18 @@ func newWorker(cfg *config) (*worker, error) {
 	if cfg.location.proxyVerify {
 		w.upstreamTrust = upstreams
 	}
-	files := cfg.Deployment.Admin.MTLS
-	pair, err := tls.LoadX509KeyPair(files.Cert, files.Key)
+	certificate, err := cfg.adminLeaf.provider()
 	if err != nil {
-		return nil, fmt.Errorf("cannot load certificate %q: %w", files.Cert, err)
+		return nil, err
 	}
 	w.adminTLS = &tls.Config{
-		Certificates:           []tls.Certificate{pair},
+		GetCertificate:         certificate,
 		MinVersion:             tls.VersionTLS12,
 		NextProtos:             []string{"http/1.1"},
 		SessionTicketsDisabled: cfg.admin.noSessions,
 	}
-	if files.CA != "" {
-		if w.adminTrust, err = readTrust(files.CA, 1); err != nil {
+	if ca := cfg.Deployment.Admin.MTLS.CA; ca != "" {
+		if w.adminTrust, err = readTrust(ca, 1); err != nil {
 			return nil, err
 		}
 		w.adminTLS.ClientAuth, w.adminTLS.ClientCAs = tls.RequestClientCert, w.adminTrust

@@ -1,0 +1,103 @@
+// The snippets of nginx.conf in config.yaml: the directives known here, and nothing else.
+package main
+
+import (
+	"errors"
+	"fmt"
+	"regexp"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// snippet is the union of the nginx directives known here, with nginx's defaults.
+type snippet struct {
+	noSessions    bool // ssl_session_cache off: neither TLS 1.2 nor 1.3 resumes
+	keepaliveTime time.Duration
+	proxyTrusted  string
+	proxyVerify   bool
+	proxyDepth    int
+	proxyCert     string
+	proxyKey      string
+}
+
+func (c *config) parseSnippets() error {
+	variable, err := parseVariable(c.Nginx.HTTPSnippet)
+	if err != nil {
+		return err
+	}
+	files := c.Deployment.Admin.MTLS
+	if c.adminLeaf, err = newLeaf(files.Cert, files.Key, variable); err != nil {
+		return err
+	}
+	c.server = snippet{keepaliveTime: time.Hour, proxyTrusted: c.Apisix.SSL.TrustedCertificate, proxyDepth: 1}
+	c.admin = c.server
+	if err := c.server.parse("http_server_configuration_snippet", c.Nginx.ServerSnippet); err != nil {
+		return err
+	}
+	c.location = c.server
+	if err := c.location.parse("http_server_location_configuration_snippet", c.Nginx.LocationSnippet); err != nil {
+		return err
+	}
+	if c.location.proxyCert != "" || c.location.proxyKey != "" {
+		shown, err := newLeaf(c.location.proxyCert, c.location.proxyKey, variable)
+		if err == nil && !shown.live {
+			err = errors.New("this stand-in knows proxy_ssl_certificate and its key only with a variable in their paths")
+		}
+		if err != nil {
+			return err
+		}
+		c.upstreamLeaf = &shown
+	}
+	return c.admin.parse("http_admin_configuration_snippet", c.Nginx.AdminSnippet)
+}
+
+func (s *snippet) parse(where, text string) (err error) {
+	inLocation, inAdmin := strings.Contains(where, "location"), strings.Contains(where, "admin")
+	for _, statement := range strings.Split(text, ";") {
+		words := strings.Fields(statement)
+		if len(words) == 0 {
+			continue
+		}
+		directive, value := words[0], strings.Join(words[1:], " ")
+		known := true
+		switch {
+		case directive == "ssl_session_tickets" || (directive == "proxy_ssl_trusted_certificate" && !inLocation && !inAdmin):
+			// nginx refuses a directive that APISIX's own template has already put into the same block.
+			return fmt.Errorf("nginx: [emerg] %q directive is duplicate: %s, the template has one", directive, where)
+		case directive == "ssl_session_cache" && value == "off" && !inLocation:
+			s.noSessions = true
+		case directive == "keepalive_time" && !inLocation:
+			s.keepaliveTime, err = time.ParseDuration(value) // of nginx's units s and m mean the same in Go
+		case directive == "proxy_ssl_trusted_certificate" && inLocation:
+			s.proxyTrusted = value
+		case directive == "proxy_ssl_certificate" && inLocation:
+			s.proxyCert = value
+		case directive == "proxy_ssl_certificate_key" && inLocation:
+			s.proxyKey = value
+		case directive == "proxy_ssl_verify" && !inAdmin:
+			s.proxyVerify, known = value == "on", value == "on" || value == "off"
+		case directive == "proxy_ssl_verify_depth" && !inAdmin:
+			s.proxyDepth, err = strconv.Atoi(value)
+		default:
+			known = false
+		}
+		if err != nil || !known {
+			return fmt.Errorf("%s: this stand-in does not know the directive or value %q", where, strings.Join(words, " "))
+		}
+	}
+	return nil
+}
+
+var emptyVariable = regexp.MustCompile(`^\s*map\s+\$host\s+\$(\w+)\s*\{\s*default\s+"";\s*\}\s*$`)
+
+// parseVariable knows one http_configuration_snippet: a map that gives an empty variable.
+func parseVariable(text string) (string, error) {
+	if strings.TrimSpace(text) == "" {
+		return "", nil
+	}
+	if found := emptyVariable.FindStringSubmatch(text); found != nil {
+		return found[1], nil
+	}
+	return "", fmt.Errorf("http_configuration_snippet: this stand-in knows only a map of $host to an empty variable, not %q", text)
+}
