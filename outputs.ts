@@ -108,20 +108,22 @@ export function outputNames(): readonly (keyof PlatformOutputs)[] {
 }
 
 /** The form of a value, as data. */
-type Shape<T> = T extends string
+type Shape<T> = [T] extends [string]
   ? "string"
-  : T extends number
+  : [T] extends [number]
     ? "number"
-    : T extends readonly (infer Item)[]
-      ? readonly [Shape<Item>]
-      : string extends keyof T
-        ? { readonly each: Shape<T[string & keyof T]> }
-        : {
-            readonly [K in keyof T]-?: undefined extends T[K]
-              ? { readonly optional: Shape<NonNullable<T[K]>> }
-              : Shape<T[K]>;
-          };
-type AnyShape = "string" | "number" | readonly [AnyShape] | { readonly [key: string]: AnyShape };
+    : [T] extends [boolean]
+      ? "boolean"
+      : T extends readonly (infer Item)[]
+        ? readonly [Shape<Item>]
+        : string extends keyof T
+          ? { readonly each: Shape<T[string & keyof T]> }
+          : {
+              readonly [K in keyof T]-?: undefined extends T[K]
+                ? { readonly optional: Shape<NonNullable<T[K]>> }
+                : Shape<T[K]>;
+            };
+type AnyShape = "string" | "number" | "boolean" | readonly [AnyShape] | { readonly [key: string]: AnyShape };
 
 const object = { namespace: "string", name: "string" } as const;
 const entry = { ...object, key: "string" } as const;
@@ -140,7 +142,14 @@ const shape: Shape<PlatformOutputs> = {
   trustDomain: "string",
   namespace: "string",
   gateway: { ...pods, url: "string", service: { ...object, port: "number" }, trust },
-  admin: { ...pods, cluster: "string", trust: entry, certificate: object, key: entry },
+  admin: {
+    ...pods,
+    cluster: "string",
+    trust: entry,
+    certificate: object,
+    key: entry,
+    renews: { optional: "boolean" },
+  },
   store: {
     ...pods,
     cluster: "string",

@@ -3,13 +3,13 @@
 import { randomBytes } from "node:crypto";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import type { Body } from "./body.ts";
 import { bundleProblems, coversAll, digestOf, namesCover, notAfter, pairProblems } from "./certificates.ts";
 import { type Failure, hasUnknown, objections, type Props } from "./checks.ts";
 import type { AdminClient } from "./client.ts";
 import { differences, presentable } from "./compare.ts";
 import { AdminError, MissingObject, Transient, Unconfirmed, Unusable } from "./errors.ts";
 import {
-  type Body,
   type ObjectKind,
   routeBody,
   type RouteSpec,
@@ -123,7 +123,7 @@ async function desired(kind: ObjectKind, inputs: Props, instance: unknown, acces
     clients === undefined || clients === "anyone"
       ? undefined
       : { bundle: await access.trustBundle(clients.trust), depth: clients.depth };
-  return sslBody({ use, pair, snis, clients: accepted, protocols }, owner);
+  return sslBody({ use, pair, secret: certificate, snis, clients: accepted, protocols }, owner);
 }
 
 /** Milliseconds between two looks at what passes by itself. */

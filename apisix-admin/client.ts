@@ -1,8 +1,9 @@
 // The Admin API: objects by kind and id, with the server's refusals turned into sentences.
 
+import type { Body } from "./body.ts";
 import { AdminError, Unavailable } from "./errors.ts";
-import type { Body, ObjectKind } from "./objects.ts";
 import { type Answer, saidIn } from "./exchange.ts";
+import type { ObjectKind } from "./objects.ts";
 import { type Connect, type Patience, persistently, Transport } from "./transport.ts";
 
 export interface AdminClientOptions extends Patience {
@@ -42,6 +43,12 @@ export class AdminClient {
   /** Creates or replaces the object. */
   async put(kind: ObjectKind, id: string, body: Body): Promise<void> {
     await this.#send("PUT", kind, id, body);
+  }
+
+  /** Merges the fields into the object at the server, which keeps all others. Another writer in between makes it try again. */
+  async patch(kind: ObjectKind, id: string, body: Body): Promise<void> {
+    const answer = await this.#send("PATCH", kind, id, body);
+    if (answer.status === 404) throw refusalOf(answer, `${kind}/${id}`);
   }
 
   /** False when there was none. Throws when another object refers to it, in the server's words. */

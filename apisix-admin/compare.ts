@@ -2,8 +2,9 @@
 
 import { isDeepStrictEqual } from "node:util";
 
+import { type Body, labels } from "./body.ts";
 import { digestOf } from "./certificates.ts";
-import { type Body, labels, type ObjectKind } from "./objects.ts";
+import type { ObjectKind } from "./objects.ts";
 
 /** One sentence for each difference, e.g. `nodes is [...], wanted [...]`. Empty when the live object is as desired. */
 export function differences(kind: ObjectKind, desired: Body, live: Body): string[] {

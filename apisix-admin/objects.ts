@@ -1,7 +1,9 @@
 // What is wanted of each object, and the Admin API body that says so.
 
+import { type Body, defined, labels } from "./body.ts";
 import { digestOf } from "./certificates.ts";
 import type { KeyPair } from "./certificates.ts";
+import type { SecretRef } from "./references.ts";
 
 /** The kinds of Admin API objects that can be managed, as the API's paths spell them. */
 export type ObjectKind = "upstreams" | "ssls" | "routes";
@@ -59,6 +61,8 @@ export interface UpstreamSpec {
 export interface SslSpec {
   readonly use: "server" | "client";
   readonly pair: KeyPair;
+  /** Where the pair comes from. */
+  readonly secret: SecretRef;
   readonly snis?: readonly string[] | undefined;
   readonly clients?: { readonly bundle: string; readonly depth?: number | undefined } | undefined;
   readonly protocols?: readonly TlsProtocol[] | undefined;
@@ -75,23 +79,12 @@ export interface RouteSpec {
   readonly enabled?: boolean;
 }
 
-/** A JSON object as the Admin API takes and returns it. */
-export type Body = { readonly [field: string]: unknown };
-
 /** Whose object it is: the owner's name, and which of the owner's creations under this id. */
 export interface Ownership {
   readonly owner: string;
   /** Differs for each creation: when a resource is replaced under the same id, the old one must not delete the new one's object. */
   readonly instance: string;
 }
-
-/** Labels that the project puts on objects. The certificate labels let anyone compare without parsing. */
-export const labels = {
-  owner: "mtls-everywhere.owner",
-  instance: "mtls-everywhere.instance",
-  certificate: "mtls-everywhere.certificate",
-  clientTrust: "mtls-everywhere.client-trust",
-} as const;
 
 /** The upstream always verifies its server by name: Host and SNI are rewritten to the name in the certificate. */
 export function upstreamBody(spec: UpstreamSpec, ownership: Ownership): Body {
@@ -109,7 +102,11 @@ export function upstreamBody(spec: UpstreamSpec, ownership: Ownership): Body {
 
 export function sslBody(spec: SslSpec, ownership: Ownership): Body {
   return defined({
-    labels: { ...ownershipLabels(ownership), ...digestLabels(spec.pair.cert, spec.clients?.bundle) },
+    labels: {
+      ...ownershipLabels(ownership),
+      ...digestLabels(spec.pair.cert, spec.clients?.bundle),
+      ...(spec.use === "server" ? { [labels.secret]: `${spec.secret.namespace}/${spec.secret.name}` } : {}),
+    },
     type: spec.use,
     cert: spec.pair.cert,
     key: spec.pair.key,
@@ -133,18 +130,6 @@ export function routeBody(spec: RouteSpec, ownership: Ownership): Body {
   });
 }
 
-/** A live certificate object with its certificate renewed and all else kept: what the rotation sidecar puts. */
-export function renewedSslBody(live: Body, pair: KeyPair, bundle?: string): Body {
-  const { id: _id, create_time: _created, update_time: _updated, client, labels: kept, ...rest } = live;
-  return defined({
-    ...rest,
-    labels: { ...(kept as Body), ...digestLabels(pair.cert, bundle) },
-    cert: pair.cert,
-    key: pair.key,
-    client: bundle === undefined ? client : { ...(client as Body), ca: bundle },
-  });
-}
-
 function ownershipLabels({ owner, instance }: Ownership): Body {
   return { [labels.owner]: owner, [labels.instance]: instance };
 }
@@ -154,8 +139,4 @@ function digestLabels(cert: string, bundle: string | undefined): Body {
     [labels.certificate]: digestOf(cert),
     ...(bundle === undefined ? {} : { [labels.clientTrust]: digestOf(bundle) }),
   };
-}
-
-function defined(body: Body): Body {
-  return Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined));
 }

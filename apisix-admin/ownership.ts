@@ -1,6 +1,7 @@
 // Whose object it is: every object carries its owner in labels, since the Admin API itself knows no owners.
 
-import { type Body, labels, type Ownership } from "./objects.ts";
+import { type Body, labels } from "./body.ts";
+import type { Ownership } from "./objects.ts";
 
 /** The owner that an object's labels name, if any. */
 export function ownershipOf(object: Body): Partial<Ownership> {

@@ -45,6 +45,8 @@ export interface AdminEndpoint extends PodPort {
   readonly certificate: SecretRef;
   /** The Admin API key. */
   readonly key: SecretKeyRef;
+  /** Whether the gateway's own renewer carries renewed Secrets into its server certificates. Default: it has none. */
+  readonly renews?: boolean;
 }
 
 /** All that is needed to administer one etcd's users over its JSON gateway, by reference. */

@@ -42,6 +42,22 @@ describe("the Admin API client", () => {
     equal(cluster.connections, 2);
   });
 
+  it("patches fields and keeps all others, also when many do it at once", async () => {
+    const client = clientWith();
+    const site = { uri: "/", upstream: { nodes: { "127.0.0.1:1": 1 } }, labels: { kept: "yes" } };
+    await client.put("routes", "patched", site);
+    const names = Array.from({ length: 8 }, (_, index) => `k${index}`);
+    await Promise.all(names.map((name) => client.patch("routes", "patched", { labels: { [name]: "x" } })));
+    const { create_time: _c, update_time: _u, ...live } = (await client.get("routes", "patched"))!;
+    const labels = { kept: "yes", ...Object.fromEntries(names.map((name) => [name, "x"])) };
+    same(live, { ...site, id: "patched", labels });
+    await client.delete("routes", "patched");
+    await rejects(client.patch("routes", "patched", { desc: "x" }), {
+      name: "AdminError",
+      message: "routes/patched: Key not found (HTTP 404).",
+    });
+  });
+
   it("says that the key is wrong, without the key", async () => {
     await rejects(clientWith({}, "another-key").list("routes"), {
       message:

@@ -95,6 +95,7 @@ describe("the life cycle of Admin API objects", function () {
       "mtls-everywhere.instance": outs["instance"],
       "mtls-everywhere.certificate": digestOf(cert),
       "mtls-everywhere.client-trust": digestOf(edge.root),
+      "mtls-everywhere.secret": "mtls/site",
     });
     same(live["client"], { ca: edge.root, depth: 1 });
     equal(outs["digest"], digestOf(cert));

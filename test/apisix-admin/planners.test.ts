@@ -8,7 +8,7 @@ import {
   digestOf,
   presentable,
   refusal,
-  renewedSslBody,
+  renewedLeaf,
   routeBody,
   sslBody,
   upstreamBody,
@@ -17,6 +17,7 @@ import type { Body, KeyPair } from "../../apisix-admin/index.ts";
 import { Authority } from "../support/authorities.ts";
 
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+const secret = { namespace: "mtls", name: "site" };
 const ownership = { owner: "mtls/dev/x", instance: "1a" };
 const owner = { "mtls-everywhere.owner": "mtls/dev/x", "mtls-everywhere.instance": "1a" };
 
@@ -82,7 +83,7 @@ describe("bodies", () => {
   it("of certificates for either side", async () => {
     const authority = await Authority.create("edge");
     const pair = await authority.leaf({ dnsNames: ["a.example"] });
-    same(sslBody({ use: "client", pair }, ownership), {
+    same(sslBody({ use: "client", pair, secret }, ownership), {
       labels: { ...owner, "mtls-everywhere.certificate": digestOf(pair.cert) },
       type: "client",
       cert: pair.cert,
@@ -91,6 +92,7 @@ describe("bodies", () => {
     const server = {
       use: "server",
       pair,
+      secret,
       snis: ["a.example"],
       clients: { bundle: authority.root, depth: 2 },
       protocols: ["TLSv1.3"],
@@ -100,6 +102,7 @@ describe("bodies", () => {
         ...owner,
         "mtls-everywhere.certificate": digestOf(pair.cert),
         "mtls-everywhere.client-trust": digestOf(authority.root),
+        "mtls-everywhere.secret": "mtls/site",
       },
       type: "server",
       cert: pair.cert,
@@ -111,21 +114,13 @@ describe("bodies", () => {
   });
 });
 
-describe("a renewed certificate", () => {
-  it("replaces certificate, key and trust, and keeps all else", async () => {
-    const [old, renewed] = [await Authority.create("edge"), await Authority.create("edge")];
-    const pair = await renewed.leaf({ dnsNames: ["a.example"] });
-    const before = {
-      use: "server",
-      pair: await old.leaf({}),
-      snis: ["a.example"],
-      clients: { bundle: old.root, depth: 2 },
-    } as const;
-    const { key: _, ...live } = sslBody(before, ownership);
-    const after = sslBody({ ...before, pair, clients: { bundle: renewed.root, depth: 2 } }, ownership);
-    same(renewedSslBody({ ...live, id: "x", create_time: 1, update_time: 2, status: 0 }, pair, renewed.root), {
-      ...after,
-      status: 0,
+describe("a renewed leaf", () => {
+  it("is certificate, key and their digest, and nothing of the clients' trust", async () => {
+    const pair = await (await Authority.create("edge")).leaf({ dnsNames: ["a.example"] });
+    same(renewedLeaf(pair), {
+      cert: pair.cert,
+      key: pair.key,
+      labels: { "mtls-everywhere.certificate": digestOf(pair.cert) },
     });
   });
 });
@@ -273,7 +268,7 @@ describe("differences", () => {
     );
     const { priority: _, status: __, ...silent } = route;
     same(differences("routes", route, silent), []);
-    const ssl = sslBody({ use: "server", pair, snis: ["a.example"], clients: { bundle: root } }, ownership);
+    const ssl = sslBody({ use: "server", pair, secret, snis: ["a.example"], clients: { bundle: root } }, ownership);
     const { key: _key, type: _type, ...returned } = ssl;
     const spaced = { ...returned, cert: `\n${pair.cert}\n`, client: { ca: root }, id: "x", status: 1 };
     same(differences("ssls", ssl, spaced), []);
@@ -299,7 +294,7 @@ describe("differences", () => {
   });
 
   it("name certificates by digest, and nothing presentable holds keys or plugin values", () => {
-    const ssl = sslBody({ use: "server", pair, snis: ["a.example"], clients: { bundle: root } }, ownership);
+    const ssl = sslBody({ use: "server", pair, secret, snis: ["a.example"], clients: { bundle: root } }, ownership);
     same(differences("ssls", ssl, { ...ssl, cert: root }), [
       `cert is "sha256:${digestOf(root)}", wanted "sha256:${digestOf(pair.cert)}"`,
     ]);

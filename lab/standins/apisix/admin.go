@@ -146,9 +146,11 @@ func (w *worker) administer(rw http.ResponseWriter, r *http.Request, path string
 		return 0, nil, notStoodFor(r.Method + " of " + path)
 	case r.URL.RawQuery != "", r.Header["If-Match"] != nil, r.Header["If-None-Match"] != nil:
 		return 0, nil, notStoodFor("a query or a condition")
+	case r.Method == "PATCH" && strings.Contains(id, "/"):
+		return 0, nil, notStoodFor("PATCH of a part")
 	}
 	var conf body
-	if validating || r.Method == "PUT" {
+	if validating || r.Method == "PUT" || r.Method == "PATCH" {
 		var err error
 		if conf, err = readBody(r); err != nil {
 			return 0, nil, err
@@ -165,6 +167,8 @@ func (w *worker) administer(rw http.ResponseWriter, r *http.Request, path string
 		return q.get()
 	case "PUT":
 		return q.put(conf)
+	case "PATCH":
+		return q.patch(conf)
 	case "DELETE":
 		return q.delete()
 	}
@@ -396,7 +400,14 @@ func (q *adminRequest) checkSSL(conf body) error {
 	if _, err := parseCertificates([]byte(conf["cert"].(string))); err != nil {
 		return refuse(400, notParsed)
 	}
-	key := conf["key"].(string)
+	keyring, key := q.cfg.Apisix.DataEncryption.Keyring, conf["key"].(string)
+	sealed := !strings.HasPrefix(key, "---") // whatever begins otherwise is taken for ciphertext
+	if sealed {
+		var err error
+		if key, err = keyring.open(key); err != nil {
+			return refuse(400, "%v", err)
+		}
+	}
 	if block, _ := pem.Decode([]byte(key)); block == nil {
 		return refuse(400, "failed to parse key: PEM_read_bio_PrivateKey() failed")
 	}
@@ -405,7 +416,9 @@ func (q *adminRequest) checkSSL(conf body) error {
 			return refuse(400, "failed to validate client_cert: "+notParsed)
 		}
 	}
-	conf["key"] = q.cfg.Apisix.DataEncryption.Keyring.seal(key)
+	if !sealed {
+		conf["key"] = keyring.seal(key)
+	}
 	return nil
 }
 
