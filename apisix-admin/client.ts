@@ -3,7 +3,7 @@
 import type { Body } from "./body.ts";
 import { AdminError, Unavailable } from "./errors.ts";
 import { type Answer, saidIn } from "./exchange.ts";
-import type { ObjectKind } from "./objects.ts";
+import type { KindName } from "./kinds/registry.ts";
 import { type Connect, type Patience, persistently, Transport } from "./transport.ts";
 
 export interface AdminClientOptions extends Patience {
@@ -15,7 +15,7 @@ export interface AdminClientOptions extends Patience {
 }
 
 /** Kinds that can be listed; services are not managed but may refer to what is. */
-export type ListedKind = ObjectKind | "services";
+export type ListedKind = KindName | "services";
 
 /** A client of one Admin API. All methods throw `AdminError` for what the server refuses and retry what passes by itself. */
 export class AdminClient {
@@ -28,7 +28,7 @@ export class AdminClient {
   }
 
   /** The object without its keys, or undefined when there is none. */
-  async get(kind: ObjectKind, id: string, patience: Patience = {}): Promise<Body | undefined> {
+  async get(kind: KindName, id: string, patience: Patience = {}): Promise<Body | undefined> {
     const answer = await this.#send("GET", kind, id, undefined, patience);
     return answer.status === 404 ? undefined : (parse(answer)["value"] as Body);
   }
@@ -41,23 +41,23 @@ export class AdminClient {
   }
 
   /** Creates or replaces the object. */
-  async put(kind: ObjectKind, id: string, body: Body): Promise<void> {
+  async put(kind: KindName, id: string, body: Body): Promise<void> {
     await this.#send("PUT", kind, id, body);
   }
 
   /** Merges the fields into the object at the server, which keeps all others. Another writer in between makes it try again. */
-  async patch(kind: ObjectKind, id: string, body: Body): Promise<void> {
+  async patch(kind: KindName, id: string, body: Body): Promise<void> {
     const answer = await this.#send("PATCH", kind, id, body);
     if (answer.status === 404) throw refusalOf(answer, `${kind}/${id}`);
   }
 
   /** False when there was none. Throws when another object refers to it, in the server's words. */
-  async delete(kind: ObjectKind, id: string): Promise<boolean> {
+  async delete(kind: KindName, id: string): Promise<boolean> {
     return (await this.#send("DELETE", kind, id)).status !== 404;
   }
 
   /** What the server's JSON schema has against a body, or undefined. Saves nothing. */
-  async validate(kind: ObjectKind, body: Body, patience: Patience = {}): Promise<string | undefined> {
+  async validate(kind: KindName, body: Body, patience: Patience = {}): Promise<string | undefined> {
     try {
       await this.#send("POST", `schema/validate/${kind}`, "", body, patience);
       return undefined;

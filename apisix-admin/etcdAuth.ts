@@ -7,7 +7,7 @@ import { hasUnknown } from "./checks.ts";
 import { authSteps, type AuthState, EtcdAdmin, type EtcdUser } from "./etcd.ts";
 import { AdminError } from "./errors.ts";
 import type { EtcdEndpoint, SecretKeyRef } from "./references.ts";
-import type { Lifecycle } from "./resources.ts";
+import type { Lifecycle } from "./lifecycle.ts";
 import { type Access, adviceFor, connectTo, patienceOf } from "./session.ts";
 import type { Patience } from "./transport.ts";
 

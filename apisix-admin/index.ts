@@ -1,15 +1,18 @@
-// Client of the APISIX Admin API over mutual TLS. Needs nothing but Node: the rotation sidecar runs it too.
+// Client of the APISIX Admin API over mutual TLS. What is exported as a value needs nothing but Node: the gateway's renewer runs it too.
 
 export type * from "./references.ts";
 export * from "./body.ts";
 export * from "./certificates.ts";
 export * from "./client.ts";
-export * from "./compare.ts";
 export * from "./errors.ts";
 export * from "./exchange.ts";
 export * from "./handshake.ts";
-export * from "./objects.ts";
 export * from "./ownership.ts";
 export * from "./renewal.ts";
 export * from "./session.ts";
 export { until, type Waiting } from "./until.ts";
+export type { KindName } from "./kinds/registry.ts";
+export type { Method } from "./kinds/routes.ts";
+export type { TlsProtocol } from "./kinds/ssls.ts";
+export type { Balancer, Scheme, UpstreamNode } from "./kinds/upstreams.ts";
+export type { Timeouts } from "./kinds/values.ts";

@@ -1,7 +1,33 @@
-// Whose object it is: every object carries its owner in labels, since the Admin API itself knows no owners.
+// Whose object it is: every object carries its owner, since the Admin API itself knows no owners.
 
 import { type Body, labels } from "./body.ts";
-import type { Ownership } from "./objects.ts";
+
+/** Whose object it is: the owner's name, and which of the owner's creations under this id. */
+export interface Ownership {
+  readonly owner: string;
+  /** Differs for each creation: when a resource is replaced under the same id, the old one must not delete the new one's object. */
+  readonly instance: string;
+}
+
+/** How the objects of a kind carry their owner. */
+export interface OwnerMark {
+  /** The object's id in the Admin API. */
+  id(objectId: string, owner: string): string;
+  /** The body with its owner in it. */
+  put(body: Body, ownership: Ownership): Body;
+  /** Whose object it is, as far as it says; one that is found under our own id may need to say nothing. */
+  read(object: Body, ours: Partial<Ownership>): Partial<Ownership>;
+}
+
+/** In labels: an id can be taken by anyone, and is owned by whom the labels name. */
+export const byLabels: OwnerMark = {
+  id: (objectId) => objectId,
+  put: (body, { owner, instance }) => ({
+    ...body,
+    labels: { [labels.owner]: owner, [labels.instance]: instance, ...(body["labels"] as Body | undefined) },
+  }),
+  read: ownershipOf,
+};
 
 /** The owner that an object's labels name, if any. */
 export function ownershipOf(object: Body): Partial<Ownership> {
@@ -9,16 +35,14 @@ export function ownershipOf(object: Body): Partial<Ownership> {
   return { ...(owner && { owner }), ...(instance && { instance }) };
 }
 
-/** Why an object may not be written, or nothing when it may: one of its owners may always, others only when they adopt it. */
+/** Why an object of this owner may not be written, or nothing when it may: one's own may always, others' only when they are adopted. */
 export function refusal(
   object: string,
-  live: Body | undefined,
+  whose: Partial<Ownership> | undefined,
   owners: readonly unknown[],
   adopt = false,
 ): string | undefined {
-  if (live === undefined || adopt) return undefined;
-  const { owner: other } = ownershipOf(live);
-  if (other !== undefined && owners.includes(other)) return undefined;
-  const whose = other === undefined ? "was made by hand or by another tool" : `belongs to ${other}`;
-  return `${object} exists already and ${whose}. Choose another id, or set adopt: true to take it over.`;
+  if (whose === undefined || adopt || (whose.owner !== undefined && owners.includes(whose.owner))) return undefined;
+  const maker = whose.owner === undefined ? "was made by hand or by another tool" : `belongs to ${whose.owner}`;
+  return `${object} exists already and ${maker}. Choose another id, or set adopt: true to take it over.`;
 }

@@ -4,40 +4,27 @@ import { isDeepStrictEqual } from "node:util";
 
 import { Cluster, type ClusterSelection } from "./access.ts";
 import { adminObject } from "./adminObject.ts";
-import { type Failure, hasUnknown, type Props } from "./checks.ts";
+import { hasUnknown, type Props } from "./checks.ts";
 import { MissingObject, Unconfirmed } from "./errors.ts";
 import { etcdAuth } from "./etcdAuth.ts";
+import { isKindName, type KindName, kinds } from "./kinds/registry.ts";
+import type { Lifecycle } from "./lifecycle.ts";
 import { rootCertificates } from "./rootCertificates.ts";
 import type { Access } from "./session.ts";
 
 /** The kinds of dynamic resources. */
-export type Kind = "upstreams" | "ssls" | "routes" | "etcdAuth" | "rootCertificates";
-
-/** What a kind does with a cluster. Inputs and outputs are plain JSON; outputs contain the inputs. */
-export interface Lifecycle {
-  /** Objections to the inputs, of which parts may be unknown. */
-  check(inputs: Props, access: Access): Promise<Failure[]>;
-  /** Properties whose change needs another object. */
-  replaces(id: string, olds: Props, news: Props): string[];
-  /** What differs between the wanted and the live state, in sentences. All inputs are known. */
-  drift(olds: Props, news: Props, access: Access): Promise<string[]>;
-  /** Brings the live state to the wanted one; gives the outputs beside the inputs. */
-  apply(olds: Props | undefined, news: Props, access: Access): Promise<{ readonly id: string; readonly outs: Props }>;
-  /** The live outputs, or undefined when there is nothing. */
-  read(id: string, props: Props, access: Access): Promise<Props | undefined>;
-  remove(id: string, props: Props, access: Access): Promise<void>;
-}
+export type Kind = KindName | keyof typeof others;
 
 /** A cluster to work on: which kubeconfig, or any access. */
 export type At = ClusterSelection | Access;
 
 export async function check(kind: Kind, inputs: Props, at: At) {
-  return { inputs, failures: await kinds[kind].check(inputs, accessOf(at)) };
+  return { inputs, failures: await lifecycleOf(kind).check(inputs, accessOf(at)) };
 }
 
 /** Compares with the live object, not with state, so that drift and renewed certificates show without a refresh. */
 export async function diff(kind: Kind, id: string, olds: Props, news: Props, at: At) {
-  const replaces = kinds[kind].replaces(id, olds, news);
+  const replaces = lifecycleOf(kind).replaces(id, olds, news);
   // A replacement under the same id must not be created before the old one is deleted.
   if (replaces.length > 0) return { changes: true, replaces, deleteBeforeReplace: false };
   const drift = hasUnknown(news) ? [] : await driftOf(kind, olds, news, at);
@@ -48,7 +35,7 @@ export async function diff(kind: Kind, id: string, olds: Props, news: Props, at:
 /** What new inputs name may be made by the same update, before this resource's turn: missing it is a change, not an error. */
 async function driftOf(kind: Kind, olds: Props, news: Props, at: At): Promise<string[]> {
   try {
-    return await kinds[kind].drift(olds, news, accessOf(at));
+    return await lifecycleOf(kind).drift(olds, news, accessOf(at));
   } catch (error) {
     if (error instanceof MissingObject && inputsChanged(olds, news)) return [error.message];
     throw error;
@@ -58,7 +45,7 @@ async function driftOf(kind: Kind, olds: Props, news: Props, at: At): Promise<st
 /** An error with an `id` makes the engine remember the resource as begun: the next update completes it, a destroy removes it. */
 export async function create(kind: Kind, inputs: Props, at: At) {
   try {
-    const { id, outs } = await kinds[kind].apply(undefined, inputs, accessOf(at));
+    const { id, outs } = await lifecycleOf(kind).apply(undefined, inputs, accessOf(at));
     return { id, outs: json({ ...inputs, ...outs }) };
   } catch (error) {
     if (!(error instanceof Unconfirmed)) throw error;
@@ -69,26 +56,34 @@ export async function create(kind: Kind, inputs: Props, at: At) {
 
 /** `{}` when the object is gone: the engine then forgets it, and the next update creates it again. */
 export async function read(kind: Kind, id: string, props: Props, at: At) {
-  const live = await kinds[kind].read(id, props, accessOf(at));
+  const live = await lifecycleOf(kind).read(id, props, accessOf(at));
   return live ? { id, props: json({ ...props, ...live }) } : {};
 }
 
 export async function update(kind: Kind, _id: string, olds: Props, news: Props, at: At) {
-  const { outs } = await kinds[kind].apply(olds, news, accessOf(at));
+  const { outs } = await lifecycleOf(kind).apply(olds, news, accessOf(at));
   return { outs: json({ ...news, ...outs }) };
 }
 
 export async function remove(kind: Kind, id: string, props: Props, at: At): Promise<void> {
-  await kinds[kind].remove(id, props, accessOf(at));
+  await lifecycleOf(kind).remove(id, props, accessOf(at));
 }
 
-const kinds: { readonly [kind in Kind]: Lifecycle } = {
-  upstreams: adminObject("upstreams"),
-  ssls: adminObject("ssls"),
-  routes: adminObject("routes"),
-  etcdAuth,
-  rootCertificates,
-};
+/** Resources that are no objects of the Admin API. */
+const others = { etcdAuth, rootCertificates } satisfies Record<string, Lifecycle>;
+
+/** State outlives releases: it may name a kind that only a newer one has. */
+function lifecycleOf(kind: string): Lifecycle {
+  if (isKindName(kind)) return adminObject(kind, kinds[kind]);
+  if (isOther(kind)) return others[kind];
+  throw new Error(
+    `This release of mtls-everywhere has no resources of kind "${kind}". Use the one that the stack was last updated with.`,
+  );
+}
+
+function isOther(kind: string): kind is keyof typeof others {
+  return Object.hasOwn(others, kind);
+}
 
 /** Outputs that are no inputs. */
 const outputs = new Set(["__provider", "instance", "live", "digest", "notAfter", "pem"]);

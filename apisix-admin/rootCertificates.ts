@@ -4,7 +4,7 @@ import { bundleProblems, certificatesOf, selfSigned } from "./certificates.ts";
 import { hasUnknown, type Props } from "./checks.ts";
 import { MissingObject } from "./errors.ts";
 import type { SecretRef } from "./references.ts";
-import type { Lifecycle } from "./resources.ts";
+import type { Lifecycle } from "./lifecycle.ts";
 import type { Access } from "./session.ts";
 
 export const rootCertificates: Lifecycle = {

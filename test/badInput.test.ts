@@ -14,7 +14,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { Cluster } from "../apisix-admin/access.ts";
 import type { Props } from "../apisix-admin/checks.ts";
-import type { AdminEndpoint, ObjectKind } from "../apisix-admin/index.ts";
+import type { AdminEndpoint, KindName } from "../apisix-admin/index.ts";
 import { check, create, diff, remove } from "../apisix-admin/resources.ts";
 import { adminClient, closeSessions } from "../apisix-admin/session.ts";
 import { connectCluster } from "../components/cluster.ts";
@@ -68,12 +68,12 @@ const ssl = (change: object = {}): Props => ({
 });
 
 /** What a preview says to these inputs. */
-const checked = (kind: ObjectKind, inputs: () => Props) => async () => {
+const checked = (kind: KindName, inputs: () => Props) => async () => {
   const { failures } = await check(kind, inputs(), cluster);
   return failures.map(({ reason }) => reason).join(" ");
 };
 const made =
-  (kind: ObjectKind, inputs: () => Props, at: () => Cluster = () => cluster) =>
+  (kind: KindName, inputs: () => Props, at: () => Cluster = () => cluster) =>
   async () =>
     said(() => create(kind, inputs(), at()));
 
@@ -362,6 +362,17 @@ const rows: readonly Row[] = [
       '"my route" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource\'s name is none.',
   },
   {
+    input: "an object for no Admin API",
+    provoke: checked("upstreams", () => ({ ...upstream(), admin: undefined })),
+    message: "Pass the Admin API that the object goes to: the platform's admin.",
+  },
+  {
+    input: "a kind that only a newer release has",
+    provoke: () => said(() => check(String("consumers") as KindName, upstream(), cluster)),
+    message:
+      'This release of mtls-everywhere has no resources of kind "consumers". Use the one that the stack was last updated with.',
+  },
+  {
     input: "an unknown balancer",
     provoke: checked("upstreams", () => upstream({ balancer: "random" })),
     message: '"random" is not known: use one of roundrobin, least_conn, ewma.',
@@ -395,6 +406,11 @@ const rows: readonly Row[] = [
     input: "a path without its slash",
     provoke: checked("routes", () => route({ uris: ["hello"] })),
     message: 'A path starts with "/", not like "hello".',
+  },
+  {
+    input: "plugins in a list",
+    provoke: checked("routes", () => route({ plugins: ["echo"] })),
+    message: "Plugins are given by name, each with its configuration.",
   },
   {
     input: "a certificate that does not say whom it lets in",
@@ -594,7 +610,7 @@ async function withAnswer(path: string, answer: object | number, act: () => Prom
 }
 
 /** Acts while another tool's object is in the gateway. */
-async function beside(kind: ObjectKind, id: string, body: object, act: () => Promise<string>): Promise<string> {
+async function beside(kind: KindName, id: string, body: object, act: () => Promise<string>): Promise<string> {
   const client = await adminClient(memory, apisix.endpoint);
   await client.put(kind, id, body as Props);
   try {

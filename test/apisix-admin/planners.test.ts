@@ -2,27 +2,24 @@
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
-import { objections } from "../../apisix-admin/checks.ts";
-import {
-  differences,
-  digestOf,
-  presentable,
-  refusal,
-  renewedLeaf,
-  routeBody,
-  sslBody,
-  upstreamBody,
-} from "../../apisix-admin/index.ts";
+import { differences } from "../../apisix-admin/compare.ts";
+import { digestOf, refusal, renewedLeaf } from "../../apisix-admin/index.ts";
 import type { Body, KeyPair } from "../../apisix-admin/index.ts";
+import type { Kind } from "../../apisix-admin/kinds/kind.ts";
+import { kinds, type KindName } from "../../apisix-admin/kinds/registry.ts";
+import { MemoryCluster } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 
+const { routes, ssls, upstreams } = kinds;
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
-const secret = { namespace: "mtls", name: "site" };
-const ownership = { owner: "mtls/dev/x", instance: "1a" };
+const identity = { admin: { cluster: "uid" }, objectId: "x", owner: "mtls/dev/x" };
 const owner = { "mtls-everywhere.owner": "mtls/dev/x", "mtls-everywhere.instance": "1a" };
 
+const cluster = new MemoryCluster();
+const bodyOf = (kind: Kind, spec: object): Promise<Body> => kind.wanted({ ...identity, ...spec }).body("1a", cluster);
+
 describe("bodies", () => {
-  it("of an upstream with everything given", () => {
+  it("of an upstream with everything given", async () => {
     const spec = {
       nodes: [
         { host: "a.example", port: 443, weight: 3 },
@@ -30,14 +27,13 @@ describe("bodies", () => {
       ],
       serverName: "hello.example",
       clientCertificate: "caller",
-      scheme: "grpc",
       balancer: "least_conn",
       timeout: { connect: 1, send: 2, read: 3 },
     } as const;
-    same(upstreamBody(spec, ownership), {
+    same(await bodyOf(upstreams, spec), {
       labels: owner,
       type: "least_conn",
-      scheme: "grpc",
+      scheme: "https",
       pass_host: "rewrite",
       upstream_host: "hello.example",
       nodes: [
@@ -47,11 +43,14 @@ describe("bodies", () => {
       tls: { client_cert_id: "caller" },
       timeout: { connect: 1, send: 2, read: 3 },
     });
+    const { tls: _tls, ...plain } = await bodyOf(upstreams, spec);
+    const { clientCertificate: _caller, ...anonymous } = spec;
+    same(await bodyOf(upstreams, { ...anonymous, scheme: "grpc" }), { ...plain, scheme: "grpc" });
   });
 
-  it("of a route, shortest and longest", () => {
+  it("of a route, shortest and longest", async () => {
     const short = { hosts: ["a.example"], uris: ["/"], upstream: "hello" };
-    same(routeBody(short, ownership), {
+    same(await bodyOf(routes, short), {
       labels: owner,
       hosts: ["a.example"],
       uris: ["/"],
@@ -67,7 +66,7 @@ describe("bodies", () => {
       description: "why",
       enabled: false,
     };
-    same(routeBody(long, ownership), {
+    same(await bodyOf(routes, long), {
       labels: owner,
       hosts: ["a.example"],
       uris: ["/"],
@@ -83,7 +82,8 @@ describe("bodies", () => {
   it("of certificates for either side", async () => {
     const authority = await Authority.create("edge");
     const pair = await authority.leaf({ dnsNames: ["a.example"] });
-    same(sslBody({ use: "client", pair, secret }, ownership), {
+    const certificate = cluster.leaf("site", pair);
+    same(await bodyOf(ssls, { use: "client", certificate }), {
       labels: { ...owner, "mtls-everywhere.certificate": digestOf(pair.cert) },
       type: "client",
       cert: pair.cert,
@@ -91,13 +91,12 @@ describe("bodies", () => {
     });
     const server = {
       use: "server",
-      pair,
-      secret,
+      certificate,
       snis: ["a.example"],
-      clients: { bundle: authority.root, depth: 2 },
+      clients: { trust: cluster.trust("edge", authority.root), depth: 2 },
       protocols: ["TLSv1.3"],
     } as const;
-    same(sslBody(server, ownership), {
+    same(await bodyOf(ssls, server), {
       labels: {
         ...owner,
         "mtls-everywhere.certificate": digestOf(pair.cert),
@@ -126,11 +125,11 @@ describe("a renewed leaf", () => {
 });
 
 describe("objections to inputs", () => {
-  const upstream = { objectId: "x", owner: "o", nodes: [{ host: "a", port: 1 }], serverName: "a.example" };
-  const ssl = { objectId: "x", owner: "o", certificate: {}, use: "server", snis: ["a"], clients: "anyone" };
-  const route = { objectId: "x", owner: "o", hosts: ["a.example"], uris: ["/"], upstream: "x" };
-  const said = (kind: "upstreams" | "ssls" | "routes", inputs: object) =>
-    objections(kind, { ...inputs }).map(({ property, reason }) => `${property}: ${reason}`);
+  const upstream = { ...identity, nodes: [{ host: "a", port: 1 }], serverName: "a.example" };
+  const ssl = { ...identity, certificate: {}, use: "server", snis: ["a"], clients: "anyone" };
+  const route = { ...identity, hosts: ["a.example"], uris: ["/"], upstream: "x" };
+  const said = (kind: KindName, inputs: object) =>
+    kinds[kind].objections({ ...inputs }).map(({ property, reason }) => `${property}: ${reason}`);
 
   it("are none for good inputs, known or not", () => {
     same(said("upstreams", upstream), []);
@@ -151,6 +150,19 @@ describe("objections to inputs", () => {
     same(said("ssls", { ...ssl, use: "client", snis: undefined, clients: undefined }), []);
     same(said("routes", route), []);
     same(said("routes", { ...route, hosts: [unknown], uris: unknown, upstream: unknown, methods: [unknown] }), []);
+  });
+
+  it("are none for good inputs with a part unknown, whichever it is", () => {
+    const whole: readonly (readonly [KindName, object])[] = [
+      ["upstreams", { ...upstream, timeout: { connect: 1, send: 1, read: 1 }, scheme: "http", balancer: "ewma" }],
+      ["ssls", { ...ssl, clients: { trust: { namespace: "n", name: "t", key: "k" }, depth: 1 } }],
+      ["ssls", { ...identity, certificate: { namespace: "n", name: "c" }, use: "client", protocols: ["TLSv1.3"] }],
+      ["routes", { ...route, methods: ["GET"], priority: 1, plugins: { echo: { body: "x" } }, description: "d" }],
+    ];
+    for (const [kind, inputs] of whole) {
+      for (const partly of withUnknowns(inputs).slice(1))
+        same(said(kind, partly as object), [], JSON.stringify(partly));
+    }
   });
 
   it("to an upstream", () => {
@@ -191,20 +203,19 @@ describe("objections to inputs", () => {
       said("ssls", {
         ...ssl,
         certificate: undefined,
-        use: "both",
         snis: [],
-        clients: { depth: -1 },
+        clients: { trust: {}, depth: -1 },
         protocols: ["TLSv1.1"],
       }),
       [
         "certificate: Name the Secret that holds the certificate.",
-        'use: "both" is not known: use one of server, client.',
         'protocols[0]: "TLSv1.1" is not known: use one of TLSv1.2, TLSv1.3.',
         "snis: Name the hosts that this certificate serves.",
-        'clients: Give { trust }, or "anyone".',
         "clients.depth: A depth is a whole number from 0 up, not -1.",
       ],
     );
+    same(said("ssls", { ...ssl, use: "both" }), ['use: "both" is not known: use one of server, client.']);
+    same(said("ssls", { ...ssl, clients: { depth: 2 } }), ['clients.trust: Give { trust }, or "anyone".']);
     same(said("ssls", { ...ssl, clients: undefined }), [
       'clients: Say whose client certificates are accepted, by { trust }, or "anyone" to ask for none.',
     ]);
@@ -243,21 +254,31 @@ describe("objections to inputs", () => {
 describe("differences", () => {
   let pair: KeyPair;
   let root: string;
+  let route: Body;
+  let ssl: Body;
 
   before(async () => {
     const authority = await Authority.create("edge");
     pair = await authority.leaf({ dnsNames: ["a.example"] });
     root = authority.root;
+    route = await bodyOf(routes, {
+      ...{ hosts: ["a.example"], uris: ["/"], upstream: "hello" },
+      plugins: { "key-auth": { key: "s3cret", hide: {} } },
+    });
+    ssl = await bodyOf(ssls, {
+      use: "server",
+      certificate: cluster.leaf("site", pair),
+      snis: ["a.example"],
+      clients: { trust: cluster.trust("edge", root) },
+    });
   });
 
-  const route = routeBody(
-    { hosts: ["a.example"], uris: ["/"], upstream: "hello", plugins: { "key-auth": { key: "s3cret", hide: {} } } },
-    ownership,
-  );
+  const between = (kind: Kind, desired: Body, live: Body) =>
+    differences(kind.comparable(desired), kind.comparable(live));
 
   it("ignore what the server fills in or keeps to itself", () => {
     same(
-      differences("routes", route, {
+      between(routes, route, {
         ...route,
         id: "x",
         create_time: 1,
@@ -267,11 +288,10 @@ describe("differences", () => {
       [],
     );
     const { priority: _, status: __, ...silent } = route;
-    same(differences("routes", route, silent), []);
-    const ssl = sslBody({ use: "server", pair, secret, snis: ["a.example"], clients: { bundle: root } }, ownership);
+    same(between(routes, route, silent), []);
     const { key: _key, type: _type, ...returned } = ssl;
     const spaced = { ...returned, cert: `\n${pair.cert}\n`, client: { ca: root }, id: "x", status: 1 };
-    same(differences("ssls", ssl, spaced), []);
+    same(between(ssls, ssl, spaced), []);
   });
 
   it("are sentences, without the plugins' values", () => {
@@ -283,7 +303,7 @@ describe("differences", () => {
       status: 0,
       plugins: { "key-auth": { key: "0ther", hide: {} }, echo: { body: "x" } },
     };
-    same(differences("routes", route, live), [
+    same(between(routes, route, live), [
       'hosts is ["b.example"], wanted ["a.example"]',
       'labels.team is "shop", not wanted',
       "plugins.echo is not as wanted",
@@ -294,27 +314,30 @@ describe("differences", () => {
   });
 
   it("name certificates by digest, and nothing presentable holds keys or plugin values", () => {
-    const ssl = sslBody({ use: "server", pair, secret, snis: ["a.example"], clients: { bundle: root } }, ownership);
-    same(differences("ssls", ssl, { ...ssl, cert: root }), [
+    same(between(ssls, ssl, { ...ssl, cert: root }), [
       `cert is "sha256:${digestOf(root)}", wanted "sha256:${digestOf(pair.cert)}"`,
     ]);
-    same(presentable({ ...ssl, create_time: 1 }), {
+    same(ssls.presentable({ ...ssl, create_time: 1 }), {
       labels: ssl["labels"],
       type: "server",
       snis: ["a.example"],
       cert: `sha256:${digestOf(pair.cert)}`,
       client: { ca: `sha256:${digestOf(root)}`, depth: 1 },
     });
-    same(presentable(route)["plugins"], ["key-auth"]);
-    same(presentable({ tls: { client_cert: "x", client_key: "secret" } }), { tls: { client_cert: "x" } });
+    same(routes.presentable(route)["plugins"], ["key-auth"]);
+    same(upstreams.presentable({ tls: { client_cert: "x", client_key: "secret" } }), { tls: { client_cert: "x" } });
+  });
+
+  it("between an object of 0.1.0 and this release are the Secret's label alone: an update in place", () => {
+    const { "mtls-everywhere.secret": _, ...labels } = ssl["labels"] as Body;
+    same(between(ssls, ssl, { ...ssl, labels }), ['labels.mtls-everywhere.secret is missing, wanted "mtls/site"']);
   });
 });
 
 describe("ownership", () => {
   it("lets its own object be written, others' only by adoption", () => {
-    const its = { labels: owner };
     same(
-      [undefined, its, {}, { labels: { "mtls-everywhere.owner": "shop/prod/y" } }].map((live) => [
+      [undefined, { owner: "mtls/dev/x" }, {}, { owner: "shop/prod/y" }].map((live) => [
         refusal("routes/x", live, ["mtls/dev/x"]),
         refusal("routes/x", live, ["mtls/dev/x"], true),
       ]),
@@ -333,3 +356,14 @@ describe("ownership", () => {
     );
   });
 });
+
+/** The value with each of its parts in turn unknown, at every depth. */
+function withUnknowns(value: unknown): unknown[] {
+  if (typeof value !== "object" || value === null) return [unknown];
+  const parts = Object.entries(value).flatMap(([name, part]) =>
+    withUnknowns(part).map((other) =>
+      Array.isArray(value) ? value.with(Number(name), other) : { ...value, [name]: other },
+    ),
+  );
+  return [unknown, ...parts];
+}

@@ -3,7 +3,7 @@
 import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal } from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { AdminClient, AdminEndpoint, Body, ObjectKind, PodPort } from "../../apisix-admin/index.ts";
+import type { AdminClient, AdminEndpoint, Body, KindName, PodPort } from "../../apisix-admin/index.ts";
 import { ownershipOf, Transient } from "../../apisix-admin/index.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import type { Props } from "../../apisix-admin/checks.ts";
@@ -95,7 +95,7 @@ describe("faults between the provider and the Admin API", function () {
   const changed = { upstreams: { balancer: "ewma" }, ssls: { protocols: ["TLSv1.3"] } };
 
   /** Exactly one object, ours, and the state equal to it. */
-  async function converged(kind: ObjectKind, engine: Engine, wanted: Props): Promise<void> {
+  async function converged(kind: KindName, engine: Engine, wanted: Props): Promise<void> {
     const listed = await client.list(kind);
     same(
       listed.map((object) => [object["id"], ownershipOf(object).owner]),

@@ -133,7 +133,10 @@ describe("the dynamic resources", () => {
     }
     const provider = deserialized(String(registered.get("route")!.inputs["__provider"]));
     (provider as unknown as { cluster: object }).cluster = { connect: () => {} };
-    const { failures } = await provider.check!({}, { objectId: "no id", hosts: [], uris: ["/"], upstream: "u" });
+    const { failures } = await provider.check!(
+      {},
+      { admin, objectId: "no id", owner: "o", hosts: [], uris: ["/"], upstream: "u" },
+    );
     same(
       failures!.map(({ property }) => property),
       ["id", "hosts"],

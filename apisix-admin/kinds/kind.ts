@@ -1,0 +1,98 @@
+// What a kind of Admin API objects is: a value that answers all that the life cycle asks of it.
+
+import type { z } from "zod";
+
+import { type Body, defined } from "../body.ts";
+import type { KeyPair } from "../certificates.ts";
+import { type Failure, objections, type Props } from "../checks.ts";
+import { byLabels, type OwnerMark } from "../ownership.ts";
+import type { ConfigMapKeyRef, SecretRef } from "../references.ts";
+import type { Identity } from "./values.ts";
+
+/** What a body is made from beside its inputs: certificates and trust bundles, read when they are needed. */
+export interface Sources {
+  /** Throws when this is another cluster. */
+  expect(cluster: string): Promise<void>;
+  keyPair(ref: SecretRef): Promise<KeyPair>;
+  trustBundle(ref: ConfigMapKeyRef): Promise<string>;
+}
+
+/** The objects that may refer to others. */
+export interface Referrers {
+  list(kind: "routes" | "services" | "upstreams"): Promise<readonly Body[]>;
+}
+
+/** A kind of objects. `Spec` is what its schema makes of the inputs. */
+export interface Definition<Spec extends Identity> {
+  readonly schema: z.ZodType<Spec>;
+  /** How its objects carry their owner. Default: in labels. */
+  readonly mark?: OwnerMark;
+  /** What the server assumes where a body is silent; it neither stores nor returns these. */
+  readonly defaults: Body;
+  /** The Admin API's body, without its owner. Fields that are undefined are left out. */
+  body(spec: Spec, sources: Sources): Body | Promise<Body>;
+  /** An object as it is compared: what the server keeps to itself, and what says the same twice, left out. Default: as it is. */
+  readonly comparable?: (object: Body) => Body;
+  /** An object as it may be shown and kept in state: no keys, no secrets. Default: as it is compared. */
+  readonly presentable?: (object: Body) => Body;
+  /** Outputs of the resource beside `live`. */
+  outputs?(object: Body): Props;
+  /** What the server would accept and then fail with. Default: what the server's own schema objects to. */
+  readonly problems?: (spec: Spec, sources: Sources) => Promise<Failure[]>;
+  /** Waits for what the same update is still making, and throws when the object cannot serve. */
+  beforePut?(spec: Spec, sources: Sources): Promise<void>;
+  /** Throws when the server would let an object go that others still need. */
+  beforeDelete?(id: string, referrers: Referrers): Promise<void>;
+  /** Whether others refer to it, be the server's own view of that behind. */
+  inUse?(id: string, referrers: Referrers): Promise<boolean>;
+}
+
+/** An object as its inputs want it. */
+export interface Wanted {
+  body(instance: string, sources: Sources): Promise<Body>;
+  readonly problems: ((sources: Sources) => Promise<Failure[]>) | undefined;
+  beforePut(sources: Sources): Promise<void>;
+}
+
+/** A kind as the life cycle sees it, whatever its specs look like. */
+export interface Kind {
+  /** All objections to inputs, of which parts may be unknown. */
+  objections(inputs: Props): Failure[];
+  /** The object that inputs without objections and without unknown parts want. */
+  wanted(inputs: Props): Wanted;
+  readonly mark: OwnerMark;
+  comparable(object: Body): Body;
+  presentable(object: Body): Body;
+  outputs(object: Body): Props;
+  beforeDelete(id: string, referrers: Referrers): Promise<void>;
+  inUse(id: string, referrers: Referrers): Promise<boolean>;
+}
+
+/** Binds a definition's specs, so that kinds of different ones can stand in one registry. */
+export function defineKind<Spec extends Identity>(definition: Definition<Spec>): Kind {
+  const { schema, mark = byLabels, defaults, problems, comparable = (object) => object } = definition;
+  const { presentable = comparable } = definition;
+  return {
+    objections: (inputs) => objections(schema, inputs),
+    wanted(inputs) {
+      const spec = schema.parse(inputs);
+      return {
+        body: async (instance, sources) =>
+          mark.put(defined(await definition.body(spec, sources)), { owner: spec.owner, instance }),
+        problems: problems && ((sources) => problems(spec, sources)),
+        beforePut: async (sources) => definition.beforePut?.(spec, sources),
+      };
+    },
+    mark,
+    comparable: (object) => ({ ...defaults, ...comparable(withoutServerFields(object)) }),
+    presentable: (object) => presentable(withoutServerFields(object)),
+    outputs: (object) => definition.outputs?.(object) ?? {},
+    beforeDelete: async (id, referrers) => definition.beforeDelete?.(id, referrers),
+    inUse: async (id, referrers) => definition.inUse?.(id, referrers) ?? false,
+  };
+}
+
+/** An object as it was put: without what the server adds. */
+function withoutServerFields({ id: _id, create_time: _c, update_time: _u, ...object }: Body): Body {
+  return object;
+}

@@ -1,0 +1,13 @@
+// All kinds of Admin API objects that can be managed, as the API's paths spell them.
+
+import { routes } from "./routes.ts";
+import { ssls } from "./ssls.ts";
+import { upstreams } from "./upstreams.ts";
+
+export const kinds = { upstreams, ssls, routes };
+
+export type KindName = keyof typeof kinds;
+
+export function isKindName(name: string): name is KindName {
+  return Object.hasOwn(kinds, name);
+}

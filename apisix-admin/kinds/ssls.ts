@@ -1,0 +1,194 @@
+// Certificates: the gateway's own towards clients (server), or the one that it presents to upstreams (client). Taken from a Secret.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { z } from "zod";
+
+import { type Body, labels } from "../body.ts";
+import { bundleProblems, coversAll, digestOf, namesCover, notAfter, pairProblems } from "../certificates.ts";
+import type { Failure } from "../checks.ts";
+import { AdminError, Unusable } from "../errors.ts";
+import type { ConfigMapKeyRef, LeafRef } from "../references.ts";
+import { defineKind, type Sources } from "./kind.ts";
+import { identity, isCount, isObject, listOf, oneOf, value } from "./values.ts";
+
+/** TLS 1.1 is left out on purpose, though the gateway would speak it. */
+const protocol = oneOf(["TLSv1.2", "TLSv1.3"]);
+export type TlsProtocol = z.infer<typeof protocol>;
+
+const both = identity.extend({
+  certificate: value<LeafRef>(isObject, () => "Name the Secret that holds the certificate."),
+  protocols: z.array(protocol).optional(),
+});
+
+const clients = z.union(
+  [
+    z.literal("anyone"),
+    z.object({
+      trust: value<ConfigMapKeyRef>(isObject, () => 'Give { trust }, or "anyone".'),
+      depth: value<number>(isCount, (depth) => `A depth is a whole number from 0 up, not ${String(depth)}.`).optional(),
+    }),
+  ],
+  {
+    error: ({ input }) =>
+      input === undefined
+        ? 'Say whose client certificates are accepted, by { trust }, or "anyone" to ask for none.'
+        : 'Give { trust }, or "anyone".',
+  },
+);
+
+const ofServers = z.undefined('Only a certificate with use: "server" takes this: drop it.').optional();
+
+const schema = z.discriminatedUnion(
+  "use",
+  [
+    both.extend({
+      use: z.literal("server"),
+      snis: listOf(z.string(), "Name the hosts that this certificate serves."),
+      clients,
+    }),
+    both.extend({ use: z.literal("client"), snis: ofServers, clients: ofServers }),
+  ],
+  { error: ({ input }) => `"${String((input as Body)["use"])}" is not known: use one of server, client.` },
+);
+type Spec = z.infer<typeof schema>;
+
+export const ssls = defineKind<Spec>({
+  schema,
+  defaults: { type: "server", status: 1 },
+
+  async body({ use, certificate, snis, clients, protocols }, sources) {
+    const { cert, key } = await sources.keyPair(certificate);
+    const ca = isTrust(clients) ? await sources.trustBundle(clients.trust) : undefined;
+    return {
+      labels: {
+        [labels.certificate]: digestOf(cert),
+        ...(ca === undefined ? {} : { [labels.clientTrust]: digestOf(ca) }),
+        ...(use === "server" ? { [labels.secret]: `${certificate.namespace}/${certificate.name}` } : {}),
+      },
+      type: use,
+      cert,
+      key,
+      snis,
+      client: isTrust(clients) ? { ca, depth: clients.depth ?? 1 } : undefined,
+      ssl_protocols: protocols,
+    };
+  },
+
+  presentable: withDigests,
+
+  comparable(object) {
+    const { labels: all, ...shown } = withDigests(object);
+    // The digests in labels say the same as the certificates.
+    const { [labels.certificate]: _c, [labels.clientTrust]: _t, ...others } = (all ?? {}) as Body;
+    return all === undefined ? shown : { ...shown, labels: others };
+  },
+
+  outputs: ({ cert }) =>
+    typeof cert === "string" ? { digest: digestOf(cert), notAfter: notAfter(cert).toISOString() } : {},
+
+  problems: problemsOf,
+
+  async beforePut(spec, sources) {
+    await reissue(spec.certificate, sources);
+    // What is put now must do for the SNIs by its own names, not by the declared ones.
+    const { namespace, name } = spec.certificate;
+    const failures = await problemsOf({ ...spec, certificate: { namespace, name } }, sources);
+    if (failures.length > 0)
+      throw new Error(`ssls/${spec.objectId}: ${failures.map(({ reason }) => reason).join(" ")}`);
+  },
+
+  /** The server would let a certificate go that upstreams still present. */
+  async beforeDelete(id, referrers) {
+    const users = await Promise.all(
+      (["upstreams", "services", "routes"] as const).map(async (kind) =>
+        (await referrers.list(kind))
+          .filter((object) => [object, object["upstream"]].some((holder) => presents(holder, id)))
+          .map((object) => `${kind}/${String(object["id"])}`),
+      ),
+    );
+    if (users.flat().length === 0) return;
+    throw new AdminError(
+      400,
+      `ssls/${id}`,
+      `is still presented by ${users.flat().join(", ")}`,
+      "Give these another client certificate or delete them first.",
+    );
+  },
+});
+
+/** Digests in place of certificates, and no key: it is returned encrypted or not at all, and a new one comes with a new certificate. */
+function withDigests({ cert, key: _key, keys: _keys, client, ...object }: Body): Body {
+  const trust = client as Body | undefined;
+  return {
+    ...object,
+    cert: fingerprint(cert),
+    ...(trust && { client: { depth: 1, ...trust, ca: fingerprint(trust["ca"]) } }),
+  };
+}
+
+function fingerprint(pem: unknown): string {
+  try {
+    return `sha256:${digestOf(String(pem))}`;
+  } catch {
+    return "unreadable";
+  }
+}
+
+function presents(holder: unknown, id: string): boolean {
+  const tls = isObject(holder) ? holder["tls"] : undefined;
+  return isObject(tls) && tls["client_cert_id"] === id;
+}
+
+function isTrust(clients: Spec["clients"]) {
+  return clients !== undefined && clients !== "anyone";
+}
+
+/** Silent while the Secret is still to be issued. */
+async function problemsOf({ admin, certificate, snis = [], clients }: Spec, sources: Sources): Promise<Failure[]> {
+  const { dnsNames } = certificate;
+  const undeclared = dnsNames ? snis.filter((name) => !namesCover(dnsNames, name)) : [];
+  if (undeclared.length > 0) {
+    return undeclared.map((name) => ({
+      property: "snis",
+      reason: `The Certificate of Secret ${certificate.namespace}/${certificate.name} is declared without ${name}. Add it to its dnsNames, or take it out of snis.`,
+    }));
+  }
+  try {
+    await sources.expect(admin.cluster);
+    const live = await sources.keyPair(certificate);
+    // A leaf without its declared names is about to be issued anew: its old names say nothing.
+    const pair = pairProblems(live, coversAll(live.cert, dnsNames ?? []) ? snis : []);
+    const failures = pair.map((problem) => ({
+      property: "certificate",
+      reason: `Secret ${certificate.namespace}/${certificate.name}: ${problem} Correct the Certificate that issues it, or name another Secret.`,
+    }));
+    if (!isTrust(clients)) return failures;
+    const { namespace, name } = clients.trust;
+    const bundle = bundleProblems(await sources.trustBundle(clients.trust));
+    return [
+      ...failures,
+      ...bundle.map((problem) => ({
+        property: "clients",
+        reason: `ConfigMap ${namespace}/${name}: ${problem} Take it out of the bundle, or name another ConfigMap.`,
+      })),
+    ];
+  } catch (error) {
+    return error instanceof Unusable ? [{ property: "admin", reason: error.message }] : [];
+  }
+}
+
+/** Milliseconds between two looks at a Secret that is being issued anew. */
+const pause = 250;
+
+/** Milliseconds that a leaf whose declared names have changed may take to be issued anew. */
+const reissueTime = 30_000;
+
+/** Waits until the Secret holds the leaf that is declared: cert-manager is at it when the same update changed its names. */
+async function reissue(certificate: LeafRef, sources: Sources): Promise<void> {
+  const deadline = Date.now() + reissueTime;
+  while (!coversAll((await sources.keyPair(certificate)).cert, certificate.dnsNames ?? [])) {
+    if (Date.now() > deadline) return; // What is wrong is said by the checks that follow.
+    await sleep(pause);
+  }
+}

@@ -1,0 +1,81 @@
+// Upstreams: the servers behind a route. The gateway always verifies them by name, so Host and SNI are the name in their certificate.
+
+import { isIPv6 } from "node:net";
+
+import { z } from "zod";
+
+import type { Body } from "../body.ts";
+import { defineKind } from "./kind.ts";
+import { identity, isCount, isHost, isName, isPort, listOf, oneOf, text, timeouts, value } from "./values.ts";
+
+/** Without grpcs: 3.18 verifies no server certificate there (its template has no `grpc_ssl_verify`), whatever its settings say. */
+const scheme = oneOf(["https", "http", "grpc"]);
+export type Scheme = z.infer<typeof scheme>;
+
+/** Balancers that need no further settings; the server accepts any word and then fails every request. */
+const balancer = oneOf(["roundrobin", "least_conn", "ewma"]);
+export type Balancer = z.infer<typeof balancer>;
+
+const node = z.object({
+  host: text("A node needs a host: its name or address.").refine(isHost, {
+    error: ({ input }) =>
+      isIPv6(String(input))
+        ? `An IPv6 address is written in brackets: [${String(input)}].`
+        : `"${String(input)}" is no host name or address: give it alone, without scheme, port or path.`,
+  }),
+  port: value<number>(isPort, (port) =>
+    port === undefined
+      ? "A node needs a port: the one that its server listens on."
+      : `A port is a number from 1 to 65535, not ${JSON.stringify(port)}.`,
+  ),
+  /** Share of requests relative to the other nodes; 0 takes a node out. Defaults to 1. */
+  weight: value<number>(isCount, (weight) => `A weight is a whole number from 0 up, not ${String(weight)}.`).optional(),
+});
+export type UpstreamNode = Readonly<z.infer<typeof node>>;
+
+const schema = identity
+  .extend({
+    serverName: text("Name the server as its certificate does: it is what the gateway verifies.").refine(isName, {
+      error: ({ input }) => `"${String(input)}" is no host name: give the name alone, without scheme, port or path.`,
+    }),
+    nodes: listOf(node, "An upstream without nodes answers every request with 503: give at least one."),
+    balancer: balancer.optional(),
+    scheme: scheme.optional(),
+    timeout: timeouts.optional(),
+    clientCertificate: z.string().optional(),
+  })
+  .refine(({ clientCertificate, scheme = "https" }) => clientCertificate === undefined || !plain.has(scheme), {
+    path: ["clientCertificate"],
+    error: "Without TLS no certificate is shown: use the scheme https.",
+    when: () => true, // whatever else is wrong
+  });
+
+const plain: ReadonlySet<Scheme> = new Set(["http", "grpc"]);
+
+export const upstreams = defineKind({
+  schema,
+  defaults: { type: "roundrobin", scheme: "http", pass_host: "pass", hash_on: "vars" },
+
+  body: ({ balancer, scheme, serverName, nodes, clientCertificate, timeout }) => ({
+    type: balancer ?? "roundrobin",
+    scheme: scheme ?? "https",
+    pass_host: "rewrite",
+    upstream_host: serverName,
+    nodes: nodes.map(({ host, port, weight }) => ({ host, port, weight: weight ?? 1 })),
+    tls: clientCertificate === undefined ? undefined : { client_cert_id: clientCertificate },
+    timeout: timeout && { connect: timeout.connect, send: timeout.send, read: timeout.read },
+  }),
+
+  comparable({ tls, ...object }) {
+    if (tls === undefined) return object;
+    // Returned encrypted: another key comes with another certificate.
+    const { client_key: _key, ...shown } = tls as Body;
+    return { ...object, tls: shown };
+  },
+
+  /** A route or service may name it in a plugin's settings, too. */
+  async inUse(id, referrers) {
+    const users = await Promise.all((["routes", "services"] as const).map((kind) => referrers.list(kind)));
+    return JSON.stringify(users).includes(`"upstream_id":${JSON.stringify(id)}`);
+  },
+});

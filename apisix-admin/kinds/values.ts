@@ -1,0 +1,91 @@
+// The values that inputs are made of, each with the sentence that it is refused in.
+
+import { isIPv6 } from "node:net";
+
+import { z } from "zod";
+
+import { type Body } from "../body.ts";
+import type { AdminEndpoint } from "../references.ts";
+
+/** What names an object and its owner; part of every object's inputs. */
+export const identity = z.object({
+  admin: z.custom<AdminEndpoint>(isEndpoint, "Pass the Admin API that the object goes to: the platform's admin."),
+  objectId: z.string().regex(/^[a-zA-Z0-9-_.]{1,64}$/, {
+    error: ({ input }) =>
+      `"${input}" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource's name is none.`,
+  }),
+  owner: z.string().max(256, "Project, stack and name together exceed the 256 characters of a label."),
+  adopt: z.boolean().optional(),
+  /** An output: made at creation, and kept. */
+  instance: z.string().optional(),
+});
+export type Identity = z.infer<typeof identity>;
+
+/** A value for which the condition holds. */
+export function value<T>(holds: (value: T) => boolean, reason: (value: unknown) => string) {
+  return z.custom<T>((given) => holds(given as T), { error: ({ input }) => reason(input), abort: false });
+}
+
+/** One of these words. */
+export function oneOf<const Words extends readonly string[]>(words: Words) {
+  return z.enum(words, { error: ({ input }) => `"${String(input)}" is not known: use one of ${words.join(", ")}.` });
+}
+
+/** A text that must be given. */
+export function text(missing: string) {
+  return z.string({ error: missing }).min(1, { error: missing, abort: true });
+}
+
+/** A list that must be given. */
+export function listOf<Item extends z.ZodType>(item: Item, missing: string) {
+  return z.array(item, { error: missing }).min(1, missing);
+}
+
+export const plugins = z.record(
+  z.string(),
+  value<Body>(isObject, () => "A plugin's configuration is an object; {} for none."),
+  "Plugins are given by name, each with its configuration.",
+);
+
+export const description = z.string().max(256, "At most 256 characters.");
+
+/** Limits in seconds. */
+export interface Timeouts {
+  readonly connect: number;
+  readonly send: number;
+  readonly read: number;
+}
+
+export const timeouts = value<Timeouts>(
+  (limits) => isObject(limits) && [limits.connect, limits.send, limits.read].every(isDuration),
+  () => "Give connect, send and read, each in seconds above 0.",
+);
+
+export function isObject(value: unknown): value is Body {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+export function isCount(value: unknown): value is number {
+  return typeof value === "number" && Number.isInteger(value) && value >= 0;
+}
+
+export function isPort(value: unknown): value is number {
+  return isCount(value) && value >= 1 && value <= 65_535;
+}
+
+export function isName(name: string): boolean {
+  return /^[0-9a-zA-Z-._]+$/.test(name);
+}
+
+/** A name or an address as a node has it: an IPv6 address in brackets. */
+export function isHost(host: string): boolean {
+  return isName(host) || isIPv6(/^\[(.*)\]$/.exec(host)?.[1] ?? "");
+}
+
+function isDuration(seconds: unknown): boolean {
+  return typeof seconds === "number" && seconds > 0;
+}
+
+function isEndpoint(value: unknown): value is AdminEndpoint {
+  return isObject(value) && typeof value["cluster"] === "string";
+}
