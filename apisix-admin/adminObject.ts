@@ -45,8 +45,9 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       const live = await (await adminClient(access, admin)).get(name, id, patienceOf(access).looking);
       if (!live) return ["is gone"];
       try {
-        const body = await kind.wanted(news).body(String(olds["instance"]), access);
-        return differences(kind.comparable(body), kind.comparable(live));
+        const wanted = kind.wanted(news);
+        const body = await wanted.body(String(olds["instance"]), access);
+        return differences(kind.comparable(body), kind.comparable(wanted.settled(body, live)));
       } catch (error) {
         if (error instanceof MissingObject) return [error.message];
         throw error;

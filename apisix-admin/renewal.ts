@@ -1,9 +1,40 @@
-// What the gateway's renewer writes when a Secret holds a newer leaf than the gateway serves.
+// The part of the gateway's renewer: what it writes when a Secret holds a newer leaf than the gateway serves, and when that is its work.
 
 import { type Body, labels } from "./body.ts";
-import { digestOf, type KeyPair } from "./certificates.ts";
+import { certificatesOf, digestOf, type KeyPair, pairProblems } from "./certificates.ts";
 
 /** What is patched into an ssl object. Never the clients' roots: those are `pulumi up`'s, which may be retiring one just now. */
 export function renewedLeaf({ cert, key }: KeyPair): Body {
   return { cert, key, labels: { [labels.certificate]: digestOf(cert) } };
+}
+
+/**
+ * Whether a renewer brings the live object to the wanted certificate by itself: it shows an earlier leaf of the same
+ * Secret, and the Secret's can serve. A leaf that has expired meanwhile was not renewed, so it is no renewer's any more.
+ */
+export function leftToRenewer(wanted: Body, live: Body, names: readonly string[], now = new Date()): boolean {
+  const [then, next] = [leafOf(live), leafOf(wanted)];
+  const its = labelsOf(live);
+  return (
+    then !== undefined &&
+    next !== undefined &&
+    its[labels.secret] !== undefined &&
+    its[labels.secret] === labelsOf(wanted)[labels.secret] &&
+    its[labels.certificate] === digestOf(String(live["cert"])) &&
+    then.validFromDate <= next.validFromDate &&
+    now < then.validToDate &&
+    pairProblems({ cert: String(wanted["cert"]), key: String(wanted["key"]) }, names, now).length === 0
+  );
+}
+
+function labelsOf(object: Body): Body {
+  return (object["labels"] ?? {}) as Body;
+}
+
+function leafOf({ cert }: Body) {
+  try {
+    return certificatesOf(String(cert))[0];
+  } catch {
+    return undefined;
+  }
 }

@@ -35,6 +35,8 @@ export interface Definition<Spec extends Identity> {
   readonly comparable?: (object: Body) => Body;
   /** An object as it may be shown and kept in state: no keys, no secrets. Default: as it is compared. */
   readonly presentable?: (object: Body) => Body;
+  /** The live object, with what becomes as desired by itself taken for done. Default: as it is. */
+  settled?(spec: Spec, desired: Body, live: Body): Body;
   /** Outputs of the resource beside `live`. */
   outputs?(object: Body): Props;
   /** What the server would accept and then fail with. Default: what the server's own schema objects to. */
@@ -50,6 +52,7 @@ export interface Definition<Spec extends Identity> {
 /** An object as its inputs want it. */
 export interface Wanted {
   body(instance: string, sources: Sources): Promise<Body>;
+  settled(desired: Body, live: Body): Body;
   readonly problems: ((sources: Sources) => Promise<Failure[]>) | undefined;
   beforePut(sources: Sources): Promise<void>;
 }
@@ -79,6 +82,7 @@ export function defineKind<Spec extends Identity>(definition: Definition<Spec>):
       return {
         body: async (instance, sources) =>
           mark.put(defined(await definition.body(spec, sources)), { owner: spec.owner, instance }),
+        settled: (desired, live) => definition.settled?.(spec, desired, live) ?? live,
         problems: problems && ((sources) => problems(spec, sources)),
         beforePut: async (sources) => definition.beforePut?.(spec, sources),
       };

@@ -9,6 +9,7 @@ import { bundleProblems, coversAll, digestOf, namesCover, notAfter, pairProblems
 import type { Failure } from "../checks.ts";
 import { AdminError, Unusable } from "../errors.ts";
 import type { ConfigMapKeyRef, LeafRef } from "../references.ts";
+import { leftToRenewer } from "../renewal.ts";
 import { defineKind, type Sources } from "./kind.ts";
 import { identity, isCount, isObject, listOf, oneOf, value } from "./values.ts";
 
@@ -83,6 +84,9 @@ export const ssls = defineKind<Spec>({
     const { [labels.certificate]: _c, [labels.clientTrust]: _t, ...others } = (all ?? {}) as Body;
     return all === undefined ? shown : { ...shown, labels: others };
   },
+
+  settled: ({ admin, snis = [] }, desired, live) =>
+    admin.renews && leftToRenewer(desired, live, snis) ? { ...live, cert: desired["cert"] } : live,
 
   outputs: ({ cert }) =>
     typeof cert === "string" ? { digest: digestOf(cert), notAfter: notAfter(cert).toISOString() } : {},

@@ -4,7 +4,7 @@ import { deepStrictEqual as same, match, rejects, strictEqual as equal } from "n
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 
-import { digestOf } from "../../apisix-admin/index.ts";
+import { digestOf, renewedLeaf } from "../../apisix-admin/index.ts";
 import type { Body } from "../../apisix-admin/index.ts";
 import { check, create, diff, read, remove, update } from "../../apisix-admin/resources.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
@@ -168,6 +168,28 @@ describe("the life cycle of Admin API objects", function () {
     const { cert } = await cluster.keyPair({ namespace: "mtls", name: "site" });
     equal(renewed["digest"], digestOf(cert));
     equal((await diff("ssls", id, renewed, ssl(), cluster)).changes, false);
+  });
+
+  it("leaves a renewed Secret to the gateway's renewer where it has one, and carries it along when it updates", async () => {
+    const admin = { ...common.admin, renews: true };
+    const { id, outs } = await create("ssls", ssl({ admin }), cluster);
+    cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
+    equal((await diff("ssls", id, outs, ssl({ admin }), cluster)).changes, false);
+    // A change of anything else is one, and takes the Secret as it is now.
+    const open = ssl({ admin, clients: "anyone" });
+    equal((await diff("ssls", id, outs, open, cluster)).changes, true);
+    const { outs: updated } = await update("ssls", id, outs, open, cluster);
+    const renewed = await cluster.keyPair({ namespace: "mtls", name: "site" });
+    equal(updated["digest"], digestOf(renewed.cert));
+    // What the renewer writes meanwhile is no change either, before a refresh or after it.
+    cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
+    await client.patch("ssls", "site", renewedLeaf(await cluster.keyPair({ namespace: "mtls", name: "site" })));
+    equal((await diff("ssls", id, updated, open, cluster)).changes, false);
+    const { props } = await read("ssls", id, updated, cluster);
+    equal((await diff("ssls", id, props!, open, cluster)).changes, false);
+    // A certificate that came from elsewhere is a change.
+    await client.patch("ssls", "site", { labels: { "mtls-everywhere.secret": "mtls/other" } });
+    equal((await diff("ssls", id, updated, open, cluster)).changes, true);
   });
 
   it("goes by the names that a certificate is declared with, and waits until they are issued", async () => {

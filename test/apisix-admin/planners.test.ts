@@ -3,7 +3,7 @@
 import { deepStrictEqual as same } from "node:assert/strict";
 
 import { differences } from "../../apisix-admin/compare.ts";
-import { digestOf, refusal, renewedLeaf } from "../../apisix-admin/index.ts";
+import { digestOf, refusal } from "../../apisix-admin/index.ts";
 import type { Body, KeyPair } from "../../apisix-admin/index.ts";
 import type { Kind } from "../../apisix-admin/kinds/kind.ts";
 import { kinds, type KindName } from "../../apisix-admin/kinds/registry.ts";
@@ -109,17 +109,6 @@ describe("bodies", () => {
       snis: ["a.example"],
       client: { ca: authority.root, depth: 2 },
       ssl_protocols: ["TLSv1.3"],
-    });
-  });
-});
-
-describe("a renewed leaf", () => {
-  it("is certificate, key and their digest, and nothing of the clients' trust", async () => {
-    const pair = await (await Authority.create("edge")).leaf({ dnsNames: ["a.example"] });
-    same(renewedLeaf(pair), {
-      cert: pair.cert,
-      key: pair.key,
-      labels: { "mtls-everywhere.certificate": digestOf(pair.cert) },
     });
   });
 });
