@@ -4,10 +4,10 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import { connectCluster } from "../../components/cluster.ts";
+import { ApisixRoute } from "../../components/gateway/apisixRoute.ts";
+import { ApisixUpstream } from "../../components/gateway/apisixUpstream.ts";
 import { nginxPort } from "../../components/nginxConfig.ts";
 import { NginxUpstream } from "../../components/nginxUpstream.ts";
-import { ApisixRoute } from "../../components/routes/apisixRoute.ts";
-import { ApisixUpstream } from "../../components/routes/apisixUpstream.ts";
 import { TrustBundle } from "../../components/trustBundle.ts";
 import { matchLabelsOf, platformNamespace } from "../../components/workload.ts";
 import { readPlatform } from "../../consume.ts";

@@ -58,7 +58,7 @@ describe("Ctrl-C during a slow create", function () {
         runtime: { name: "nodejs", options: { typescript: false } },
       }),
       "index.ts": `
-import { ApisixUpstream } from ${JSON.stringify(join(checkout, "components/routes/apisixUpstream.ts"))};
+import { ApisixUpstream } from ${JSON.stringify(join(checkout, "components/gateway/apisixUpstream.ts"))};
 const admin = ${JSON.stringify(apisix.endpoint)};
 new ApisixUpstream("hello", { admin, nodes: [{ host: "127.0.0.1", port: 8443 }], serverName: "hello.example" });
 `,

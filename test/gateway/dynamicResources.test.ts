@@ -5,7 +5,7 @@ import { createRequire, Module } from "node:module";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import type { ApisixRoute } from "../../components/routes/apisixRoute.ts";
+import type { ApisixRoute } from "../../components/gateway/apisixRoute.ts";
 
 const registered = new Map<string, { type: string; inputs: Record<string, unknown> }>();
 
@@ -31,9 +31,9 @@ describe("the dynamic resources", () => {
       "project",
       "stack",
     );
-    const { ApisixUpstream } = await import("../../components/routes/apisixUpstream.ts");
-    const { ApisixSsl } = await import("../../components/routes/apisixSsl.ts");
-    const { ApisixRoute } = await import("../../components/routes/apisixRoute.ts");
+    const { ApisixUpstream } = await import("../../components/gateway/apisixUpstream.ts");
+    const { ApisixSsl } = await import("../../components/gateway/apisixSsl.ts");
+    const { ApisixRoute } = await import("../../components/gateway/apisixRoute.ts");
     const { EtcdAuth } = await import("../../components/etcdAuth.ts");
     const { RootCertificates } = await import("../../components/rootCertificates.ts");
     route = ApisixRoute;
