@@ -13,10 +13,11 @@ const product = [
   "apisix-admin/**",
   "verify/**",
   "recover/**",
+  "renewer/**",
 ];
 
 export default tseslint.config(
-  { ignores: ["node_modules/", ".lab/", "coverage/"] },
+  { ignores: ["node_modules/", ".lab/", "coverage/", "renewer/bundle.cjs"] },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],

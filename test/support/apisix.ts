@@ -93,12 +93,18 @@ export interface Started<Endpoint> {
   stop(): Promise<void>;
 }
 
+/** A server that can be killed, and started again with the data that it had. */
+export interface Restartable {
+  kill(): Promise<void>;
+  start(): Promise<void>;
+}
+
 /** etcd that only talks mutual TLS. Skips the calling test when its program is nowhere. */
 export async function startEtcd(
   cluster: MemoryCluster,
   authority: Authority,
   skip: () => never,
-): Promise<Started<EtcdEndpoint>> {
+): Promise<Started<EtcdEndpoint> & Restartable> {
   const program = programPath("etcd") ?? skip();
   const folder = mkdtempSync(join(tmpdir(), "etcd-"));
   const port = await freePort();
@@ -109,7 +115,7 @@ export async function startEtcd(
   });
   write(folder, { "ca.crt": authority.root, "tls.crt": server.cert, "tls.key": server.key });
   const url = `https://127.0.0.1:${port}`;
-  const child = run(program, [
+  const args = [
     ...["--data-dir", join(folder, "data"), "--log-level", "error", "--unsafe-no-fsync"],
     ...[
       "--listen-client-urls",
@@ -121,8 +127,13 @@ export async function startEtcd(
     ],
     ...["--cert-file", join(folder, "tls.crt"), "--key-file", join(folder, "tls.key")],
     ...["--trusted-ca-file", join(folder, "ca.crt"), "--client-cert-auth"],
-  ]);
-  await listening(port, child);
+  ];
+  let child: ReturnType<typeof run>;
+  const start = async () => {
+    child = run(program, args);
+    await listening(port, child);
+  };
+  await start();
   return {
     endpoint: {
       ...{ cluster: clusterUid, namespace: "mtls", selector: "app=etcd", port, serverName: "etcd.test" },
@@ -132,16 +143,18 @@ export async function startEtcd(
         await authority.leaf({ usages: ["client auth"], dnsNames: ["client.test"] }),
       ),
     },
+    start,
+    kill: () => kill(child),
     stop: () => stop(child, folder),
   };
 }
 
-/** The stand-in with only its Admin API in use, on an etcd of its own. */
+/** The stand-in on an etcd of its own. Its gateway has no upstreams, but shows its certificates. */
 export async function startApisix(
   cluster: MemoryCluster,
   admin: Authority,
   skip: () => never,
-): Promise<Started<AdminEndpoint>> {
+): Promise<Started<AdminEndpoint> & Restartable & { readonly gatewayPort: number; readonly etcd: Restartable }> {
   const program = programPath("apisix") ?? skip();
   const store = await Authority.create("etcd");
   const etcd = await startEtcd(cluster, store, skip);
@@ -186,9 +199,17 @@ export async function startApisix(
     },
   };
   writeFileSync(join(folder, "conf", "config.yaml"), JSON.stringify(config));
-  const child = run(program, ["--home", folder]);
-  await listening(port, child);
+  let child: ReturnType<typeof run>;
+  const start = async () => {
+    child = run(program, ["--home", folder]);
+    await listening(port, child);
+  };
+  await start();
   return {
+    gatewayPort: secure,
+    etcd,
+    start,
+    kill: () => kill(child),
     endpoint: {
       ...{ cluster: clusterUid, namespace: "mtls", selector: "app=apisix", port, serverName: "apisix-admin" },
       trust: cluster.trust("admin-trust", admin.root),
@@ -221,12 +242,15 @@ async function listening(port: number, server: ChildProcess & { output: string }
   throw new Error(`${server.spawnfile} does not listen on ${port}:\n${server.output}`);
 }
 
+async function kill(server: ChildProcess): Promise<void> {
+  if (server.exitCode !== null || server.signalCode !== null) return;
+  const ended = new Promise((resolve) => server.once("exit", resolve));
+  server.kill("SIGKILL");
+  await ended;
+}
+
 async function stop(server: ChildProcess, folder: string): Promise<void> {
-  if (server.exitCode === null) {
-    const ended = new Promise((resolve) => server.once("exit", resolve));
-    server.kill("SIGKILL");
-    await ended;
-  }
+  await kill(server);
   rmSync(folder, { recursive: true, force: true });
 }
 

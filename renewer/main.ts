@@ -1,0 +1,54 @@
+// The renewer: a sidecar of every APISIX pod that keeps the gateway's server certificates equal to their Secrets.
+
+import { readFile } from "node:fs/promises";
+import { join } from "node:path";
+import tls from "node:tls";
+
+import { AdminClient } from "@mtls-everywhere/apisix-admin";
+
+import { Journal } from "./journal.ts";
+import { KubernetesApi } from "./kubernetesApi.ts";
+import { serveMetrics } from "./metrics.ts";
+import { Renewer } from "./renewer.ts";
+import { SecretWatch } from "./secretWatch.ts";
+import { ServedCertificates, shownFor } from "./served.ts";
+import { readEnvironment, readSettings, type Settings } from "./settings.ts";
+
+const settings = readSettings(process.argv[2] ?? "settings.json");
+const { adminKey, apiHost, apiPort } = readEnvironment(process.env);
+const journal = new Journal();
+const api = new KubernetesApi(apiHost, apiPort, settings.account);
+const served = new ServedCertificates((name) => shownFor(settings.gatewayPort, name), journal);
+const admin = new AdminClient({
+  connect: (signal) => connectAdmin(settings.admin, signal),
+  key: adminKey,
+  host: settings.admin.serverName,
+  // The pauses between tries are the renewer's own.
+  deadline: 5_000,
+});
+const renewer = new Renewer({
+  admin,
+  follow: (ref, onChange) => new SecretWatch(api, ref, onChange),
+  served,
+  journal,
+});
+
+serveMetrics(settings.metricsPort, renewer, served);
+// It has nothing to finish: what was not renewed is what the next one finds.
+process.on("SIGTERM", () => process.exit(0));
+journal.event("The renewer", `begins, by Node.js ${process.version}.`);
+void renewer.run(new AbortController().signal);
+
+/** Its leaf and the roots are read for each connection: both change while it runs. */
+async function connectAdmin(to: Settings["admin"], signal: AbortSignal): Promise<tls.TLSSocket> {
+  const files = [to.trust, join(to.leaf, "tls.crt"), join(to.leaf, "tls.key")];
+  const [ca, cert, key] = await Promise.all(files.map((file) => readFile(file, "utf8")));
+  return new Promise((resolve, reject) => {
+    const { port, serverName: servername } = to;
+    const socket = tls.connect({ host: "127.0.0.1", port, servername, ca, cert, key, minVersion: "TLSv1.2" }, () =>
+      resolve(socket),
+    );
+    socket.on("error", reject);
+    signal.addEventListener("abort", () => socket.destroy(signal.reason as Error), { once: true });
+  });
+}

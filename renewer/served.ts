@@ -1,0 +1,93 @@
+// What the gateway really shows in a handshake, which may differ from what the Admin API holds.
+
+import { setTimeout as sleep } from "node:timers/promises";
+import tls from "node:tls";
+
+import { fingerprintOf, type LiveCertificate } from "./decide.ts";
+import type { Journal } from "./journal.ts";
+
+/** A leaf as a client sees it. */
+export interface Shown {
+  readonly fingerprint: string;
+  readonly notAfter: Date;
+}
+
+/** The leaf that a server on loopback shows for a name. Nothing is sent and nothing trusted: it is only looked at. */
+export function shownFor(port: number, name: string, time = 5_000): Promise<Shown> {
+  return new Promise((resolve, reject) => {
+    const socket = tls.connect({ host: "127.0.0.1", port, servername: name, rejectUnauthorized: false });
+    const end = (error: Error) => {
+      const leaf = socket.getPeerX509Certificate();
+      socket.destroy();
+      if (leaf) resolve({ fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate });
+      else reject(error);
+    };
+    socket.setTimeout(time, () => end(new Error(`no handshake within ${time / 1_000} s`)));
+    socket.once("secureConnect", () => end(new Error("no certificate was shown")));
+    // In TLS 1.2 the refusal of a client without certificate ends the handshake; the server's leaf came before it.
+    socket.on("error", end);
+  });
+}
+
+/** Looks at all names of certificates: when a certificate has changed, and now and then. */
+export class ServedCertificates {
+  /** What was seen last, by object and name. */
+  readonly seen = new Map<string, { readonly id: string; readonly name: string; readonly shown: Shown }>();
+  readonly #look: (name: string) => Promise<Shown>;
+  readonly #journal: Journal;
+  readonly #last = new Map<string, { readonly fingerprint: string | undefined; readonly at: number }>();
+  readonly #running = new Map<string, Promise<void>>();
+
+  constructor(look: (name: string) => Promise<Shown>, journal: Journal) {
+    this.#look = look;
+    this.#journal = journal;
+  }
+
+  /** Begins to look at those that have changed or were not looked at for a minute; forgets what is no more. */
+  follow(live: readonly LiveCertificate[]): void {
+    for (const { id, name } of this.seen.values()) {
+      if (!live.some((one) => one.id === id && one.names.includes(name))) this.seen.delete(`${id} ${name}`);
+    }
+    for (const one of live) {
+      const { fingerprint, at } = this.#last.get(one.id) ?? {};
+      const now = performance.now();
+      if (this.#running.has(one.id) || (fingerprint === fingerprintOf(one.cert) && now - at! < pause)) continue;
+      this.#last.set(one.id, { fingerprint: fingerprintOf(one.cert), at: now });
+      this.#running.set(
+        one.id,
+        Promise.all(one.names.map((name) => this.#check(one, name))).then(() => void this.#running.delete(one.id)),
+      );
+    }
+  }
+
+  /** Resolves when no look is under way. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#running.values());
+  }
+
+  async #check({ id, cert }: LiveCertificate, name: string): Promise<void> {
+    const topic = `The gateway for ${name}`;
+    const wanted = fingerprintOf(cert);
+    for (const end = performance.now() + patience; ; await sleep(200)) {
+      const late = performance.now() > end;
+      try {
+        const shown = await this.#look(name.replace("*", "mtls-renewer"));
+        this.seen.set(`${id} ${name}`, { id, name, shown });
+        if (shown.fingerprint === wanted) return this.#journal.note(topic, undefined);
+        if (late) return this.#journal.note(topic, `shows another certificate than that of ssls/${id}.`);
+      } catch (error) {
+        if (late) return this.#journal.note(topic, `completes no handshake: ${wordsOf(error as Error)}.`);
+      }
+    }
+  }
+}
+
+/** Between two looks at what has not changed, in milliseconds. */
+const pause = 60_000;
+
+/** How long the gateway may take to show what the Admin API has stored, in milliseconds; it takes some ten. */
+const patience = 3_000;
+
+function wordsOf({ code, message }: NodeJS.ErrnoException): string {
+  return code ?? message;
+}

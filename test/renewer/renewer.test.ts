@@ -1,0 +1,395 @@
+// The renewer between real servers: a Secret's every fault, and every end that may fail in the middle of a renewal.
+
+import { deepStrictEqual as same, match, ok, strictEqual as equal } from "node:assert/strict";
+
+import { AdminClient, type Body, digestOf, type KeyPair, renewedLeaf } from "../../apisix-admin/index.ts";
+import { endOf, fingerprintOf } from "../../renewer/decide.ts";
+import { exposition } from "../../renewer/exposition.ts";
+import { Journal } from "../../renewer/journal.ts";
+import { KubernetesApi } from "../../renewer/kubernetesApi.ts";
+import { families } from "../../renewer/metrics.ts";
+import { Renewer } from "../../renewer/renewer.ts";
+import { SecretWatch } from "../../renewer/secretWatch.ts";
+import { ServedCertificates, shownFor } from "../../renewer/served.ts";
+import { MemoryCluster, startApisix } from "../support/apisix.ts";
+import { Authority } from "../support/authorities.ts";
+import { SecretsApi } from "./secretsApi.ts";
+import { serverObject } from "./serverObject.ts";
+import { until } from "./until.ts";
+
+const host = "site.example";
+
+describe("the renewer", function () {
+  this.timeout(120_000);
+  const cluster = new MemoryCluster();
+  let apisix: Awaited<ReturnType<typeof startApisix>>;
+  let api: SecretsApi;
+  let client: AdminClient;
+  let edge: Authority;
+  let first: KeyPair;
+  const running: { stop: AbortController; done: Promise<void>; api: KubernetesApi; admin: AdminClient }[] = [];
+
+  const leaf = (dnsNames: string[] = [host], lifetime = 3_600_000) =>
+    edge.leaf({ dnsNames, usages: ["server auth"], lifetime });
+  /** A leaf that is of a later second than any before it. */
+  const later = async (dnsNames?: string[]) => {
+    await new Promise((resolve) => setTimeout(resolve, 1_050));
+    return leaf(dnsNames);
+  };
+  const body = (pair: KeyPair, trust = edge.root, name = "mtls/gateway") => {
+    const [namespace = "", plain = ""] = name.split("/");
+    return serverObject(pair, { namespace, name: plain }, [host], trust);
+  };
+  const admin = () =>
+    new AdminClient({
+      connect: async () =>
+        cluster.connect(apisix.endpoint, {
+          ca: await cluster.trustBundle(apisix.endpoint.trust),
+          pair: await cluster.keyPair(apisix.endpoint.certificate),
+        }),
+      key: "an-admin-key-with-letters",
+      deadline: 2_000,
+    });
+  const start = (options: { now?: () => Date; beforePatch?: () => Promise<void> } = {}) => {
+    const lines: string[] = [];
+    const journal = new Journal((line) => lines.push(line.replace(/^\S+ /, "")));
+    const kubernetes = new KubernetesApi("localhost", api.port, api.account);
+    const own = admin();
+    const served = new ServedCertificates((name) => shownFor(apisix.gatewayPort, name), journal);
+    let patches = 0;
+    const renewer = new Renewer({
+      admin: {
+        list: (kind) => own.list(kind),
+        async patch(...args) {
+          patches += 1;
+          await options.beforePatch?.();
+          await own.patch(...args);
+        },
+      },
+      follow: (ref, onChange) => new SecretWatch(kubernetes, ref, onChange),
+      served,
+      journal,
+      ...(options.now && { now: options.now }),
+    });
+    const stop = new AbortController();
+    const done = renewer.run(stop.signal);
+    running.push({ stop, done, api: kubernetes, admin: own });
+    return { renewer, served, lines, patches: () => patches, stop, done };
+  };
+  const stored = async (id = "site") => (await client.get("ssls", id)) as Body;
+  const holds = (pair: KeyPair, id = "site") =>
+    until(`ssls/${id} holds its Secret's`, async () => (await stored(id))["cert"] === pair.cert);
+  const shows = (pair: KeyPair) =>
+    until("the gateway shows it", async () => {
+      const shown = await shownFor(apisix.gatewayPort, host).catch(() => undefined);
+      return shown?.fingerprint === fingerprintOf(pair.cert);
+    });
+  const watches = (count = 1) => until("it watches", () => api.watching === count);
+  const said = ({ lines }: { lines: string[] }, words: RegExp) =>
+    until(`it says ${words}`, () => lines.some((line) => words.test(line)));
+
+  before(async function () {
+    apisix = await startApisix(cluster, await Authority.create("admin"), () => this.skip());
+    client = admin();
+    edge = await Authority.create("edge");
+  });
+  beforeEach(async () => {
+    api = await SecretsApi.start();
+    api.granted.add("mtls/gateway");
+    first = await leaf();
+    api.pair("mtls/gateway", first);
+    await client.put("ssls", "site", await body(first));
+  });
+  afterEach(async () => {
+    for (const one of running.splice(0)) {
+      one.stop.abort();
+      await one.done;
+      one.api.close();
+      one.admin.close();
+    }
+    for (const { id } of await client.list("ssls")) await client.delete("ssls", String(id));
+    await api.stop();
+  });
+  after(async () => {
+    client?.close();
+    await apisix?.stop();
+  });
+
+  it("sets certificate, key and its label when the Secret changes, and leaves all else", async () => {
+    const { lines, renewer } = start();
+    await watches();
+    const renewed = await later();
+    const before = await stored();
+    api.pair("mtls/gateway", renewed);
+    await holds(renewed);
+    await shows(renewed);
+    const { update_time: _, cert, labels, ...rest } = await stored();
+    const { update_time: __, cert: ___, labels: marks, ...kept } = before;
+    same([cert, rest], [renewed.cert, kept]);
+    same(labels, { ...(marks as Body), "mtls-everywhere.certificate": digestOf(renewed.cert) });
+    await until("it is counted", () => renewer.histories.get("site")?.renewals === 1);
+    const line = lines.find((one) => one.includes("renewed")) ?? "";
+    match(line, /^ssls\/site renewed from Secret mtls\/gateway after \d\.\d{3} s; ends 20.*Z\.$/);
+  });
+
+  const faults = {
+    "is emptied": { put: () => api.put("mtls/gateway", {}), words: /has no tls\.crt and no tls\.key/ },
+    "has another's key": {
+      put: async () => api.pair("mtls/gateway", { ...(await later()), key: first.key }),
+      words: /The private key does not belong/,
+    },
+    "has other names": {
+      put: async () => api.pair("mtls/gateway", await later(["other.example"])),
+      words: /does not cover "site\.example": it is for other\.example/,
+    },
+    "has expired": {
+      put: async () => api.pair("mtls/gateway", await leaf([host], -1_000)),
+      words: /expired at/,
+    },
+    "is deleted for a while": {
+      put: () => api.delete("mtls/gateway"),
+      words: /^ssls\/site keeps its certificate\. Secret mtls\/gateway: It does not exist\.$/,
+    },
+  };
+  for (const [fault, { put, words }] of Object.entries(faults)) {
+    it(`keeps the last good certificate while the Secret ${fault}, names it once, and goes on when it is right`, async () => {
+      const run = start();
+      await watches();
+      await put();
+      await said(run, words);
+      await run.renewer.pass();
+      await run.renewer.pass();
+      equal((await stored())["cert"], first.cert);
+      await shows(first);
+      equal(run.lines.filter((line) => words.test(line)).length, 1);
+      same([run.patches(), run.renewer.histories.get("site")], [0, { renewals: 0, failures: 0 }]);
+      const renewed = await later();
+      api.pair("mtls/gateway", renewed);
+      await shows(renewed);
+    });
+  }
+
+  it("is needed for that: the Admin API takes another's key, and the gateway then completes no handshake", async () => {
+    await shows(first);
+    await client.patch("ssls", "site", renewedLeaf({ ...(await leaf()), key: first.key }));
+    await until("the gateway breaks", async () => {
+      const error = await shownFor(apisix.gatewayPort, host).then(
+        () => undefined,
+        (reason: Error) => reason,
+      );
+      return /alert/.test(error?.message ?? "");
+    });
+    start();
+    await shows(first);
+  });
+
+  it("does not bring back roots that a pulumi up has retired in the middle of a renewal", async () => {
+    const retired = (await Authority.create("next")).root;
+    const clientCa = async () => ((await stored())["client"] as Body)["ca"];
+    const renewed = await later();
+    // What a reading and a writing back of the whole object would do:
+    const { create_time: _, update_time: __, ...whole } = await stored();
+    await client.put("ssls", "site", await body(first, retired));
+    await client.put("ssls", "site", { ...whole, ...renewedLeaf(renewed), key: renewed.key });
+    equal(await clientCa(), edge.root, "the old roots are back");
+
+    await client.put("ssls", "site", await body(first));
+    const run = start({ beforePatch: async () => client.put("ssls", "site", await body(first, retired)) });
+    await watches();
+    api.pair("mtls/gateway", renewed);
+    await until("it has patched", () => run.patches() > 0);
+    await holds(renewed);
+    equal(await clientCa(), retired);
+  });
+
+  it("loses neither leaf nor roots when many updates and renewals run at once", async () => {
+    start();
+    await watches();
+    let pair = first;
+    for (let round = 0; round < 10; round += 1) {
+      const roots = (await Authority.create(`round ${round}`)).root;
+      const renewed = await leaf();
+      // An update reads the Secret a moment before it changes, and writes a moment after.
+      api.pair("mtls/gateway", renewed);
+      await client.put("ssls", "site", await body(pair, roots));
+      pair = renewed;
+      await holds(renewed);
+      equal(((await stored())["client"] as Body)["ca"], roots);
+    }
+  });
+
+  it("corrects an older certificate that somebody has put, at its next look", async () => {
+    const run = start();
+    await watches();
+    const renewed = await later();
+    api.pair("mtls/gateway", renewed);
+    await holds(renewed);
+    await client.put("ssls", "site", await body(first));
+    await holds(renewed);
+    ok(run.patches() >= 2);
+  });
+
+  it("does not undo what another replica has renewed while its own watch lags", async () => {
+    const run = start();
+    await watches();
+    const renewed = await later();
+    api.pair("mtls/gateway", renewed, false);
+    // The other replica has heard of it.
+    await client.patch("ssls", "site", renewedLeaf(renewed));
+    await until("it has looked", () => run.renewer.live[0]?.cert === renewed.cert);
+    await until("it has read the Secret anew", () => api.requests.filter((one) => one.startsWith("list")).length === 2);
+    await run.renewer.pass();
+    same([run.patches(), (await stored())["cert"]], [0, renewed.cert]);
+  });
+
+  it("keeps a newer certificate while it cannot ask whether the Secret is still older", async () => {
+    const run = start();
+    await watches();
+    const renewed = await later();
+    await api.down();
+    await client.patch("ssls", "site", renewedLeaf(renewed));
+    await said(run, /which is not older than its Secret's: Secret mtls\/gateway cannot be read anew/);
+    same([run.patches(), (await stored())["cert"]], [0, renewed.cert]);
+    api.pair("mtls/gateway", renewed);
+    await api.up();
+    await said(run, /^ssls\/site is right again/);
+    same([run.patches(), (await stored())["cert"]], [0, renewed.cert]);
+  });
+
+  it("does no harm as two", async () => {
+    const both = [start(), start()];
+    await watches(2);
+    for (let round = 0; round < 10; round += 1) {
+      const renewed = await leaf();
+      api.pair("mtls/gateway", renewed);
+      await holds(renewed);
+      await shows(renewed);
+    }
+    const { cert } = await stored();
+    for (const { renewer } of both) await renewer.pass();
+    equal((await stored())["cert"], cert);
+    const renewals = both.map(({ renewer }) => renewer.histories.get("site"));
+    ok(renewals.every((one) => one?.failures === 0));
+    ok(renewals.reduce((sum, one) => sum + (one?.renewals ?? 0), 0) >= 10);
+    ok(both.reduce((sum, { patches }) => sum + patches(), 0) <= 40);
+  });
+
+  it("tries again until it is done when etcd is down during a renewal", async () => {
+    const run = start();
+    await watches();
+    const renewed = await later();
+    await apisix.etcd.kill();
+    try {
+      api.pair("mtls/gateway", renewed);
+      await said(run, /^The Admin API does not answer as it should|could not be renewed, and is tried again/);
+      await shows(first);
+    } finally {
+      await apisix.etcd.start();
+    }
+    await shows(renewed);
+    await said(run, /renewed from Secret/);
+  });
+
+  it("goes on when APISIX is killed during a renewal", async () => {
+    const run = start();
+    await watches();
+    const renewed = await later();
+    await apisix.kill();
+    try {
+      api.pair("mtls/gateway", renewed);
+      await said(run, /^The Admin API does not answer as it should/);
+    } finally {
+      await apisix.start();
+    }
+    await shows(renewed);
+  });
+
+  it("keeps going while the API server is away, and hears of what it missed", async () => {
+    const run = start();
+    await watches();
+    await api.down();
+    await said(run, /^Secret mtls\/gateway cannot be watched: the API server is not to be reached\.$/);
+    await shows(first);
+    const renewed = await later();
+    api.pair("mtls/gateway", renewed);
+    await api.up();
+    await shows(renewed);
+    equal(run.lines.filter((line) => line.includes("cannot be watched")).length, 1);
+  });
+
+  it("renews by a clock that is a minute behind", async () => {
+    start({ now: () => new Date(Date.now() - 60_000) });
+    await watches();
+    const renewed = await later();
+    api.pair("mtls/gateway", renewed);
+    await shows(renewed);
+  });
+
+  it("renews by a clock that is a minute ahead", async () => {
+    start({ now: () => new Date(Date.now() + 60_000) });
+    await watches();
+    const renewed = await later();
+    api.pair("mtls/gateway", renewed);
+    await shows(renewed);
+  });
+
+  it("serves the other certificates while one Secret is not granted, and that one when it is", async () => {
+    const other = await edge.leaf({ dnsNames: ["other.example"], usages: ["server auth"] });
+    api.pair("team/site", other);
+    await client.put(
+      "ssls",
+      "other",
+      await serverObject(other, { namespace: "team", name: "site" }, ["other.example"]),
+    );
+    const run = start();
+    await said(run, /^Secret team\/site may not be watched\. Its owner grants it/);
+    const renewed = await later();
+    api.pair("mtls/gateway", renewed);
+    await holds(renewed);
+    const theirs = await later(["other.example"]);
+    api.pair("team/site", theirs);
+    api.granted.add("team/site");
+    await holds(theirs, "other");
+    await said(run, /^Secret team\/site is right again/);
+  });
+
+  it("follows new objects, lets go of deleted ones, and leaves others' alone", async () => {
+    const run = start();
+    await watches();
+    await client.delete("ssls", "site");
+    await watches(0);
+    const { labels: _, ...unmarked } = await body(first);
+    await client.put("ssls", "by-hand", unmarked);
+    await client.put("ssls", "site", await body(first));
+    await watches();
+    const renewed = await later();
+    api.pair("mtls/gateway", renewed);
+    await holds(renewed);
+    equal((await stored("by-hand"))["cert"], first.cert);
+    ok(run.lines.every((line) => !line.includes("by-hand")));
+  });
+
+  it("exports what it knows, and no key", async () => {
+    const run = start();
+    await watches();
+    await until("it has looked", () => run.served.seen.size === 1);
+    await until("all is right", () => run.renewer.lastSuccess !== undefined);
+    const text = exposition(families(run.renewer, run.served));
+    const end = Number(endOf(first.cert)) / 1_000;
+    const labels = 'object="site",namespace="mtls",secret="gateway"';
+    for (const line of [
+      `mtls_renewer_live_not_after_seconds{${labels}} ${end}`,
+      `mtls_renewer_secret_not_after_seconds{${labels}} ${end}`,
+      `mtls_renewer_served_not_after_seconds{object="site",name="site.example"} ${end}`,
+      `mtls_renewer_in_agreement{${labels}} 1`,
+      `mtls_renewer_watching{${labels}} 1`,
+      `mtls_renewer_renewals_total{${labels}} 0`,
+      `mtls_renewer_renewal_failures_total{${labels}} 0`,
+      'mtls_renewer_renewal_duration_seconds_bucket{le="+Inf"} 0',
+    ]) {
+      ok(text.includes(`${line}\n`), `${line} is not in\n${text}`);
+    }
+    match(text, /mtls_renewer_last_success_timestamp_seconds \d{10}/);
+    ok(!text.includes("BEGIN"));
+  });
+});
