@@ -55,10 +55,10 @@ test: node_modules/.stamp ## types, lint, format, then every test; the last line
 
 contract: node_modules/.stamp ## hold the stand-ins to the recordings and print what was compared
 	@rm -rf .contract
+	mkdir .contract
 	node lab/cli.ts programs .test-programs
-	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/contract/*.test.ts' > .contract.log || { cat .contract.log; exit 1; }
-	tail -n 1 .contract.log
-	rm .contract.log
+	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/contract/*.test.ts' > .contract/log || { cat .contract/log; exit 1; }
+	tail -n 1 .contract/log
 	node test/contract/report.ts
 
 bench: node_modules/.stamp ## time from zero to verified and more, as ratios to a script's (about 10 minutes)
@@ -67,7 +67,7 @@ bench: node_modules/.stamp ## time from zero to verified and more, as ratios to 
 env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
 	@node lab/cli.ts env
 
-down: ## take everything away but the cache (with CONTEXT: what `make up` made on that cluster)
+down: ## take everything away but the cache, killed runs' labs too (with CONTEXT: what `make up` made on that cluster)
 	@if [ ! -e node_modules/.stamp ]; then echo "Nothing was set up here."; exit 0; fi
 	$(if $(CONTEXT),$(IN_LAB); pulumi destroy --run-program --yes --skip-preview --stack $(STACK))
 	node lab/cli.ts down

@@ -17,7 +17,7 @@ const product = [
 ];
 
 export default tseslint.config(
-  { ignores: ["node_modules/", ".lab/", "coverage/", "renewer/bundle.cjs"] },
+  { ignores: ["node_modules/", ".lab/", ".labs/", "coverage/", "renewer/bundle.cjs"] },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],

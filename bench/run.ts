@@ -1,10 +1,12 @@
 // Measures the platform beside the seed post's way, in the same lab and run, and prints ratios.
 
 import { execFile } from "node:child_process";
-import { mkdtemp, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { parseArgs, promisify } from "node:util";
+
+import { environmentOf, makeFolder, removeFolder, settingsOf } from "../lab/temporary.ts";
 
 const usage = `Usage: node bench/run.ts [--runs N] [--cold] [--json]
 
@@ -39,8 +41,8 @@ else await main(Number(values.runs), values.cold, values.json);
 
 async function main(runs: number, cold: boolean, json: boolean): Promise<void> {
   if (!Number.isInteger(runs) || runs < 1) throw new Error(`--runs takes a whole number from 1, not "${values.runs}".`);
-  const folder = await mkdtemp(join(tmpdir(), "mtls-bench-"));
-  const lab = { ...process.env, LAB_DIR: join(folder, "lab"), STACK: "dev", CONTEXT: "" };
+  const folder = await makeFolder("bench");
+  const lab = settingsOf(folder);
   const measurements: Measurement[] = [];
   try {
     if (cold) {
@@ -50,10 +52,10 @@ async function main(runs: number, cold: boolean, json: boolean): Promise<void> {
       await rm(join(folder, "cache"), { recursive: true });
     }
     measurements.push(await once("warm make up", () => command("make", ["up"], lab)));
-    const env = await labEnvironment(lab);
+    const env = await environmentOf(lab);
     await destroy(env);
     const helm = await helmFolder(folder, env);
-    const chart = (await readFile(join(lab.LAB_DIR, "Pulumi.dev.yaml"), "utf8")).match(/chart: (.*)/)?.[1] ?? "";
+    const chart = (await readFile(join(folder, "lab/Pulumi.dev.yaml"), "utf8")).match(/chart: (.*)/)?.[1] ?? "";
 
     const baseline: number[] = [];
     const verified: number[] = [];
@@ -82,24 +84,12 @@ async function main(runs: number, cold: boolean, json: boolean): Promise<void> {
     print(measurements, json);
   } finally {
     await command("node", ["lab/cli.ts", "down"], lab);
-    await rm(folder, { recursive: true, force: true });
+    await removeFolder(folder);
   }
 }
 
 async function destroy(env: NodeJS.ProcessEnv): Promise<void> {
   await command("pulumi", ["destroy", "--yes", "--skip-preview", "--non-interactive"], env);
-}
-
-/** What `make env` exports for that lab. */
-async function labEnvironment(lab: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
-  const script = 'exports="$(node lab/cli.ts env)" && eval "$exports" && env -0';
-  const { stdout } = await run("bash", ["-c", script], { cwd: root, env: lab });
-  return Object.fromEntries(
-    stdout
-      .split("\0")
-      .filter(Boolean)
-      .map((line) => splitOnce(line)),
-  );
 }
 
 /** The same with the Helm CLI, which the platform does not need, on PATH. */
@@ -160,11 +150,6 @@ function median(numbers: readonly number[]): number {
   const sorted = [...numbers].sort((a, b) => a - b);
   const middle = Math.floor(sorted.length / 2);
   return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-}
-
-function splitOnce(line: string): [string, string] {
-  const at = line.indexOf("=");
-  return [line.slice(0, at), line.slice(at + 1)];
 }
 
 function progress(what: string): void {

@@ -17,11 +17,12 @@ import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./
 import { namedCluster } from "./context.ts";
 import { debian } from "./debian.ts";
 import { apisixImage, archives, pack } from "./images.ts";
-import { context, inLab, kubeconfig, lab, stack } from "./paths.ts";
+import { context, inLab, isNamed, kubeconfig, lab, stack } from "./paths.ts";
 import { look, problems } from "./preflight.ts";
 import {
   configProblems,
   copyConfiguration,
+  endEngines,
   endOrphans,
   environment,
   findToolchain,
@@ -33,6 +34,7 @@ import {
   type Toolchain,
 } from "./pulumi.ts";
 import type { Part } from "./cache.ts";
+import { marker, otherLabs, removeTemporary } from "./temporary.ts";
 
 const usage = `Usage: node lab/cli.ts COMMAND [DIR]
 
@@ -40,7 +42,8 @@ const usage = `Usage: node lab/cli.ts COMMAND [DIR]
   tools     prepare Pulumi for the cluster of the kubeconfig context in CONTEXT; start nothing
   env       print exports for plain \`pulumi\` and \`kubectl\` (CONTEXT or the lab)
   status    say whether the lab is up; --json for programs. Exit code 0 up, 1 broken, 3 down
-  down      end the lab and remove all it made but the cache
+  down      end the lab and remove all it made but the cache; without LAB_DIR and CONTEXT every lab that this checkout
+            started, those of tests and measurements too, whether they were killed or still run
   programs  build the programs that the tests start, and link them into the folder DIR under plain names
 
 Settings (environment): LAB_DIR folder of the lab (.lab), MTLS_CACHE cache folder, STACK environment (dev),
@@ -56,7 +59,7 @@ interface State {
 type Step = ListrTask<State, typeof DefaultRenderer, typeof SimpleRenderer>;
 type Reporter = ListrTaskWrapper<State, typeof DefaultRenderer, typeof SimpleRenderer>;
 
-const marker = inLab("LAB");
+const mark = inLab(marker);
 const notALab = `${lab} is not a lab's folder and not empty: nothing was touched. Give LAB_DIR a folder of its own.`;
 const terminal = process.stdout.isTTY;
 
@@ -211,14 +214,22 @@ async function toolsOnly(): Promise<void> {
 
 /** The lab's folder is removed as a whole by `down`: it must be one that a lab made. */
 async function makeFolder(): Promise<void> {
-  if (existsSync(lab) && !existsSync(marker) && readdirSync(lab).length > 0) refuse([notALab]);
+  if (existsSync(lab) && !existsSync(mark) && readdirSync(lab).length > 0) refuse([notALab]);
   await mkdir(lab, { recursive: true });
-  await writeFile(marker, "All of this folder belongs to the lab of mtls-everywhere; `make down` removes it.\n");
+  await writeFile(mark, "All of this folder belongs to the lab of mtls-everywhere; `make down` removes it.\n");
 }
 
 async function down(): Promise<void> {
+  if (!isNamed) {
+    for (const other of await otherLabs()) {
+      console.log(`ending the lab in ${other}`);
+      await execa(process.execPath, [import.meta.filename, "down"], { env: { LAB_DIR: other }, stderr: "inherit" });
+    }
+    await removeTemporary();
+  }
   if (!existsSync(lab)) return;
-  if (!existsSync(marker)) refuse([notALab]);
+  if (!existsSync(mark)) refuse([notALab]);
+  endEngines();
   endOrphans();
   if (context === undefined) await stopCluster();
   await rm(lab, { recursive: true, force: true });

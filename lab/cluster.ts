@@ -13,12 +13,12 @@ import { run, volumes } from "./inside/addresses.ts";
 import { configFiles, type NodeSpec } from "./inside/components.ts";
 import { inLab, kubeconfig, lab } from "./paths.ts";
 import { makePki } from "./pki.ts";
+import { init, processesOf, specFileOf } from "./processes.ts";
 
 /** How long a step of the start may take; it takes seconds, on loaded cores up to a minute. */
 const patience = 120_000;
 const cgroup = `mtls-lab-${createHash("sha256").update(lab).digest("hex").slice(0, 8)}`;
-/** The last argument of the lab's own processes, by which they are found again. */
-const specFile = inLab("config/node.json");
+const specFile = specFileOf(lab);
 /** Becomes `kubeconfig` when the cluster is complete: until then the lab counts as broken. */
 const earlyKubeconfig = inLab("config/host.kubeconfig");
 
@@ -49,7 +49,6 @@ export async function startCluster({ images, ...parts }: Parts, progress: (line:
   await writeFile(specFile, JSON.stringify(spec, null, 2));
 
   const log = await open(inLab("log/init.log"), "a");
-  const init = join(import.meta.dirname, "inside/init.ts");
   const namespaces = ["--mount", "--pid", "--fork", "--kill-child", "--mount-proc"];
   const child = spawn("unshare", [...namespaces, process.execPath, "--no-warnings", init, specFile], {
     detached: true,
@@ -90,15 +89,15 @@ export async function addImages(images: Parts["images"], progress: (line: string
 
 /** Whether a complete lab is there, a broken or half one, or none. */
 export async function health(): Promise<"up" | "broken" | "down"> {
-  const [running] = await processes();
+  const [running] = await processesOf(lab);
   if (running === undefined && !existsSync(inLab("config"))) return "down";
   return running !== undefined && existsSync(kubeconfig) && (await nodeReady()) ? "up" : "broken";
 }
 
 /** Ends every process of this lab, and with them its mounts, links and rules; sweeps its cgroup and what it wrote. */
 export async function stopCluster(): Promise<void> {
-  for (const pid of await processes()) kill(pid);
-  await until("the lab's processes end", async () => (await processes()).length === 0, false);
+  for (const pid of await processesOf(lab)) kill(pid);
+  await until("the lab's processes end", async () => (await processesOf(lab)).length === 0, false);
   const folders = globSync([`/sys/fs/cgroup/*/${cgroup}`, `/sys/fs/cgroup/${cgroup}`]);
   await until(
     `the cgroup ${cgroup} is free`,
@@ -131,7 +130,7 @@ export async function recycleVolumes(): Promise<number> {
 
 /** A command in the lab's mount namespace: Debian's programs and the node's files, the host's network. */
 async function inside(...command: string[]) {
-  const pid = (await processes()).at(-1);
+  const pid = (await processesOf(lab)).at(-1);
   if (pid === undefined)
     throw new Error(`No process of the lab in ${lab} is left; see ${inLab("log/init.log")}:\n${await tail()}`);
   return execa("nsenter", ["--target", String(pid), "--mount", "--", ...command], { reject: false });
@@ -173,18 +172,6 @@ async function kubectlOrThrow(args: string[], input = "") {
 async function nodeReady(): Promise<boolean> {
   const path = '{.items[*].status.conditions[?(@.type=="Ready")].status}';
   return (await kubectl(["get", "nodes", "-o", `jsonpath=${path}`])).stdout === "True";
-}
-
-/** The lab's `unshare` and its pid 1, oldest first. */
-async function processes(): Promise<number[]> {
-  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
-  const ours = await Promise.all(
-    pids.map(async (pid) => {
-      const words = (await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "")).split("\0");
-      return words.at(-2) === specFile;
-    }),
-  );
-  return pids.filter((_, index) => ours[index]).sort((a, b) => a - b);
 }
 
 function kill(pid: number): void {
@@ -239,7 +226,7 @@ async function tail(): Promise<string> {
 /** Waits until `done`; gives up when the lab's processes have ended (unless that is what is waited for). */
 async function until(what: string, done: () => Promise<boolean>, running = true): Promise<void> {
   for (const end = Date.now() + patience; !(await done()); await sleep(200)) {
-    if (running && (await processes()).length === 0)
+    if (running && (await processesOf(lab)).length === 0)
       throw new Error(`The lab in ${lab} ended before ${what}:\n${await tail()}`);
     if (Date.now() > end)
       throw new Error(

@@ -24,6 +24,9 @@ export const lab =
     ? resolve(env.LAB_DIR || join(checkout, ".lab"))
     : resolve(env.LAB_DIR || join(checkout, ".context"), `${plain(context)}@${plain(stack)}`);
 
+/** Whether the command is about one lab; else it is about the checkout's usual one. */
+export const isNamed = context !== undefined || Boolean(env.LAB_DIR);
+
 export const inCache = (...parts: string[]) => join(cache, ...parts);
 export const inLab = (...parts: string[]) => join(lab, ...parts);
 export const inCheckout = (...parts: string[]) => join(checkout, ...parts);

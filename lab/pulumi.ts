@@ -215,20 +215,39 @@ export function merge(below: Record<string, unknown>, above: Record<string, unkn
 
 /** Ends the dynamic providers of a killed engine: the SDK's do not notice that it has gone. None of a running one is touched. */
 export function endOrphans(): void {
-  const processes = globSync("/proc/[0-9]*").map((folder) => ({
-    pid: Number(folder.slice("/proc/".length)),
-    arguments: contents(join(folder, "cmdline")).split("\0"),
-    ours: contents(join(folder, "environ"))
-      .split("\0")
-      .includes(`PULUMI_HOME=${inLab("pulumi")}`),
-  }));
-  const ours = processes.filter(({ ours }) => ours);
-  if (ours.some(({ arguments: [program = ""] }) => basename(program) === "pulumi")) return;
+  const ours = processesHere();
+  if (ours.some(isEngineHere)) return;
   for (const { pid } of ours.filter((process) =>
     process.arguments.some((text) => text.includes("dynamic-provider/")),
   )) {
     process.kill(pid, "SIGTERM");
   }
+}
+
+/** Ends the engines that a killed run has left: they would go on, and write their state where the lab was. */
+export function endEngines(): void {
+  for (const { pid } of processesHere().filter(isEngineHere)) process.kill(pid, "SIGKILL");
+}
+
+interface Process {
+  pid: number;
+  arguments: string[];
+}
+
+const isEngineHere = ({ arguments: [program = ""] }: Process) => basename(program) === "pulumi";
+
+/** Those that were started in the lab's environment. */
+function processesHere(): Process[] {
+  return globSync("/proc/[0-9]*")
+    .filter((folder) =>
+      contents(join(folder, "environ"))
+        .split("\0")
+        .includes(`PULUMI_HOME=${inLab("pulumi")}`),
+    )
+    .map((folder) => ({
+      pid: Number(folder.slice("/proc/".length)),
+      arguments: contents(join(folder, "cmdline")).split("\0"),
+    }));
 }
 
 /** A process may end, or be somebody else's, while it is looked at. */

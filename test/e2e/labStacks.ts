@@ -2,13 +2,14 @@
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
-import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { join, resolve } from "node:path";
 import { promisify } from "node:util";
 
 import { CoreV1Api, KubeConfig } from "@kubernetes/client-node";
 import { parse, stringify } from "yaml";
+
+import { environmentOf, makeFolder, removeFolder, settingsOf } from "../../lab/temporary.ts";
 
 const checkout = resolve(import.meta.dirname, "../..");
 const stack = "dev";
@@ -43,24 +44,20 @@ export class LabStacks {
   }
 
   static async start(): Promise<LabStacks> {
-    const folder = await mkdtemp(join(tmpdir(), "lab-stacks-"));
+    const folder = await makeFolder("stacks");
     try {
       await lab(folder, "up");
-      const exports = (await lab(folder, "env")).matchAll(/^export (\w+)='(.*)'$/gm);
-      const { PULUMI_OPTION_CONFIG_FILE: file = "", ...env } = Object.fromEntries(
-        [...exports].map(([, name = "", value = ""]): [string, string] => [name, value]),
-      ) as Partial<Record<string, string>>;
+      const { PULUMI_OPTION_CONFIG_FILE: file = "", ...env } = await environmentOf(settingsFor(folder));
       const settings = parse(await readFile(file, "utf8")) as Settings;
-      return new LabStacks(folder, { ...withoutPulumi(process.env), ...env }, settings);
+      return new LabStacks(folder, env, settings);
     } catch (error) {
-      await lab(folder, "down").catch(() => undefined);
+      await end(folder).catch(() => undefined);
       throw error;
     }
   }
 
   async stop(): Promise<void> {
-    await lab(this.#folder, "down");
-    await rm(this.#folder, { recursive: true, force: true });
+    await end(this.#folder);
   }
 
   /** A new service account in the namespace `users`. */
@@ -142,14 +139,15 @@ export interface Stack {
   outputs(kubeconfig: string): Promise<unknown>;
 }
 
-/** The caller's settings of Pulumi would lead to another stack. */
-function withoutPulumi(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("PULUMI_")));
-}
+const settingsFor = (folder: string) => settingsOf(folder, { LAB_APISIX_IMAGE: "" });
 
 async function lab(folder: string, name: string): Promise<string> {
-  const settings = { LAB_DIR: join(folder, "lab"), STACK: stack, CONTEXT: "", LAB_APISIX_IMAGE: "" };
-  return command(process.execPath, ["lab/cli.ts", name], checkout, { ...process.env, ...settings });
+  return command(process.execPath, ["lab/cli.ts", name], checkout, settingsFor(folder));
+}
+
+async function end(folder: string): Promise<void> {
+  await lab(folder, "down");
+  await removeFolder(folder);
 }
 
 async function command(program: string, args: string[], cwd: string, env: NodeJS.ProcessEnv): Promise<string> {

@@ -1,23 +1,24 @@
 import assert from "node:assert/strict";
-import { execFile, execFileSync, spawnSync } from "node:child_process";
+import { execFile, execFileSync, spawn, spawnSync } from "node:child_process";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
 import {
+  cpSync,
   existsSync,
   globSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
+  symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
+
+import { makeFolder, removeFolder } from "../../lab/temporary.ts";
 
 const cli = join(import.meta.dirname, "../../lab/cli.ts");
 
@@ -25,11 +26,11 @@ describe("the lab's command line", function () {
   this.timeout(120_000); // processes of their own, on a busy machine
   let folder: string;
   let lab: string;
-  beforeEach(() => {
-    folder = mkdtempSync(join(tmpdir(), "lab-"));
+  beforeEach(async () => {
+    folder = await makeFolder("cli");
     lab = join(folder, "lab");
   });
-  afterEach(() => rmSync(folder, { recursive: true }));
+  afterEach(() => removeFolder(folder));
 
   const settings = (env: Record<string, string>) => ({
     ...process.env,
@@ -186,6 +187,42 @@ describe("the lab's command line", function () {
         (JSON.parse(stacks) as { name: string }[]).map(({ name }) => name),
         ["dev"],
       );
+    });
+
+    it("ends every lab that its checkout started, as killed runs leave them", async () => {
+      const copy = join(folder, "checkout");
+      const checkout = join(cli, "../..");
+      for (const path of ["lab", "Pulumi.yaml", "Pulumi.dev.yaml", "package.json"])
+        cpSync(join(checkout, path), join(copy, path), { recursive: true });
+      symlinkSync(join(checkout, "node_modules"), join(copy, "node_modules"));
+      const inCopy = (command: string, LAB_DIR: string) =>
+        spawnSync(process.execPath, [join(copy, "lab/cli.ts"), command], {
+          env: settings({ LAB_DIR }),
+          encoding: "utf8",
+        });
+      const labs = { running: lab, stopped: join(copy, ".labs/bench-x/lab"), ofOthers: join(copy, ".labs/bench-y") };
+      mkdirSync(labs.stopped, { recursive: true });
+      mkdirSync(labs.ofOthers);
+      writeFileSync(join(labs.stopped, "LAB"), "");
+      const started = inCopy("up", labs.running);
+      assert.equal(started.status, 0, started.stderr);
+      const engine = join(folder, "pulumi");
+      symlinkSync("/bin/sleep", engine);
+      const killedRuns = spawn(engine, ["600"], { env: { PULUMI_HOME: join(lab, "pulumi") } });
+      const engineEnded = once(killedRuns, "exit");
+
+      const { status, stdout, stderr } = inCopy("down", "");
+      assert.deepEqual(
+        { status, stderr, ended: stdout.trim().split("\n").sort() },
+        {
+          status: 0,
+          stderr: "",
+          ended: [labs.running, labs.stopped].map((path) => `ending the lab in ${path}`).sort(),
+        },
+      );
+      await ended();
+      assert.deepEqual(await engineEnded, [null, "SIGKILL"]);
+      assert.deepEqual([existsSync(labs.running), existsSync(join(copy, ".labs"))], [false, false]);
     });
 
     it("comes up, comes back after kill -9, and leaves nothing on the machine", async () => {

@@ -1,0 +1,39 @@
+/** Running labs as this machine's processes show them: each carries the path of its lab's configuration in its command line. */
+import { readdir, readFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import { inCheckout } from "./paths.ts";
+
+/** The program of every lab's first process. */
+export const init = inCheckout("lab/inside/init.ts");
+/** A lab's configuration for it, the last argument of the lab's own processes. */
+export const specFileOf = (folder: string) => join(folder, "config/node.json");
+
+/** A lab's `unshare` and its pid 1, oldest first. */
+export async function processesOf(folder: string): Promise<number[]> {
+  const specFile = specFileOf(folder);
+  return (await commandLines())
+    .filter(({ words }) => words.at(-1) === specFile)
+    .map(({ pid }) => pid)
+    .sort((a, b) => a - b);
+}
+
+/** The folders of all labs that run and that this checkout has started or holds. */
+export async function runningLabs(): Promise<string[]> {
+  const labs = (await commandLines())
+    .filter(({ words }) => words[0] === "unshare" && words.some((word) => word.endsWith("/lab/inside/init.ts")))
+    .map(({ words }) => ({ started: words.includes(init), folder: dirname(dirname(words.at(-1) ?? "")) }));
+  return labs
+    .filter(({ started, folder }) => started || folder.startsWith(inCheckout("/")))
+    .map(({ folder }) => folder);
+}
+
+async function commandLines(): Promise<{ pid: number; words: string[] }[]> {
+  const pids = (await readdir("/proc")).filter((name) => /^\d+$/.test(name)).map(Number);
+  return Promise.all(
+    pids.map(async (pid) => {
+      // A process may end while it is looked at.
+      const text = await readFile(`/proc/${pid}/cmdline`, "utf8").catch(() => "");
+      return { pid, words: text.split("\0").slice(0, -1) };
+    }),
+  );
+}
