@@ -7,7 +7,7 @@ import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import type { AdminEndpoint, KeyPair } from "../../apisix-admin/index.ts";
+import { type AdminEndpoint, type KeyPair, labels } from "../../apisix-admin/index.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { bundle, bundleFile } from "../../renewer/bundle.ts";
 import { fingerprintOf } from "../../renewer/decide.ts";
@@ -16,7 +16,6 @@ import type { Settings } from "../../renewer/settings.ts";
 import { adminKey, MemoryCluster, startApisix } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 import { SecretsApi } from "./secretsApi.ts";
-import { serverObject } from "./serverObject.ts";
 import { until } from "./until.ts";
 
 describe("the renewer's bundle", () => {
@@ -93,8 +92,7 @@ describe("the renewer as a process", function () {
     };
     writeFileSync(join(folder, "settings.json"), JSON.stringify(settings));
     const client = await adminClient(cluster, apisix.endpoint satisfies AdminEndpoint);
-    const secret = { namespace: "mtls", name: "gateway" };
-    await client.put("ssls", "site", await serverObject(first, secret, ["site.example"]));
+    await client.put("ssls", "site", { labels: { [labels.secret]: "mtls/gateway" }, ...first, snis: ["site.example"] });
   });
   afterEach(() => {
     for (const child of children.splice(0)) child.kill("SIGKILL");
