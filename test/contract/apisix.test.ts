@@ -39,7 +39,8 @@ type Verdict = readonly ["differs" | "outOfScope" | "refused", RegExp, string];
 
 const opaquePlugins = "plugins are stored as opaque objects: their configuration is not checked";
 const otherKinds = "the program has no such object; the stand-in answers 501 and says so";
-const onlyListed = "the program only lists services, to see who refers to what; the stand-in answers 501 to all else";
+const onlyListed =
+  "the program only lists these, to see who refers to what or is sealed; the stand-in answers 501 to all else";
 const otherRequests = "the program sends no such request; the stand-in answers 501 and says so";
 const otherFields = "the program sets no such field; the stand-in answers 501 and names it";
 const inlineKeys =
@@ -54,13 +55,9 @@ const notAServer =
 
 const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
   "admin-api-crud.json": [
-    [
-      "refused",
-      /consumer|bob|global_rules|plugin_configs|plugin_metadata|protos|secrets|stream_routes|credential|plugins\/list/,
-      otherKinds,
-    ],
-    ["outOfScope", /^GET list services|^GET after patch (upstreams|services|routes)/, afterOthers],
-    ["refused", /(?<!empty )services/, onlyListed],
+    ["refused", /bob|protos|secrets|stream_routes|credential|plugins\/list/, otherKinds],
+    ["outOfScope", /^GET list (?!upstreams|ssls|routes)|^GET after patch (upstreams|services|routes)/, afterOthers],
+    ["refused", /(?<!empty )(services|consumer|global_rules|plugin_configs|plugin_metadata)/, onlyListed],
     ["refused", /^PATCH sub path|^POST/, otherRequests],
   ],
   "admin-api-errors.json": [

@@ -49,11 +49,16 @@ var kinds = map[string]*kind{
 	"services":  {"services", "service", nil},
 	"ssls":      {"ssls", "ssl", schemas["ssls"]},
 	"upstreams": {"upstreams", "upstream", schemas["upstreams"]},
+
+	"consumer_groups": {"consumer_groups", "consumer group", nil},
+	"consumers":       {"consumers", "consumer", nil},
+	"global_rules":    {"global_rules", "global rule", nil},
+	"plugin_configs":  {"plugin_configs", "plugin config", nil},
+	"plugin_metadata": {"plugin_metadata", "plugin_metadata", nil},
 }
 
 // otherKinds are kinds and endpoints that the real server has as well.
-var otherKinds = strings.Fields(`configs consumer_groups consumers credentials global_rules plugin_configs plugin_metadata plugins protos
-	schema secrets stream_routes`)
+var otherKinds = strings.Fields(`configs credentials plugins protos schema secrets stream_routes`)
 
 func (w *worker) adminAPI(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Server", "openresty")

@@ -8,7 +8,6 @@ import (
 	"encoding/base64"
 	"errors"
 	"slices"
-	"strings"
 )
 
 type keyring []string
@@ -26,7 +25,8 @@ func (k keyring) seal(pem string) string {
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-// open tries every key of the keyring, so that a ring can be rotated.
+// open tries every key of the keyring, so that a ring can be rotated. Like the real server it takes the first under which
+// the padding is right: one time in 256 that is another key than the one that sealed, and what comes out is no key.
 func (k keyring) open(sealed string) (string, error) {
 	failed := errors.New("failed to decrypt previous encrypted key")
 	text, err := base64.StdEncoding.DecodeString(sealed)
@@ -37,8 +37,9 @@ func (k keyring) open(sealed string) (string, error) {
 		block, _ := aes.NewCipher([]byte(secret))
 		plain := make([]byte, len(text))
 		cipher.NewCBCDecrypter(block, []byte(secret)).CryptBlocks(plain, text)
-		if pad := int(plain[len(plain)-1]); pad <= aes.BlockSize && strings.HasPrefix(string(plain), "---") {
-			return string(plain[:len(plain)-pad]), nil
+		pad := plain[len(plain)-1]
+		if pad > 0 && pad <= aes.BlockSize && bytes.HasSuffix(plain, bytes.Repeat([]byte{pad}, int(pad))) {
+			return string(plain[:len(plain)-int(pad)]), nil
 		}
 	}
 	return "", failed
