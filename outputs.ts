@@ -149,6 +149,7 @@ const shape: Shape<PlatformOutputs> = {
     certificate: object,
     key: entry,
     renews: { optional: "boolean" },
+    sealedBy: { optional: "string" },
   },
   store: {
     ...pods,

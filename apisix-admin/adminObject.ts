@@ -7,11 +7,13 @@ import { type Failure, hasUnknown, type Props } from "./checks.ts";
 import type { AdminClient } from "./client.ts";
 import { differences } from "./compare.ts";
 import { AdminError, MissingObject, Transient, Unconfirmed, Unusable } from "./errors.ts";
-import type { Kind } from "./kinds/kind.ts";
+import type { Kind, Wanted } from "./kinds/kind.ts";
 import type { KindName } from "./kinds/registry.ts";
 import { identity } from "./kinds/values.ts";
 import { refusal } from "./ownership.ts";
+import type { AdminEndpoint } from "./references.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import { labelledSeal } from "./sealing.ts";
 import { type Access, adminClient, patienceOf } from "./session.ts";
 
 export function adminObject(name: KindName, kind: Kind): Lifecycle {
@@ -20,6 +22,14 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     const { admin, objectId, owner, adopt, instance } = identity.parse(props);
     return { admin, owner, adopt, instance, id: kind.mark.id(objectId, owner) };
   };
+
+  /** The body that the inputs ask for, with the label of what seals it. */
+  const bodyOf = async (
+    wanted: Wanted,
+    { admin }: { readonly admin: AdminEndpoint },
+    instance: string,
+    access: Access,
+  ) => labelledSeal(name, await wanted.body(instance, access), admin.sealedBy);
 
   return {
     async check(inputs, access) {
@@ -41,12 +51,13 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     async drift(olds, news, access) {
       const failures = kind.objections(news);
       if (failures.length > 0) return failures.map(({ property, reason }) => `${property}: ${reason}`);
-      const { admin, id } = placed(news);
+      const place = placed(news);
+      const { admin, id } = place;
       const live = await (await adminClient(access, admin)).get(name, id, patienceOf(access).looking);
       if (!live) return ["is gone"];
       try {
         const wanted = kind.wanted(news);
-        const body = await wanted.body(String(olds["instance"]), access);
+        const body = await bodyOf(wanted, place, String(olds["instance"]), access);
         return differences(kind.comparable(body), kind.comparable(wanted.settled(body, live)));
       } catch (error) {
         if (error instanceof MissingObject) return [error.message];
@@ -55,13 +66,14 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     },
 
     async apply(olds, news, access) {
-      const { admin, id, owner, adopt } = placed(news);
+      const place = placed(news);
+      const { admin, id, owner, adopt } = place;
       const client = await adminClient(access, admin);
       const before = olds && placed(olds);
       const instance = before?.instance ?? randomBytes(6).toString("hex");
       const wanted = kind.wanted(news);
       await wanted.beforePut(access);
-      const body = await wanted.body(instance, access);
+      const body = await bodyOf(wanted, place, instance, access);
       const live = await client.get(name, id);
       // A resource that was renamed, or moved under another parent, still owns its object.
       const owners = [owner, before?.owner];

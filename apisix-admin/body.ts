@@ -13,6 +13,8 @@ export const labels = {
   clientTrust: "mtls-everywhere.client-trust",
   /** The Secret that a server certificate is taken from, as `namespace/name`: where the gateway's renewer looks for the next one. */
   secret: "mtls-everywhere.secret",
+  /** What seals the object's secrets: a key's name in the keyring, and a digest of its value. */
+  sealed: "mtls-everywhere.sealed",
 } as const;
 
 /** Without the fields that are undefined. */

@@ -14,8 +14,12 @@ export interface AdminClientOptions extends Patience {
   readonly host?: string;
 }
 
-/** Kinds that can be listed; services are not managed but may refer to what is. */
-export type ListedKind = KindName | "services";
+/** Kinds that can be listed; what is not managed may refer to what is, and holds secrets as well. */
+export type ListedKind =
+  KindName | "services" | "consumers" | "consumer_groups" | "plugin_configs" | "global_rules" | "plugin_metadata";
+
+/** What can be listed; a consumer's credentials lie below it. */
+export type ListedPath = ListedKind | `consumers/${string}/credentials`;
 
 /** A client of one Admin API. All methods throw `AdminError` for what the server refuses and retry what passes by itself. */
 export class AdminClient {
@@ -33,8 +37,8 @@ export class AdminClient {
     return answer.status === 404 ? undefined : (parse(answer)["value"] as Body);
   }
 
-  async list(kind: ListedKind): Promise<readonly Body[]> {
-    const answer = await this.#send("GET", kind, "");
+  async list(path: ListedPath, patience: Patience = {}): Promise<readonly Body[]> {
+    const answer = await this.#send("GET", path, "", undefined, patience);
     // A page without items is `{}`; a kind that has lost its folder in etcd is not found.
     const { list } = answer.status === 404 ? {} : parse(answer);
     return Array.isArray(list) ? list.map((entry: Body) => entry["value"] as Body) : [];

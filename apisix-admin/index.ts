@@ -9,6 +9,7 @@ export * from "./exchange.ts";
 export * from "./handshake.ts";
 export * from "./ownership.ts";
 export * from "./renewal.ts";
+export * from "./sealing.ts";
 export * from "./session.ts";
 export { until, type Waiting } from "./until.ts";
 export type { KindName } from "./kinds/registry.ts";

@@ -47,6 +47,11 @@ export interface AdminEndpoint extends PodPort {
   readonly key: SecretKeyRef;
   /** Whether the gateway's own renewer carries renewed Secrets into its server certificates. Default: it has none. */
   readonly renews?: boolean;
+  /**
+   * What the gateway now seals keys with, as objects' labels say it: another one is a difference, so that the next update
+   * seals them anew. Absent in outputs of 0.1.0, whose objects carry no such label.
+   */
+  readonly sealedBy?: string;
 }
 
 /** All that is needed to administer one etcd's users over its JSON gateway, by reference. */

@@ -4,7 +4,7 @@ import { deepStrictEqual as same, match, rejects, strictEqual as equal } from "n
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 
-import { digestOf, renewedLeaf } from "../../apisix-admin/index.ts";
+import { digestOf, renewedLeaf, sealOf } from "../../apisix-admin/index.ts";
 import type { Body } from "../../apisix-admin/index.ts";
 import { check, create, diff, read, remove, update } from "../../apisix-admin/resources.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
@@ -312,6 +312,33 @@ describe("the life cycle of Admin API objects", function () {
       'certificate: Secret mtls/elsewhere: The certificate does not cover "site.example": it is for other.example. Correct the Certificate that issues it, or name another Secret.',
     ]);
     same(await client.list("ssls"), []);
+  });
+
+  it("labels what APISIX seals, and has it sealed anew when another key, or another value of it, comes first", async () => {
+    const sealed = (by: string) => ({ admin: { ...common.admin, sealedBy: by } });
+    const [first, replaced, second] = [sealOf("1", "a key"), sealOf("1", "another value"), sealOf("2", "a key")];
+    const objects = [
+      ["upstreams", upstream, undefined],
+      ["ssls", ssl, first],
+      ["routes", (fields: object) => route({ plugins: { csrf: { key: "secret" } }, ...fields }), first],
+      ["routes", (fields: object) => route({ objectId: "plain", ...fields }), undefined],
+    ] as const;
+    for (const [kind, inputs, label] of objects) {
+      const { id, outs } = await create(kind, inputs(sealed(first)), cluster);
+      const labelOf = async () => ((await stored(kind, id))["labels"] as Body)["mtls-everywhere.sealed"];
+      equal(await labelOf(), label, kind);
+      equal((await diff(kind, id, outs, inputs(sealed(first)), cluster)).changes, false, kind);
+      for (const [was, wanted] of [
+        [first, replaced],
+        [replaced, second],
+      ] as const) {
+        const { lines } = await logged(() => diff(kind, id, outs, inputs(sealed(wanted)), cluster));
+        const difference = `${kind}/${id}: labels.mtls-everywhere.sealed is "${was}", wanted "${wanted}"`;
+        same(lines, label === undefined ? [] : [difference]);
+        await update(kind, id, outs, inputs(sealed(wanted)), cluster);
+        equal(await labelOf(), label === undefined ? undefined : wanted, kind);
+      }
+    }
   });
 
   it("asks the server's schema at preview", async () => {
