@@ -3,6 +3,8 @@
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
+import { keyList } from "./components/keyNames.ts";
+
 /** Key algorithms that cert-manager, OpenSSL and Go's crypto/tls all take in leaves and roots. */
 export const keyAlgorithms = ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"] as const;
 export type KeyAlgorithm = (typeof keyAlgorithms)[number];
@@ -137,6 +139,8 @@ const etcd = z
     storageClass: kubernetesName.optional(),
     /** Keep the volumes when the StatefulSet is destroyed. Default `true`. */
     keepData: z.boolean().default(true),
+    /** Names of APISIX's users: it signs in as the first. Default `["1"]`. */
+    users: keyList,
     /** Default: the upstream project's image. */
     image: image.default("gcr.io/etcd-development/etcd:v3.6.15"),
   })
@@ -146,6 +150,10 @@ const apisix = z
   .strictObject({
     /** Gateway pods. Default 1. */
     replicas: z.int().min(1).default(1),
+    /** Names of the keys that it seals certificates' keys with: the first seals, all open. Default `["1"]`. */
+    keyring: keyList,
+    /** Names of the Admin API's keys: the first is used, all are accepted. Default `["1"]`. */
+    adminKeys: keyList,
     /** Default: Apache APISIX 3.18.0. */
     image: image.default("docker.io/apache/apisix:3.18.0-debian"),
   })

@@ -3,13 +3,14 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import { Apisix } from "./components/apisix.ts";
+import { adminEndpoint, Apisix } from "./components/apisix.ts";
 import { Certificate } from "./components/certificate.ts";
 import { byPlane, createAuthorities } from "./components/certificateAuthority.ts";
 import { CertManager } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
 import { Etcd, keepMembers } from "./components/etcd.ts";
 import { founderOf, keepGenerations } from "./components/generations.ts";
+import { checkKeys } from "./components/keyCheck.ts";
 import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { ApisixRoute } from "./components/gateway/apisixRoute.ts";
@@ -32,6 +33,13 @@ const trusted = await keepGenerations("pki", founder, root, {
   ...{ kind: root.kind, algorithm, rootDuration },
   trustDomain: env.trustDomain,
 });
+const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
+const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, users: env.etcd.users };
+await checkKeys({
+  cluster: cluster.access,
+  wanted: keys,
+  admin: (running) => adminEndpoint("apisix", common, running),
+});
 
 // The ground: a namespace, and who issues certificates in it.
 const home = env.createNamespace
@@ -40,7 +48,6 @@ const home = env.createNamespace
 const certManager = new CertManager("cert-manager", env.certManager, on);
 
 // Trust: one certificate authority per plane, so that a certificate opens one door.
-const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
 const pki = createAuthorities(
   "pki",
   {
@@ -64,7 +71,8 @@ const apisix = new Apisix(
     ...env.gateway,
     authorities: pki,
     store: etcd.store,
-    storePassword: etcd.clientPassword,
+    storePasswords: etcd.clientPasswords,
+    keys,
     storeCertificate: etcd.clientCertificate,
   },
   inNamespace,

@@ -7,6 +7,7 @@ import { Duplex, PassThrough } from "node:stream";
 import type { TLSSocket } from "node:tls";
 
 import { CoreV1Api, KubeConfig, PortForward } from "@kubernetes/client-node";
+import type { V1Pod, V1PodCondition } from "@kubernetes/client-node";
 
 import { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 import type { KeyPair } from "./certificates.ts";
@@ -85,6 +86,14 @@ export class Cluster implements Access {
     return bundle;
   }
 
+  /** Pods that nobody has told to end. */
+  async pods({ namespace, selector }: Pick<PodPort, "namespace" | "selector">): Promise<V1Pod[]> {
+    const { items } = await this.#read("Pods", namespace, selector, () =>
+      this.#api.listNamespacedPod({ namespace, labelSelector: selector }),
+    );
+    return items.filter(({ metadata }) => !metadata?.deletionTimestamp);
+  }
+
   /** A raw byte stream to a ready pod's port. */
   async open(to: Omit<PodPort, "serverName">, signal?: AbortSignal): Promise<Duplex> {
     const pod = await this.#readyPod(to);
@@ -137,14 +146,8 @@ export class Cluster implements Access {
   }
 
   async #readyPod(to: Omit<PodPort, "serverName">): Promise<string> {
-    const { items } = await this.#read("Pods", to.namespace, to.selector, () =>
-      this.#api.listNamespacedPod({ namespace: to.namespace, labelSelector: to.selector }),
-    );
-    const ready = items.find(
-      (pod) =>
-        !pod.metadata?.deletionTimestamp &&
-        pod.status?.conditions?.some((condition) => condition.type === "Ready" && condition.status === "True"),
-    );
+    const items = await this.pods(to);
+    const ready = items.find((pod) => readyCondition(pod) !== undefined);
     if (!ready?.metadata?.name) {
       throw new Transient(
         `No ready pod matches ${to.selector} in namespace ${to.namespace} (${items.length} found). ` +
@@ -184,6 +187,11 @@ export class Cluster implements Access {
       clearTimeout(timer);
     }
   }
+}
+
+/** The condition of a pod that serves. */
+export function readyCondition({ status }: V1Pod): V1PodCondition | undefined {
+  return status?.conditions?.find((condition) => condition.type === "Ready" && condition.status === "True");
 }
 
 function loadKubeConfig(selection: ClusterSelection): KubeConfig {

@@ -2,17 +2,19 @@
 
 import { createHash } from "node:crypto";
 
-import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
+import { type AdminEndpoint, sealOf } from "@mtls-everywhere/apisix-admin";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 
 import type { GatewayEndpoint, StoreEndpoint } from "../outputs.ts";
-import { apisixConfigYaml, apisixPorts, apisixSecretKeys } from "./apisixConfig.ts";
+import { apisixConfigYaml, apisixPorts, apisixVariables } from "./apisixConfig.ts";
 import { apisixDeployment, apisixDisruptionBudget, apisixService } from "./apisixPlan.ts";
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
+import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { CertSecretRef, Identity } from "./planes.ts";
+import { trustRef } from "./trustBundle.ts";
 import { labelsOf, rolledBy, selectorOf, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
 
 export interface ApisixArgs {
@@ -22,7 +24,10 @@ export interface ApisixArgs {
   readonly cluster: string;
   /** The etcd that it keeps its objects in, with its user already there: it crash-loops before. */
   readonly store: pulumi.Output<Pick<StoreEndpoint, "endpoints" | "prefix" | "user">>;
-  readonly storePassword: pulumi.Output<string>;
+  /** The passwords of its users there, in the order of `keys.users`. */
+  readonly storePasswords: readonly pulumi.Output<string>[];
+  /** Its keys that are no certificates. */
+  readonly keys: KeyNames;
   /** The leaf that it presents there. */
   readonly storeCertificate: pulumi.Output<CertSecretRef<"etcd">>;
   /** Host that clients ask the gateway for. */
@@ -36,6 +41,28 @@ export interface ApisixArgs {
   readonly image: string;
   /** How long its pods may take to become ready, and its Service to get an address from outside, such as `5m`. */
   readonly readyTimeout: string;
+}
+
+/** The Admin API of pods with these keys, by the names that the component gives to its objects. */
+export function adminEndpoint(
+  name: string,
+  { namespace, cluster }: Pick<ApisixArgs, "namespace" | "cluster">,
+  keys: KeyNames,
+): AdminEndpoint {
+  return {
+    cluster,
+    namespace,
+    selector: selectorOf(name),
+    port: apisixPorts.admin,
+    serverName: adminNameOf(name, namespace),
+    trust: trustRef("admin", namespace),
+    certificate: { namespace, name: `${name}-deployer` },
+    key: { namespace, name: `${name}-env`, key: apisixVariables.adminKey(inUse(keys.adminKeys)) },
+  };
+}
+
+function adminNameOf(name: string, namespace: string): string {
+  return `${name}-admin.${namespace}.svc`;
 }
 
 export class Apisix extends pulumi.ComponentResource {
@@ -55,7 +82,7 @@ export class Apisix extends pulumi.ComponentResource {
     const child = { parent: this };
     const { namespace, authorities } = args;
     const meta = { name, namespace, labels: labelsOf(name) };
-    const adminName = `${name}-admin.${namespace}.svc`;
+    const adminName = adminNameOf(name, namespace);
     this.identities = authorities.upstream.trustDomains.map((trustDomain) => ({
       ...{ trustDomain, namespace, serviceAccount: name },
     }));
@@ -79,14 +106,19 @@ export class Apisix extends pulumi.ComponentResource {
     );
 
     // A key of digits alone would become a number in config.yaml and match nothing.
-    const password = (use: string, length: number) =>
-      new random.RandomPassword(`${name}-${use}`, { length, special: false, minLower: 1, minUpper: 1 }, child).result;
-    const environment = {
-      [apisixSecretKeys.adminKey]: password("admin-key", 32),
-      // AES-128 key and IV. APISIX takes 32 characters too, and starts with no other length.
-      [apisixSecretKeys.keyring]: password("keyring", 16),
-      [apisixSecretKeys.etcdPassword]: args.storePassword,
+    const password = (use: string, length: number) => {
+      const letters = { length, special: false, minLower: 1, minUpper: 1 };
+      return new random.RandomPassword(`${name}-${use}`, letters, child).result;
     };
+    const { keys } = args;
+    const adminKeys = keys.adminKeys.map((key) => password(suffixed("admin-key", key), 32));
+    // AES-128 key and IV. APISIX takes 32 characters too, and starts with no other length.
+    const keyring = keys.keyring.map((key) => password(suffixed("keyring", key), 16));
+    const environment = Object.fromEntries([
+      ...adminKeys.map((value, index) => [apisixVariables.adminKey(keys.adminKeys[index]!), value] as const),
+      ...keyring.map((value, index) => [apisixVariables.keyring(keys.keyring[index]!), value] as const),
+      ...args.storePasswords.map((value, index) => [apisixVariables.etcdPassword(keys.users[index]!), value] as const),
+    ]);
     const secret = new k8s.core.v1.Secret(
       `${name}-env`,
       { metadata: { ...meta, name: `${name}-env` }, stringData: environment },
@@ -97,7 +129,7 @@ export class Apisix extends pulumi.ComponentResource {
       pulumi.jsonStringify(environment).apply((text) => createHash("sha256").update(text).digest("hex")),
     );
 
-    const yaml = args.store.apply(apisixConfigYaml);
+    const yaml = args.store.apply((store) => apisixConfigYaml(store, keys));
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
       { metadata: { ...meta, name: `${name}-config` }, data: { "config.yaml": yaml } },
@@ -131,17 +163,14 @@ export class Apisix extends pulumi.ComponentResource {
     );
 
     this.upstreamCertificate = upstreamClient.secret;
+    const sealedBy = pulumi.unsecret(keyring[0]!.apply((key) => sealOf(inUse(keys.keyring), key)));
     this.admin = pulumi
-      .all([deployer.secret, authorities.admin.trust, secret.metadata, deployment.metadata])
-      .apply(([certificate, trust, env]) => ({
-        cluster: args.cluster,
-        namespace,
-        selector: selectorOf(name),
-        port: apisixPorts.admin,
-        serverName: adminName,
+      .all([deployer.secret, authorities.admin.trust, sealedBy, secret.metadata, deployment.metadata])
+      .apply(([certificate, trust, sealedBy]) => ({
+        ...adminEndpoint(name, args, keys),
         trust,
         certificate,
-        key: { namespace, name: env.name, key: apisixSecretKeys.adminKey },
+        sealedBy,
       }));
     this.gateway = pulumi
       .all([authorities.edge.trust, service.metadata, deployment.metadata])

@@ -3,6 +3,7 @@
 import { stringify } from "yaml";
 
 import type { StoreEndpoint } from "../outputs.ts";
+import { inUse, type KeyNames, suffixed, variableOf } from "./keyNames.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 
 export const apisixPorts = { gateway: 9443, admin: 9180, status: 7085 } as const;
@@ -18,14 +19,18 @@ export const apisixPaths = {
   upstreamTrust: "/trust/upstream",
 } as const;
 
-/** Environment variables with the three secrets of config.yaml. */
-export const apisixSecretKeys = { adminKey: "ADMIN_KEY", keyring: "KEYRING", etcdPassword: "ETCD_PASSWORD" } as const;
+/** Environment variables with the secrets of config.yaml: each key has its own, by its name. */
+export const apisixVariables = {
+  adminKey: (name: string) => variableOf("ADMIN_KEY", name),
+  keyring: (name: string) => variableOf("KEYRING", name),
+  etcdPassword: (name: string) => variableOf("ETCD_PASSWORD", name),
+} as const;
 
 /** Seconds after which a keep-alive connection is closed at its next request; idle ones last as long at most. */
 const keepaliveSeconds = 60;
 
 /** config.yaml as an object. Secrets come from the environment, never from the ConfigMap. */
-export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" | "user">) {
+export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" | "user">, keys: KeyNames) {
   const fromEnvironment = (name: string) => `\${{${name}}}`;
   const admin = liveLeaf(apisixPaths.adminLeaf);
   const upstream = liveLeaf(apisixPaths.upstreamLeaf);
@@ -42,7 +47,11 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       // Plain HTTP stays inside the pod.
       node_listen: [{ ip: "127.0.0.1", port: 9080 }],
       status: { ip: "0.0.0.0", port: apisixPorts.status },
-      data_encryption: { enable_encrypt_fields: true, keyring: [fromEnvironment(apisixSecretKeys.keyring)] },
+      data_encryption: {
+        enable_encrypt_fields: true,
+        // The first seals, all open.
+        keyring: keys.keyring.map((name) => fromEnvironment(apisixVariables.keyring(name))),
+      },
       ssl: {
         enable: true,
         listen: [{ port: apisixPorts.gateway }],
@@ -76,14 +85,18 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
           admin_ssl_cert_key: admin.key,
           admin_ssl_ca_cert: `${apisixPaths.adminTrust}/ca.crt`,
         },
-        admin_key: [{ name: "admin", key: fromEnvironment(apisixSecretKeys.adminKey), role: "admin" }],
+        admin_key: keys.adminKeys.map((name) => ({
+          name: suffixed("admin", name),
+          key: fromEnvironment(apisixVariables.adminKey(name)),
+          role: "admin",
+        })),
       },
       etcd: {
         host: [...store.endpoints],
         prefix: store.prefix,
         timeout: 30,
         user: store.user,
-        password: fromEnvironment(apisixSecretKeys.etcdPassword),
+        password: fromEnvironment(apisixVariables.etcdPassword(inUse(keys.users))),
         // Plain paths: APISIX's client of etcd reads them at each connection.
         tls: { cert: `${apisixPaths.etcdLeaf}/tls.crt`, key: `${apisixPaths.etcdLeaf}/tls.key`, verify: true },
       },
@@ -92,6 +105,6 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
 }
 
 /** config.yaml as text. */
-export function apisixConfigYaml(store: Parameters<typeof apisixConfig>[0]): string {
-  return stringify(apisixConfig(store), { lineWidth: 0 });
+export function apisixConfigYaml(...args: Parameters<typeof apisixConfig>): string {
+  return stringify(apisixConfig(...args), { lineWidth: 0 });
 }

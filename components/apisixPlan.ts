@@ -2,6 +2,7 @@
 
 import type { ApisixArgs } from "./apisix.ts";
 import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
+import { startedWithKeys } from "./keyNames.ts";
 import type { CertSecretRef, TrustRef } from "./planes.ts";
 import {
   configMapMount,
@@ -63,7 +64,7 @@ export function apisixService(
 /** The Deployment. */
 export function apisixDeployment(
   name: string,
-  args: Pick<ApisixArgs, "namespace" | "replicas" | "image">,
+  args: Pick<ApisixArgs, "namespace" | "replicas" | "image" | "keys">,
   material: ApisixMaterial,
 ) {
   const { home } = apisixPaths;
@@ -92,7 +93,7 @@ export function apisixDeployment(
       strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
-        metadata: { labels: labelsOf(name), annotations: material.annotations },
+        metadata: { labels: labelsOf(name), annotations: { ...material.annotations, ...startedWithKeys(args.keys) } },
         spec: {
           ...restrictedPod(name, uid),
           ...spreadOverNodes(name, args.replicas),

@@ -10,6 +10,8 @@ import { firstValue } from "./firstValue.ts";
 export interface Cluster {
   /** Give this to every component: `{ provider: cluster.provider }`. */
   readonly provider: k8s.Provider;
+  /** To look at what runs, before anything is planned. */
+  readonly access: ClusterAccess;
   /** UID of `kube-system`; the dynamic resources refuse to act on another cluster. */
   readonly uid: string;
 }
@@ -52,7 +54,7 @@ export async function connectCluster(name: string): Promise<Cluster> {
     // A destroy that stops halfway still knows where the stack lives.
     { dependsOn: home.record },
   );
-  return { provider, uid };
+  return { provider, access: cluster, uid };
 }
 
 /**

@@ -20,6 +20,7 @@ import {
   etcdStatefulSet,
 } from "./etcdPlan.ts";
 import { firstValue } from "./firstValue.ts";
+import { firstKeys, inUse, suffixed } from "./keyNames.ts";
 import type { CertSecretRef } from "./planes.ts";
 import { labelsOf, selectorOf, startedWith, waitAtMost } from "./workload.ts";
 
@@ -30,6 +31,8 @@ export interface EtcdArgs {
   readonly cluster: string;
   /** Service account of the only client, APISIX: its leaf's SPIFFE ID and its user name. */
   readonly client: string;
+  /** Names of its users, which share a role's rights: it signs in as the first. */
+  readonly users: readonly string[];
   /** Members: 1, 3 or 5. */
   readonly replicas: number;
   /** Volume of each member, such as `1Gi`. */
@@ -63,8 +66,8 @@ export class Etcd extends pulumi.ComponentResource {
   readonly store: pulumi.Output<StoreEndpoint>;
   /** The leaf that the client presents; a preview knows it before it knows `store`. */
   readonly clientCertificate: pulumi.Output<CertSecretRef<"etcd">>;
-  /** The client's password, which the client's own settings carry. */
-  readonly clientPassword: pulumi.Output<string>;
+  /** The passwords of the client's users, in the order of `users`: the client's own settings carry them. */
+  readonly clientPasswords: readonly pulumi.Output<string>[];
 
   constructor(name: string, args: EtcdArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:Etcd", name, {}, opts);
@@ -91,7 +94,7 @@ export class Etcd extends pulumi.ComponentResource {
       },
       child,
     );
-    const client = new Certificate(
+    const clientLeaf = new Certificate(
       `${name}-client`,
       { ...account, serviceAccount: args.client, usages: ["client auth"] },
       child,
@@ -125,23 +128,30 @@ export class Etcd extends pulumi.ComponentResource {
       { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service] },
     );
 
-    const credential = (user: string) => {
-      const password = new random.RandomPassword(`${name}-${user}`, { length: 32, special: false }, child);
+    /** One Secret for all users of an owner: a previewer's rights go by its name. */
+    const credentials = (owner: string, users: readonly string[]) => {
+      const passwords = users.map(
+        (user) =>
+          new random.RandomPassword(suffixed(`${name}-${owner}`, user), { length: 32, special: false }, child).result,
+      );
+      const entry = (user: string) => suffixed("password", user);
       const secret = new k8s.core.v1.Secret(
-        `${name}-${user}`,
-        // Not `etcd-root`: that Secret holds the plane's root, and its key would enter the state with this one.
-        { metadata: { name: `${name}-${user}-password`, namespace }, stringData: { password: password.result } },
+        `${name}-${owner}`,
+        {
+          // Not `etcd-root`: that Secret holds the plane's root, and its key would enter the state with this one.
+          metadata: { name: `${name}-${owner}-password`, namespace },
+          stringData: Object.fromEntries(passwords.map((password, index) => [entry(users[index]!), password])),
+        },
         child,
       );
-      return {
-        password: password.result,
-        ref: secret.metadata.apply((m) => ({ namespace, name: m.name, key: "password" })),
-      };
+      const ref = (user: string) => secret.metadata.apply((m) => ({ namespace, name: m.name, key: entry(user) }));
+      return { passwords, ref };
     };
-    const root = credential("root");
-    const clientUser = credential(args.client);
+    const root = credentials("root", firstKeys.users);
+    const client = credentials(args.client, args.users);
+    const user = inUse(args.users);
 
-    const endpoint = (secret: typeof client.secret) =>
+    const endpoint = (secret: typeof clientLeaf.secret) =>
       pulumi.all([secret, args.authorities.etcd.trust, members.metadata]).apply(([certificate, trust]) => ({
         cluster: args.cluster,
         namespace,
@@ -155,21 +165,25 @@ export class Etcd extends pulumi.ComponentResource {
       `${name}-auth`,
       {
         etcd: endpoint(deployer.secret),
-        root: root.ref,
-        users: [{ name: args.client, password: clientUser.ref, prefix: apisixPrefix }],
+        root: root.ref(inUse(firstKeys.users)),
+        users: args.users.map((user) => ({
+          name: suffixed(args.client, user),
+          password: client.ref(user),
+          prefix: apisixPrefix,
+        })),
       },
       child,
     );
 
-    this.clientCertificate = client.secret;
-    this.clientPassword = clientUser.password;
+    this.clientCertificate = clientLeaf.secret;
+    this.clientPasswords = client.passwords;
     this.store = pulumi
-      .all([endpoint(client.secret), clientUser.ref, auth.id])
+      .all([endpoint(clientLeaf.secret), client.ref(user), auth.id])
       .apply(([endpoint, password]): StoreEndpoint => ({
         ...endpoint,
         endpoints: etcdEndpoints(name, namespace, args.replicas),
         peer: { namespace, selector: selectorOf(name), port: etcdPorts.peer, serverName: names.memberHosts[0]! },
-        user: args.client,
+        user: suffixed(args.client, user),
         password,
         prefix: apisixPrefix,
       }));

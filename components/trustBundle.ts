@@ -23,6 +23,10 @@ export const trustLabel = "mtls-everywhere/trust";
 
 /** Annotation with the generations of the roots, as JSON: the digest by the name. */
 export const generationsAnnotation = "mtls-everywhere/generations";
+/** Where a plane's bundle is in a namespace. */
+export function trustRef<P extends Plane>(plane: P, namespace: string): TrustRef<P> {
+  return { plane, namespace, name: `${plane}-trust`, key: trustKey };
+}
 
 /** ConfigMap `<plane>-trust` with the plane's roots. */
 export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
@@ -30,7 +34,7 @@ export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
 
   constructor(name: string, args: TrustBundleArgs<P>, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:TrustBundle", name, {}, opts);
-    const mapName = `${args.plane}-trust`;
+    const { name: mapName } = trustRef(args.plane, "");
     const metadata = {
       name: mapName,
       namespace: args.namespace,
@@ -39,12 +43,7 @@ export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
     };
     const map = new k8s.core.v1.ConfigMap(name, { metadata, data: { [trustKey]: args.roots } }, { parent: this });
     // Not by its metadata: while a root is yet to be made, a preview does not know the annotation.
-    this.trust = pulumi.all([args.namespace, map.urn]).apply(([namespace]): TrustRef<P> => ({
-      plane: args.plane,
-      namespace,
-      name: mapName,
-      key: trustKey,
-    }));
+    this.trust = pulumi.all([args.namespace, map.urn]).apply(([namespace]) => trustRef(args.plane, namespace));
     this.registerOutputs({ trust: this.trust });
   }
 }

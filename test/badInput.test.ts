@@ -14,11 +14,13 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { Cluster } from "../apisix-admin/access.ts";
 import type { Props } from "../apisix-admin/checks.ts";
-import type { AdminEndpoint, KindName } from "../apisix-admin/index.ts";
+import { type AdminEndpoint, type KindName, sealOf } from "../apisix-admin/index.ts";
 import { check, create, diff, remove } from "../apisix-admin/resources.ts";
 import { adminClient, closeSessions } from "../apisix-admin/session.ts";
 import { connectCluster } from "../components/cluster.ts";
 import { keepMembers } from "../components/etcd.ts";
+import { checkKeys } from "../components/keyCheck.ts";
+import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
 import { parseConfig } from "../config.ts";
 import { contractVersion } from "../outputs.ts";
 import { readOutputs } from "../verify/outputs.ts";
@@ -124,6 +126,9 @@ case "$*" in "stack export -s dev") cat ${folder}/state.json ;; "config --json -
     );
   };
 const advice = "When the pods are ready (kubectl -n mtls get pods), run the same command again: it goes on from here.";
+const keysRefused = (line: string) =>
+  `The keys of stack dev cannot be changed like this:\n  ${line}\nNothing was changed. docs/keys.md has the steps.`;
+const nowhere = { type: "roundrobin", nodes: { "127.0.0.1:1": 1 } };
 const issued = (name: string) =>
   `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up in the stack that makes it.`;
 const certificateRemedy = "Correct the Certificate that issues it, or name another Secret.";
@@ -201,6 +206,46 @@ const rows: readonly Row[] = [
     provoke: () => inStackWith(1, () => keepMembers("etcd", 3)),
     message:
       "The etcd of stack dev was made with replicas: 1, and mtls-everywhere:etcd asks for 3: it cannot grow or shrink in an update.\nNothing was changed. Set replicas to 1, or make the platform anew: pulumi destroy, then pulumi up.",
+  },
+  {
+    input: "a key that comes first at once",
+    provoke: () => keysOf({ adminKeys: ["1"] }, { adminKeys: ["2"] }),
+    message: keysRefused(
+      'apisix.adminKeys: "2" comes first, but pod apisix-0 runs without it and would refuse it. Append it, ["1", "2"], and run pulumi up; then move it first.',
+    ),
+  },
+  {
+    input: "a key that leaves while it is in use",
+    provoke: () => keysOf({ keyring: ["1", "2"] }, { keyring: ["2"] }),
+    message: keysRefused(
+      'apisix.keyring: "1" has left the list, but pod apisix-0 seals with it. Put it back, ["2", "1"], and run pulumi up; then drop it.',
+    ),
+  },
+  {
+    input: "an etcd user that leaves while APISIX is signed in as it",
+    provoke: () => keysOf({ users: ["1"] }, { users: ["2"] }),
+    message: keysRefused(
+      'etcd.users: "1" has left the list, but pod apisix-0 is signed in to etcd as it. Put it back, ["2", "1"], and run pulumi up; then drop it.',
+    ),
+  },
+  {
+    input: "a key that leaves the keyring while an object needs it",
+    provoke: async () => {
+      await create("ssls", ssl(common({ sealedBy: sealOf("1", "a key") })), cluster);
+      return beside("routes", "legacy", { uri: "/", plugins: { csrf: { key: "secret" } }, upstream: nowhere }, () =>
+        keysOf({ keyring: ["2", "1"] }, { keyring: ["2"] }),
+      );
+    },
+    message: keysRefused(
+      'apisix.keyring: "1" has left the list, but objects in the gateway are sealed with it, or may be: ssls/site of mtls/dev/hello, routes/legacy of nobody. ' +
+        'Put it back, ["2", "1"]. To seal an object anew run pulumi up in the stack that owns it, or PUT one of nobody again; then drop the key.',
+    ),
+  },
+  {
+    input: "keys of a gateway whose pods may not be listed",
+    provoke: () => withAnswer("namespaces/mtls/pods", 403, () => inStackWith(undefined, () => keyCheck({}))),
+    message:
+      "It is not known whether the gateway's keys may be changed: Pods mtls/app=apisix may not be read with the kubeconfig's user: grant it \"list\" on that object.\nNothing was changed.",
   },
   {
     input: "a Secret that is missing",
@@ -629,6 +674,17 @@ async function inStackWith(first: unknown, act: () => Promise<unknown>): Promise
   await pulumi.runtime.setMocks({ newResource, call: () => ({}) }, "mtls-everywhere", "dev", false, "organization");
   pulumi.runtime.setAllConfig({ "kubernetes:kubeconfig": api.kubeconfig });
   return said(act);
+}
+
+/** What the program says to these keys while a pod runs with others, which is not ready. */
+function keysOf(running: Partial<KeyNames>, wanted: Partial<KeyNames>): Promise<string> {
+  const pod = { metadata: { name: "apisix-0", annotations: startedWithKeys({ ...firstKeys, ...running }) } };
+  return withAnswer("namespaces/mtls/pods", { items: [pod] }, () => inStackWith(undefined, () => keyCheck(wanted)));
+}
+
+function keyCheck(wanted: Partial<KeyNames>): Promise<void> {
+  const admin = () => apisix.endpoint;
+  return checkKeys({ cluster: freshCluster(), wanted: { ...firstKeys, ...wanted }, admin });
 }
 
 function asClient(name: string, cert: string, key: string): Promise<string> {

@@ -32,8 +32,8 @@ const defaults = {
     leafDuration: "24h",
     rootDuration: "87600h",
   },
-  etcd: { replicas: 1, storage: "1Gi", keepData: true, image: "gcr.io/etcd-development/etcd:v3.6.15" },
-  apisix: { replicas: 1, image: "docker.io/apache/apisix:3.18.0-debian" },
+  etcd: { replicas: 1, storage: "1Gi", keepData: true, users: ["1"], image: "gcr.io/etcd-development/etcd:v3.6.15" },
+  apisix: { replicas: 1, keyring: ["1"], adminKeys: ["1"], image: "docker.io/apache/apisix:3.18.0-debian" },
   gateway: { host: "upstream", clients: [], serviceType: "ClusterIP", serviceAnnotations: {} },
   upstream: { image: "docker.io/library/nginx:1.28.0", files: { "index.json": '{ "hello": "world" }' } },
 };
@@ -54,8 +54,11 @@ describe("the configuration", () => {
         root: { kind: "cluster", active: "b", trusted: ["a", "b"] },
         ...{ algorithm: "RSA-4096", leafDuration: "2h", rootDuration: "4h" },
       },
-      etcd: { replicas: 5, storage: "20Gi", storageClass: "fast", keepData: false, image: "registry:5000/etcd:v3" },
-      apisix: { replicas: 3 },
+      etcd: {
+        ...{ replicas: 5, storage: "20Gi", storageClass: "fast", keepData: false, users: ["2", "1"] },
+        image: "registry:5000/etcd:v3",
+      },
+      apisix: { replicas: 3, keyring: ["2026-11", "1"], adminKeys: ["2"] },
       gateway: {
         host: "api.example.internal",
         clients: ["curl", "shop"],
@@ -128,6 +131,7 @@ describe("the configuration", () => {
 
 const dnsName = 'must be a DNS name: lower-case letters, digits, hyphens and dots, such as "dev.example.internal"';
 const kubernetesName = "must be a Kubernetes name: at most 63 lower-case letters, digits and hyphens";
+const keyName = 'must be a short name such as "2": lower-case letters, digits and hyphens';
 const duration = 'must be a whole number of hours, at least "1h"';
 const untagged = 'must carry a tag or a digest, such as "nginx:1.28"';
 const unknownKey = "is not a known key; remove it or correct its spelling";
@@ -176,6 +180,11 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ apisix: { replicas: 0 } }, "apisix.replicas: must be at least 1"],
   [{ apisix: { replicas: 1.5 } }, "apisix.replicas: must be a whole number, not a fraction"],
   [{ apisix: { replicas: "2" } }, "apisix.replicas: must be a number, not a string"],
+  [{ apisix: { keyring: [] } }, "apisix.keyring: must name one key at least"],
+  [{ apisix: { keyring: ["2", "1", "2"] } }, "apisix.keyring: must name each key once"],
+  [{ apisix: { adminKeys: ["Key_2"] } }, `apisix.adminKeys.0: ${keyName}`],
+  [{ etcd: { users: ["a".repeat(17)] } }, `etcd.users.0: ${keyName}`],
+  [{ etcd: { users: [2] } }, "etcd.users.0: must be a string, not a whole number"],
   [{ apisix: { image: "apache/apisix" } }, `apisix.image: ${untagged}`],
   [{ upstream: { image: "registry:5000/nginx" } }, `upstream.image: ${untagged}`],
   [{ upstream: { image: "ngi nx:1" } }, 'upstream.image: must be an image reference, such as "nginx:1.28"'],

@@ -12,6 +12,7 @@ import { apisixDeployment, apisixDisruptionBudget, apisixService } from "../../c
 import type { Generation } from "../../components/generations.ts";
 import { stateHeldDefaults } from "../../components/stateHeldRoots.ts";
 import { createAuthorities } from "../../components/certificateAuthority.ts";
+import { firstKeys } from "../../components/keyNames.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
 
@@ -30,11 +31,11 @@ const generation: Generation = {
   ...{ algorithm: "ECDSA-P256", rootDuration: "87600h" },
 };
 const deployment = (replicas = 2) =>
-  apisixDeployment("apisix", { namespace: "mtls", replicas, image: "apisix:3.18.0" }, material);
+  apisixDeployment("apisix", { namespace: "mtls", replicas, image: "apisix:3.18.0", keys: firstKeys }, material);
 
 describe("config.yaml", () => {
   it("asks for certificates everywhere, trusts one plane a place, and holds no secret", () => {
-    same(apisixConfig(store), {
+    same(apisixConfig(store, firstKeys), {
       apisix: {
         enable_admin: true,
         enable_control: false,
@@ -89,7 +90,32 @@ describe("config.yaml", () => {
   it("comes back from YAML as it was, for any store", () => {
     const text = fc.string({ minLength: 1 });
     const anyStore = fc.record({ endpoints: fc.array(text, { minLength: 1 }), prefix: text, user: text });
-    fc.assert(fc.property(anyStore, (store) => same(parse(apisixConfigYaml(store)), apisixConfig(store))));
+    fc.assert(
+      fc.property(anyStore, (store) => same(parse(apisixConfigYaml(store, firstKeys)), apisixConfig(store, firstKeys))),
+    );
+  });
+
+  it("takes each key from a variable of its own: the first key seals, all open, all are accepted", () => {
+    const keys = { keyring: ["2", "1"], adminKeys: ["2026-11", "1"], users: ["2", "1"] };
+    const one = apisixConfig(store, firstKeys);
+    same(apisixConfig({ ...store, user: "apisix-2" }, keys), {
+      ...one,
+      apisix: {
+        ...one.apisix,
+        data_encryption: { enable_encrypt_fields: true, keyring: ["${{KEYRING_2}}", "${{KEYRING}}"] },
+      },
+      deployment: {
+        ...one.deployment,
+        admin: {
+          ...one.deployment.admin,
+          admin_key: [
+            { name: "admin-2026-11", key: "${{ADMIN_KEY_2026_11}}", role: "admin" },
+            { name: "admin", key: "${{ADMIN_KEY}}", role: "admin" },
+          ],
+        },
+        etcd: { ...one.deployment.etcd, user: "apisix-2", password: "${{ETCD_PASSWORD_2}}" },
+      },
+    });
   });
 });
 
@@ -107,7 +133,13 @@ describe("APISIX's Deployment", () => {
         strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
         selector: { matchLabels: { "app.kubernetes.io/name": "apisix" } },
         template: {
-          metadata: { labels: labels("apisix"), annotations: { "mtls-everywhere/settings-digest": "of the settings" } },
+          metadata: {
+            labels: labels("apisix"),
+            annotations: {
+              "mtls-everywhere/settings-digest": "of the settings",
+              "mtls-everywhere/keys": '{"keyring":["1"],"adminKeys":["1"],"users":["1"]}',
+            },
+          },
           spec: {
             ...podOf("apisix", 636),
             ...spread("apisix"),
@@ -182,7 +214,7 @@ describe("APISIX's Deployment", () => {
   it("finds every file of config.yaml in what it mounts", () => {
     const { containers } = deployment().spec.template.spec;
     const folders = containers[0]!.volumeMounts.map(({ mountPath }) => mountPath);
-    const paths = JSON.stringify(apisixConfig(store)).match(/\/(tls|trust)\/[^\s";]+/g) ?? [];
+    const paths = JSON.stringify(apisixConfig(store, firstKeys)).match(/\/(tls|trust)\/[^\s";]+/g) ?? [];
     ok(paths.length > 5);
     same(
       paths.filter((path) => !folders.some((folder) => path.startsWith(`${folder}/`))),
@@ -244,7 +276,8 @@ describe("the gateway's Service", () => {
           stateHeld: stateHeldDefaults,
         }),
         store: pulumi.output(store),
-        storePassword: pulumi.output("password"),
+        storePasswords: [pulumi.output("password")],
+        keys: firstKeys,
         storeCertificate: pulumi.output(material.etcdLeaf),
         ...{ host: "upstream", replicas: 1, image: "apisix:3.18.0", readyTimeout: "90s" },
         ...{ serviceType: "LoadBalancer", serviceAnnotations: {} },

@@ -48,6 +48,8 @@ export interface PlanOptions {
   readonly preview?: boolean;
   /** What the state remembers, by the record's name; else what the program says now. */
   readonly records?: Readonly<Record<string, unknown>>;
+  /** Annotations of the gateway's pods that run. Default none. */
+  readonly running?: readonly Readonly<Record<string, string>>[];
   /** Told of each resource that is registered. */
   readonly onResource?: (name: string) => void;
 }
@@ -58,7 +60,7 @@ let runs = 0;
 export async function plan(
   stack: string,
   changes: Readonly<Record<string, unknown>> = {},
-  { unreachable = false, preview = false, records = {}, onResource }: PlanOptions = {},
+  { unreachable = false, preview = false, records = {}, running, onResource }: PlanOptions = {},
 ): Promise<Planned> {
   const resources: Registered[] = [];
   await pulumi.runtime.setMocks(
@@ -88,7 +90,7 @@ export async function plan(
   const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
   pulumi.runtime.setAllConfig(Object.fromEntries(Object.entries(values).map(([key, value]) => [key, asText(value)])));
 
-  const cluster = await answeringCluster();
+  const cluster = await answeringCluster(running);
   if (unreachable) cluster.stop();
   const { KUBECONFIG } = process.env;
   process.env.KUBECONFIG = cluster.kubeconfig;
@@ -137,12 +139,24 @@ function pemOf(name: string): string {
   return name.split("-").includes("2") ? secondPem : rootPem;
 }
 
-/** An API server that knows one namespace, and a kubeconfig for it. */
-async function answeringCluster(): Promise<{ kubeconfig: string; stop(): void; remove(): void }> {
+/** An API server that knows one namespace and the gateway's pods, and a kubeconfig for it. */
+async function answeringCluster(
+  running: PlanOptions["running"] = [],
+): Promise<{ kubeconfig: string; stop(): void; remove(): void }> {
+  const namespace = { kind: "Namespace", metadata: { uid: clusterUid } };
+  const pods = {
+    kind: "PodList",
+    items: running.map((annotations, index) => ({ metadata: { name: `pod-${index}`, annotations } })),
+  };
   const server = createServer((request, response) => {
-    const known = request.url === "/api/v1/namespaces/kube-system";
-    response.writeHead(known ? 200 : 404, { "content-type": "application/json" });
-    response.end(JSON.stringify(known ? { kind: "Namespace", metadata: { uid: clusterUid } } : { kind: "Status" }));
+    const answer =
+      request.url === "/api/v1/namespaces/kube-system"
+        ? namespace
+        : /\/pods\?/.test(request.url ?? "")
+          ? pods
+          : undefined;
+    response.writeHead(answer ? 200 : 404, { "content-type": "application/json" });
+    response.end(JSON.stringify(answer ?? { kind: "Status" }));
   });
   await new Promise<void>((listening) => server.listen(0, "127.0.0.1", listening));
   const folder = mkdtempSync(join(tmpdir(), "kubeconfig-"));

@@ -6,6 +6,7 @@ import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal, thro
 
 import * as pulumi from "@pulumi/pulumi";
 
+import { sealOf } from "../../apisix-admin/index.ts";
 import { Certificate } from "../../components/certificate.ts";
 import { planes } from "../../components/planes.ts";
 import { byPlane, platformOutputs } from "../support/outputs.ts";
@@ -254,7 +255,11 @@ for (const [stack, expected] of Object.entries(environments)) {
       const ids = { route: "hello-id", clientCertificate: "upstream-client-id" };
       const environment = { trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid };
       const one = platformOutputs({ ...environment, roots, generation: stack === "dev" ? "1" : "2026", ids });
-      same(planned.outputs, { ...one, store: { ...one.store, endpoints: expected.store } });
+      same(planned.outputs, {
+        ...one,
+        admin: { ...one.admin, sealedBy: sealOf("1", "password-of-apisix-keyring") },
+        store: { ...one.store, endpoints: expected.store },
+      });
     });
 
     it("shows a preview every name and selector: without them it would announce replacements", async () => {

@@ -1,0 +1,57 @@
+// Refuses a change of keys for which another step must come first: by what the gateway's pods run with, and by what is in the gateway.
+
+import type { AdminEndpoint, SealedObject } from "@mtls-everywhere/apisix-admin";
+import { sealedObjects } from "@mtls-everywhere/apisix-admin";
+import { type Cluster, readyCondition } from "@mtls-everywhere/apisix-admin/access";
+import { adminClient, closeSessions, patienceOf } from "@mtls-everywhere/apisix-admin";
+import * as pulumi from "@pulumi/pulumi";
+
+import { type KeyNames, keysOf } from "./keyNames.ts";
+import { droppedFromKeyring, keyFaults, type RunningPod, sealFaults } from "./keySteps.ts";
+
+export interface KeyCheck {
+  /** Where the gateway runs. */
+  readonly cluster: Cluster;
+  /** The keys of the configuration. */
+  readonly wanted: KeyNames;
+  /** The Admin API, as its pods with these keys are reached. */
+  readonly admin: (running: KeyNames) => AdminEndpoint;
+}
+
+/**
+ * Holds a change of keys to its steps. A first update has no pods, and nothing to refuse.
+ * @throws RunError before anything else is planned, with the steps to take.
+ */
+export async function checkKeys({ cluster, wanted, admin }: KeyCheck): Promise<void> {
+  const faults = await faultsOf(cluster, wanted, admin).catch((error: Error) => {
+    throw new pulumi.RunError(
+      `It is not known whether the gateway's keys may be changed: ${error.message}\nNothing was changed.`,
+    );
+  });
+  if (faults.length === 0) return;
+  throw new pulumi.RunError(
+    `The keys of stack ${pulumi.getStack()} cannot be changed like this:\n${faults.map((fault) => `  ${fault}`).join("\n")}\n` +
+      "Nothing was changed. docs/keys.md has the steps.",
+  );
+}
+
+async function faultsOf(cluster: Cluster, wanted: KeyNames, admin: KeyCheck["admin"]): Promise<string[]> {
+  const running = (await cluster.pods(admin(wanted))).map((pod): RunningPod => ({
+    name: pod.metadata?.name ?? "",
+    keys: keysOf(pod.metadata?.annotations ?? {}),
+    readySince: readyCondition(pod)?.lastTransitionTime?.getTime(),
+  }));
+  const faults = keyFaults(running, wanted);
+  const dropped = droppedFromKeyring(running, wanted);
+  if (faults.length > 0 || dropped.length === 0) return faults;
+  return sealFaults(dropped, await objectsIn(cluster, admin(running[0]!.keys)), running, wanted);
+}
+
+/** Everything sealed that is in the gateway. */
+async function objectsIn(cluster: Cluster, admin: AdminEndpoint): Promise<SealedObject[]> {
+  try {
+    return await sealedObjects(await adminClient(cluster, admin), patienceOf(cluster).looking);
+  } finally {
+    await closeSessions(cluster);
+  }
+}
