@@ -7,6 +7,7 @@ import type { CertSecretRef, TrustRef } from "./planes.ts";
 import {
   configMapMount,
   labelsOf,
+  leavingFirst,
   matchLabelsOf,
   type Mountable,
   type PodAnnotations,
@@ -15,6 +16,7 @@ import {
   restrictedPod,
   secretMount,
   spreadOverNodes,
+  withoutGap,
 } from "./workload.ts";
 
 /** User id of `apisix` in the official image, which names it by name only. */
@@ -90,7 +92,7 @@ export function apisixDeployment(
     metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
     spec: {
       replicas: args.replicas,
-      strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
+      strategy: withoutGap,
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
         metadata: { labels: labelsOf(name), annotations: { ...material.annotations, ...startedWithKeys(args.keys) } },
@@ -125,8 +127,7 @@ export function apisixDeployment(
               },
               readinessProbe: { httpGet: { path: "/status/ready", port: apisixPorts.status }, periodSeconds: 1 },
               livenessProbe: { httpGet: { path: "/status", port: apisixPorts.status }, periodSeconds: 10 },
-              // Endpoints forget the pod before it stops taking connections.
-              lifecycle: { preStop: { exec: { command: ["sleep", "3"] } } },
+              ...leavingFirst(3),
               volumeMounts: [...scratch(home), { name: "tmp", mountPath: "/tmp" }, ...mounts.map(({ mount }) => mount)],
             },
           ],

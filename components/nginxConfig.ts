@@ -15,6 +15,13 @@ export const nginxPaths = {
   scratch: "/tmp",
 } as const;
 
+/**
+ * Seconds that a pod goes on answering when it is to end, and those after which its connections are closed with their next answer.
+ * The gateway pools connections: those that outlived the pod would break under a request that is on its way. Announced in an
+ * answer, their end is seen in time, and the rest of the pause is for a pod's removal to reach every proxy.
+ */
+export const nginxDrain = { pause: 5, connections: 3 } as const;
+
 /** Bytes for a map's key: nginx does not start with one over its default of 64, and a subject has up to 200 characters. */
 const longestCaller = 256;
 
@@ -35,6 +42,7 @@ events {}
 http {
   access_log /dev/stdout;
   server_tokens off;
+  keepalive_time ${nginxDrain.connections}s;
 ${scratch.join("\n")}
   default_type application/json;
   map_hash_bucket_size ${longestCaller};

@@ -6,11 +6,12 @@ import * as pulumi from "@pulumi/pulumi";
 import type { UpstreamEndpoint } from "../outputs.ts";
 import { Certificate, type LeafAuthority } from "./certificate.ts";
 import type { CertificateAuthority } from "./certificateAuthority.ts";
-import { nginxConfig, nginxPaths, nginxPort } from "./nginxConfig.ts";
+import { nginxConfig, nginxDrain, nginxPaths, nginxPort } from "./nginxConfig.ts";
 import type { CertSecretRef, Identity, TrustRef } from "./planes.ts";
 import {
   configMapMount,
   labelsOf,
+  leavingFirst,
   matchLabelsOf,
   type Mountable,
   type PodAnnotations,
@@ -24,6 +25,7 @@ import {
   startedWith,
   upstreamLabel,
   waitAtMost,
+  withoutGap,
 } from "./workload.ts";
 
 /** User id of nginx in its official image. */
@@ -130,6 +132,7 @@ export function nginxDeployment(
     metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
     spec: {
       replicas: 1,
+      strategy: withoutGap,
       selector: { matchLabels: matchLabelsOf(name) },
       template: {
         metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations },
@@ -145,6 +148,7 @@ export function nginxDeployment(
               ports: [{ name: "https", containerPort: nginxPort }],
               readinessProbe: { ...probe, periodSeconds: 1 },
               livenessProbe: { ...probe, periodSeconds: 10 },
+              ...leavingFirst(nginxDrain.pause),
               volumeMounts: mounts.map(({ mount }) => mount),
             },
           ],

@@ -63,6 +63,17 @@ export function waitAtMost(timeout: string) {
   return { customTimeouts: { create: timeout, update: timeout } };
 }
 
+/** A Deployment's strategy: never fewer ready pods than asked for. */
+export const withoutGap = { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } };
+
+/**
+ * Container fields of a server that goes on answering for some seconds after its end is decided: endpoints and proxies forget
+ * it meanwhile. Its image needs `sleep`.
+ */
+export function leavingFirst(seconds: number) {
+  return { lifecycle: { preStop: { exec: { command: ["sleep", String(seconds)] } } } };
+}
+
 /** Keeps a workload's pods on different nodes where there are enough of them; a single pod needs no such rule. */
 export function spreadOverNodes(name: string, replicas: number) {
   if (replicas === 1) return {};

@@ -27,6 +27,7 @@ events {}
 http {
   access_log /dev/stdout;
   server_tokens off;
+  keepalive_time 3s;
   client_body_temp_path /tmp/client_body;
   proxy_temp_path /tmp/proxy;
   fastcgi_temp_path /tmp/fastcgi;
@@ -73,6 +74,7 @@ describe("the upstream's Deployment", () => {
       metadata: { name: "upstream", namespace: "mtls", labels: labels("upstream") },
       spec: {
         replicas: 1,
+        strategy: { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } },
         selector: { matchLabels: { "app.kubernetes.io/name": "upstream" } },
         template: {
           metadata: {
@@ -91,6 +93,7 @@ describe("the upstream's Deployment", () => {
                 ports: [{ name: "https", containerPort: 8443 }],
                 readinessProbe: { ...open, periodSeconds: 1 },
                 livenessProbe: { ...open, periodSeconds: 10 },
+                lifecycle: { preStop: { exec: { command: ["sleep", "5"] } } },
                 volumeMounts: [
                   { name: "config", mountPath: "/etc/nginx-mtls", readOnly: true },
                   { name: "files", mountPath: "/srv", readOnly: true },
