@@ -14,6 +14,7 @@ const product = [
   "verify/**",
   "recover/**",
   "renewer/**",
+  "rotation/**",
 ];
 
 export default tseslint.config(

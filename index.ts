@@ -9,30 +9,24 @@ import { byPlane, createAuthorities } from "./components/certificateAuthority.ts
 import { CertManager } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
 import { Etcd, keepMembers } from "./components/etcd.ts";
-import { founderOf, keepGenerations } from "./components/generations.ts";
 import { checkKeys } from "./components/keyCheck.ts";
 import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { ApisixRoute } from "./components/gateway/apisixRoute.ts";
 import { ApisixSsl } from "./components/gateway/apisixSsl.ts";
 import { ApisixUpstream } from "./components/gateway/apisixUpstream.ts";
-import { stateHeldDefaults } from "./components/stateHeldRoots.ts";
 import { labelObjects } from "./components/stackLabel.ts";
 import { platformNamespace } from "./components/workload.ts";
 import { readConfig } from "./config.ts";
 import { contractVersion, type GatewayEndpoint, type StoreEndpoint, type UpstreamEndpoint } from "./outputs.ts";
+import { trustedGenerations } from "./rotation/trusted.ts";
 
 const env = readConfig();
 labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster");
 const on = { provider: cluster.provider };
 await keepMembers("etcd", env.etcd.replicas);
-const founder = await founderOf("pki", env.pki.root);
-const { root, algorithm, rootDuration, leafDuration } = env.pki;
-const trusted = await keepGenerations("pki", founder, root, {
-  ...{ kind: root.kind, algorithm, rootDuration },
-  trustDomain: env.trustDomain,
-});
+const trusted = await trustedGenerations("pki", cluster.access, env);
 const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
 const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, users: env.etcd.users };
 await checkKeys({
@@ -52,9 +46,8 @@ const pki = createAuthorities(
   "pki",
   {
     ...common,
+    ...env.pki,
     generations: trusted,
-    leafDuration,
-    stateHeld: root.kind === "stateHeld" ? root : stateHeldDefaults,
     clusterResourceNamespace: certManager.clusterResourceNamespace,
   },
   { ...on, dependsOn: [home, certManager] },
@@ -143,8 +136,8 @@ export const issuers = byPlane(pki, "issuer");
 export const trust = byPlane(pki, "trust");
 export const roots = byPlane(pki, "roots");
 export const generations = {
-  active: root.active,
-  trusted: root.trusted,
+  active: env.pki.root.active,
+  trusted: env.pki.root.trusted,
   digests: byPlane(pki, "digests"),
 };
 export const routes = [{ id: route.id, hosts: route.hosts, uris: route.uris }];

@@ -94,9 +94,9 @@ export class Cluster implements Access {
     return items.filter(({ metadata }) => !metadata?.deletionTimestamp);
   }
 
-  /** A raw byte stream to a ready pod's port. */
-  async open(to: Omit<PodPort, "serverName">, signal?: AbortSignal): Promise<Duplex> {
-    const pod = await this.#readyPod(to);
+  /** A raw byte stream to a ready pod's port, or to that pod's. */
+  async open(to: Omit<PodPort, "serverName"> & { readonly pod?: string }, signal?: AbortSignal): Promise<Duplex> {
+    const pod = to.pod ?? (await this.#readyPod(to));
     const fromPod = new PassThrough();
     const toPod = new PassThrough();
     const errors = new PassThrough();

@@ -15,7 +15,7 @@ import type { Authorities } from "./certificateAuthority.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { CertSecretRef, Identity } from "./planes.ts";
 import { trustRef } from "./trustBundle.ts";
-import { labelsOf, rolledBy, selectorOf, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
+import { labelsOf, rolledBy, selectorOf, serving, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
 
 export interface ApisixArgs {
   readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
@@ -152,6 +152,7 @@ export class Apisix extends pulumi.ComponentResource {
         upstreamTrust: authorities.upstream.trust,
         annotations: {
           ...rolledBy(pulumi.all({ "config.yaml": yaml, environment: secretDigest }).apply(settingsDigest)),
+          ...serving({ edge: apisixPorts.gateway, admin: apisixPorts.admin }),
           ...startedWith({
             etcd: authorities.etcd.roots,
             admin: authorities.admin.roots,

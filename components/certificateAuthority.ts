@@ -17,8 +17,8 @@ export interface CertificateAuthorityArgs<P extends Plane> {
   readonly plane: P;
   /** The trusted generations; the active one signs the leaves. */
   readonly generations: readonly Generation[];
-  /** For generations whose roots lie in Pulumi's state. */
-  readonly stateHeld: StateHeldSettings;
+  /** What may change while a generation lives, for those whose roots lie in Pulumi's state. */
+  readonly root: { readonly kind: "cluster" } | ({ readonly kind: "stateHeld" } & StateHeldSettings);
   /** The platform's namespace: of a namespaced issuer, and of the trust bundle. */
   readonly namespace: string;
   /** Where ClusterIssuers find their Secrets: cert-manager's own namespace. */
@@ -87,7 +87,7 @@ function createGeneration<P extends Plane>(
   const signing =
     generation.kind === "cluster"
       ? createClusterRoot(name, args, generation, place, { parent })
-      : createStateHeldRoot(name, args, generation, place, { parent });
+      : createStateHeldRoot(name, args.plane, settingsOf(args.root), generation, place, { parent });
   const { kind, prefix } = place;
   const issuer = new k8s.apiextensions.CustomResource(
     `${named(name, generation)}-issuer`,
@@ -108,6 +108,11 @@ function createGeneration<P extends Plane>(
       group: "cert-manager.io",
     })),
   };
+}
+
+/** While roots move into the cluster, the configuration says nothing of those that still lie in the state: the defaults. */
+function settingsOf(root: CertificateAuthorityArgs<Plane>["root"]): StateHeldSettings {
+  return root.kind === "stateHeld" ? root : { protect: true, intermediateDuration: "8760h" };
 }
 
 /** The authorities of all planes, by plane. */

@@ -10,7 +10,7 @@ import { firstValue } from "./firstValue.ts";
 export interface Cluster {
   /** Give this to every component: `{ provider: cluster.provider }`. */
   readonly provider: k8s.Provider;
-  /** To look at what runs, before anything is planned. */
+  /** The same cluster, for what the program looks at before it plans anything. */
   readonly access: ClusterAccess;
   /** UID of `kube-system`; the dynamic resources refuse to act on another cluster. */
   readonly uid: string;

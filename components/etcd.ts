@@ -22,7 +22,7 @@ import {
 import { firstValue } from "./firstValue.ts";
 import { firstKeys, inUse, suffixed } from "./keyNames.ts";
 import type { CertSecretRef } from "./planes.ts";
-import { labelsOf, selectorOf, startedWith, waitAtMost } from "./workload.ts";
+import { labelsOf, selectorOf, serving, startedWith, waitAtMost } from "./workload.ts";
 
 export interface EtcdArgs {
   readonly authorities: Pick<Authorities, "etcd" | "etcd-peer">;
@@ -123,7 +123,10 @@ export class Etcd extends pulumi.ComponentResource {
         peer: peer.secret,
         trust: clientPlane.trust,
         peerTrust: peerPlane.trust,
-        annotations: startedWith({ etcd: clientPlane.roots, "etcd-peer": peerPlane.roots }),
+        annotations: {
+          ...serving({ etcd: etcdPorts.client, "etcd-peer": etcdPorts.peer }),
+          ...startedWith({ etcd: clientPlane.roots, "etcd-peer": peerPlane.roots }),
+        },
       }),
       { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service] },
     );

@@ -28,25 +28,26 @@ export interface SigningPair {
 /** A generation, as far as names go. */
 type Named = Pick<Generation, "name" | "founder">;
 
-/** A shared plane's issuer is cluster-scoped: its name must not clash with another environment's on the same cluster. */
+/** Where one generation's objects of a plane lie. */
 export function issuerPlace(
   args: { readonly plane: Plane; readonly namespace: string; readonly clusterResourceNamespace: string },
   generation: Named,
 ): IssuerPlace {
-  const of = (prefix: string) => named(prefix, generation);
-  return sharedPlanes.includes(args.plane)
-    ? {
-        kind: "ClusterIssuer",
-        prefix: of(`${args.namespace}-${args.plane}`),
-        metadata: {},
-        keyNamespace: args.clusterResourceNamespace,
-      }
-    : {
-        kind: "Issuer",
-        prefix: of(args.plane),
-        metadata: { namespace: args.namespace },
-        keyNamespace: args.namespace,
-      };
+  const { kind, name: prefix } = issuerName(args.namespace, args.plane, generation);
+  return kind === "ClusterIssuer"
+    ? { kind, prefix, metadata: {}, keyNamespace: args.clusterResourceNamespace }
+    : { kind, prefix, metadata: { namespace: args.namespace }, keyNamespace: args.namespace };
+}
+
+/** A shared plane's issuer is cluster-scoped: its name must not clash with another environment's on the same cluster. */
+export function issuerName(
+  namespace: string,
+  plane: Plane,
+  generation: Named,
+): { readonly kind: IssuerRef["kind"]; readonly name: string } {
+  return sharedPlanes.includes(plane)
+    ? { kind: "ClusterIssuer", name: named(`${namespace}-${plane}`, generation) }
+    : { kind: "Issuer", name: named(plane, generation) };
 }
 
 /** A name that tells generations apart; the first one's carries none, as before there were others. */

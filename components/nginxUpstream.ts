@@ -21,6 +21,7 @@ import {
   rolledBy,
   secretMount,
   selectorOf,
+  serving,
   settingsDigest,
   startedWith,
   upstreamLabel,
@@ -87,7 +88,11 @@ export class NginxUpstream extends pulumi.ComponentResource {
       nginxDeployment(name, args, {
         leaf: leaf.secret,
         trust: args.authority.trust,
-        annotations: { ...rolledBy(settingsDigest(settings)), ...startedWith({ upstream: args.authority.roots }) },
+        annotations: {
+          ...rolledBy(settingsDigest(settings)),
+          ...serving({ upstream: nginxPort }),
+          ...startedWith({ upstream: args.authority.roots }),
+        },
       }),
       { ...child, ...waitAtMost(args.readyTimeout ?? "5m"), dependsOn: [service, config, files] },
     );

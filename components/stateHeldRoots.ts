@@ -18,13 +18,11 @@ export interface StateHeldSettings {
   readonly intermediateDuration: string;
 }
 
-/** For generations with state-held roots where the configuration now says `kind: cluster`: the defaults. */
-export const stateHeldDefaults: StateHeldSettings = { protect: true, intermediateDuration: "8760h" };
-
 /** The root, and its intermediate as a Secret that cert-manager signs with. */
 export function createStateHeldRoot(
   name: string,
-  { plane, stateHeld }: { readonly plane: Plane; readonly stateHeld: StateHeldSettings },
+  plane: Plane,
+  settings: StateHeldSettings,
   generation: Generation,
   place: IssuerPlace,
   child: { readonly parent: pulumi.Resource },
@@ -32,7 +30,7 @@ export function createStateHeldRoot(
   const subject = (commonName: string) => ({ commonName, organization: generation.trustDomain });
   const authorityUses = ["cert_signing", "crl_signing", "digital_signature"];
   // A retirement is refused while anything needs the generation; unprotecting it by hand first would make nobody safer.
-  const held = { ...child, protect: stateHeld.protect && generation.active };
+  const held = { ...child, protect: settings.protect && generation.active };
   const rootName = `${name}-root-${generation.name}`;
   const rootKey = new tls.PrivateKey(`${rootName}-key`, keyArgs(generation), held);
   const root = new tls.SelfSignedCert(
@@ -56,7 +54,7 @@ export function createStateHeldRoot(
     child,
   );
   // An older generation's root may be made for less than the configuration now gives intermediates.
-  const lifetime = Math.min(hours(stateHeld.intermediateDuration), hours(generation.rootDuration));
+  const lifetime = Math.min(hours(settings.intermediateDuration), hours(generation.rootDuration));
   const intermediate = new tls.LocallySignedCert(
     own,
     {

@@ -7,10 +7,15 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { Plane } from "./planes.ts";
 
+const product = "mtls-everywhere";
+
 /** The recommended labels; `app.kubernetes.io/name` alone selects a workload's pods. */
 export function labelsOf(name: string) {
-  return { "app.kubernetes.io/name": name, "app.kubernetes.io/part-of": "mtls-everywhere" };
+  return { "app.kubernetes.io/name": name, "app.kubernetes.io/part-of": product };
 }
+
+/** What selects the pods of every workload that this library makes, in any namespace. */
+export const librarySelector = `app.kubernetes.io/part-of=${product}`;
 
 /** What selects a workload's pods, as an object. */
 export function matchLabelsOf(name: string) {
@@ -19,6 +24,11 @@ export function matchLabelsOf(name: string) {
 
 /** Pods with this label may be reached by the gateway, in any namespace. */
 export const upstreamLabel = { "mtls-everywhere/upstream": "true" };
+
+/** What selects these pods. */
+export const upstreamSelector = Object.entries(upstreamLabel)
+  .map(([key, value]) => `${key}=${value}`)
+  .join();
 
 /** What selects a workload's pods, as kubectl takes it. */
 export function selectorOf(name: string): string {
@@ -126,6 +136,18 @@ export function startedWith(roots: Partial<Readonly<Record<Plane, pulumi.Input<s
       pulumi.output(pem).apply((text) => rootDigests(text).join(",")),
     ]),
   );
+}
+
+/** Annotation that says on which ports a pod serves leaves of which planes, such as `2379=etcd,2380=etcd-peer`. */
+export const servesAnnotation = "mtls-everywhere/serves";
+
+/** The annotation for these ports: a rotation looks at what is served there. */
+export function serving(ports: Partial<Readonly<Record<Plane, number>>>): PodAnnotations {
+  return {
+    [servesAnnotation]: Object.entries(ports)
+      .map(([plane, port]) => `${port}=${plane}`)
+      .join(","),
+  };
 }
 
 /** SHA-256 of each root of a PEM text, in its order. */

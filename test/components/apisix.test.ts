@@ -10,7 +10,6 @@ import { Apisix } from "../../components/apisix.ts";
 import { apisixConfig, apisixConfigYaml } from "../../components/apisixConfig.ts";
 import { apisixDeployment, apisixDisruptionBudget, apisixService } from "../../components/apisixPlan.ts";
 import type { Generation } from "../../components/generations.ts";
-import { stateHeldDefaults } from "../../components/stateHeldRoots.ts";
 import { createAuthorities } from "../../components/certificateAuthority.ts";
 import { firstKeys } from "../../components/keyNames.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
@@ -273,7 +272,7 @@ describe("the gateway's Service", () => {
         authorities: createAuthorities("pki", {
           ...at,
           ...{ generations: [generation], clusterResourceNamespace: "cert-manager", leafDuration: "24h" },
-          stateHeld: stateHeldDefaults,
+          root: { kind: "cluster" },
         }),
         store: pulumi.output(store),
         storePasswords: [pulumi.output("password")],

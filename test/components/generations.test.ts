@@ -180,6 +180,12 @@ describe("an overlap of two generations", () => {
       (error: Error) =>
         pulumi.RunError.isInstance(error) && /^The roots of generation "1" were made with/.test(error.message),
     );
-    same(registered.sort(), ["cluster-uid", "etcd-members", "pki-founder", "pki-generation-1"]);
+    // Its provider may be on its way already; it makes nothing.
+    same(registered.filter((name) => name !== "cluster").sort(), [
+      "cluster-uid",
+      "etcd-members",
+      "pki-founder",
+      "pki-generation-1",
+    ]);
   });
 });

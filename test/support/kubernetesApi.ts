@@ -25,6 +25,8 @@ export interface StoredObject {
 export class KubernetesApi {
   /** Answers by path under /api/v1: objects, and statuses for what is to be refused. */
   readonly answers = new Map<string, object | number>();
+  /** Ports on loopback that port-forwards to single pods reach, by `namespace/pod:port`. */
+  readonly ports = new Map<string, number>();
   readonly #server: Server;
   readonly #forwards = new Set<Socket | Duplex>();
   #podPort: number | undefined;
@@ -36,14 +38,19 @@ export class KubernetesApi {
     this.#server = createServer(pair, (request, response) => {
       const { pathname, searchParams } = new URL(request.url ?? "", "http://localhost");
       const path = pathname.replace("/api/v1/", "");
-      const answer = this.answers.get(path) ?? this.#listed(path, searchParams.get("labelSelector") ?? "") ?? 404;
+      const selector = searchParams.get("labelSelector");
+      const known = this.answers.get(path);
+      const answer = known === undefined ? (this.#listed(path, selector ?? "") ?? 404) : selected(known, selector);
       if (request.method === "DELETE") this.answers.delete(path);
       response.writeHead(typeof answer === "number" ? answer : 200, { "content-type": "application/json" });
       response.end(JSON.stringify(typeof answer === "number" ? { kind: "Status", code: answer } : answer));
     });
     this.#server.on("upgrade", (request, stream) => {
       const { "sec-websocket-key": key = "", "sec-websocket-protocol": offered = "" } = request.headers;
-      this.#forward(stream, key, offered.split(",")[0]!);
+      const { pathname, searchParams } = new URL(request.url ?? "", "http://localhost");
+      const [, namespace, pod] = /namespaces\/([^/]+)\/pods\/([^/]+)\//.exec(pathname) ?? [];
+      const port = this.ports.get(`${namespace}/${pod}:${searchParams.get("ports")}`) ?? this.#podPort ?? 0;
+      this.#forward(stream, key, offered.split(",")[0]!, port);
     });
   }
 
@@ -62,13 +69,13 @@ export class KubernetesApi {
   }
 
   /** A port-forward: a WebSocket whose binary messages begin with a channel, 0 for data and 1 for errors. */
-  #forward(stream: Duplex, key: string, protocol: string): void {
+  #forward(stream: Duplex, key: string, protocol: string, port: number): void {
     const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
     const headers = ["Upgrade: websocket", "Connection: Upgrade", `Sec-WebSocket-Accept: ${accept}`];
     stream.write(
       `HTTP/1.1 101 Switching Protocols\r\n${[...headers, `Sec-WebSocket-Protocol: ${protocol}`].join("\r\n")}\r\n\r\n`,
     );
-    const pod = connect(this.#podPort ?? 0, "127.0.0.1");
+    const pod = connect(port, "127.0.0.1");
     for (const end of [stream, pod]) {
       this.#forwards.add(end);
       end.on("error", () => end.destroy());
@@ -149,6 +156,19 @@ function selects(selector: string, { metadata: { labels = {} } }: StoredObject):
   return [...selector.matchAll(/(\w+)(?:=([\w-]+)| in \(([\w,-]+)\))/g)].every(([, key = "", one, several]) =>
     (one === undefined ? (several ?? "").split(",") : [one]).includes(labels[key] ?? ""),
   );
+}
+
+/** A list as a label selector leaves it; labels by equality, or by their key alone. */
+function selected(answer: object | number, selector: string | null): object | number {
+  if (typeof answer === "number" || selector === null) return answer;
+  const { items } = answer as { items?: readonly { metadata?: { labels?: Record<string, string> } }[] };
+  if (items === undefined) return answer;
+  const [key = "", value] = selector.split("=");
+  const matching = items.filter(({ metadata }) => {
+    const label = metadata?.labels?.[key];
+    return value === undefined ? label !== undefined : label === value;
+  });
+  return { ...answer, items: matching };
 }
 
 /** An unmasked binary message, as a server sends it. */

@@ -1,0 +1,40 @@
+// The check before an update: a rotation of roots goes on only when nobody is left behind.
+
+import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import { RunError } from "@pulumi/pulumi";
+
+import { activationRefusal, retired, retirementRefusal, unpreparedRefusal, type Wanted } from "./plan.ts";
+import { type Platform, RotationReader } from "./reader.ts";
+
+/**
+ * Compares the configuration with what is live. Looks at all namespaces only when a generation is about to become active or to leave.
+ * @throws RunError, before anything is planned, when a server, a bundle or a leaf would be left behind, or could not be looked at.
+ */
+export async function checkRotation(
+  cluster: Pick<Cluster, "open" | "config">,
+  platform: Platform,
+  wanted: Wanted,
+): Promise<void> {
+  try {
+    const refusal = await refusalOf(new RotationReader(cluster, platform), platform, wanted);
+    if (refusal !== undefined) throw new RunError(refusal);
+  } catch (error) {
+    if (RunError.isInstance(error)) throw error;
+    throw new RunError(`The rotation of roots cannot be checked: ${(error as Error).message}\nNothing was changed.`);
+  }
+}
+
+async function refusalOf(reader: RotationReader, { namespace }: Platform, wanted: Wanted): Promise<string | undefined> {
+  const own = await reader.ownBundles();
+  const unprepared = unpreparedRefusal(own.roots, wanted, namespace);
+  if (unprepared !== undefined) return unprepared;
+  const leaving = retired(own.roots, wanted).length > 0;
+  const overlap = Object.values(own.roots).some((generations) => Object.keys(generations).length > 1);
+  const activating = overlap && !(await reader.signsAlready(wanted.active));
+  if (!leaving && !activating) return undefined;
+  const live = await reader.live(own);
+  return (
+    (activating ? activationRefusal(live, wanted) : undefined) ??
+    (leaving ? retirementRefusal(live, wanted) : undefined)
+  );
+}

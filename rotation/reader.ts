@@ -1,0 +1,170 @@
+// Reads from the cluster what a rotation looks at.
+
+import type { X509Certificate } from "node:crypto";
+
+import { certificatesOf, digestOf } from "@mtls-everywhere/apisix-admin";
+import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import type { V1ConfigMap, V1Pod } from "@kubernetes/client-node";
+
+import { type Plane, planes } from "../components/planes.ts";
+import { generationsAnnotation, trustKey, trustLabel } from "../components/trustBundle.ts";
+import { librarySelector, upstreamSelector } from "../components/workload.ts";
+import { type Issuers, issuerOf, leavesOf } from "./leaves.ts";
+import { Lists } from "./lists.ts";
+import { isUpstream, livePod, portsOf, ready, running } from "./pods.ts";
+import { isOurs, type Live, type LiveBundle, type LivePod, type LiveRoots, type LiveServer } from "./live.ts";
+import { generationOf, servedChain } from "./served.ts";
+
+/** Whose rotation it is. */
+export interface Platform extends Issuers {
+  /** Host of the gateway: it serves nobody who asks for none. */
+  readonly host: string;
+}
+
+/** The platform's own bundles: what each generation's root is. */
+export interface OwnBundles {
+  readonly roots: LiveRoots;
+  /** The certificates, by plane and generation. */
+  readonly certificates: Readonly<Partial<Record<Plane, Readonly<Record<string, X509Certificate>>>>>;
+}
+
+export class RotationReader {
+  readonly #cluster: Pick<Cluster, "open">;
+  readonly #lists: Lists;
+  readonly #platform: Platform;
+  readonly #deadline: number;
+
+  /** `deadline`: for each server's answer, in milliseconds. */
+  constructor(cluster: Pick<Cluster, "open" | "config">, platform: Platform, deadline = 10_000) {
+    this.#deadline = deadline;
+    this.#cluster = cluster;
+    this.#lists = new Lists(cluster.config);
+    this.#platform = platform;
+  }
+
+  /** Reads no more than the platform's own bundles: all that is needed while nothing changes. */
+  async ownBundles(): Promise<OwnBundles> {
+    const { namespace, founder } = this.#platform;
+    const maps = await Promise.all(planes.map((plane) => this.#lists.configMap(namespace, `${plane}-trust`)));
+    const found = planes.flatMap((plane, index) => {
+      const map = maps[index];
+      return map === undefined ? [] : [[plane, rootsOf(map, founder)] as const];
+    });
+    const digests = found.map(([plane, roots]) => [
+      plane,
+      Object.fromEntries(Object.entries(roots).map(([name, root]) => [name, digest(root)])),
+    ]);
+    return {
+      roots: Object.fromEntries(digests) as LiveRoots,
+      certificates: Object.fromEntries(found),
+    };
+  }
+
+  /** Whether all leaves of the platform's own namespace name the issuers of this generation. */
+  async signsAlready(generation: string): Promise<boolean> {
+    const certificates = await this.#lists.certificates(this.#platform.namespace);
+    const leaves = certificates.flatMap((certificate) => issuerOf(this.#platform, certificate) ?? []);
+    return leaves.every(({ generation: name }) => name === generation);
+  }
+
+  /** Everything, by lists of all namespaces and a handshake with each pod's ports. */
+  async live({ roots, certificates }: OwnBundles): Promise<Live> {
+    const [maps, library, upstreams, issued, requests] = await Promise.all([
+      this.#lists.configMaps(trustLabel),
+      this.#lists.pods(librarySelector),
+      this.#lists.pods(upstreamSelector),
+      this.#lists.certificates(),
+      this.#lists.requests(),
+    ]);
+    const known = new Set(Object.values(roots).flatMap((generations) => Object.keys(generations)));
+    const pods = await this.#pods(running([...library, ...upstreams]), roots, certificates);
+    return {
+      roots,
+      bundles: bundlesOf(maps, roots),
+      pods: pods.map(({ pod }) => pod),
+      leaves: leavesOf(this.#platform, issued, requests).filter(
+        ({ wanted, issued }) => known.has(wanted) || known.has(issued ?? ""),
+      ),
+      servers: pods.flatMap(({ servers }) => servers),
+    };
+  }
+
+  async #pods(pods: readonly V1Pod[], roots: LiveRoots, certificates: OwnBundles["certificates"]) {
+    const looked = await Promise.all(
+      pods.map(async (object): Promise<{ pod: LivePod; servers: readonly LiveServer[] } | undefined> => {
+        const pod = livePod(object);
+        // Another platform's: one outside of ours is of interest as a service behind the gateway alone.
+        const behind = isUpstream(object) || pod.namespace === this.#platform.namespace;
+        if (pod.started === undefined && !behind) return undefined;
+        const ours = Object.entries(pod.started ?? {}).some(([plane, digests]) =>
+          isOurs(plane as Plane, digests, roots),
+        );
+        if (pod.started !== undefined && !ours) return undefined;
+        const servers = ready(object) ? await this.#servers(object, certificates) : [];
+        // A pod that says nothing is another platform's when it serves a leaf of none of these generations.
+        const foreign = servers.some(
+          ({ generation, unchecked }) => generation === undefined && unchecked === undefined,
+        );
+        if (pod.started === undefined && pod.namespace !== this.#platform.namespace && foreign) return undefined;
+        return { pod, servers };
+      }),
+    );
+    return looked.filter((one) => one !== undefined);
+  }
+
+  async #servers(pod: V1Pod, certificates: OwnBundles["certificates"]): Promise<readonly LiveServer[]> {
+    const { namespace = "", name = "" } = pod.metadata ?? {};
+    return Promise.all(
+      portsOf(pod).map(async ([port, plane]): Promise<LiveServer> => {
+        const server = { namespace, pod: name, port, plane };
+        const serverName = plane === "edge" ? this.#platform.host : undefined;
+        try {
+          const chain = await servedChain(this.#cluster, { namespace, pod: name, port, serverName }, this.#deadline);
+          const generation = generationOf(chain, certificates[plane] ?? {});
+          return generation === undefined ? server : { ...server, generation };
+        } catch (error) {
+          return { ...server, unchecked: (error as Error).message };
+        }
+      }),
+    );
+  }
+}
+
+/** The roots of a bundle of the platform's own, by generation. Those of 0.1.0 do not name them: their subjects do. */
+function rootsOf(map: V1ConfigMap, founder: string): Record<string, X509Certificate> {
+  const certificates = certificatesIn(map.data?.[trustKey]);
+  const annotation = map.metadata?.annotations?.[generationsAnnotation];
+  const named = annotation === undefined ? undefined : (JSON.parse(annotation) as Readonly<Record<string, string>>);
+  return Object.fromEntries(
+    certificates.map((certificate) => {
+      const name = named
+        ? Object.entries(named).find(([, known]) => known === digest(certificate))?.[0]
+        : /CN=\S+ root (\S+)/.exec(certificate.subject)?.[1];
+      return [name ?? founder, certificate];
+    }),
+  );
+}
+
+function bundlesOf(maps: readonly V1ConfigMap[], roots: LiveRoots): LiveBundle[] {
+  return maps
+    .map((map) => ({
+      plane: map.metadata?.labels?.[trustLabel] as Plane,
+      namespace: map.metadata?.namespace ?? "",
+      name: map.metadata?.name ?? "",
+      roots: certificatesIn(map.data?.[trustKey]).map(digest),
+    }))
+    .filter(({ plane, roots: digests }) => isOurs(plane, digests, roots));
+}
+
+/** None where somebody has put something else there: what lacks all roots is said to lack them. */
+function certificatesIn(pem: string | undefined): readonly X509Certificate[] {
+  try {
+    return certificatesOf(pem ?? "");
+  } catch {
+    return [];
+  }
+}
+
+function digest(certificate: X509Certificate): string {
+  return digestOf(certificate.toString());
+}

@@ -1,0 +1,26 @@
+// The generations of roots that the program works with: those of the configuration, once nobody would be left behind.
+
+import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
+
+import { founderOf, type Generation, keepGenerations } from "../components/generations.ts";
+import type { PlatformConfig } from "../config.ts";
+import { checkRotation } from "./check.ts";
+
+type Environment = Pick<PlatformConfig, "namespace" | "gateway" | "pki" | "trustDomain">;
+
+/**
+ * The trusted generations of this environment.
+ * @throws RunError before anything else is planned: see `checkRotation` and `keepGenerations`.
+ */
+export async function trustedGenerations(
+  name: string,
+  cluster: Pick<Cluster, "open" | "config">,
+  { namespace, gateway, pki, trustDomain }: Environment,
+): Promise<readonly Generation[]> {
+  const { root, algorithm, rootDuration } = pki;
+  const founder = await founderOf(name, root);
+  const platform = { namespace, founder, host: gateway.host };
+  // First, since a refusal must not leave a record of a generation that is never made.
+  await checkRotation(cluster, platform, root);
+  return keepGenerations(name, founder, root, { kind: root.kind, algorithm, rootDuration, trustDomain });
+}

@@ -1,0 +1,164 @@
+// Whether a generation may become active or be retired: the reasons against it, and that there are none when nobody is left behind.
+
+import { equal, ok } from "node:assert/strict";
+
+import fc from "fast-check";
+
+import { type Plane, planes } from "../../components/planes.ts";
+import type { Live, LiveLeaf, LivePod, LiveServer } from "../../rotation/live.ts";
+import { activationRefusal, retirementRefusal, unpreparedRefusal } from "../../rotation/plan.ts";
+
+const digest = (plane: string, generation: string) => `${plane}:${generation}`;
+const rootsOf = (...generations: string[]) =>
+  Object.fromEntries(
+    planes.map((plane) => [plane, Object.fromEntries(generations.map((name) => [name, digest(plane, name)]))]),
+  ) as Record<Plane, Record<string, string>>;
+const started = (of: readonly Plane[], ...generations: string[]) =>
+  Object.fromEntries(of.map((plane) => [plane, generations.map((name) => digest(plane, name))]));
+
+const pod = (name: string, of: readonly Plane[], ...generations: string[]): LivePod => ({
+  ...{ namespace: "mtls", name, started: started(of, ...generations) },
+});
+const bundle = (namespace: string, plane: Plane, ...generations: string[]) => ({
+  ...{ plane, namespace, name: `${plane}-trust`, roots: generations.map((name) => digest(plane, name)) },
+});
+const leaf = (name: string, wanted: string, issued = wanted): LiveLeaf => ({
+  ...{ kind: "Certificate", namespace: "shop", name, plane: "upstream", wanted, issued },
+});
+const server = (name: string, generation?: string, unchecked?: string): LiveServer => ({
+  ...{ namespace: "mtls", pod: name, port: 8443, plane: "upstream" },
+  ...(generation === undefined ? {} : { generation }),
+  ...(unchecked === undefined ? {} : { unchecked }),
+});
+
+/** Generation 1 is active, 2 is prepared everywhere. */
+const prepared: Live = {
+  roots: rootsOf("1", "2"),
+  bundles: [...planes.map((plane) => bundle("mtls", plane, "1", "2")), bundle("shop", "upstream", "1", "2")],
+  pods: [pod("etcd-0", ["etcd", "etcd-peer"], "1", "2"), pod("apisix-a", ["etcd", "admin", "upstream"], "1", "2")],
+  leaves: [leaf("gateway", "1")],
+  servers: [server("upstream-a", "1")],
+};
+/** 2 is active, and no leaf of 1 is left. */
+const activated: Live = { ...prepared, leaves: [leaf("gateway", "2")], servers: [server("upstream-a", "2")] };
+const second = { active: "2", trusted: ["1", "2"] };
+const alone = { active: "2", trusted: ["2"] };
+
+describe("a generation that was never prepared", () => {
+  it("cannot become active: the bundles that lack it are named, and the edit that prepares it", () => {
+    const roots = { ...rootsOf("1"), edge: rootsOf("1", "2").edge };
+    equal(
+      unpreparedRefusal(roots, alone, "mtls"),
+      'Generation "2" of the roots cannot become active: it was never prepared. ' +
+        "Its roots are not in ConfigMap mtls/etcd-trust, ConfigMap mtls/etcd-peer-trust, ConfigMap mtls/admin-trust, ConfigMap mtls/upstream-trust.\n" +
+        'Nothing was changed. Prepare it first: pki.root.active: "1", pki.root.trusted: ["1", "2"], then pulumi up. ' +
+        "Activate it with the update after that: docs/rotation.md.",
+    );
+  });
+
+  it("is the first one where nothing is up yet", () => {
+    equal(unpreparedRefusal({}, alone, "mtls"), undefined);
+  });
+});
+
+describe("an activation", () => {
+  it("goes on when every bundle and every pod has the root", () => {
+    equal(activationRefusal(prepared, second), undefined);
+  });
+
+  it("names the bundles and pods that lack it, whose ever they are", () => {
+    const live = {
+      ...prepared,
+      bundles: [...prepared.bundles, bundle("other", "upstream", "1")],
+      pods: [...prepared.pods, pod("upstream-b", ["upstream"], "1"), { namespace: "shop", name: "silent" }],
+    };
+    equal(
+      activationRefusal(live, second),
+      'Generation "2" of the roots cannot become active yet. Its leaves would be refused by those who lack its root:\n' +
+        "  ConfigMap other/upstream-trust lacks the upstream root\n" +
+        "  Pod mtls/upstream-b started without the upstream root\n" +
+        "  Pod shop/silent does not say with which roots it started\n" +
+        "Nothing was changed. Run pulumi up in the stacks that own these, in this one with the active generation as it was; then this again. " +
+        "What is left: node tools/rotate/cli.ts status",
+    );
+  });
+
+  it("does not wait for another platform's", () => {
+    const foreign = { ...bundle("other", "upstream"), roots: ["of another platform"] };
+    const theirs = { namespace: "other", name: "etcd-0", started: { etcd: ["of another platform"] } };
+    const live = { ...prepared, bundles: [...prepared.bundles, foreign], pods: [...prepared.pods, theirs] };
+    equal(activationRefusal(live, second), undefined);
+  });
+
+  it("may be taken back", () => {
+    equal(activationRefusal(activated, { active: "1", trusted: ["1", "2"] }), undefined);
+  });
+});
+
+describe("a retirement", () => {
+  it("goes on when no leaf, bundle or server needs the generation", () => {
+    equal(retirementRefusal(activated, alone), undefined);
+  });
+
+  it("names who needs it, and what could not be looked at", () => {
+    const live: Live = {
+      ...activated,
+      bundles: [...activated.bundles, bundle("other", "upstream", "1")],
+      leaves: [
+        leaf("asks", "1"),
+        leaf("holds", "2", "1"),
+        { ...leaf("between", "2"), issued: undefined, unsure: true },
+      ],
+      servers: [
+        server("upstream-a", "1"),
+        server("upstream-b", undefined, "no answer within 10 s"),
+        server("upstream-c"),
+      ],
+    };
+    equal(
+      retirementRefusal(live, alone),
+      'Generation "1" of the roots cannot be retired yet. It is still needed, or nobody can tell:\n' +
+        '  Certificate shop/asks names the issuer of generation "1"\n' +
+        '  Certificate shop/holds still holds a leaf of generation "1"\n' +
+        '  Certificate shop/between is not issued yet by generation "2"\n' +
+        '  Pod mtls/upstream-a serves a leaf of generation "1" on port 8443\n' +
+        "  ConfigMap other/upstream-trust lacks the upstream root\n" +
+        "  Pod mtls/upstream-b is not checked on port 8443: no answer within 10 s\n" +
+        'Nothing was changed. Keep "1" in pki.root.trusted until the stacks that own these have run pulumi up. ' +
+        "What is left: node tools/rotate/cli.ts status",
+    );
+  });
+
+  it("of a generation that was prepared and never active needs nobody's leave", () => {
+    equal(retirementRefusal(prepared, { active: "1", trusted: ["1"] }), undefined);
+  });
+
+  it("goes on only when everybody lives without it, whatever else there is", () => {
+    const name = fc.constantFrom("1", "2");
+    const any = fc.record({
+      leaves: fc.array(fc.tuple(name, name), { maxLength: 4 }),
+      servers: fc.array(fc.option(name, { nil: undefined }), { maxLength: 4 }),
+      trusting: fc.array(fc.subarray(["1", "2"]), { maxLength: 4 }),
+    });
+    fc.assert(
+      fc.property(any, ({ leaves, servers, trusting }) => {
+        const live: Live = {
+          roots: rootsOf("1", "2"),
+          leaves: leaves.map(([wanted, issued], index) => leaf(`leaf-${index}`, wanted, issued)),
+          servers: servers.map((generation, index) => server(`pod-${index}`, generation)),
+          bundles: trusting.map((generations, index) => bundle(`ns-${index}`, "upstream", ...generations)),
+          pods: trusting.map((generations, index) => pod(`pod-${index}`, ["upstream"], ...generations)),
+        };
+        const free =
+          leaves.every((both) => !both.includes("1")) &&
+          !servers.includes("1") &&
+          trusting.every((generations) => generations.length === 0 || generations.includes("2"));
+        equal(retirementRefusal(live, alone) === undefined, free);
+      }),
+    );
+  });
+
+  it("is not one when every generation stays trusted", () => {
+    ok(retirementRefusal({ ...activated, leaves: [leaf("asks", "1")] }, second) === undefined);
+  });
+});
