@@ -31,12 +31,33 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     access: Access,
   ) => labelledSeal(name, await wanted.body(instance, access), admin.sealedBy);
 
+  /** What the server's own schema objects to, where a server can be asked. A first preview has none. */
+  const schemaFailures = async (inputs: Props, access: Access): Promise<Failure[]> => {
+    try {
+      const { admin, id } = placed(inputs);
+      const client = await adminClient(access, admin);
+      if (unreachable.has(client)) return [];
+      try {
+        const deadline = Math.min(5_000, patienceOf(access).looking.silence);
+        const body = await kind.wanted(inputs).body("preview", access);
+        const reason = await client.validate(name, { id, ...body }, { deadline });
+        return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
+      } catch (error) {
+        if (!(error instanceof Unusable)) unreachable.add(client); // Not again for each object of the preview.
+        throw error;
+      }
+    } catch (error) {
+      // Checking is optional where nothing is up yet; the wrong cluster or key is wrong at once.
+      return error instanceof Unusable ? [{ property: "admin", reason: error.message }] : [];
+    }
+  };
+
   return {
     async check(inputs, access) {
       const failures = kind.objections(inputs);
       if (failures.length > 0 || hasUnknown(inputs)) return failures;
       const { problems } = kind.wanted(inputs);
-      return problems ? problems(access) : schemaFailures(name, kind, inputs, access);
+      return problems ? problems(access) : schemaFailures(inputs, access);
     },
 
     replaces(id, olds, news) {
@@ -116,26 +137,6 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
 
 function clusterOf(admin: unknown): unknown {
   return identity.shape.admin.safeParse(admin).data?.cluster;
-}
-
-/** What the server's own schema objects to, where a server can be asked. A first preview has none. */
-async function schemaFailures(name: KindName, kind: Kind, inputs: Props, access: Access): Promise<Failure[]> {
-  try {
-    const client = await adminClient(access, identity.parse(inputs).admin);
-    if (unreachable.has(client)) return [];
-    try {
-      const deadline = Math.min(5_000, patienceOf(access).looking.silence);
-      const body = await kind.wanted(inputs).body("preview", access);
-      const reason = await client.validate(name, body, { deadline });
-      return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
-    } catch (error) {
-      if (!(error instanceof Unusable)) unreachable.add(client); // Not again for each object of the preview.
-      throw error;
-    }
-  } catch (error) {
-    // Checking is optional where nothing is up yet; the wrong cluster or key is wrong at once.
-    return error instanceof Unusable ? [{ property: "admin", reason: error.message }] : [];
-  }
 }
 
 const unreachable = new WeakSet<AdminClient>();

@@ -2,9 +2,9 @@
 
 import { z } from "zod";
 
-import type { Body } from "../body.ts";
 import { defineKind } from "./kind.ts";
-import { description, identity, listOf, oneOf, plugins, text, value } from "./values.ts";
+import { plugins, pluginsByName } from "./plugins.ts";
+import { description, identity, listOf, oneOf, text, value } from "./values.ts";
 
 const method = oneOf(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE"]);
 export type Method = z.infer<typeof method>;
@@ -46,8 +46,3 @@ export const routes = defineKind({
 
   presentable: pluginsByName,
 });
-
-/** Plugins hold secrets: of each only the name is shown. */
-export function pluginsByName({ plugins, ...object }: Body): Body {
-  return plugins === undefined ? object : { ...object, plugins: Object.keys(plugins as Body).sort() };
-}

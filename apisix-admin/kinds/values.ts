@@ -4,7 +4,7 @@ import { isIPv6 } from "node:net";
 
 import { z } from "zod";
 
-import { type Body } from "../body.ts";
+import type { Body } from "../body.ts";
 import type { AdminEndpoint } from "../references.ts";
 
 /** What names an object and its owner; part of every object's inputs. */
@@ -40,12 +40,6 @@ export function text(missing: string) {
 export function listOf<Item extends z.ZodType>(item: Item, missing: string) {
   return z.array(item, { error: missing }).min(1, missing);
 }
-
-export const plugins = z.record(
-  z.string(),
-  value<Body>(isObject, () => "A plugin's configuration is an object; {} for none."),
-  "Plugins are given by name, each with its configuration.",
-);
 
 export const description = z.string().max(256, "At most 256 characters.");
 
