@@ -15,8 +15,7 @@ export interface AdminClientOptions extends Patience {
 }
 
 /** Kinds that can be listed; what is not managed may refer to what is, and holds secrets as well. */
-export type ListedKind =
-  KindName | "services" | "consumers" | "consumer_groups" | "plugin_configs" | "global_rules" | "plugin_metadata";
+export type ListedKind = KindName | "services" | "consumers" | "consumer_groups" | "plugin_configs" | "plugin_metadata";
 
 /** What can be listed; a consumer's credentials lie below it. */
 export type ListedPath = ListedKind | `consumers/${string}/credentials`;

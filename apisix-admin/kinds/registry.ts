@@ -1,10 +1,16 @@
 // All kinds of Admin API objects that can be managed, as the API's paths spell them.
 
+import { globalRules } from "./globalRules.ts";
 import { routes } from "./routes.ts";
 import { ssls } from "./ssls.ts";
 import { upstreams } from "./upstreams.ts";
 
-export const kinds = { upstreams, ssls, routes };
+export const kinds = {
+  upstreams,
+  ssls,
+  routes,
+  global_rules: globalRules,
+};
 
 export type KindName = keyof typeof kinds;
 

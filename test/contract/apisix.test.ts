@@ -57,8 +57,8 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
   "admin-api-crud.json": [
     ["refused", /bob|protos|secrets|stream_routes|credential|plugins\/list/, otherKinds],
     ["outOfScope", /^GET list (?!upstreams|ssls|routes)|^GET after patch (upstreams|services|routes)/, afterOthers],
-    ["refused", /(?<!empty )(services|consumer|global_rules|plugin_configs|plugin_metadata)/, onlyListed],
-    ["refused", /^PATCH sub path|^POST/, otherRequests],
+    ["refused", /(?<!empty )(services|consumer|plugin_configs|plugin_metadata)/, onlyListed],
+    ["refused", /^PATCH sub path|^POST(?!.*global_rules)/, otherRequests],
   ],
   "admin-api-errors.json": [
     ["outOfScope", /api key as (query|cookie)/, "the program sends its key in a header"],
@@ -972,6 +972,37 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       for (const settings of [{ body: "" }, { headers: { set, remove: ["x"] } }, { headers: { set: { a: "$host" } } }])
         assert.deepEqual(await answers({ "response-rewrite": settings }), refused("response-rewrite"));
       assert.deepEqual(await answers({ echo: { body: "" } }), refused("echo"));
+    });
+
+    it("runs a global rule on every route, and lets no two have the same plugin", async () => {
+      const rule = (header: string) => ({
+        plugins: { "response-rewrite": { headers: { set: { [header]: "rule" } } } },
+      });
+      const seenOn = async (path: string) => {
+        const { headers } = await call({ port: ports.http, path });
+        return [headers["x-rule"], headers["x-set"]];
+      };
+      await put("routes/p", {
+        ...way("/p"),
+        plugins: { "response-rewrite": { headers: { set: { "x-set": "yes" } } } },
+      });
+      await put("routes/q", way("/q"));
+      await put("global_rules/one", rule("x-rule"));
+      await until("the rule", async () => (await seenOn("/q"))[0] === "rule");
+      assert.deepEqual(
+        [await seenOn("/q"), await seenOn("/p")],
+        [
+          ["rule", undefined],
+          ["rule", "yes"],
+        ],
+      );
+      const second = await admin("PUT", "global_rules/two", rule("x-other"));
+      assert.deepEqual(
+        [second.status, jsonOf(second)],
+        [400, { error_msg: "plugin 'response-rewrite' already exists in global rule with id 'one'" }],
+      );
+      await admin("DELETE", "global_rules/one");
+      await until("no rule", async () => (await seenOn("/q"))[0] === undefined);
     });
 
     it("answers the first request of a connection that is open when it has to quit", async () => {

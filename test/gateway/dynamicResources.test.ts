@@ -34,6 +34,7 @@ describe("the dynamic resources", () => {
     const { ApisixUpstream } = await import("../../components/gateway/apisixUpstream.ts");
     const { ApisixSsl } = await import("../../components/gateway/apisixSsl.ts");
     const { ApisixRoute } = await import("../../components/gateway/apisixRoute.ts");
+    const { ApisixGlobalRule } = await import("../../components/gateway/apisixGlobalRule.ts");
     const { EtcdAuth } = await import("../../components/etcdAuth.ts");
     const { RootCertificates } = await import("../../components/rootCertificates.ts");
     route = ApisixRoute;
@@ -46,6 +47,7 @@ describe("the dynamic resources", () => {
       clientCertificate: caller.id,
     });
     const hello = new ApisixRoute("route", { admin, hosts: ["a.example"], uri: "/*", upstream: upstream.id });
+    new ApisixGlobalRule("everywhere", { admin, plugins: { cors: {} } });
     const auth = new EtcdAuth("auth", {
       etcd: admin,
       root: ref,
@@ -97,6 +99,10 @@ describe("the dynamic resources", () => {
       route: {
         type: "pulumi-nodejs:dynamic/mtls:ApisixRoute",
         inputs: { ...common("route"), hosts: ["a.example"], uris: ["/*"], upstream: "hello-id" },
+      },
+      everywhere: {
+        type: "pulumi-nodejs:dynamic/mtls:ApisixGlobalRule",
+        inputs: { ...common("everywhere"), plugins: { cors: {} } },
       },
       team: { type: "shop:index:Team", inputs: {} },
       // Its URN, too, differs from one of this name under another parent.

@@ -42,19 +42,20 @@ var keyNotFound = &refusal{404, body{"message": "Key not found"}}
 type kind struct {
 	plural, singular string
 	schema           *schema // nil: can only be listed, and is always empty
+	named            bool    // its objects have no ids but those that a PUT gives them
 }
 
 var kinds = map[string]*kind{
-	"routes":    {"routes", "route", schemas["routes"]},
-	"services":  {"services", "service", nil},
-	"ssls":      {"ssls", "ssl", schemas["ssls"]},
-	"upstreams": {"upstreams", "upstream", schemas["upstreams"]},
+	"global_rules": {"global_rules", "global rule", schemas["global_rules"], true},
+	"routes":       {"routes", "route", schemas["routes"], false},
+	"services":     {"services", "service", nil, false},
+	"ssls":         {"ssls", "ssl", schemas["ssls"], false},
+	"upstreams":    {"upstreams", "upstream", schemas["upstreams"], false},
 
-	"consumer_groups": {"consumer_groups", "consumer group", nil},
-	"consumers":       {"consumers", "consumer", nil},
-	"global_rules":    {"global_rules", "global rule", nil},
-	"plugin_configs":  {"plugin_configs", "plugin config", nil},
-	"plugin_metadata": {"plugin_metadata", "plugin_metadata", nil},
+	"consumer_groups": {"consumer_groups", "consumer group", nil, true},
+	"consumers":       {"consumers", "consumer", nil, true},
+	"plugin_configs":  {"plugin_configs", "plugin config", nil, true},
+	"plugin_metadata": {"plugin_metadata", "plugin_metadata", nil, true},
 }
 
 // otherKinds are kinds and endpoints that the real server has as well.
@@ -165,6 +166,9 @@ func (w *worker) administer(rw http.ResponseWriter, r *http.Request, path string
 		return 200, nil, k.validate(conf, "")
 	}
 	rw.Header().Set("X-API-Version", "v3")
+	if k.named && r.Method == "POST" {
+		return 0, nil, refuse(405, "not supported `POST` method for %s", k.singular)
+	}
 	q := &adminRequest{worker: w, ctx: r.Context(), kind: k}
 	q.id, _, _ = strings.Cut(id, "/") // what follows is ignored
 	switch r.Method {
@@ -330,6 +334,8 @@ func (q *adminRequest) check(conf body) error {
 		return q.checkSSL(conf)
 	case "upstreams":
 		return q.checkUpstream(conf)
+	case "global_rules":
+		return q.checkGlobalRule(conf)
 	}
 	return q.checkRoute(conf)
 }
@@ -351,6 +357,10 @@ func (q *adminRequest) checkRoute(conf body) error {
 			return err
 		}
 	}
+	return checkPlugins(conf)
+}
+
+func checkPlugins(conf body) error {
 	plugins, _ := conf["plugins"].(body)
 	for name := range plugins {
 		if !slices.Contains(allPlugins, name) {
@@ -358,6 +368,28 @@ func (q *adminRequest) checkRoute(conf body) error {
 		}
 	}
 	return nil
+}
+
+// checkGlobalRule lets no two rules have the same plugin.
+func (q *adminRequest) checkGlobalRule(conf body) error {
+	rules, err := q.etcd.list(q.ctx, q.etcd.key("global_rules", ""))
+	if err != nil {
+		return err
+	}
+	plugins, _ := conf["plugins"].(body)
+	for _, kv := range rules {
+		var other body
+		if decode(kv.Value, &other); fmt.Sprint(other["id"]) == q.id {
+			continue
+		}
+		theirs, _ := other["plugins"].(body)
+		for name := range plugins {
+			if theirs[name] != nil {
+				return refuse(400, "plugin '%s' already exists in global rule with id '%v'", name, other["id"])
+			}
+		}
+	}
+	return checkPlugins(conf)
 }
 
 func (q *adminRequest) checkUpstream(conf body) error {

@@ -89,7 +89,12 @@ type route struct {
 	Upstream   *upstream
 	UpstreamID ident `json:"upstream_id"`
 	Timeout    *timeouts
-	Plugins    map[string]json.RawMessage
+	plugged
+}
+
+// plugged is what has plugins.
+type plugged struct {
+	Plugins map[string]json.RawMessage
 
 	headers map[string]string // headers.set of the plugin response-rewrite
 	problem string            // what is not stood in for
@@ -121,6 +126,8 @@ func (w *worker) parse(key string, kv keyValue) (any, error) {
 		object = &upstream{}
 	case "ssls":
 		object = &ssl{created: kv.CreateRevision}
+	case "global_rules":
+		object = &plugged{}
 	default:
 		return nil, nil
 	}
@@ -129,6 +136,8 @@ func (w *worker) parse(key string, kv keyValue) (any, error) {
 	}
 	switch t := object.(type) {
 	case *route:
+		t.readPlugins()
+	case *plugged:
 		t.readPlugins()
 	case *ssl:
 		if broken := t.prepare(w.cfg); broken != nil { // it stays: the Admin API accepts mismatched pairs
@@ -139,16 +148,29 @@ func (w *worker) parse(key string, kv keyValue) (any, error) {
 }
 
 // readPlugins knows headers.set of response-rewrite, without variables, and nothing else.
-func (r *route) readPlugins() {
-	for name, raw := range r.Plugins {
+func (p *plugged) readPlugins() {
+	for name, raw := range p.Plugins {
 		var settings map[string]map[string]map[string]string
 		err := json.Unmarshal(raw, &settings)
-		r.headers = settings["headers"]["set"]
-		nothingElse := r.headers != nil && len(settings) == 1 && len(settings["headers"]) == 1
+		p.headers = settings["headers"]["set"]
+		nothingElse := p.headers != nil && len(settings) == 1 && len(settings["headers"]) == 1
 		if name != "response-rewrite" || err != nil || !nothingElse || bytes.ContainsRune(raw, '$') {
-			r.problem = "the plugin " + name + " with these settings"
+			p.problem = "the plugin " + name + " with these settings"
 		}
 	}
+}
+
+// after gives what a route does with a global rule before it: of a header that both set, the route's stays.
+func (r *route) after(rule *plugged) *route {
+	both := *r
+	both.headers = maps.Clone(rule.headers)
+	if both.headers == nil {
+		both.headers = r.headers
+	} else {
+		maps.Copy(both.headers, r.headers)
+	}
+	both.problem = cmp.Or(r.problem, rule.problem)
+	return &both
 }
 
 func (s *ssl) prepare(c *config) error {
@@ -204,6 +226,12 @@ type rule struct {
 
 func newSnapshot(objects map[string]any) *snapshot {
 	s := &snapshot{objects: maps.Clone(objects)}
+	var everywhere []*plugged // not on what no route answers, where the real one runs them too
+	for key, object := range objects {
+		if strings.HasPrefix(key, "global_rules/") {
+			everywhere = append(everywhere, object.(*plugged))
+		}
+	}
 	enabled := func(status *int) bool { return status == nil || *status == 1 }
 	for _, o := range objects {
 		switch t := o.(type) {
@@ -213,6 +241,9 @@ func newSnapshot(objects map[string]any) *snapshot {
 			}
 		case *route:
 			if enabled(t.Status) {
+				for _, rule := range everywhere {
+					t = t.after(rule)
+				}
 				s.ranked = append(s.ranked, t.rules()...)
 			}
 		}

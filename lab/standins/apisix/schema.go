@@ -71,6 +71,7 @@ routes:
       methods: { type: array, uniqueItems: true, items: { type: string,
         enum: [GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE] } },
       plugins: { type: object }, timeout: *timeout, upstream: *upstream, upstream_id: *id }
+global_rules: { type: object, additionalProperties: false, required: [id, plugins], properties: { id: *id, plugins: { type: object } } }
 `)
 
 type schema struct {

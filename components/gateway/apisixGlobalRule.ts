@@ -1,0 +1,36 @@
+// A global rule in the gateway: plugins that act on every request, whichever route it takes.
+
+import * as pulumi from "@pulumi/pulumi";
+
+import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
+
+import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
+
+/**
+ * The object's id ends in a digest of its owner, since a global rule has no labels to name one in: none can be taken over.
+ * The server refuses a plugin that another global rule has already.
+ */
+export interface ApisixGlobalRuleArgs extends Omit<AdminObjectArgs, "adopt"> {
+  /** Plugins by name with their configuration. A plugin's secrets enter the state: pass them as secret outputs. */
+  readonly plugins: pulumi.Input<Readonly<Record<string, unknown>>>;
+}
+
+const provider = providerOf("global_rules");
+
+export class ApisixGlobalRule extends pulumi.dynamic.Resource {
+  declare readonly admin: pulumi.Output<AdminEndpoint>;
+  /** The object as the server holds it, plugins by their names. */
+  declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;
+
+  constructor(name: string, args: ApisixGlobalRuleArgs, opts?: pulumi.CustomResourceOptions) {
+    super(
+      provider,
+      name,
+      { ...identityOf(name, args, opts), plugins: args.plugins, live: undefined },
+      // No two rules may have the same plugin, not even while one replaces the other.
+      { deleteBeforeReplace: true, ...opts },
+      "mtls",
+      "ApisixGlobalRule",
+    );
+  }
+}
