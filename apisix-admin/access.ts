@@ -1,40 +1,42 @@
 // The way into a cluster: credentials by reference, and TLS through a port-forward.
 
-import { existsSync } from "node:fs";
-import { homedir } from "node:os";
-import { delimiter, join } from "node:path";
 import { Duplex, PassThrough } from "node:stream";
 import type { TLSSocket } from "node:tls";
 
-import { CoreV1Api, KubeConfig, PortForward } from "@kubernetes/client-node";
-import type { V1Pod, V1PodCondition } from "@kubernetes/client-node";
+import {
+  AppsV1Api,
+  CoreV1Api,
+  type KubeConfig,
+  PortForward,
+  type V1Pod,
+  type V1PodCondition,
+} from "@kubernetes/client-node";
 
 import { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 import type { KeyPair } from "./certificates.ts";
 import { MissingObject, Transient, WrongCluster } from "./errors.ts";
 import { type ClientTls, handshake } from "./handshake.ts";
+import { type ClusterSelection, loadKubeConfig } from "./kubeconfig.ts";
 import type { ConfigMapKeyRef, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
 import type { Access } from "./session.ts";
+import { type Workloads, workloadOf } from "./workloads.ts";
 
 export { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 export type { KeyPair } from "./certificates.ts";
-
-/** Which kubeconfig to use; the defaults are the Kubernetes provider's (`KUBECONFIG`, current context). */
-export interface ClusterSelection {
-  /** A path, which may begin with `~/`, or the kubeconfig's text. */
-  readonly kubeconfig?: string | undefined;
-  readonly context?: string | undefined;
-}
+export type { ClusterSelection } from "./kubeconfig.ts";
+export { rolling, type Workloads } from "./workloads.ts";
 
 /** A Kubernetes cluster seen with the caller's own rights. */
 export class Cluster implements Access {
   readonly #api: CoreV1Api;
+  readonly #apps: AppsV1Api;
   readonly #forward: PortForward;
   readonly config: KubeConfig;
 
   constructor(selection: ClusterSelection = {}) {
     this.config = loadKubeConfig(selection);
     this.#api = this.config.makeApiClient(CoreV1Api);
+    this.#apps = this.config.makeApiClient(AppsV1Api);
     this.#forward = new PortForward(this.config);
   }
 
@@ -88,15 +90,40 @@ export class Cluster implements Access {
 
   /** Pods that nobody has told to end. */
   async pods({ namespace, selector }: Pick<PodPort, "namespace" | "selector">): Promise<V1Pod[]> {
-    const { items } = await this.#read("Pods", namespace, selector, () =>
-      this.#api.listNamespacedPod({ namespace, labelSelector: selector }),
-    );
-    return items.filter(({ metadata }) => !metadata?.deletionTimestamp);
+    return (await this.#pods(namespace, selector)).filter((pod) => !isLeaving(pod));
   }
 
-  /** A raw byte stream to a ready pod's port, or to that pod's. */
-  async open(to: Omit<PodPort, "serverName"> & { readonly pod?: string }, signal?: AbortSignal): Promise<Duplex> {
-    const pod = to.pod ?? (await this.#readyPod(to));
+  /** The Deployments, StatefulSets and pods of a namespace that a label selector selects, as they stand. */
+  async workloads(namespace: string, labelSelector: string): Promise<Workloads> {
+    const selected = { namespace, labelSelector };
+    const [deployments, sets, pods] = await Promise.all([
+      this.#list("Deployments", selected, () => this.#apps.listNamespacedDeployment(selected)),
+      this.#list("StatefulSets", selected, () => this.#apps.listNamespacedStatefulSet(selected)),
+      this.#pods(namespace, labelSelector),
+    ]);
+    return {
+      workloads: [
+        ...deployments.map((deployment) => workloadOf("deployment", deployment)),
+        ...sets.map((set) => workloadOf("statefulset", set)),
+      ],
+      leaving: pods.filter(isLeaving).map(nameOf),
+    };
+  }
+
+  /** Names of the ready pods that a label selector selects. */
+  async readyPods(namespace: string, selector: string): Promise<string[]> {
+    const pods = await this.#pods(namespace, selector);
+    const ready = pods.filter((pod) => !isLeaving(pod) && readyCondition(pod) !== undefined).map(nameOf);
+    if (ready.length > 0) return ready;
+    throw new Transient(
+      `No ready pod matches ${selector} in namespace ${namespace} (${pods.length} found). ` +
+        `Look at: kubectl -n ${namespace} get pods -l ${selector}`,
+    );
+  }
+
+  /** A raw byte stream to the port of a ready pod: of the one that is named, or else of any. */
+  async open(to: Door, signal?: AbortSignal): Promise<Duplex> {
+    const pod = to.pod ?? (await this.readyPods(to.namespace, to.selector))[0]!;
     const fromPod = new PassThrough();
     const toPod = new PassThrough();
     const errors = new PassThrough();
@@ -118,13 +145,7 @@ export class Cluster implements Access {
     return handshake({ socket: await this.open(to, signal) }, to.serverName, client);
   }
 
-  async #portForward(
-    to: Omit<PodPort, "serverName">,
-    pod: string,
-    out: PassThrough,
-    err: PassThrough,
-    into: PassThrough,
-  ): Promise<WebSocket> {
+  async #portForward(to: Door, pod: string, out: PassThrough, err: PassThrough, into: PassThrough): Promise<WebSocket> {
     try {
       // The library's own type for it needs a package that it does not depend on.
       const forward: unknown = await this.#forward.portForward(to.namespace, pod, [to.port], out, err, into);
@@ -145,20 +166,21 @@ export class Cluster implements Access {
     return secret.data ?? {};
   }
 
-  async #readyPod(to: Omit<PodPort, "serverName">): Promise<string> {
-    const items = await this.pods(to);
-    const ready = items.find((pod) => readyCondition(pod) !== undefined);
-    if (!ready?.metadata?.name) {
-      throw new Transient(
-        `No ready pod matches ${to.selector} in namespace ${to.namespace} (${items.length} found). ` +
-          `Look at: kubectl -n ${to.namespace} get pods -l ${to.selector}`,
-      );
-    }
-    return ready.metadata.name;
+  #pods(namespace: string, labelSelector: string): Promise<V1Pod[]> {
+    const selected = { namespace, labelSelector };
+    return this.#list("Pods", selected, () => this.#api.listNamespacedPod(selected));
+  }
+
+  async #list<T>(
+    kind: string,
+    { namespace, labelSelector }: Selected,
+    call: () => Promise<{ readonly items: T[] }>,
+  ): Promise<T[]> {
+    return (await this.#read(kind, namespace, labelSelector, call, "list")).items;
   }
 
   /** The API's answer, or an error that names the object and what to do. */
-  async #read<T>(kind: string, namespace: string, name: string, call: () => Promise<T>): Promise<T> {
+  async #read<T>(kind: string, namespace: string, name: string, call: () => Promise<T>, verb = "get"): Promise<T> {
     const what = `${kind} ${namespace ? `${namespace}/` : ""}${name}`;
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<never>((_resolve, reject) => {
@@ -171,7 +193,6 @@ export class Cluster implements Access {
       const status = statusOf(error);
       if (status === 404) throw new MissingObject(`${what} does not exist. ${origin(kind, namespace, name)}`);
       if (status === 403) {
-        const verb = kind === "Pods" ? "list" : "get";
         throw new Error(`${what} may not be read with the kubeconfig's user: grant it "${verb}" on that object.`);
       }
       if (status === 401) {
@@ -191,52 +212,23 @@ export class Cluster implements Access {
 
 /** The condition of a pod that serves. */
 export function readyCondition({ status }: V1Pod): V1PodCondition | undefined {
-  return status?.conditions?.find((condition) => condition.type === "Ready" && condition.status === "True");
+  return status?.conditions?.find(({ type, status }) => type === "Ready" && status === "True");
 }
 
-function loadKubeConfig(selection: ClusterSelection): KubeConfig {
-  const config = new KubeConfig();
-  const given = selection.kubeconfig;
-  if (!given) loadFromEnvironment(config);
-  else if (given.includes("\n") || given.trimStart().startsWith("{")) config.loadFromString(given);
-  // Only a shell expands "~", and the configuration has seen none; the Kubernetes provider does the same.
-  else config.loadFromFile(given.startsWith("~/") ? join(homedir(), given.slice(2)) : given);
-  if (selection.context) {
-    if (!config.getContextObject(selection.context)) {
-      const known = config.getContexts().map((context) => context.name);
-      throw new Error(
-        `The kubeconfig has no context "${selection.context}"; it has: ${known.join(", ") || "none"}. Set kubernetes:context to one of them.`,
-      );
-    }
-    config.setCurrentContext(selection.context);
-  }
-  return config;
+/** Where a stream leads to. */
+type Door = Omit<PodPort, "serverName"> & { readonly pod?: string };
+
+interface Selected {
+  readonly namespace: string;
+  readonly labelSelector: string;
 }
 
-/**
- * As kubectl and the Kubernetes provider do it: of several files in `KUBECONFIG` the first that names something wins, and
- * missing ones are skipped. The library's own way ends in the last file's current context, which is another cluster.
- */
-function loadFromEnvironment(config: KubeConfig): void {
-  const files = (process.env.KUBECONFIG ?? "").split(delimiter).filter((file) => file !== "");
-  if (files.length < 2) return config.loadFromDefault();
-  const parts = files
-    .filter((file) => existsSync(file))
-    .map((file) => {
-      const part = new KubeConfig();
-      part.loadFromFile(file);
-      return part;
-    });
-  config.loadFromOptions({
-    clusters: firstOfName(parts.flatMap(({ clusters }) => clusters)),
-    users: firstOfName(parts.flatMap(({ users }) => users)),
-    contexts: firstOfName(parts.flatMap(({ contexts }) => contexts)),
-    currentContext: parts.map(({ currentContext }) => currentContext).find((name) => name),
-  });
+function nameOf({ metadata }: V1Pod): string {
+  return metadata?.name ?? "";
 }
 
-function firstOfName<T extends { readonly name: string }>(items: readonly T[]): T[] {
-  return items.filter(({ name }, index) => items.findIndex((item) => item.name === name) === index);
+function isLeaving({ metadata }: V1Pod): boolean {
+  return metadata?.deletionTimestamp !== undefined;
 }
 
 function entry(data: Record<string, string>, ref: SecretRef, key: string): string {

@@ -11,6 +11,7 @@ export * from "./ownership.ts";
 export * from "./renewal.ts";
 export * from "./sealing.ts";
 export * from "./session.ts";
+export { isTransient } from "./transport.ts";
 export { until, type Waiting } from "./until.ts";
 export type { KindName } from "./kinds/registry.ts";
 export type { Method } from "./kinds/routes.ts";

@@ -98,7 +98,8 @@ const transientCodes = new Set([
   "ERR_STREAM_PREMATURE_CLOSE",
 ]);
 
-function isTransient(error: unknown): boolean {
+/** Whether a failure proves nothing: another try may succeed. */
+export function isTransient(error: unknown): boolean {
   if (error instanceof Transient) return true;
   const { code, name } = error as NodeJS.ErrnoException;
   return transientCodes.has(code ?? "") || name === "TimeoutError";

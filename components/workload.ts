@@ -14,7 +14,7 @@ export function labelsOf(name: string) {
   return { "app.kubernetes.io/name": name, "app.kubernetes.io/part-of": product };
 }
 
-/** What selects the pods of every workload that this library makes, in any namespace. */
+/** What selects the workloads and pods that this library makes, as kubectl takes it. */
 export const librarySelector = `app.kubernetes.io/part-of=${product}`;
 
 /** What selects a workload's pods, as an object. */

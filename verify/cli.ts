@@ -65,6 +65,11 @@ async function main(): Promise<number> {
       signal: interrupt.signal,
       onLeftover: (reason) =>
         process.stderr.write(`Not cleaned up: ${reason} The next run ten minutes from now removes it.\n`),
+      onWaiting: (reasons) => progress(`waiting: ${reasons.join(", ")}`),
+      onRestless: (reasons) => {
+        progress("");
+        process.stderr.write(`The platform has not come to rest and is checked as it is: ${reasons.join(", ")}.\n`);
+      },
       onResult: ({ hop, case: name }, done, total) => progress(`${done} of ${total} done: ${hop}, ${name}`),
     });
     progress("");

@@ -1,8 +1,9 @@
 // The run: gathers what the checks need, tries all of them side by side, judges each in one place, and cleans up.
 
-import type { Access } from "@mtls-everywhere/apisix-admin";
+import { isTransient, Transient, until } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../outputs.ts";
+import type { PlatformAccess } from "./access.ts";
 import type { CertificateSource } from "./certificates.ts";
 import { type Check, type Hop, type Observation, classify, expectedText, isRight, observedText } from "./check.ts";
 import { adminChecks } from "./hops/admin.ts";
@@ -11,6 +12,7 @@ import { gatewayChecks } from "./hops/gateway.ts";
 import { storeChecks } from "./hops/store.ts";
 import { upstreamChecks } from "./hops/upstream.ts";
 import { gather } from "./material.ts";
+import { settled } from "./settle.ts";
 import { TemporaryObjects } from "./temporary.ts";
 
 export interface Result {
@@ -33,17 +35,21 @@ export interface Report {
 
 export interface Run {
   readonly outputs: PlatformOutputs;
-  readonly access: Access;
+  readonly access: PlatformAccess;
   readonly certificates: CertificateSource;
   /** Ends the run early; what was created is removed all the same. */
   readonly signal: AbortSignal;
+  /** Told what is waited for while the platform still rolls. */
+  readonly onWaiting?: (reasons: readonly string[]) => void;
+  /** Told what has not come to rest in time: it is checked as it is. */
+  readonly onRestless?: (reasons: readonly string[]) => void;
   /** Told of each check that is done. */
   readonly onResult?: (result: Result, done: number, total: number) => void;
   /** Told of what could not be removed again. */
   readonly onLeftover?: (reason: string) => void;
 }
 
-/** Milliseconds for one check. */
+/** Milliseconds for one try of a check, and after which a check is not tried again. */
 const deadline = 10_000;
 /** Checks at a time: each holds a port-forward or two open. */
 const sideBySide = 6;
@@ -57,7 +63,12 @@ export async function run({ outputs, access, certificates, onResult, onLeftover,
   try {
     await access.expect(outputs.admin.cluster);
     tidy.push(() => certificates.remove());
-    const material = await gather(outputs, access, certificates, signal);
+    const { namespace } = outputs;
+    const [material, restless] = await Promise.all([
+      gather(outputs, access, certificates, signal),
+      settled(access, { namespace, signal, onWaiting: run.onWaiting }),
+    ]);
+    if (restless.length > 0) run.onRestless?.(restless);
     const temporary = new TemporaryObjects(access, outputs.admin, material.adminKey);
     tidy.push(() => temporary.remove());
     temporary.removeLeftovers();
@@ -91,14 +102,26 @@ export async function run({ outputs, access, certificates, onResult, onLeftover,
   };
 }
 
-/** Tries one check within its deadline, and judges what was observed. */
+/** Tries one check, again while its tries prove nothing and there is time, and judges what was observed. */
 export async function attempt(check: Check, signal: AbortSignal, within = deadline) {
   let start = performance.now();
-  let observation: Observation;
+  let observation: Observation = { kind: "failed", reason: "not tried" };
   try {
     await check.ready;
     start = performance.now();
-    observation = await before(within, signal, (both) => check.observe(both));
+    await until(
+      async () => {
+        try {
+          observation = await before(within, signal, (both) => check.observe(both));
+          return true;
+        } catch (error) {
+          // What the server said is judged as it is. A connection that broke may have swallowed an alert, or its pod was leaving.
+          observation = classify(error);
+          return !isTransient(error);
+        }
+      },
+      { within, signal },
+    );
   } catch (error) {
     observation = classify(error);
   }
@@ -116,7 +139,7 @@ export async function attempt(check: Check, signal: AbortSignal, within = deadli
 /** Calls with a signal that fires on time-out too, and settles then even if the call does not. */
 async function before<T>(ms: number, signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const end = new AbortController();
-  const timer = setTimeout(() => end.abort(new Error(`no answer within ${ms / 1000} s`)), ms);
+  const timer = setTimeout(() => end.abort(new Transient(`no answer within ${ms / 1000} s`)), ms);
   const interrupted = () => end.abort(signal.reason);
   signal.addEventListener("abort", interrupted);
   if (signal.aborted) interrupted();

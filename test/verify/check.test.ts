@@ -1,12 +1,18 @@
 // The one place where an observation is compared with what was expected.
 
-import { deepEqual } from "node:assert/strict";
-import { createServer } from "node:net";
-import type { AddressInfo } from "node:net";
-import tls from "node:tls";
+import { deepEqual, ok } from "node:assert/strict";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
 
-import { type Observation, type Outcome, classify, expectedText, isRight, observedText } from "../../verify/check.ts";
-import type { Access } from "../../apisix-admin/index.ts";
+import {
+  type Check,
+  type Observation,
+  type Outcome,
+  classify,
+  expectedText,
+  isRight,
+  observedText,
+} from "../../verify/check.ts";
+import { type Access, handshake } from "../../apisix-admin/index.ts";
 import { observe, observed } from "../../verify/http.ts";
 import { attempt } from "../../verify/run.ts";
 
@@ -143,66 +149,81 @@ describe("what an error of a connection proves", () => {
 
 describe("an attempt", () => {
   const to = { namespace: "n", selector: "s", serverName: "server.test" };
+  const expect: Check["expect"] = [{ kind: "alert", alert: "certificate_required" }];
   /** Tries a server that treats each connection so, where a refusal by alert is expected. */
-  const attemptAt = async (treat: Parameters<typeof createServer>[1], within: number) => {
-    const server = createServer({}, treat);
+  const attemptAt = async (treat: (socket: Socket, number: number) => void, within: number) => {
+    let connections = 0;
+    const server = createServer({}, (socket) => {
+      connections += 1;
+      treat(
+        socket.on("error", () => undefined),
+        connections,
+      );
+    });
     await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
     const { port } = server.address() as AddressInfo;
     const access: Pick<Access, "connect"> = {
-      connect: (_to, _client, signal) =>
-        new Promise((resolve, reject) => {
-          const socket = tls.connect({ host: "127.0.0.1", port }, () => resolve(socket));
-          socket.once("error", reject);
-          signal?.addEventListener("abort", () => socket.destroy());
-        }),
+      connect: ({ port }, _client, signal) => {
+        const socket = connect(port, "127.0.0.1");
+        signal?.addEventListener("abort", () => socket.destroy());
+        return handshake({ socket }, "server.test", { ca: "" });
+      },
     };
     try {
       const { result } = await attempt(
         {
-          hop: "gateway",
-          case: "no certificate",
-          expect: [{ kind: "alert", alert: "certificate_required" }],
+          ...{ hop: "gateway", case: "no certificate", expect },
           observe: (signal) => observe(access, { ...to, port }, { ca: "" }, { path: "/" }, signal),
         },
         new AbortController().signal,
         within,
       );
-      return { ...result, ms: 0 };
+      return { ...result, ms: 0, connections };
     } finally {
       server.close();
     }
   };
-  const wrong = (reason: string) => ({
-    hop: "gateway",
-    case: "no certificate",
-    expected: "alert certificate_required (116)",
-    observed: `failed: ${reason}`,
-    ok: false,
-    ms: 0,
+  const judged = (observed: string, ok: boolean) => ({
+    ...{ hop: "gateway", case: "no certificate", expected: "alert certificate_required (116)" },
+    ...{ observed, ok, ms: 0 },
   });
+  const reset = (socket: Socket) => socket.once("data", () => socket.destroy());
+  const alerts = (number: number) => (socket: Socket) =>
+    socket.once("data", () => socket.end(Buffer.of(21, 3, 3, 0, 2, 2, number)));
 
   it("is wrong when the server says nothing in time", async () => {
-    deepEqual(await attemptAt(() => undefined, 100), wrong("no answer within 0.1 s"));
+    deepEqual(await attemptAt(() => undefined, 100), {
+      ...judged("failed: no answer within 0.1 s", false),
+      connections: 1,
+    });
   });
 
-  it("is wrong when the server closes without saying why", async () => {
-    deepEqual(
-      await attemptAt((socket) => socket.once("data", () => socket.destroy()), 5_000),
-      wrong("ECONNRESET: Client network socket disconnected before secure TLS connection was established"),
-    );
+  it("is made again when the connection breaks, and wrong when the server never says why", async () => {
+    const { connections, ...result } = await attemptAt(reset, 1_000);
+    const reason = "ECONNRESET: Client network socket disconnected before secure TLS connection was established";
+    deepEqual(result, judged(`failed: ${reason}`, false));
+    ok(connections > 1);
+  });
+
+  it("is right when a later try shows what was expected", async () => {
+    const treat = (socket: Socket, number: number) => (number < 3 ? reset : alerts(116))(socket);
+    deepEqual(await attemptAt(treat, 60_000), { ...judged("alert certificate_required (116)", true), connections: 3 });
+  });
+
+  it("is not made again once the server has said something else", async () => {
+    const treat = (socket: Socket, number: number) => alerts(number === 1 ? 80 : 116)(socket);
+    deepEqual(await attemptAt(treat, 60_000), { ...judged("alert internal_error (80)", false), connections: 1 });
   });
 
   it("is wrong when what it needs cannot be had", async () => {
     const { result } = await attempt(
       {
-        hop: "gateway",
-        case: "no certificate",
-        expect: [{ kind: "alert", alert: "certificate_required" }],
+        ...{ hop: "gateway", case: "no certificate", expect },
         ready: Promise.reject(new Error("Issuer edge did not sign")),
         observe: async () => ({ kind: "alert", number: 116 }),
       },
       new AbortController().signal,
     );
-    deepEqual({ ...result, ms: 0 }, wrong("Issuer edge did not sign"));
+    deepEqual({ ...result, ms: 0 }, judged("failed: Issuer edge did not sign", false));
   });
 });

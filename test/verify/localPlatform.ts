@@ -4,13 +4,12 @@ import { type ChildProcess, spawn } from "node:child_process";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import type http from "node:http";
 import https from "node:https";
-import { type AddressInfo, connect as open, createServer } from "node:net";
+import { type AddressInfo, connect as dial, createServer, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type tls from "node:tls";
 
 import {
-  type Access,
   type ClientTls,
   handshake,
   type KeyPair,
@@ -20,6 +19,7 @@ import {
 } from "../../apisix-admin/index.ts";
 import { type Plane, planes, spiffeId } from "../../components/planes.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
+import type { PlatformAccess } from "../../verify/access.ts";
 import type { CertificateSource, LeafOrder } from "../../verify/certificates.ts";
 import { Authority } from "../support/authorities.ts";
 import { byPlane } from "../support/outputs.ts";
@@ -51,7 +51,7 @@ export function missing(): string | undefined {
 
 export class LocalPlatform {
   readonly outputs: PlatformOutputs;
-  readonly access: Access;
+  readonly access: PlatformAccess;
   readonly certificates: CertificateSource;
   /** Asks the Admin API with the right credentials. */
   readonly admin: (method: string, path: string, body?: object) => Promise<{ status: number; body: string }>;
@@ -346,9 +346,12 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
     roots: byPlane((plane) => authorities[plane].root),
     routes: [{ id: "hello", hosts: ["gateway.test"], uris: ["/"] }],
   };
-  const access: Access = {
+  const access: PlatformAccess = {
     expect: async () => undefined,
     connect,
+    open: async ({ port }, signal) => open(port, signal),
+    readyPods: async () => ["local"],
+    workloads: async () => ({ workloads: [], leaving: [] }),
     keyPair: async ({ name }: SecretRef) => leaves[name as keyof typeof leaves],
     certificate: async ({ name }: SecretRef) => leaves[name as keyof typeof leaves].cert,
     secretValue: async ({ key }) => (key === "password" ? password : adminKey),
@@ -371,9 +374,13 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
 
 /** What `Cluster.connect` does, without the port-forward. */
 function connect({ port, serverName }: PodPort, client: ClientTls, signal?: AbortSignal): Promise<tls.TLSSocket> {
-  const socket = open(port, "127.0.0.1");
+  return handshake({ socket: open(port, signal) }, serverName, client);
+}
+
+function open(port: number, signal?: AbortSignal): Socket {
+  const socket = dial(port, "127.0.0.1");
   signal?.addEventListener("abort", () => socket.destroy(signal.reason as Error), { once: true });
-  return handshake({ socket }, serverName, client);
+  return socket;
 }
 
 function call(
