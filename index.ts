@@ -140,5 +140,9 @@ export const generations = {
   trusted: env.pki.root.trusted,
   digests: byPlane(pki, "digests"),
 };
+export const serverCertificates = {
+  ...etcd.serverCertificates,
+  ...{ admin: apisix.adminCertificate, edge: gatewayLeaf.secret, upstream: hello.certificate },
+};
 export const routes = [{ id: route.id, hosts: route.hosts, uris: route.uris }];
 export { admin };

@@ -84,6 +84,8 @@ export interface PlatformOutputs {
   readonly roots: { readonly [P in Plane]: string };
   /** Since 0.2. */
   readonly generations?: TrustedGenerations;
+  /** The Secret that each plane's server has its leaf from. Since 0.2. */
+  readonly serverCertificates?: { readonly [P in Plane]: CertSecretRef<P> };
   readonly routes: readonly RouteSummary[];
 }
 
@@ -130,6 +132,7 @@ const entry = { ...object, key: "string" } as const;
 const pods = { namespace: "string", selector: "string", port: "number", serverName: "string" } as const;
 const trust = { ...entry, plane: "string" } as const;
 const identity = { trustDomain: "string", namespace: "string", serviceAccount: "string" } as const;
+const leaf = { ...object, plane: "string", dnsNames: { optional: ["string"] } } as const;
 const issuer = { plane: "string", kind: "string", name: "string", group: "string" } as const;
 
 function perPlane<const S>(one: S) {
@@ -171,13 +174,14 @@ const shape: Shape<PlatformOutputs> = {
     node: { host: "string", port: "number" },
     serverName: "string",
     trust,
-    clientCertificate: { ...object, plane: "string", dnsNames: { optional: ["string"] } },
+    clientCertificate: leaf,
     pods,
   },
   issuers: perPlane(issuer),
   trust: perPlane(trust),
   roots: perPlane("string"),
   generations: { optional: { active: "string", trusted: ["string"], digests: perPlane({ each: "string" }) } },
+  serverCertificates: { optional: perPlane(leaf) },
   routes: [{ id: "string", hosts: ["string"], uris: ["string"] }],
 };
 

@@ -17,7 +17,7 @@ import type { KeyPair } from "./certificates.ts";
 import { MissingObject, Transient, WrongCluster } from "./errors.ts";
 import { type ClientTls, handshake } from "./handshake.ts";
 import { type ClusterSelection, loadKubeConfig } from "./kubeconfig.ts";
-import type { ConfigMapKeyRef, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
+import type { ConfigMapKeyRef, PodPort, OnePodPort, SecretKeyRef, SecretRef } from "./references.ts";
 import type { Access } from "./session.ts";
 import { type Workloads, workloadOf } from "./workloads.ts";
 
@@ -141,7 +141,7 @@ export class Cluster implements Access {
   }
 
   /** A verified TLS connection to a ready pod's port. Rejects with the handshake's own error. */
-  async connect(to: PodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket> {
+  async connect(to: OnePodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket> {
     return handshake({ socket: await this.open(to, signal) }, to.serverName, client);
   }
 
@@ -216,7 +216,7 @@ export function readyCondition({ status }: V1Pod): V1PodCondition | undefined {
 }
 
 /** Where a stream leads to. */
-type Door = Omit<PodPort, "serverName"> & { readonly pod?: string };
+type Door = Omit<OnePodPort, "serverName">;
 
 interface Selected {
   readonly namespace: string;

@@ -1,5 +1,6 @@
-// A TLS handshake as a client makes it, and what is wrong with a server that fails it.
+// A TLS handshake as a client makes it, what is wrong with a server that fails it, and what a server shows whoever comes.
 
+import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import tls from "node:tls";
 
@@ -12,28 +13,56 @@ export interface ClientTls {
   /** TLS 1.2 unless given. */
   readonly minVersion?: tls.SecureVersion;
   readonly maxVersion?: tls.SecureVersion;
+  /** A session of an earlier connection, to be resumed. */
+  readonly session?: Buffer;
 }
 
+/** Where a connection goes: over a stream, or to an address. */
+export type Way = Pick<tls.ConnectionOptions, "socket" | "host" | "port">;
+
 /** A verified connection over a stream, or to an address. Rejects with the handshake's own error. */
-export function handshake(
-  over: Pick<tls.ConnectionOptions, "socket" | "host" | "port">,
-  serverName: string,
-  { ca, pair, minVersion = "TLSv1.2", maxVersion }: ClientTls,
-): Promise<tls.TLSSocket> {
+export function handshake(over: Way, serverName: string, { pair, ...client }: ClientTls): Promise<tls.TLSSocket> {
   return new Promise((resolve, reject) => {
     const secure = tls.connect(
       {
-        ...over,
-        // SNI carries names only.
-        ...(isIP(serverName) ? { host: serverName } : { servername: serverName }),
-        ...{ ca, ...pair, minVersion },
-        ...(maxVersion ? { maxVersion } : {}),
+        ...{ ...over, ...named(serverName) },
+        ...{ minVersion: "TLSv1.2", ...client, ...pair },
       },
       () => resolve(secure),
     );
     // Stays on: whoever uses the socket sees every error as its end, and one after that must not end the process.
     secure.on("error", reject);
   });
+}
+
+/**
+ * The certificates that a server shows, its leaf first. Nothing is sent to it and nothing trusted: they are only looked
+ * at, also when they have expired.
+ */
+export function shownBy(over: Way, serverName: string, pair?: KeyPair): Promise<readonly X509Certificate[]> {
+  return new Promise((resolve, reject) => {
+    const secure = tls.connect({ ...over, ...named(serverName), ...pair, rejectUnauthorized: false });
+    const end = (error: Error) => {
+      const chain: X509Certificate[] = [];
+      for (let next = secure.getPeerX509Certificate(); next; next = next.issuerCertificate) chain.push(next);
+      secure.destroy();
+      if (chain.length > 0) resolve(chain);
+      else reject(error);
+    };
+    secure.once("secureConnect", () => end(new Error("the server shows no certificate")));
+    // A server that refuses its client in TLS 1.2 has shown its own certificate before.
+    secure.on("error", end);
+  });
+}
+
+/** The root that a chain ends at; undefined when it is none of these. */
+export function rootOf(
+  [leaf, ...above]: readonly X509Certificate[],
+  roots: readonly X509Certificate[],
+): X509Certificate | undefined {
+  if (leaf === undefined) return undefined;
+  const root = roots.find((candidate) => isSigned(leaf, candidate));
+  return root ?? (above[0] && isSigned(leaf, above[0]) ? rootOf(above, roots) : undefined);
 }
 
 /** Whether a handshake failed for lack of a trusted root: OpenSSL has many words for it. */
@@ -49,3 +78,12 @@ const untrusted: ReadonlySet<string> = new Set([
   "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
 ]);
+
+/** SNI carries names only. */
+function named(serverName: string): tls.ConnectionOptions {
+  return isIP(serverName) ? { host: serverName } : { servername: serverName };
+}
+
+function isSigned(certificate: X509Certificate, issuer: X509Certificate): boolean {
+  return certificate.checkIssued(issuer) && certificate.verify(issuer.publicKey);
+}

@@ -11,6 +11,12 @@ export interface PodPort {
   readonly serverName: string;
 }
 
+/** The same port of one pod among them. */
+export interface OnePodPort extends PodPort {
+  /** The pod's name. Default: any that is ready. */
+  readonly pod?: string;
+}
+
 /** A Secret of type `kubernetes.io/tls` that holds a leaf and its key. */
 export interface SecretRef {
   readonly namespace: string;

@@ -6,7 +6,15 @@ import { certificatesOf, type KeyPair, pairProblems } from "./certificates.ts";
 import { AdminClient } from "./client.ts";
 import { Unusable } from "./errors.ts";
 import { type ClientTls, isUntrusted } from "./handshake.ts";
-import type { AdminEndpoint, ConfigMapKeyRef, EtcdEndpoint, PodPort, SecretKeyRef, SecretRef } from "./references.ts";
+import type {
+  AdminEndpoint,
+  ConfigMapKeyRef,
+  EtcdEndpoint,
+  OnePodPort,
+  PodPort,
+  SecretKeyRef,
+  SecretRef,
+} from "./references.ts";
 import type { Connect, Patience } from "./transport.ts";
 
 /** What is needed of a cluster; `Cluster` provides it. */
@@ -17,7 +25,7 @@ export interface Access {
   secretValue(ref: SecretKeyRef): Promise<string>;
   certificate(ref: SecretRef): Promise<string>;
   trustBundle(ref: ConfigMapKeyRef): Promise<string>;
-  connect(to: PodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
+  connect(to: OnePodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
   /** Other limits than the usual ones. */
   readonly patience?: { readonly acting?: Patience; readonly looking?: Patience };
 }

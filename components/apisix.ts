@@ -74,6 +74,8 @@ export class Apisix extends pulumi.ComponentResource {
   readonly admin: pulumi.Output<AdminEndpoint>;
   /** How clients reach the gateway. */
   readonly gateway: pulumi.Output<GatewayEndpoint>;
+  /** The leaf of its Admin API. */
+  readonly adminCertificate: pulumi.Output<CertSecretRef<"admin">>;
   /** The leaf that it presents to upstreams, from its own files. */
   readonly upstreamCertificate: pulumi.Output<CertSecretRef<"upstream">>;
 
@@ -163,6 +165,7 @@ export class Apisix extends pulumi.ComponentResource {
       { ...awaited, dependsOn: [secret, config] },
     );
 
+    this.adminCertificate = adminServer.secret;
     this.upstreamCertificate = upstreamClient.secret;
     const sealedBy = pulumi.unsecret(keyring[0]!.apply((key) => sealOf(inUse(keys.keyring), key)));
     this.admin = pulumi

@@ -68,6 +68,8 @@ export class Etcd extends pulumi.ComponentResource {
   readonly clientCertificate: pulumi.Output<CertSecretRef<"etcd">>;
   /** The passwords of the client's users, in the order of `users`: the client's own settings carry them. */
   readonly clientPasswords: readonly pulumi.Output<string>[];
+  /** The leaves of its client port and of its peer port. */
+  readonly serverCertificates: { readonly [P in "etcd" | "etcd-peer"]: pulumi.Output<CertSecretRef<P>> };
 
   constructor(name: string, args: EtcdArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:Etcd", name, {}, opts);
@@ -180,6 +182,7 @@ export class Etcd extends pulumi.ComponentResource {
 
     this.clientCertificate = clientLeaf.secret;
     this.clientPasswords = client.passwords;
+    this.serverCertificates = { etcd: server.secret, "etcd-peer": peer.secret };
     this.store = pulumi
       .all([endpoint(clientLeaf.secret), client.ref(user), auth.id])
       .apply(([endpoint, password]): StoreEndpoint => ({

@@ -50,6 +50,8 @@ export interface NginxUpstreamArgs {
 export class NginxUpstream extends pulumi.ComponentResource {
   /** How APISIX reaches and verifies it; known once it is ready. */
   readonly upstream: pulumi.Output<UpstreamEndpoint>;
+  /** Its own leaf. */
+  readonly certificate: pulumi.Output<CertSecretRef<"upstream">>;
 
   constructor(name: string, args: NginxUpstreamArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:NginxUpstream", name, {}, opts);
@@ -97,6 +99,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       { ...child, ...waitAtMost(args.readyTimeout ?? "5m"), dependsOn: [service, config, files] },
     );
 
+    this.certificate = leaf.secret;
     this.upstream = pulumi
       .all([args.authority.trust, args.clientCertificate, deployment.metadata])
       .apply(([trust, clientCertificate]) => ({

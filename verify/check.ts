@@ -12,13 +12,16 @@ export type Outcome =
   /** The server ended the connection with this TLS alert. */
   | { readonly kind: "alert"; readonly alert: AlertName }
   /** This client refused the server's certificate, for lack of a trusted root. */
-  | { readonly kind: "untrusted" };
+  | { readonly kind: "untrusted" }
+  /** An answer on a second connection, which offered the first one's session. */
+  | { readonly kind: "session"; readonly resumed: boolean };
 
 /** What a run of the case showed. */
 export type Observation =
   | { readonly kind: "answer"; readonly status: number; readonly words: string; readonly body: string }
   | { readonly kind: "alert"; readonly number: number }
   | { readonly kind: "untrusted"; readonly reason: string }
+  | { readonly kind: "session"; readonly resumed: boolean }
   /** Anything that proves nothing: time-outs, resets, errors on the way. Never right. */
   | { readonly kind: "failed"; readonly reason: string };
 
@@ -70,6 +73,8 @@ export function isRight(expected: readonly Outcome[], observed: Observation): bo
         return observed.kind === "alert" && observed.number === alerts[outcome.alert];
       case "untrusted":
         return observed.kind === "untrusted";
+      case "session":
+        return observed.kind === "session" && observed.resumed === outcome.resumed;
     }
   });
 }
@@ -85,6 +90,8 @@ export function expectedText(expected: readonly Outcome[]): string {
           return alertText(alerts[outcome.alert]);
         case "untrusted":
           return "client refuses the server";
+        case "session":
+          return sessionText(outcome);
       }
     })
     .join(" or ");
@@ -99,6 +106,8 @@ export function observedText(observed: Observation): string {
       return alertText(observed.number);
     case "untrusted":
       return "client refuses the server";
+    case "session":
+      return sessionText(observed);
     case "failed":
       return `failed: ${observed.reason}`;
   }
@@ -116,6 +125,10 @@ export function classify(error: unknown): Observation {
   if (code !== undefined && isUntrusted(failure)) return { kind: "untrusted", reason: code };
   const reason = message.split("\n")[0] || "unknown error";
   return { kind: "failed", reason: code && !reason.includes(code) ? `${code}: ${reason}` : reason };
+}
+
+function sessionText({ resumed }: { readonly resumed: boolean }): string {
+  return resumed ? "resumed" : "not resumed";
 }
 
 function alertText(number: number): string {

@@ -95,14 +95,14 @@ const environments = {
     objects: dev,
     leaves: { ...leaves("upstream", [member(0)]), "client-curl": leaf("edge", client, "curl") },
     duration: "24h",
-    store: ["https://etcd.mtls.svc:2379"],
+    members: 1,
     unknown: unknownEverywhere,
   },
   prod: {
     objects: prod,
     leaves: leaves("api.prod.mtls.internal", [0, 1, 2].map(member)),
     duration: "720h",
-    store: [0, 1, 2].map((index) => `https://${member(index)}:2379`),
+    members: 3,
     unknown: [
       ...unknownEverywhere,
       ...prod.filter((object) => object.endsWith("-intermediate")).map((object) => `${object} stringData.value`),
@@ -253,13 +253,13 @@ for (const [stack, expected] of Object.entries(environments)) {
       const host = stack === "dev" ? "upstream" : "api.prod.mtls.internal";
       const roots = byPlane(() => rootPem);
       const ids = { route: "hello-id", clientCertificate: "upstream-client-id" };
-      const environment = { trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid };
-      const one = platformOutputs({ ...environment, roots, generation: stack === "dev" ? "1" : "2026", ids });
-      same(planned.outputs, {
-        ...one,
-        admin: { ...one.admin, sealedBy: sealOf("1", "password-of-apisix-keyring") },
-        store: { ...one.store, endpoints: expected.store },
-      });
+      const environment = {
+        ...{ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, members: expected.members },
+        ...{ roots, generation: stack === "dev" ? "1" : "2026", ids },
+      };
+      const all = platformOutputs(environment);
+      const sealedBy = sealOf("1", "password-of-apisix-keyring");
+      same(planned.outputs, { ...all, admin: { ...all.admin, sealedBy } });
     });
 
     it("shows a preview every name and selector: without them it would announce replacements", async () => {

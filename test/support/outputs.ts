@@ -13,15 +13,20 @@ interface Environment {
   readonly roots: PlatformOutputs["roots"];
   /** The only generation of roots; outputs of 0.1 say nothing of generations. */
   readonly generation?: string;
+  /** Members of etcd; one unless given. */
+  readonly members?: number;
   readonly ids: { readonly route: string; readonly clientCertificate: string };
 }
 
 const leafRef = <P extends Plane>(plane: P, name: string) => ({ plane, namespace: "mtls", name });
 const trustRef = <P extends Plane>(plane: P) => ({ plane, namespace: "mtls", name: `${plane}-trust`, key: "ca.crt" });
 
-/** All outputs of an environment with one member of etcd, in the default namespace. */
-export function platformOutputs({ trustDomain, host, cluster, roots, generation, ids }: Environment): PlatformOutputs {
+/** All outputs of an environment, in the default namespace. */
+export function platformOutputs(environment: Environment): PlatformOutputs {
+  const { trustDomain, host, cluster, roots, generation, members = 1, ids } = environment;
   const identity = { trustDomain, namespace: "mtls", serviceAccount: "apisix" };
+  const memberHosts = Array.from({ length: members }, (_, index) => `etcd-${index}.etcd-peers.mtls.svc`);
+  const storeNames = ["etcd", "etcd.mtls", "etcd.mtls.svc", ...memberHosts, "localhost"];
   const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
   return {
     contract: 1,
@@ -56,7 +61,7 @@ export function platformOutputs({ trustDomain, host, cluster, roots, generation,
       serverName: "etcd.mtls.svc",
       trust: trustRef("etcd"),
       certificate: leafRef("etcd", "etcd-client"),
-      endpoints: ["https://etcd.mtls.svc:2379"],
+      endpoints: (members === 1 ? ["etcd.mtls.svc"] : memberHosts).map((name) => `https://${name}:2379`),
       peer: { ...pods("etcd"), port: 2380, serverName: "etcd-0.etcd-peers.mtls.svc" },
       user: "apisix",
       password: { namespace: "mtls", name: "etcd-apisix-password", key: "password" },
@@ -87,6 +92,13 @@ export function platformOutputs({ trustDomain, host, cluster, roots, generation,
             digests: byPlane((plane) => ({ [generation]: digestOf(roots[plane]) })),
           },
         }),
+    serverCertificates: {
+      etcd: { ...leafRef("etcd", "etcd-server"), dnsNames: storeNames },
+      "etcd-peer": { ...leafRef("etcd-peer", "etcd-peer"), dnsNames: memberHosts },
+      admin: { ...leafRef("admin", "apisix-admin"), dnsNames: ["apisix-admin.mtls.svc"] },
+      edge: { ...leafRef("edge", "gateway"), dnsNames: [host] },
+      upstream: { ...leafRef("upstream", "upstream-server"), dnsNames: ["upstream", "upstream.mtls.svc"] },
+    },
     routes: [{ id: ids.route, hosts: [host], uris: ["/*"] }],
   };
 }

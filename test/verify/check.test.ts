@@ -29,8 +29,10 @@ describe("judging an observation", () => {
     alert(48),
     alert(116),
     untrusted,
+    { kind: "session", resumed: true },
+    { kind: "session", resumed: false },
     failed,
-  ];
+  ] as const satisfies readonly Observation[];
   const right = (...expected: Outcome[]) => observations.map((observation) => isRight(expected, observation));
 
   it("takes exactly the outcome that is expected, and a failure for none", () => {
@@ -41,15 +43,17 @@ describe("judging an observation", () => {
         right({ kind: "answer", status: 400 }, { kind: "untrusted" }),
         right({ kind: "alert", alert: "unknown_ca" }),
         right({ kind: "untrusted" }),
+        right({ kind: "session", resumed: false }),
         right(),
       ],
       [
-        [true, false, false, false, false, false, false],
-        [false, false, true, false, false, false, false],
-        [false, true, true, false, false, true, false],
-        [false, false, false, true, false, false, false],
-        [false, false, false, false, false, true, false],
-        [false, false, false, false, false, false, false],
+        [true, false, false, false, false, false, false, false, false],
+        [false, false, true, false, false, false, false, false, false],
+        [false, true, true, false, false, true, false, false, false],
+        [false, false, false, true, false, false, false, false, false],
+        [false, false, false, false, false, true, false, false, false],
+        [false, false, false, false, false, false, false, true, false],
+        [false, false, false, false, false, false, false, false, false],
       ],
     );
   });
@@ -63,18 +67,22 @@ describe("judging an observation", () => {
           { kind: "answer", status: 404 },
         ]),
         expectedText([{ kind: "untrusted" }]),
+        expectedText([{ kind: "session", resumed: false }]),
         ...[...observations, alert(99)].map(observedText),
       ],
       [
         "alert certificate_required (116)",
         "403 permission denied or 404",
         "client refuses the server",
+        "not resumed",
         "200",
         "400 No required SSL certificate was sent",
         "400 The SSL certificate error",
         "alert unknown_ca (48)",
         "alert certificate_required (116)",
         "client refuses the server",
+        "resumed",
+        "not resumed",
         "failed: ECONNRESET: read ECONNRESET",
         "alert unknown (99)",
       ],

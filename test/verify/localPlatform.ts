@@ -1,6 +1,7 @@
 // A platform on this machine: real etcd, APISIX or its stand-in, and a server that refuses as nginx does. It can be built badly on purpose.
 
 import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import type http from "node:http";
 import https from "node:https";
@@ -39,6 +40,8 @@ export interface Faults {
   readonly unreachableUpstream?: boolean;
   /** APISIX does not verify upstreams. */
   readonly unverifiedUpstreams?: boolean;
+  /** Every server resumes TLS sessions. */
+  readonly resumedSessions?: boolean;
   /** The upstream answers whoever has a certificate of its plane. */
   readonly anyCaller?: boolean;
 }
@@ -186,6 +189,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
       ca: authorities.upstream.root,
       requestCert: !faults.anonymousClients,
       rejectUnauthorized: false,
+      ...(faults.resumedSessions ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
     },
     (request, response) => {
       const socket = request.socket as tls.TLSSocket;
@@ -223,11 +227,19 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
           ssl_trusted_certificate: await trustFile("etcd"),
         },
       },
-      nginx_config: faults.unverifiedUpstreams
-        ? {}
-        : {
-            http_server_location_configuration_snippet: `proxy_ssl_trusted_certificate ${await trustFile("upstream")};\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n`,
-          },
+      nginx_config: {
+        ...(faults.resumedSessions
+          ? {}
+          : {
+              http_server_configuration_snippet: "ssl_session_cache off;",
+              http_admin_configuration_snippet: "ssl_session_cache off;",
+            }),
+        ...(faults.unverifiedUpstreams
+          ? {}
+          : {
+              http_server_location_configuration_snippet: `proxy_ssl_trusted_certificate ${await trustFile("upstream")};\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n`,
+            }),
+      },
       deployment: {
         admin: {
           admin_listen: { ip: "127.0.0.1", port: ports.admin },

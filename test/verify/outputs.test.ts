@@ -14,6 +14,14 @@ describe("stack outputs", () => {
     deepEqual(parseOutputs(outputs), outputs);
   });
 
+  it("may lack what a later release of the same contract added, and not have it in another form", () => {
+    const { serverCertificates, ...earlier } = outputs;
+    deepEqual(parseOutputs(earlier), earlier);
+    throws(() => parseOutputs({ ...earlier, serverCertificates: { ...serverCertificates, edge: undefined } }), {
+      message: `stack output "serverCertificates.edge" is missing\nRun \`pulumi up\` first.`,
+    });
+  });
+
   it("are refused with everything that is missing or of the wrong kind", () => {
     const { gateway: _gateway, ...rest } = outputs;
     const broken = {

@@ -2,26 +2,26 @@
 
 import { randomUUID } from "node:crypto";
 
-import type { Access, KeyPair } from "@mtls-everywhere/apisix-admin";
+import type { KeyPair } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../../outputs.ts";
+import type { PlatformAccess } from "../access.ts";
 import type { Check, Outcome } from "../check.ts";
 import { observe } from "../http.ts";
 import type { Material } from "../material.ts";
+import { sessionChecks } from "../sessions.ts";
 
-export function adminChecks({ admin }: PlatformOutputs, material: Material, access: Access): readonly Check[] {
+export function adminChecks({ admin }: PlatformOutputs, material: Material, access: PlatformAccess): readonly Check[] {
+  const requestWith = (key: string | undefined) => ({
+    path: "/apisix/admin/routes",
+    ...(key ? { headers: { "x-api-key": key } } : {}),
+  });
   const check = (name: string, pair: KeyPair | undefined, key: string | undefined, expect: Outcome): Check => ({
     hop: "Admin API",
     case: name,
     expect: [expect],
     observe: (signal) =>
-      observe(
-        access,
-        admin,
-        { ca: material.roots.admin, ...(pair ? { pair } : {}) },
-        { path: "/apisix/admin/routes", ...(key ? { headers: { "x-api-key": key } } : {}) },
-        signal,
-      ),
+      observe(access, admin, { ca: material.roots.admin, ...(pair ? { pair } : {}) }, requestWith(key), signal),
   });
   const { adminClient, edge, adminKey } = material;
   return [
@@ -43,5 +43,9 @@ export function adminChecks({ admin }: PlatformOutputs, material: Material, acce
       words: "wrong apikey",
     }),
     check("certificate without key", adminClient, undefined, { kind: "answer", status: 401, words: "missing apikey" }),
+    ...sessionChecks(access, {
+      ...{ hop: "Admin API", to: admin, client: { ca: material.roots.admin, pair: adminClient } },
+      request: requestWith(adminKey),
+    }),
   ];
 }

@@ -2,14 +2,16 @@
 
 import type { SecureVersion } from "node:tls";
 
-import type { Access, Request } from "@mtls-everywhere/apisix-admin";
+import type { Request } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../../outputs.ts";
+import type { PlatformAccess } from "../access.ts";
 import type { AlertName, Check } from "../check.ts";
 import { observe } from "../http.ts";
 import type { Material } from "../material.ts";
+import { sessionChecks } from "../sessions.ts";
 
-export function gatewayChecks(outputs: PlatformOutputs, material: Material, access: Access): readonly Check[] {
+export function gatewayChecks(outputs: PlatformOutputs, material: Material, access: PlatformAccess): readonly Check[] {
   const { gateway } = outputs;
   const { roots, edge, upstream, expiredEdge } = material;
   const request = requestFor(gateway.url);
@@ -40,6 +42,7 @@ export function gatewayChecks(outputs: PlatformOutputs, material: Material, acce
   }
 
   checks.push(
+    ...sessionChecks(access, { hop: "gateway", to: gateway, client: { ca: roots.edge, pair: edge }, request }),
     {
       hop: "gateway",
       case: "name that is not served",

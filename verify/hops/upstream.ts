@@ -1,13 +1,19 @@
 // The upstream seen without the gateway: it answers APISIX's leaf and nobody else.
 
-import type { Access, KeyPair } from "@mtls-everywhere/apisix-admin";
+import type { KeyPair } from "@mtls-everywhere/apisix-admin";
 
 import type { PlatformOutputs } from "../../outputs.ts";
+import type { PlatformAccess } from "../access.ts";
 import type { Check, Outcome } from "../check.ts";
 import { observe } from "../http.ts";
 import type { Material } from "../material.ts";
+import { sessionChecks } from "../sessions.ts";
 
-export function upstreamChecks({ upstream }: PlatformOutputs, material: Material, access: Access): readonly Check[] {
+export function upstreamChecks(
+  { upstream }: PlatformOutputs,
+  material: Material,
+  access: PlatformAccess,
+): readonly Check[] {
   const check = (name: string, pair: KeyPair | undefined, expect: Outcome): Check => ({
     hop: "upstream",
     case: name,
@@ -24,5 +30,9 @@ export function upstreamChecks({ upstream }: PlatformOutputs, material: Material
     }),
     check("edge certificate", material.edge, { kind: "answer", status: 400, words: "The SSL certificate error" }),
     check("upstream certificate of another identity", material.upstream, { kind: "answer", status: 403 }),
+    ...sessionChecks(access, {
+      ...{ hop: "upstream", to: upstream.pods, request: { path: "/" } },
+      client: { ca: material.roots.upstream, pair: material.apisixUpstream },
+    }),
   ];
 }
