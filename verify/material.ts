@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { Access, KeyPair } from "@mtls-everywhere/apisix-admin";
+import { type Access, certificatesOf, type KeyPair } from "@mtls-everywhere/apisix-admin";
 
 import { type Plane, planes } from "../components/planes.ts";
 import type { PlatformOutputs } from "../outputs.ts";
@@ -23,6 +23,8 @@ export interface Material {
   readonly apisixStore: KeyPair;
   readonly storePassword: string;
   readonly apisixUpstream: KeyPair;
+  /** Milliseconds since 1970 by the cluster's clock: this machine's may be another. */
+  now(): number;
 }
 
 /** Service account that the leaves of the checks name; no server grants it anything. */
@@ -45,18 +47,27 @@ export async function gather(
   // Awaited by the checks only, which never come to it when something else fails first.
   expiredEdge.catch(() => undefined);
 
-  const [edge, upstreamLeaf, etcd, adminClient, adminKey, apisixStore, storePassword, apisixUpstream, ...bundles] =
-    await Promise.all([
-      issue({ issuer: issuers.edge }),
-      issue({ issuer: issuers.upstream }),
-      issue({ issuer: issuers.etcd, subject: false }),
-      access.keyPair(admin.certificate),
-      access.secretValue(admin.key),
-      access.keyPair(store.certificate),
-      access.secretValue(store.password),
-      access.keyPair(upstream.clientCertificate),
-      ...planes.map((plane) => access.trustBundle(trust[plane])),
-    ]);
+  const [
+    edge,
+    upstreamLeaf,
+    { leaf: etcd, now },
+    adminClient,
+    adminKey,
+    apisixStore,
+    storePassword,
+    apisixUpstream,
+    ...bundles
+  ] = await Promise.all([
+    issue({ issuer: issuers.edge }),
+    issue({ issuer: issuers.upstream }),
+    issue({ issuer: issuers.etcd, subject: false }).then((leaf) => ({ leaf, now: clockOf(leaf) })),
+    access.keyPair(admin.certificate),
+    access.secretValue(admin.key),
+    access.keyPair(store.certificate),
+    access.secretValue(store.password),
+    access.keyPair(upstream.clientCertificate),
+    ...planes.map((plane) => access.trustBundle(trust[plane])),
+  ]);
   const roots = Object.fromEntries(planes.map((plane, i) => [plane, bundles[i]])) as Material["roots"];
   return {
     roots,
@@ -69,7 +80,14 @@ export async function gather(
     apisixStore,
     storePassword,
     apisixUpstream,
+    now,
   };
+}
+
+/** The clock of whoever signed a leaf just now; leaves are dated by it. */
+function clockOf({ cert }: KeyPair): () => number {
+  const start = Number(certificatesOf(cert)[0]!.validFromDate) - performance.now();
+  return () => start + performance.now();
 }
 
 /** Waits by the leaf's own lifetime, not by this machine's clock: the servers judge by theirs. */

@@ -1,4 +1,4 @@
-// The report as people read it: one line a check, then the closing scene.
+// The report as people read it: a line for each check, one for each served certificate, then the closing scene.
 
 import type { Report } from "./run.ts";
 
@@ -7,27 +7,42 @@ export interface Style {
 }
 
 /** The whole text, newline at the end. */
-export function render(report: Report, gatewayUrl: string, { colour }: Style): string {
+export function render({ checks, served, body }: Report, gatewayUrl: string, { colour }: Style): string {
   const paint = (code: number, text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  const rows = report.checks.map((check) => [check.hop, check.case, shorten(check.expected), shorten(check.observed)]);
-  const heads = ["Hop", "Case", "Expected", "Observed"];
-  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)));
-  const line = (cells: readonly string[], verdict: string) =>
-    [...cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)), verdict].join("  ").trimEnd();
+  const verdicts = { right: paint(32, "ok"), warning: paint(33, "warning"), wrong: paint(31, "WRONG") };
+  const table = (heads: readonly string[], rows: readonly (readonly string[])[], ends: readonly string[]) => {
+    const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)));
+    const line = (cells: readonly string[], end: string) =>
+      [...cells.map((cell, column) => cell.padEnd(widths[column] ?? 0)), end].join("  ").trimEnd();
+    return [paint(1, line(heads, "")), ...rows.map((row, i) => line(row, ends[i] ?? ""))];
+  };
+  const block = (lines: readonly string[]) => (lines.length > 0 ? [...lines, ""] : []);
 
-  const wrong = report.checks.filter(({ ok }) => !ok);
-  const cut = wrong.filter(({ observed }) => shorten(observed) !== observed);
-  const count = `${report.checks.length} check${report.checks.length === 1 ? "" : "s"}`;
+  const cut = checks.filter(({ ok, observed }) => !ok && shorten(observed) !== observed);
+  const wrong = checks.filter(({ ok }) => !ok).length + served.filter(({ verdict }) => verdict === "wrong").length;
+  const count = `${counted(checks.length, "check")}, ${counted(served.length, "served certificate")}`;
   return [
-    paint(1, line(heads, "")),
-    ...rows.map((row, i) => line(row, report.checks[i]?.ok ? paint(32, "ok") : paint(31, "WRONG"))),
+    ...table(
+      ["Hop", "Case", "Expected", "Observed"],
+      checks.map((check) => [check.hop, check.case, shorten(check.expected), shorten(check.observed)]),
+      checks.map(({ ok }) => (ok ? verdicts.right : verdicts.wrong)),
+    ),
     "",
-    ...cut.map((check) => `${check.hop}, ${check.case}: ${check.observed}`),
-    ...(cut.length > 0 ? [""] : []),
+    ...block(cut.map((check) => `${check.hop}, ${check.case}: ${check.observed}`)),
+    "Served certificates",
+    ...table(
+      ["Hop", "Pod", "Serial number", "Root", "Not after"],
+      served.map(({ hop, pod, serial, root, notAfter }) => [hop, pod, serial, root, notAfter]),
+      served.map(({ verdict }) => verdicts[verdict]),
+    ),
+    "",
+    ...block(
+      served.filter(({ remark }) => remark).map(({ hop, pod, remark }) => `${hop}${pod && `, ${pod}`}: ${remark}`),
+    ),
     `GET ${gatewayUrl} with the edge client certificate`,
-    report.body.trimEnd() || paint(31, "(no answer)"),
+    body.trimEnd() || paint(31, "(no answer)"),
     "",
-    wrong.length === 0 ? paint(32, `${count}, all right`) : paint(31, `${count}, ${wrong.length} WRONG`),
+    wrong === 0 ? paint(32, `${count}, all right`) : paint(31, `${count}, ${wrong} WRONG`),
     "",
   ].join("\n");
 }
@@ -37,4 +52,8 @@ const widest = 60;
 function shorten(text: string): string {
   const flat = text.replaceAll(/\s+/g, " ");
   return flat.length > widest ? `${flat.slice(0, widest - 3)}...` : flat;
+}
+
+function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
 }

@@ -12,6 +12,7 @@ import { gatewayChecks } from "./hops/gateway.ts";
 import { storeChecks } from "./hops/store.ts";
 import { upstreamChecks } from "./hops/upstream.ts";
 import { gather } from "./material.ts";
+import { type Served, servedCertificates } from "./served.ts";
 import { settled } from "./settle.ts";
 import { TemporaryObjects } from "./temporary.ts";
 
@@ -28,6 +29,9 @@ export interface Result {
 export interface Report {
   readonly stack?: string;
   readonly checks: readonly Result[];
+  /** What each server serves, pod by pod. */
+  readonly served: readonly Served[];
+  /** Whether no check and no served certificate is wrong. */
   readonly ok: boolean;
   /** What the gateway answered to the right certificate; empty when it did not. */
   readonly body: string;
@@ -60,6 +64,7 @@ export async function run({ outputs, access, certificates, onResult, onLeftover,
   const signal = AbortSignal.any([run.signal, over.signal]);
   const tidy: (() => Promise<void>)[] = [];
   let judged: readonly { readonly result: Result; readonly observation: Observation }[];
+  let served: readonly Served[];
   try {
     await access.expect(outputs.admin.cluster);
     tidy.push(() => certificates.remove());
@@ -81,11 +86,14 @@ export async function run({ outputs, access, certificates, onResult, onLeftover,
       ...forwardingChecks(outputs, material, access, temporary),
     ];
     let done = 0;
-    judged = await inParallel(checks, async (check) => {
-      const tried = await attempt(check, signal);
-      onResult?.(tried.result, ++done, checks.length);
-      return tried;
-    });
+    [judged, served] = await Promise.all([
+      inParallel(checks, async (check) => {
+        const tried = await attempt(check, signal);
+        onResult?.(tried.result, ++done, checks.length);
+        return tried;
+      }),
+      servedCertificates(outputs, material, access, signal),
+    ]);
     signal.throwIfAborted();
   } finally {
     over.abort(new Error("the run is over"));
@@ -97,7 +105,8 @@ export async function run({ outputs, access, certificates, onResult, onLeftover,
   const scene = judged[0]?.observation;
   return {
     checks: results,
-    ok: results.every(({ ok }) => ok),
+    served,
+    ok: results.every(({ ok }) => ok) && served.every(({ verdict }) => verdict !== "wrong"),
     body: scene?.kind === "answer" && scene.status === 200 ? scene.body : "",
   };
 }

@@ -356,6 +356,13 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
     issuers: byPlane(issuer) as PlatformOutputs["issuers"],
     trust: byPlane(trust) as PlatformOutputs["trust"],
     roots: byPlane((plane) => authorities[plane].root),
+    serverCertificates: {
+      etcd: secret("etcd", "etcd"),
+      "etcd-peer": secret("etcd-peer", "peer"),
+      admin: secret("admin", "adminServer"),
+      edge: secret("edge", "gateway"),
+      upstream: secret("upstream", "upstreamServer"),
+    },
     routes: [{ id: "hello", hosts: ["gateway.test"], uris: ["/"] }],
   };
   const access: PlatformAccess = {

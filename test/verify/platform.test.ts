@@ -1,6 +1,8 @@
 // The checks against running servers: a platform that is right, and platforms with one fault each that must not go unnoticed.
 
 import { deepEqual, equal, rejects } from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
 
 import { leftoverAge, temporaryLabel } from "../../verify/certificates.ts";
 import { type Report, type Run, run } from "../../verify/run.ts";
@@ -37,7 +39,7 @@ describe("the checks", function () {
 
   it("find a right platform right, and leave nothing behind", async () => {
     const platform = await start();
-    const { checks, ok, body } = await verify(platform);
+    const { checks, served, ok, body } = await verify(platform);
     deepEqual(
       checks.map(({ hop, case: name, observed, ok }) => [hop, name, observed, ok]),
       [
@@ -78,8 +80,58 @@ describe("the checks", function () {
         ["gateway to upstream", "server of the etcd plane", "502 Bad Gateway", true],
       ],
     );
+    deepEqual(
+      served.map(({ hop, pod, root, verdict, remark }) => [hop, pod, root, verdict, remark]),
+      [
+        ["gateway", "local", "edge root", "right", ""],
+        ["Admin API", "local", "admin root", "right", ""],
+        ["etcd", "local", "etcd root", "right", ""],
+        ["etcd peers", "local", "etcd-peer root", "right", ""],
+        ["upstream", "local", "upstream root", "right", ""],
+      ],
+    );
+    const { serialNumber, validToDate } = new X509Certificate(
+      await platform.access.certificate(platform.outputs.serverCertificates!.edge),
+    );
+    deepEqual([served[0]?.serial, Date.parse(served[0]?.notAfter ?? "")], [serialNumber, Number(validToDate)]);
     deepEqual({ ok, body }, { ok: true, body: '{ "hello": "world" }\n' });
     deepEqual(await objects(platform), ["routes/hello", "ssls/site", "ssls/upstream"]);
+  });
+
+  it("see each pod of a server, and a Secret that is ahead of what is served", async () => {
+    const platform = await start();
+    await sleep(1_000); // Certificates are dated by the second.
+    const renewed = await platform.certificates.issue(
+      {
+        issuer: platform.outputs.issuers.edge,
+        identity: { trustDomain: "test", namespace: "platform", serviceAccount: "gateway" },
+        ...{ subject: true, lifetime: 3_600 },
+      },
+      anywhere,
+    );
+    const { checks, served, ok } = await verify(platform, {
+      access: {
+        ...platform.access,
+        readyPods: async () => ["one", "two"],
+        certificate: async (ref) => (ref.name === "gateway" ? renewed.cert : platform.access.certificate(ref)),
+        open: async (to, signal) => {
+          if (to.pod === "two" && to.port === platform.outputs.upstream.pods.port) throw new Error("no such door");
+          return platform.access.open(to, signal);
+        },
+      },
+    });
+    const said = /^Secret platform\/gateway holds a newer one, valid from .*Z\.$/;
+    deepEqual(
+      served.flatMap(({ hop, pod, verdict, remark }) =>
+        verdict === "right" ? [] : [[hop, pod, verdict, remark.replace(said, "newer")]],
+      ),
+      [
+        ["gateway", "one", "warning", "newer"],
+        ["gateway", "two", "warning", "newer"],
+        ["upstream", "two", "wrong", "failed: no such door"],
+      ],
+    );
+    deepEqual([served.length, checks.every((check) => check.ok), ok], [10, true, false]);
   });
 
   const faulty: readonly [title: string, faults: Faults, wrong: readonly (readonly string[])[]][] = [
