@@ -38,7 +38,7 @@ describe("the life cycle of Admin API objects", function () {
   afterEach(async () => {
     cluster.onConnect = () => {};
     cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
-    for (const kind of ["global_rules", "routes", "upstreams", "ssls"] as const) {
+    for (const kind of ["routes", "upstreams", "ssls", "global_rules", "plugin_configs"] as const) {
       for (const { id } of await client.list(kind)) await client.delete(kind, String(id));
     }
   });
@@ -385,6 +385,25 @@ describe("the life cycle of Admin API objects", function () {
     ]);
     await remove("global_rules", id, outs, cluster);
     equal(await client.get("global_rules", id), undefined);
+  });
+
+  it("keeps a plugin config while a route shares it", async () => {
+    const config = { ...common, objectId: "shared", plugins: { cors: {} }, description: "for all" };
+    const { id, outs } = await create("plugin_configs", config, cluster);
+    const labels = { "mtls-everywhere.owner": "mtls/dev/x", "mtls-everywhere.instance": outs["instance"] };
+    same(await stored("plugin_configs", id), { id, labels, plugins: { cors: {} }, desc: "for all" });
+    same(outs["live"], { labels, plugins: ["cors"], desc: "for all" });
+    equal((await diff("plugin_configs", id, outs, config, cluster)).changes, false);
+    same((await check("plugin_configs", config, cluster)).failures, []);
+    const upstream = { nodes: { "127.0.0.1:1": 1 } };
+    await client.put("routes", "shop", { uri: "/", plugin_config_id: id, upstream });
+    await rejects(remove("plugin_configs", id, outs, cluster), {
+      message:
+        "plugin_configs/shared: can not delete this plugin config, route [shop] is still using it now (HTTP 400). Delete that one first, or let it use another.",
+    });
+    await client.delete("routes", "shop");
+    await remove("plugin_configs", id, outs, cluster);
+    equal(await client.get("plugin_configs", id), undefined);
   });
 
   it("refuses another cluster", async () => {

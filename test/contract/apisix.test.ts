@@ -56,18 +56,22 @@ const notAServer =
 const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
   "admin-api-crud.json": [
     ["refused", /bob|protos|secrets|stream_routes|credential|plugins\/list/, otherKinds],
-    ["outOfScope", /^GET list (?!upstreams|ssls|routes)|^GET after patch (upstreams|services|routes)/, afterOthers],
-    ["refused", /(?<!empty )(services|consumer|plugin_configs|plugin_metadata)/, onlyListed],
-    ["refused", /^PATCH sub path|^POST(?!.*global_rules)/, otherRequests],
+    [
+      "outOfScope",
+      /^GET list (services|consumer|plugin_metadata)|^GET after patch (?!ssls|global|plugin_c)/,
+      afterOthers,
+    ],
+    ["refused", /(?<!empty )(services|consumer|plugin_metadata)/, onlyListed],
+    ["refused", /^PATCH sub path|^POST(?!.*(global_rules|plugin_configs))/, otherRequests],
   ],
   "admin-api-errors.json": [
     ["outOfScope", /api key as (query|cookie)/, "the program sends its key in a header"],
     ["outOfScope", /^invalid JSON/, "the program sends JSON; the stand-in refuses anything else in words of its own"],
     ["outOfScope", /GET after ttl|cleanup ttl|GET multiple certs|^(gateway|PATCH).*dangling|routes\/rr2/, afterOthers],
     ["refused", /OPTIONS|ttl|force|^list \?|schema\/(route|plugins)|configs\/validate|plugins\/reload/, otherRequests],
-    ["refused", /remote_addr|vars|(service|config)_id missing|skip regex|multiple certs|^ref: route/, otherFields],
+    ["refused", /remote_addr|vars|service_id missing|skip regex|multiple certs|^ref: route2/, otherFields],
     ["refused", /^upstream tls (cert|garbage|mismatched)/, inlineKeys],
-    ["refused", /service|plugin_config/, otherKinds],
+    ["refused", /service/, otherKinds],
     ["differs", /plugin wrong config|plugin config not object/, opaquePlugins],
     ["outOfScope", /error\.log/, ownLog],
   ],
@@ -595,8 +599,6 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
   replay("admin-api-errors.json", {
     before: {
       "missing api key": wipe,
-      // As recorded, but for a plugin_config.
-      "delete upstream referenced by route": () => put("routes/rr", { uri: "/rr", upstream_id: "ru" }),
       "list without page: order of ids": async () => {
         await wipe();
         for (let i = 0; i < 25; i++) {
@@ -1003,6 +1005,17 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       );
       await admin("DELETE", "global_rules/one");
       await until("no rule", async () => (await seenOn("/q"))[0] === undefined);
+    });
+
+    it("runs a plugin config on the routes that name it, unless they have the plugin themselves", async () => {
+      const setting = (value: string) => ({
+        plugins: { "response-rewrite": { headers: { set: { "x-set": value } } } },
+      });
+      await put("plugin_configs/pc", setting("shared"));
+      await put("routes/p", { ...way("/p"), plugin_config_id: "pc" });
+      await put("routes/q", { ...way("/q"), plugin_config_id: "pc", ...setting("own") });
+      const seenOn = async (path: string) => (await call({ port: ports.http, path })).headers["x-set"];
+      assert.deepEqual([await seenOn("/p"), await seenOn("/q")], ["shared", "own"]);
     });
 
     it("answers the first request of a connection that is open when it has to quit", async () => {

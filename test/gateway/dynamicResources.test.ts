@@ -35,6 +35,7 @@ describe("the dynamic resources", () => {
     const { ApisixSsl } = await import("../../components/gateway/apisixSsl.ts");
     const { ApisixRoute } = await import("../../components/gateway/apisixRoute.ts");
     const { ApisixGlobalRule } = await import("../../components/gateway/apisixGlobalRule.ts");
+    const { ApisixPluginConfig } = await import("../../components/gateway/apisixPluginConfig.ts");
     const { EtcdAuth } = await import("../../components/etcdAuth.ts");
     const { RootCertificates } = await import("../../components/rootCertificates.ts");
     route = ApisixRoute;
@@ -48,6 +49,7 @@ describe("the dynamic resources", () => {
     });
     const hello = new ApisixRoute("route", { admin, hosts: ["a.example"], uri: "/*", upstream: upstream.id });
     new ApisixGlobalRule("everywhere", { admin, plugins: { cors: {} } });
+    new ApisixPluginConfig("shared", { admin, plugins: { cors: {} }, description: "d" });
     const auth = new EtcdAuth("auth", {
       etcd: admin,
       root: ref,
@@ -103,6 +105,10 @@ describe("the dynamic resources", () => {
       everywhere: {
         type: "pulumi-nodejs:dynamic/mtls:ApisixGlobalRule",
         inputs: { ...common("everywhere"), plugins: { cors: {} } },
+      },
+      shared: {
+        type: "pulumi-nodejs:dynamic/mtls:ApisixPluginConfig",
+        inputs: { ...common("shared"), plugins: { cors: {} }, description: "d" },
       },
       team: { type: "shop:index:Team", inputs: {} },
       // Its URN, too, differs from one of this name under another parent.

@@ -46,15 +46,15 @@ type kind struct {
 }
 
 var kinds = map[string]*kind{
-	"global_rules": {"global_rules", "global rule", schemas["global_rules"], true},
-	"routes":       {"routes", "route", schemas["routes"], false},
-	"services":     {"services", "service", nil, false},
-	"ssls":         {"ssls", "ssl", schemas["ssls"], false},
-	"upstreams":    {"upstreams", "upstream", schemas["upstreams"], false},
+	"global_rules":   {"global_rules", "global rule", schemas["global_rules"], true},
+	"plugin_configs": {"plugin_configs", "plugin config", schemas["plugin_configs"], true},
+	"routes":         {"routes", "route", schemas["routes"], false},
+	"services":       {"services", "service", nil, false},
+	"ssls":           {"ssls", "ssl", schemas["ssls"], false},
+	"upstreams":      {"upstreams", "upstream", schemas["upstreams"], false},
 
 	"consumer_groups": {"consumer_groups", "consumer group", nil, true},
 	"consumers":       {"consumers", "consumer", nil, true},
-	"plugin_configs":  {"plugin_configs", "plugin config", nil, true},
 	"plugin_metadata": {"plugin_metadata", "plugin_metadata", nil, true},
 }
 
@@ -336,6 +336,8 @@ func (q *adminRequest) check(conf body) error {
 		return q.checkUpstream(conf)
 	case "global_rules":
 		return q.checkGlobalRule(conf)
+	case "plugin_configs":
+		return checkPlugins(conf)
 	}
 	return q.checkRoute(conf)
 }
@@ -352,9 +354,11 @@ func (q *adminRequest) checkRoute(conf body) error {
 			return err
 		}
 	}
-	if id, ok := conf["upstream_id"]; ok {
-		if _, err := q.referred(kinds["upstreams"], id); err != nil {
-			return err
+	for _, plural := range []string{"upstreams", "plugin_configs"} {
+		if id, ok := conf[users[plural]]; ok {
+			if _, err := q.referred(kinds[plural], id); err != nil {
+				return err
+			}
 		}
 	}
 	return checkPlugins(conf)
@@ -459,20 +463,23 @@ func (q *adminRequest) checkSSL(conf body) error {
 	return nil
 }
 
-// delete refuses for an upstream in use; the real server lets an ssl in use go.
+// users are the fields by which routes refer to other kinds.
+var users = map[string]string{"upstreams": "upstream_id", "plugin_configs": "plugin_config_id"}
+
+// delete refuses for what a route uses; the real server lets an ssl in use go.
 func (q *adminRequest) delete() (int, any, error) {
 	if q.id == "" {
 		return 0, nil, refuse(400, "missing %s id", q.kind.singular)
 	}
-	if q.kind.plural == "upstreams" {
+	if field := users[q.kind.plural]; field != "" {
 		routes, err := q.etcd.list(q.ctx, q.etcd.key("routes", ""))
 		if err != nil {
 			return 0, nil, err
 		}
 		for _, kv := range routes {
 			var route body
-			if decode(kv.Value, &route); fmt.Sprint(route["upstream_id"]) == q.id {
-				return 0, nil, refuse(400, "can not delete this upstream, route [%v] is still using it now", route["id"])
+			if decode(kv.Value, &route); fmt.Sprint(route[field]) == q.id {
+				return 0, nil, refuse(400, "can not delete this %s, route [%v] is still using it now", q.kind.singular, route["id"])
 			}
 		}
 	}

@@ -89,6 +89,7 @@ type route struct {
 	Upstream   *upstream
 	UpstreamID ident `json:"upstream_id"`
 	Timeout    *timeouts
+	ConfigID   ident `json:"plugin_config_id"`
 	plugged
 }
 
@@ -126,7 +127,7 @@ func (w *worker) parse(key string, kv keyValue) (any, error) {
 		object = &upstream{}
 	case "ssls":
 		object = &ssl{created: kv.CreateRevision}
-	case "global_rules":
+	case "global_rules", "plugin_configs":
 		object = &plugged{}
 	default:
 		return nil, nil
@@ -241,6 +242,9 @@ func newSnapshot(objects map[string]any) *snapshot {
 			}
 		case *route:
 			if enabled(t.Status) {
+				if shared, ok := objects["plugin_configs/"+string(t.ConfigID)].(*plugged); ok && len(t.Plugins) == 0 {
+					t = t.after(shared) // of a plugin that both have, the route's own runs alone, and there is but one
+				}
 				for _, rule := range everywhere {
 					t = t.after(rule)
 				}

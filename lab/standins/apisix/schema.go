@@ -63,14 +63,20 @@ routes:
     { required: [service_id, uri] }, { required: [plugins, uris] }, { required: [upstream, uris] },
     { required: [upstream_id, uris] }, { required: [service_id, uris] }, { required: [script, uri] },
     { required: [script, uris] }]
-  refused: [enable_websocket, filter_func, plugin_config_id, remote_addr, remote_addrs, script, script_id, service_id, vars]
+  refused: [enable_websocket, filter_func, remote_addr, remote_addrs, script, script_id, service_id, vars]
   properties:
     { id: *id, name: *name, desc: *desc, labels: *labels, status: *switch, priority: { type: integer }, host: *host,
       hosts: { type: array, items: *host, minItems: 1, uniqueItems: true }, uri: { type: string, minLength: 1, maxLength: 4096 },
       uris: { type: array, items: { type: string }, minItems: 1, uniqueItems: true },
       methods: { type: array, uniqueItems: true, items: { type: string,
         enum: [GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE] } },
-      plugins: { type: object }, timeout: *timeout, upstream: *upstream, upstream_id: *id }
+      plugins: { type: object }, timeout: *timeout, upstream: *upstream, upstream_id: *id,
+      plugin_config_id: *id }
+plugin_configs:
+  type: object
+  additionalProperties: false
+  required: [id, plugins]
+  properties: { id: *id, name: { type: string }, desc: *desc, labels: *labels, plugins: { type: object } }
 global_rules: { type: object, additionalProperties: false, required: [id, plugins], properties: { id: *id, plugins: { type: object } } }
 `)
 

@@ -1,0 +1,16 @@
+// Plugin configs: plugins that several routes share, by the config's id.
+
+import { defineKind } from "./kind.ts";
+import { plugins, pluginsByName } from "./plugins.ts";
+import { description, identity } from "./values.ts";
+
+export const pluginConfigs = defineKind({
+  schema: identity.extend({ plugins, description: description.optional() }),
+  defaults: {},
+  body: ({ plugins, description }) => ({ plugins, desc: description }),
+  presentable: pluginsByName,
+
+  async inUse(id, referrers) {
+    return (await referrers.list("routes")).some((route) => route["plugin_config_id"] === id);
+  },
+});
