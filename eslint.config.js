@@ -15,6 +15,7 @@ const product = [
   "recover/**",
   "renewer/**",
   "rotation/**",
+  "tools/**",
 ];
 
 export default tseslint.config(

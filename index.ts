@@ -47,7 +47,7 @@ const pki = createAuthorities(
   {
     ...common,
     ...env.pki,
-    generations: trusted,
+    generations: trusted.generations,
     clusterResourceNamespace: certManager.clusterResourceNamespace,
   },
   { ...on, dependsOn: [home, certManager] },
@@ -138,6 +138,7 @@ export const roots = byPlane(pki, "roots");
 export const generations = {
   active: env.pki.root.active,
   trusted: env.pki.root.trusted,
+  founder: trusted.founder,
   digests: byPlane(pki, "digests"),
 };
 export const serverCertificates = {

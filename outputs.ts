@@ -56,6 +56,8 @@ export interface TrustedGenerations {
   /** Name of the generation that signs this stack's leaves. */
   readonly active: string;
   readonly trusted: readonly string[];
+  /** The stack's first generation: names of its issuers carry no name of a generation. */
+  readonly founder: string;
   /** SHA-256 of each generation's root, by plane and the generation's name. */
   readonly digests: { readonly [P in Plane]: Readonly<Record<string, string>> };
 }
@@ -180,7 +182,9 @@ const shape: Shape<PlatformOutputs> = {
   issuers: perPlane(issuer),
   trust: perPlane(trust),
   roots: perPlane("string"),
-  generations: { optional: { active: "string", trusted: ["string"], digests: perPlane({ each: "string" }) } },
+  generations: {
+    optional: { active: "string", trusted: ["string"], founder: "string", digests: perPlane({ each: "string" }) },
+  },
   serverCertificates: { optional: perPlane(leaf) },
   routes: [{ id: "string", hosts: ["string"], uris: ["string"] }],
 };

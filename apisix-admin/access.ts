@@ -17,6 +17,7 @@ import type { KeyPair } from "./certificates.ts";
 import { MissingObject, Transient, WrongCluster } from "./errors.ts";
 import { type ClientTls, handshake } from "./handshake.ts";
 import { type ClusterSelection, loadKubeConfig } from "./kubeconfig.ts";
+import { removeIssued } from "./issuedSecrets.ts";
 import type { ConfigMapKeyRef, PodPort, OnePodPort, SecretKeyRef, SecretRef } from "./references.ts";
 import type { Access } from "./session.ts";
 import { type Workloads, workloadOf } from "./workloads.ts";
@@ -119,6 +120,11 @@ export class Cluster implements Access {
       `No ready pod matches ${selector} in namespace ${namespace} (${pods.length} found). ` +
         `Look at: kubectl -n ${namespace} get pods -l ${selector}`,
     );
+  }
+
+  /** Deletes the Secret that cert-manager issued for a Certificate, once that is gone. */
+  removeIssued(ref: SecretRef, certificate: string): Promise<void> {
+    return removeIssued(this.config, ref, certificate);
   }
 
   /** A raw byte stream to the port of a ready pod: of the one that is named, or else of any. */

@@ -10,6 +10,7 @@ import { etcdAuth } from "./etcdAuth.ts";
 import { isKindName, type KindName, kinds } from "./kinds/registry.ts";
 import type { Lifecycle } from "./lifecycle.ts";
 import { rootCertificates } from "./rootCertificates.ts";
+import { rootKey } from "./rootKey.ts";
 import type { Access } from "./session.ts";
 
 /** The kinds of dynamic resources. */
@@ -70,7 +71,7 @@ export async function remove(kind: Kind, id: string, props: Props, at: At): Prom
 }
 
 /** Resources that are no objects of the Admin API. */
-const others = { etcdAuth, rootCertificates } satisfies Record<string, Lifecycle>;
+const others = { etcdAuth, rootCertificates, rootKey } satisfies Record<string, Lifecycle>;
 
 /** State outlives releases: it may name a kind that only a newer one has. */
 function lifecycleOf(kind: string): Lifecycle {

@@ -25,6 +25,8 @@ export interface Access {
   secretValue(ref: SecretKeyRef): Promise<string>;
   certificate(ref: SecretRef): Promise<string>;
   trustBundle(ref: ConfigMapKeyRef): Promise<string>;
+  /** Deletes the Secret of a Certificate that is gone. */
+  removeIssued(ref: SecretRef, certificate: string): Promise<void>;
   connect(to: OnePodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
   /** Other limits than the usual ones. */
   readonly patience?: { readonly acting?: Patience; readonly looking?: Patience };

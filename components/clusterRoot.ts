@@ -8,6 +8,7 @@ import type { Generation } from "./generations.ts";
 import { commonName, type IssuerPlace, named, type SigningPair } from "./issuerPlace.ts";
 import type { Plane } from "./planes.ts";
 import { RootCertificates } from "./rootCertificates.ts";
+import { RootKey } from "./rootKey.ts";
 
 /** A self-signed root certificate; leaves are signed with its key. */
 export function createClusterRoot(
@@ -31,6 +32,16 @@ export function createClusterRoot(
     },
     child,
   );
+  // Before the Certificate: what is made first goes last.
+  const key = new RootKey(
+    `${own}-root-key`,
+    {
+      cluster: args.cluster,
+      secret: { namespace: place.keyNamespace, name: secretName },
+      certificate: secretName,
+    },
+    child,
+  );
   const root = new k8s.apiextensions.CustomResource(
     `${own}-root`,
     {
@@ -39,7 +50,7 @@ export function createClusterRoot(
       metadata: { name: secretName, namespace: place.keyNamespace, ...awaited },
       spec: rootSpec(secretName, args.plane, generation, { kind: place.kind, name: issuerName }),
     },
-    { ...child, dependsOn: selfSigned },
+    { ...child, dependsOn: [selfSigned, key] },
   );
   const certificates = new RootCertificates(
     `${own}-roots`,

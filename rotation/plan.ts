@@ -37,26 +37,30 @@ export function activationRefusal(live: Live, { active }: Wanted): string | unde
     `Generation "${active}" of the roots cannot become active yet. Its leaves would be refused by those who lack its root:\n` +
     `${lines(holders)}\n` +
     `Nothing was changed. Run pulumi up in the stacks that own these, in this one with the active generation as it was; then this again. ` +
-    `What is left: node tools/rotate/cli.ts status`
+    whatIsLeft
   );
 }
 
 /** Why generations cannot leave the bundles. */
 export function retirementRefusal(live: Live, wanted: Wanted): string | undefined {
   const leaving = retired(live.roots, wanted);
-  const holders = [
-    ...leaving.flatMap((name) => needing(live, name)),
-    ...lacking(live, wanted.active),
-    ...unchecked(live),
-  ];
+  const holders = stillNeeding(live, leaving, wanted.active);
   if (leaving.length === 0 || holders.length === 0) return undefined;
   const names = leaving.map((name) => `"${name}"`).join(", ");
   return (
     `Generation ${names} of the roots cannot be retired yet. It is still needed, or nobody can tell:\n` +
     `${lines(holders)}\n` +
     `Nothing was changed. Keep ${names} in pki.root.trusted until the stacks that own these have run pulumi up. ` +
-    `What is left: node tools/rotate/cli.ts status`
+    whatIsLeft
   );
+}
+
+const whatIsLeft = "What is left: node tools/rotate/cli.ts status";
+
+/** Who needs generations that are to leave while another is active, or could not be asked. */
+export function stillNeeding(live: Live, leaving: readonly string[], active: string): string[] {
+  const holders = [...leaving.flatMap((name) => needing(live, name)), ...lacking(live, active), ...unchecked(live)];
+  return [...new Set(holders)];
 }
 
 /** Bundles and pods without a generation's root, and pods that do not say what they have. */
@@ -78,7 +82,7 @@ export function lacking({ roots, bundles, pods }: Live, generation: string): str
 }
 
 /** Leaves of a generation, and servers that still serve one. */
-export function needing({ leaves, servers }: Live, generation: string): string[] {
+function needing({ leaves, servers }: Live, generation: string): string[] {
   return [
     ...leaves.flatMap(({ kind, namespace, name, wanted, issued, unsure }) =>
       wanted === generation
@@ -105,7 +109,7 @@ function unchecked({ servers }: Live): string[] {
 }
 
 function lines(holders: readonly string[]): string {
-  return [...new Set(holders)].map((holder) => `  ${holder}`).join("\n");
+  return holders.map((holder) => `  ${holder}`).join("\n");
 }
 
 /** A list as YAML. */

@@ -8,19 +8,26 @@ import { checkRotation } from "./check.ts";
 
 type Environment = Pick<PlatformConfig, "namespace" | "gateway" | "pki" | "trustDomain">;
 
+export interface TrustedGenerations {
+  readonly generations: readonly Generation[];
+  /** Name of the stack's first one, trusted or not. */
+  readonly founder: string;
+}
+
 /**
- * The trusted generations of this environment.
+ * The generations of this environment.
  * @throws RunError before anything else is planned: see `checkRotation` and `keepGenerations`.
  */
 export async function trustedGenerations(
   name: string,
   cluster: Pick<Cluster, "open" | "config">,
   { namespace, gateway, pki, trustDomain }: Environment,
-): Promise<readonly Generation[]> {
+): Promise<TrustedGenerations> {
   const { root, algorithm, rootDuration } = pki;
   const founder = await founderOf(name, root);
   const platform = { namespace, founder, host: gateway.host };
   // First, since a refusal must not leave a record of a generation that is never made.
   await checkRotation(cluster, platform, root);
-  return keepGenerations(name, founder, root, { kind: root.kind, algorithm, rootDuration, trustDomain });
+  const made = { kind: root.kind, algorithm, rootDuration, trustDomain };
+  return { founder, generations: await keepGenerations(name, founder, root, made) };
 }

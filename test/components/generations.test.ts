@@ -163,6 +163,7 @@ describe("an overlap of two generations", () => {
       "LocallySignedCert pki-etcd-2-intermediate",
       ...["PrivateKey pki-etcd-2-intermediate-key", "PrivateKey pki-etcd-root-2-key"],
       "RootCertificates pki-etcd-roots",
+      "RootKey pki-etcd-root-key",
       "Secret pki-etcd-2-intermediate",
       "SelfSignedCert pki-etcd-root-2",
       "TrustBundle pki-etcd-trust",

@@ -146,9 +146,10 @@ for (const [stack, expected] of Object.entries(environments)) {
         .filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/"))
         .map(({ type, name }) => `${type.replace("pulumi-nodejs:dynamic/mtls:", "")} ${name}`);
       const roots = stack === "dev" ? planes.map((plane) => `RootCertificates pki-${plane}-roots`) : [];
+      const keys = stack === "dev" ? planes.map((plane) => `RootKey pki-${plane}-root-key`) : [];
       same(dynamic.sort(), [
         ...["ApisixRoute hello", "ApisixSsl site", "ApisixSsl upstream-client", "ApisixUpstream hello"],
-        ...["EtcdAuth etcd-auth", ...roots.sort()],
+        ...["EtcdAuth etcd-auth", ...roots.sort(), ...keys.sort()],
       ]);
     });
 

@@ -37,6 +37,7 @@ describe("the dynamic resources", () => {
     const { ApisixGlobalRule } = await import("../../components/gateway/apisixGlobalRule.ts");
     const { ApisixPluginConfig } = await import("../../components/gateway/apisixPluginConfig.ts");
     const { EtcdAuth } = await import("../../components/etcdAuth.ts");
+    const { RootKey } = await import("../../components/rootKey.ts");
     const { RootCertificates } = await import("../../components/rootCertificates.ts");
     route = ApisixRoute;
     const site = new ApisixSsl("site", { admin, certificate: ref, snis: ["a.example"], clients: { trust: ref } });
@@ -56,6 +57,7 @@ describe("the dynamic resources", () => {
       users: [{ name: "apisix", password: ref, prefix: "/apisix" }],
     });
     const roots = new RootCertificates("roots", { cluster: "uid", secrets: [ref] });
+    new RootKey("key", { cluster: "uid", secret: ref, certificate: "root" });
     const team = new pulumi.ComponentResource("shop:index:Team", "team");
     const nested = new ApisixRoute(
       "nested",
@@ -125,6 +127,10 @@ describe("the dynamic resources", () => {
       auth: {
         type: "pulumi-nodejs:dynamic/mtls:EtcdAuth",
         inputs: { etcd: admin, root: ref, users: [{ name: "apisix", password: ref, prefix: "/apisix" }] },
+      },
+      key: {
+        type: "pulumi-nodejs:dynamic/mtls:RootKey",
+        inputs: { cluster: "uid", secret: ref, certificate: "root" },
       },
       roots: { type: "pulumi-nodejs:dynamic/mtls:RootCertificates", inputs: { cluster: "uid", secrets: [ref] } },
     });

@@ -56,6 +56,10 @@ export class MemoryCluster implements Access {
     return bundle;
   }
 
+  async removeIssued(): Promise<void> {
+    throw new Error("Nothing here is issued by cert-manager.");
+  }
+
   async connect({ port, serverName }: PodPort, client: ClientTls): Promise<TLSSocket> {
     this.onConnect();
     this.connections += 1;

@@ -25,6 +25,8 @@ export interface StoredObject {
 export class KubernetesApi {
   /** Answers by path under /api/v1: objects, and statuses for what is to be refused. */
   readonly answers = new Map<string, object | number>();
+  /** Answers what would change something, by method and path: an object, or a status. Without it objects can be deleted. */
+  onWrite: ((request: string, body: object) => object | number) | undefined;
   /** Ports on loopback that port-forwards to single pods reach, by `namespace/pod:port`. */
   readonly ports = new Map<string, number>();
   readonly #server: Server;
@@ -41,6 +43,18 @@ export class KubernetesApi {
       const selector = searchParams.get("labelSelector");
       const known = this.answers.get(path);
       const answer = known === undefined ? (this.#listed(path, selector ?? "") ?? 404) : selected(known, selector);
+      if (request.method !== "GET" && this.onWrite) {
+        const chunks: Buffer[] = [];
+        const { onWrite } = this;
+        request.on("data", (chunk: Buffer) => chunks.push(chunk));
+        request.on("end", () => {
+          const body = Buffer.concat(chunks).toString("utf8");
+          const end = onWrite(`${request.method} ${path}`, body === "" ? {} : (JSON.parse(body) as object));
+          response.writeHead(typeof end === "number" ? end : 200, { "content-type": "application/json" });
+          response.end(JSON.stringify(typeof end === "number" ? { kind: "Status", code: end } : end));
+        });
+        return;
+      }
       if (request.method === "DELETE") this.answers.delete(path);
       response.writeHead(typeof answer === "number" ? answer : 200, { "content-type": "application/json" });
       response.end(JSON.stringify(typeof answer === "number" ? { kind: "Status", code: answer } : answer));

@@ -89,6 +89,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
           generations: {
             active: generation,
             trusted: [generation],
+            founder: generation,
             digests: byPlane((plane) => ({ [generation]: digestOf(roots[plane]) })),
           },
         }),

@@ -1,0 +1,29 @@
+// The key of a root that cert-manager keeps in a Secret: it goes with the root's generation, not later.
+
+import * as pulumi from "@pulumi/pulumi";
+
+import type { SecretRef } from "@mtls-everywhere/apisix-admin";
+
+import { providerOf } from "./dynamicProvider.ts";
+
+export interface RootKeyArgs {
+  /** UID of the cluster's `kube-system` namespace: another cluster is refused. */
+  readonly cluster: pulumi.Input<string>;
+  /** The Secret. It is never read. */
+  readonly secret: pulumi.Input<SecretRef>;
+  /** The Certificate that it is issued for, in the same namespace; a Secret of another is left alone. */
+  readonly certificate: pulumi.Input<string>;
+}
+
+const provider = providerOf("rootKey");
+
+/**
+ * Deletes the Secret when it is deleted itself, also where cert-manager would leave it (it runs without
+ * `--enable-certificate-owner-ref` by default). Let the Certificate depend on this: it must go first.
+ */
+export class RootKey extends pulumi.dynamic.Resource {
+  constructor(name: string, args: RootKeyArgs, opts?: pulumi.CustomResourceOptions) {
+    const { cluster, secret, certificate } = args;
+    super(provider, name, { cluster, secret, certificate }, opts, "mtls", "RootKey");
+  }
+}

@@ -1,0 +1,119 @@
+// Command line of a rotation: where it stands and what comes next, and leaves issued anew at once.
+
+import { parseArgs } from "node:util";
+
+import { Cluster } from "@mtls-everywhere/apisix-admin/access";
+
+import type { PlatformOutputs } from "../../outputs.ts";
+import { clusterOf } from "../../pulumiCli.ts";
+import { Lists } from "../../rotation/lists.ts";
+import { issuerOf } from "../../rotation/leaves.ts";
+import { statusOf } from "../../rotation/phase.ts";
+import { RotationReader } from "../../rotation/reader.ts";
+import { readOutputs } from "../../verify/outputs.ts";
+import { type CertificateName, Renewer } from "./renew.ts";
+import { render } from "./report.ts";
+
+const usage = `Usage: node tools/rotate/cli.ts status [--stack NAME] [--context NAME] [--json]
+       node tools/rotate/cli.ts renew [[NAMESPACE/]NAME ...] [--all] [--stack NAME] [--context NAME] [--json]
+
+status  shows for every plane which generations of roots there are, which one signs, who trusts each, which leaves are of
+        which and what the servers serve; then the phase of the rotation and the next step. It changes nothing.
+renew   has leaves issued anew, as cmctl renew does: the old one stays in its Secret until the new one is there. NAME is a
+        Certificate's; its namespace is the platform's unless given.
+
+  -s, --stack NAME    the stack; the selected one unless given
+  --context NAME      context of the kubeconfig; kubernetes:context of the stack, else its current one unless given
+  --all               every leaf of the platform's namespace
+  --json              print the answer as JSON
+  -h, --help          this text
+
+Exit code: 0 when done, 1 when a leaf was not issued, 2 when nothing could be read or the command is not one.
+`;
+
+process.exit(await main());
+
+async function main(): Promise<number> {
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        stack: { type: "string", short: "s" },
+        context: { type: "string" },
+        all: { type: "boolean" },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+    const [command, ...names] = positionals;
+    const known = command === "status" ? names.length === 0 : command === "renew" && names.length > 0 !== !!values.all;
+    if (values.help || !known) {
+      process[values.help ? "stdout" : "stderr"].write(usage);
+      return values.help ? 0 : 2;
+    }
+    const { stack, context } = values;
+    const project = `${import.meta.dirname}/../..`;
+    const outputs = await readOutputs({ stack }, project);
+    const cluster = new Cluster(await clusterOf({ stack, project }, context));
+    await cluster.expect(outputs.admin.cluster, "the platform");
+    return command === "status"
+      ? await status(cluster, outputs, stack, values.json ?? false)
+      : await renew(cluster, outputs, names, values.json ?? false);
+  } catch (error) {
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  }
+}
+
+async function status(
+  cluster: Cluster,
+  outputs: PlatformOutputs,
+  stack: string | undefined,
+  json: boolean,
+): Promise<number> {
+  const { namespace, generations, gateway } = outputs;
+  if (generations === undefined) {
+    throw new Error(
+      `The platform was brought up by a release that knew no generations of roots. Run pulumi up${stack ? ` -s ${stack}` : ""} first.`,
+    );
+  }
+  const { founder } = generations;
+  const reader = new RotationReader(cluster, { namespace, founder, host: gateway.serverName });
+  const own = await reader.ownBundles();
+  const since: Record<string, Date> = {};
+  for (const roots of Object.values(own.certificates)) {
+    for (const [name, root] of Object.entries(roots)) since[name] = root.validFromDate;
+  }
+  const found = statusOf(await reader.live(own), namespace, since);
+  process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : render(found, stack ?? "<stack>"));
+  return 0;
+}
+
+async function renew(
+  cluster: Cluster,
+  outputs: PlatformOutputs,
+  names: readonly string[],
+  json: boolean,
+): Promise<number> {
+  const all = names.length > 0 ? names.map((name) => parsed(name, outputs.namespace)) : await leaves(cluster, outputs);
+  const renewer = new Renewer(cluster.config);
+  const renewals = await Promise.all(all.map((one) => renewer.renew(one)));
+  if (json) process.stdout.write(`${JSON.stringify(renewals, undefined, 2)}\n`);
+  for (const renewal of json ? [] : renewals) {
+    const end = "failure" in renewal ? renewal.failure : `issued anew, revision ${renewal.revision}`;
+    process.stdout.write(`${renewal.namespace}/${renewal.name}: ${end}\n`);
+  }
+  return renewals.some((renewal) => "failure" in renewal) ? 1 : 0;
+}
+
+/** Every leaf in the platform's namespace; not the roots, which keep their keys. */
+async function leaves(cluster: Cluster, outputs: PlatformOutputs): Promise<readonly CertificateName[]> {
+  const issuers = { namespace: outputs.namespace, founder: outputs.generations?.founder ?? "1" };
+  const certificates = await new Lists(cluster.config).certificates(outputs.namespace);
+  return certificates.filter((certificate) => issuerOf(issuers, certificate)).map(({ metadata }) => metadata);
+}
+
+function parsed(text: string, namespace: string): CertificateName {
+  const [first = "", second] = text.split("/");
+  return second === undefined ? { namespace, name: first } : { namespace: first, name: second };
+}

@@ -1,0 +1,81 @@
+// Has leaves issued anew, as `cmctl renew` does: the Secret keeps the old one until the new one is there.
+
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { ApiException, CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
+
+import type { CertificateObject } from "../../rotation/lists.ts";
+
+const kind = { group: "cert-manager.io", version: "v1", plural: "certificates" };
+
+/** A Certificate by its name. */
+export interface CertificateName {
+  readonly namespace: string;
+  readonly name: string;
+}
+
+/** How a renewal ended. */
+export type Renewal = CertificateName & ({ readonly revision: number } | { readonly failure: string });
+
+export class Renewer {
+  readonly #api: CustomObjectsApi;
+  readonly #within: number;
+
+  /** `within`: for cert-manager to issue one, in milliseconds. */
+  constructor(config: KubeConfig, within = 60_000) {
+    this.#api = config.makeApiClient(CustomObjectsApi);
+    this.#within = within;
+  }
+
+  /** Has one leaf issued anew, and waits for it. */
+  async renew({ namespace, name }: CertificateName): Promise<Renewal> {
+    const at = { ...kind, namespace, name };
+    try {
+      const before = await this.#trigger(at);
+      for (const end = Date.now() + this.#within; Date.now() < end; await sleep(500)) {
+        const { status } = (await this.#api.getNamespacedCustomObject(at)) as CertificateObject;
+        const revision = status?.revision ?? 0;
+        const ready = status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True");
+        if (revision > before && ready) return { namespace, name, revision };
+      }
+      const why = `kubectl -n ${namespace} describe certificate ${name}`;
+      return { namespace, name, failure: `not issued within ${this.#within / 1000} s; see why: ${why}` };
+    } catch (error) {
+      return { namespace, name, failure: reasonOf(error) };
+    }
+  }
+
+  /** Sets cert-manager's own sign that a Certificate is to be issued; gives the revision before. Again when somebody else writes meanwhile. */
+  async #trigger(at: typeof kind & CertificateName): Promise<number> {
+    for (let tries = 1; ; tries += 1) {
+      const certificate = (await this.#api.getNamespacedCustomObject(at)) as CertificateObject;
+      const { metadata, status } = certificate;
+      const issuing = {
+        type: "Issuing",
+        status: "True",
+        reason: "ManuallyTriggered",
+        message: "Certificate re-issuance manually triggered",
+        lastTransitionTime: new Date().toISOString().replace(/\.\d+/, ""),
+        observedGeneration: metadata.generation,
+      };
+      const conditions = [...(status?.conditions ?? []).filter(({ type }) => type !== "Issuing"), issuing];
+      try {
+        await this.#api.replaceNamespacedCustomObjectStatus({
+          ...at,
+          body: { ...certificate, status: { ...status, conditions } },
+        });
+        return status?.revision ?? 0;
+      } catch (error) {
+        if (!(error instanceof ApiException && error.code === 409) || tries === 5) throw error;
+      }
+    }
+  }
+}
+
+function reasonOf(error: unknown): string {
+  if (!(error instanceof ApiException)) return (error as Error).message;
+  if (error.code === 404) return "there is no such Certificate";
+  if (error.code === 403)
+    return `grant the kubeconfig's user "get" on certificates and "update" on certificates/status (docs/roles.md)`;
+  return `HTTP ${error.code}`;
+}

@@ -1,0 +1,57 @@
+// A rotation's status as people read it: a line for each plane and generation, then what is waited for and what comes next.
+
+import type { Phase, Status } from "../../rotation/phase.ts";
+import { listed } from "../../rotation/plan.ts";
+
+/** The whole text, newline at the end. */
+export function render(status: Status, stack: string): string {
+  const rows = status.planes.flatMap(({ plane, generations }) =>
+    generations.map(({ name, signs, root, trusting, lacking, leaves, servers }, index) => [
+      index === 0 ? plane : "",
+      signs ? `${name}, signs` : name,
+      root.slice(0, 12),
+      `${trusting.length} of ${trusting.length + lacking.length}`,
+      String(leaves.length),
+      String(servers.length),
+    ]),
+  );
+  const heads = ["Plane", "Generation", "Root", "Trusted by", "Leaves", "Servers"];
+  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]!.length)));
+  const line = (cells: readonly string[]) =>
+    cells
+      .map((cell, column) => cell.padEnd(widths[column]!))
+      .join("  ")
+      .trimEnd();
+  const older = status.planes.flatMap(({ plane, generations }) =>
+    generations.length > 1
+      ? generations.map(({ name, leaves }) => `${plane}, ${name}: ${leaves.join(", ") || "none"}`)
+      : [],
+  );
+  return [
+    line(heads),
+    ...rows.map(line),
+    "",
+    ...(older.length > 0 ? ["Leaves by plane and generation:", ...older.map((one) => `  ${one}`), ""] : []),
+    ...(status.waitsFor.length > 0 ? ["Waits for:", ...status.waitsFor.map((one) => `  ${one}`), ""] : []),
+    ...(status.outdated.length > 0
+      ? ["Behind:", ...status.outdated.map((one) => `  ${one}: pulumi up there`), ""]
+      : []),
+    sentences[status.phase](status, stack),
+    "",
+  ].join("\n");
+}
+
+const edit = ({ next }: Status, stack: string) =>
+  next === undefined
+    ? ""
+    : ` pki.root.active: "${next.active}" and pki.root.trusted: ${listed(next.trusted)} in Pulumi.${stack}.yaml, then pulumi up -s ${stack}`;
+
+/** What the phase is, and what to do. */
+const sentences: Readonly<Record<Phase, (status: Status, stack: string) => string>> = {
+  settled: (status, stack) => `Settled. To begin a rotation:${edit(status, stack)}`,
+  preparing: (_, stack) => `Preparing. Next: pulumi up -s ${stack}, and in the stacks that own what is waited for.`,
+  prepared: (status, stack) => `Prepared. Next:${edit(status, stack)}`,
+  activated: (_, stack) =>
+    `Activated. Next: pulumi up -s ${stack}, and in the stacks that own what is waited for. Back: the former pki.root.active.`,
+  retirable: (status, stack) => `Activated, and nobody needs the older generation. Next:${edit(status, stack)}`,
+};
