@@ -30,6 +30,8 @@ export interface RolesArgs {
   readonly roots: z.infer<typeof rootKinds>;
   /** Names of the generations of roots that the stack has or will have; the first is the one that it began with. */
   readonly generations: readonly string[];
+  /** Namespaces of services behind the gateway: a retirement of roots asks their pods what they serve. */
+  readonly upstreams: readonly string[];
   readonly deployers: readonly Subject[];
   readonly previewers: readonly Subject[];
 }
@@ -71,6 +73,12 @@ export function platformGrants(args: RolesArgs): readonly Grant[] {
     { ...deployer, namespace, rules: deployerInPlatform },
     // A platform beside cert-manager has its own role there: names must differ where the namespaces do not.
     { ...deployer, name: `${deployer.name}-issuers`, namespace: certManagerNamespace, rules: deployerAtIssuers(args) },
+    ...args.upstreams.flatMap((upstream) =>
+      [deployer, previewer].map((who) => ({
+        ...{ ...who, name: `${who.name}-upstreams`, namespace: upstream },
+        rules: portForwards(),
+      })),
+    ),
     { ...previewer, rules: previewerOnCluster(args) },
     { ...previewer, namespace, rules: previewerInPlatform(args) },
     {
@@ -107,9 +115,11 @@ const deployerInPlatform: readonly Rule[] = [
   // Why something is not ready yet.
   rule(core, ["endpoints", "events", "persistentvolumeclaims", "pods"], ["get", ...follow]),
   rule("apps", ["replicasets"], ["get", ...follow]),
-  ...adminAccess(),
+  ...portForwards(),
   // The checks ask for certificates that live for seconds.
   rule(certificates, ["certificaterequests"], ["get", "list", "create", "delete"]),
+  // tools/rotate has leaves issued anew.
+  rule(certificates, ["certificates/status"], ["update"]),
 ];
 
 function deployerOnCluster(args: RolesArgs): Rule[] {
@@ -118,6 +128,7 @@ function deployerOnCluster(args: RolesArgs): Rule[] {
     knownNamespaces(args),
     rule(certificates, ["clusterissuers"], ["create", ...follow]),
     rule(certificates, ["clusterissuers"], ["get", "patch", "delete"], issuers),
+    ...rotation,
   ];
 }
 
@@ -142,7 +153,11 @@ function deployerAtIssuers(args: RolesArgs): Rule[] {
 }
 
 function previewerOnCluster(args: RolesArgs): Rule[] {
-  return [knownNamespaces(args), rule(certificates, ["clusterissuers"], ["get"], sharedNames(args).issuers)];
+  return [
+    knownNamespaces(args),
+    rule(certificates, ["clusterissuers"], ["get"], sharedNames(args).issuers),
+    ...rotation,
+  ];
 }
 
 function previewerInPlatform(args: RolesArgs): Rule[] {
@@ -160,7 +175,7 @@ function previewerInPlatform(args: RolesArgs): Rule[] {
     // `preview --refresh` asks whether workloads are ready.
     rule("apps", ["replicasets"], ["list"]),
     rule(core, ["pods"], ["list"]),
-    ...adminAccess(),
+    ...portForwards(),
   ];
 }
 
@@ -170,8 +185,14 @@ function previewerAtIssuers(args: RolesArgs): Rule[] {
   return [rule(certificates, ["certificates"], ["get"], roots), rule(core, ["secrets"], ["get"], roots)];
 }
 
+/** Who would be left behind by a rotation of roots may be in any namespace. RBAC knows no labels. */
+const rotation: readonly Rule[] = [
+  rule(core, ["configmaps", "pods"], ["list"]),
+  rule(certificates, ["certificates", "certificaterequests"], ["list"]),
+];
+
 /** The Admin API and etcd are reached by port-forwards. Up to Kubernetes 1.34 a WebSocket needs `get`, from 1.35 on `create` too. */
-function adminAccess(): Rule[] {
+function portForwards(): Rule[] {
   return [rule(core, ["pods/portforward"], ["get", "create"])];
 }
 
@@ -228,12 +249,13 @@ export function objectsOf({ name, namespace, rules, subjects }: Grant) {
 }
 
 const usage = `Usage: node cluster-setup/roles.ts [--namespace NAME] [--cert-manager-namespace NAME]
-                                   [--roots cluster|stateHeld|both] [--generations NAME,...]
+                                   [--roots cluster|stateHeld|both] [--generations NAME,...] [--upstreams NAMESPACE,...]
                                    [--deployers GROUP] [--previewers GROUP]
 
 Prints the roles and bindings of one platform as YAML, for: kubectl apply -f -
 The namespaces must exist. Generations: those of pki.root.trusted, the one that the stack began with first, and the next.
-Defaults: mtls, cert-manager, cluster, 1, groups mtls-platform-deployers and mtls-platform-previewers.
+Upstreams: namespaces of services behind the gateway.
+Defaults: mtls, cert-manager, cluster, 1, none, groups mtls-platform-deployers and mtls-platform-previewers.
 `;
 
 if (import.meta.main) {
@@ -244,6 +266,7 @@ if (import.meta.main) {
       "cert-manager-namespace": { type: "string", default: "cert-manager" },
       roots: { type: "string", default: "cluster" },
       generations: { type: "string", default: "1" },
+      upstreams: { type: "string", default: "" },
       deployers: { type: "string", default: "mtls-platform-deployers" },
       previewers: { type: "string", default: "mtls-platform-previewers" },
     },
@@ -253,6 +276,7 @@ if (import.meta.main) {
     certManagerNamespace: values["cert-manager-namespace"],
     roots: rootKinds.parse(values.roots),
     generations: values.generations.split(","),
+    upstreams: values.upstreams.split(",").filter((name) => name !== ""),
     deployers: [{ kind: "Group", name: values.deployers }],
     previewers: [{ kind: "Group", name: values.previewers }],
   });

@@ -9,6 +9,7 @@ const args: RolesArgs = {
   certManagerNamespace: "pki",
   roots: "cluster",
   generations: ["1", "2"],
+  upstreams: ["shop"],
   deployers: [{ kind: "Group", name: "deployers" }],
   previewers: [{ kind: "ServiceAccount", name: "ci", namespace: "builds" }],
 };
@@ -75,7 +76,7 @@ describe("roles of the platform's users", () => {
           grant.rules
             .filter((rule) => rule.verbs.includes(verb) && rule.resourceNames === undefined)
             .flatMap(resources)
-            .filter((resource) => !/portforward|certificaterequests/.test(resource)),
+            .filter((resource) => !/portforward|certificaterequests|status/.test(resource)),
         );
       for (const resource of can("create")) {
         ok(can("list").has(resource) && can("watch").has(resource), `${grant.name} cannot follow ${resource}`);
@@ -85,8 +86,25 @@ describe("roles of the platform's users", () => {
 
   it("give a previewer nothing beside cert-manager when roots lie in the state", () => {
     const places = (one: RolesArgs) => of(platformGrants(one), "previewer").map(({ namespace }) => namespace);
-    deepEqual(places(args), [undefined, "edge", "pki"]);
-    deepEqual(places({ ...args, roots: "stateHeld" }), [undefined, "edge"]);
+    deepEqual(places(args), ["shop", undefined, "edge", "pki"]);
+    deepEqual(places({ ...args, roots: "stateHeld" }), ["shop", undefined, "edge"]);
+  });
+
+  it("let both look everywhere for those whom a rotation would leave behind, and list no more", () => {
+    for (const who of ["deployer", "previewer"]) {
+      const everywhere = of(platformGrants(args), who).filter(({ namespace }) => namespace === undefined);
+      const listed = everywhere.flatMap(({ rules }) => rules).filter(({ verbs }) => verbs.includes("list"));
+      deepEqual(listed.filter(({ verbs }) => !verbs.includes("watch")).flatMap(resources), [
+        "/configmaps",
+        "/pods",
+        "cert-manager.io/certificates",
+        "cert-manager.io/certificaterequests",
+      ]);
+      deepEqual(
+        of(platformGrants(args), who).flatMap(({ namespace, rules }) => (namespace === "shop" ? rules : [])),
+        [{ apiGroups: [""], resources: ["pods/portforward"], verbs: ["get", "create"] }],
+      );
+    }
   });
 
   it("have names of their own where the platform shares cert-manager's namespace", () => {
