@@ -156,6 +156,8 @@ const apisix = z
     adminKeys: keyList,
     /** Default: Apache APISIX 3.18.0. */
     image: image.default("docker.io/apache/apisix:3.18.0-debian"),
+    /** Runs the renewer beside it: Node.js 22 or newer, and a shell. Default: the official Node.js image. */
+    renewerImage: image.default("docker.io/library/node:24.21.0-slim"),
   })
   .prefault({});
 

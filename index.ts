@@ -12,6 +12,7 @@ import { Etcd, keepMembers } from "./components/etcd.ts";
 import { checkKeys } from "./components/keyCheck.ts";
 import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
+import { RenewerGrant } from "./components/renewerGrant.ts";
 import { ApisixRoute } from "./components/gateway/apisixRoute.ts";
 import { ApisixSsl } from "./components/gateway/apisixSsl.ts";
 import { ApisixUpstream } from "./components/gateway/apisixUpstream.ts";
@@ -34,6 +35,7 @@ await checkKeys({
   wanted: keys,
   admin: (running) => adminEndpoint("apisix", common, running),
 });
+const apiServer = await cluster.apiServer();
 
 // The ground: a namespace, and who issues certificates in it.
 const home = env.createNamespace
@@ -84,7 +86,7 @@ const hello = new NginxUpstream(
 
 new NetworkPolicies(
   "edges",
-  { namespace: env.namespace, etcd: "etcd", apisix: "apisix", upstream: "upstream" },
+  { namespace: env.namespace, etcd: "etcd", apisix: "apisix", upstream: "upstream", apiServer },
   inNamespace,
 );
 
@@ -97,6 +99,12 @@ const gatewayLeaf = new Certificate(
 );
 for (const client of env.gateway.clients) {
   new Certificate(`client-${client}`, { ...edge, serviceAccount: client, usages: ["client auth"] }, inNamespace);
+}
+
+// Its renewer may read what the gateway presents, Secret by Secret.
+const grants = { "gateway-renewer": gatewayLeaf.secret, "apisix-upstream-renewer": apisix.upstreamCertificate };
+for (const [name, secret] of Object.entries(grants)) {
+  new RenewerGrant(name, { secret, gateway: apisix.identity }, inNamespace);
 }
 
 // What the gateway does: prove who it is, ask clients who they are, forward to the upstream as APISIX.

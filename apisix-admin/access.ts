@@ -6,6 +6,7 @@ import type { TLSSocket } from "node:tls";
 import {
   AppsV1Api,
   CoreV1Api,
+  DiscoveryV1Api,
   type KubeConfig,
   PortForward,
   type V1Pod,
@@ -26,6 +27,13 @@ export { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 export type { KeyPair } from "./certificates.ts";
 export type { ClusterSelection } from "./kubeconfig.ts";
 export { rolling, type Workloads } from "./workloads.ts";
+
+/** Where an API server listens, as pods see it behind its Service. */
+export interface ApiServer {
+  /** Sorted. */
+  readonly addresses: readonly string[];
+  readonly port: number;
+}
 
 /** A Kubernetes cluster seen with the caller's own rights. */
 export class Cluster implements Access {
@@ -58,6 +66,16 @@ export class Cluster implements Access {
           `Point KUBECONFIG or kubernetes:context at the right cluster.`,
       );
     }
+  }
+
+  /** The real endpoints of the API server. */
+  async apiServer(): Promise<ApiServer> {
+    const api = this.config.makeApiClient(DiscoveryV1Api);
+    const name = { namespace: "default", name: "kubernetes" };
+    const { endpoints = [], ports } = await this.#read("EndpointSlice", name.namespace, name.name, () =>
+      api.readNamespacedEndpointSlice(name),
+    );
+    return { addresses: endpoints.flatMap(({ addresses }) => addresses).sort(), port: ports?.[0]?.port ?? 443 };
   }
 
   /** The leaf and key of a `kubernetes.io/tls` Secret. */

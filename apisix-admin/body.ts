@@ -11,7 +11,7 @@ export const labels = {
   certificate: "mtls-everywhere.certificate",
   /** Digest of the bundle that clients are verified with. */
   clientTrust: "mtls-everywhere.client-trust",
-  /** The Secret that a server certificate is taken from, as `namespace/name`: where the gateway's renewer looks for the next one. */
+  /** The Secret that a certificate is taken from, as `namespace/name`: where the gateway's renewer looks for the next one. */
   secret: "mtls-everywhere.secret",
   /** What seals the object's secrets: a key's name in the keyring, and a digest of its value. */
   sealed: "mtls-everywhere.sealed",

@@ -87,6 +87,13 @@ export function platformGrants(args: RolesArgs): readonly Grant[] {
       namespace: certManagerNamespace,
       rules: previewerAtIssuers(args),
     },
+    // Where the API server listens: a NetworkPolicy names it.
+    ...[deployer, previewer].map((user) => ({
+      ...user,
+      name: `${user.name}-api-server`,
+      namespace: "default",
+      rules: [rule("discovery.k8s.io", ["endpointslices"], ["get"], ["kubernetes"])],
+    })),
   ].filter(({ rules, subjects }) => rules.length > 0 && subjects.length > 0);
 }
 
@@ -110,12 +117,19 @@ const made: readonly (readonly [group: string, resources: string[]])[] = [
   [certificates, ["certificates", "issuers"]],
 ];
 
+const rbac = "rbac.authorization.k8s.io";
+
+/** Roles of the gateway's renewer, and their bindings. The API server lets nobody grant what they do not hold. */
+const renewerGrants = ["apisix-upstream-renewer", "gateway-renewer"];
+
 const deployerInPlatform: readonly Rule[] = [
   ...made.map(([group, resources]) => rule(group, resources, ["get", ...follow, ...write])),
   // Why something is not ready yet.
   rule(core, ["endpoints", "events", "persistentvolumeclaims", "pods"], ["get", ...follow]),
   rule("apps", ["replicasets"], ["get", ...follow]),
   ...portForwards(),
+  rule(rbac, ["roles", "rolebindings"], ["create", ...follow]),
+  rule(rbac, ["roles", "rolebindings"], ["get", "patch", "delete"], renewerGrants),
   // The checks ask for certificates that live for seconds.
   rule(certificates, ["certificaterequests"], ["get", "list", "create", "delete"]),
   // tools/rotate has leaves issued anew.
@@ -172,6 +186,7 @@ function previewerInPlatform(args: RolesArgs): Rule[] {
   return [
     ...readable,
     rule(core, ["secrets"], ["get"], secrets.sort()),
+    rule(rbac, ["roles", "rolebindings"], ["get"], renewerGrants),
     // `preview --refresh` asks whether workloads are ready.
     rule("apps", ["replicasets"], ["list"]),
     rule(core, ["pods"], ["list"]),
@@ -228,8 +243,6 @@ function prefixesOf({ namespace, certManagerNamespace, generations }: RolesArgs,
     }),
   );
 }
-
-const rbac = "rbac.authorization.k8s.io";
 
 /** A grant as the two objects that Kubernetes makes of it. */
 export function objectsOf({ name, namespace, rules, subjects }: Grant) {

@@ -14,6 +14,7 @@ import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { CertSecretRef, Identity } from "./planes.ts";
+import { renewerFiles } from "./renewer.ts";
 import { trustRef } from "./trustBundle.ts";
 import { labelsOf, rolledBy, selectorOf, serving, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
 
@@ -39,6 +40,8 @@ export interface ApisixArgs {
   /** Annotations of the gateway's Service. */
   readonly serviceAnnotations: Readonly<Record<string, string>>;
   readonly image: string;
+  /** Node.js, and a shell: the renewer's program comes by a ConfigMap. */
+  readonly renewerImage: string;
   /** How long its pods may take to become ready, and its Service to get an address from outside, such as `5m`. */
   readonly readyTimeout: string;
 }
@@ -101,6 +104,11 @@ export class Apisix extends pulumi.ComponentResource {
       { ...account, serviceAccount: "deployer", authority: authorities.admin, usages: ["client auth"] },
       child,
     );
+    const renewer = new Certificate(
+      `${name}-renewer`,
+      { ...account, serviceAccount: "renewer", authority: authorities.admin, usages: ["client auth"] },
+      child,
+    );
     const upstreamClient = new Certificate(
       `${name}-upstream`,
       { ...account, authority: authorities.upstream, usages: ["client auth"] },
@@ -137,6 +145,12 @@ export class Apisix extends pulumi.ComponentResource {
       { metadata: { ...meta, name: `${name}-config` }, data: { "config.yaml": yaml } },
       child,
     );
+    const files = renewerFiles(adminName);
+    const program = new k8s.core.v1.ConfigMap(
+      `${name}-renewer`,
+      { metadata: { ...meta, name: `${name}-renewer` }, data: files },
+      child,
+    );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
     const awaited = { ...child, ...waitAtMost(args.readyTimeout) };
     const service = new k8s.core.v1.Service(name, apisixService(name, args), awaited);
@@ -149,11 +163,12 @@ export class Apisix extends pulumi.ComponentResource {
         etcdLeaf: args.storeCertificate,
         adminLeaf: adminServer.secret,
         upstreamLeaf: upstreamClient.secret,
+        renewerLeaf: renewer.secret,
         etcdTrust: authorities.etcd.trust,
         adminTrust: authorities.admin.trust,
         upstreamTrust: authorities.upstream.trust,
         annotations: {
-          ...rolledBy(pulumi.all({ "config.yaml": yaml, environment: secretDigest }).apply(settingsDigest)),
+          ...rolledBy(pulumi.all({ "config.yaml": yaml, environment: secretDigest, ...files }).apply(settingsDigest)),
           ...serving({ edge: apisixPorts.gateway, admin: apisixPorts.admin }),
           ...startedWith({
             etcd: authorities.etcd.roots,
@@ -162,7 +177,7 @@ export class Apisix extends pulumi.ComponentResource {
           }),
         },
       }),
-      { ...awaited, dependsOn: [secret, config] },
+      { ...awaited, dependsOn: [secret, config, program] },
     );
 
     this.adminCertificate = adminServer.secret;
@@ -175,6 +190,7 @@ export class Apisix extends pulumi.ComponentResource {
         trust,
         certificate,
         sealedBy,
+        renews: true,
       }));
     this.gateway = pulumi
       .all([authorities.edge.trust, service.metadata, deployment.metadata])

@@ -4,6 +4,7 @@ import type { ApisixArgs } from "./apisix.ts";
 import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
 import { startedWithKeys } from "./keyNames.ts";
 import type { CertSecretRef, TrustRef } from "./planes.ts";
+import { renewerSidecar } from "./renewer.ts";
 import {
   configMapMount,
   labelsOf,
@@ -30,6 +31,7 @@ export interface ApisixMaterial {
   readonly etcdLeaf: Mountable<CertSecretRef<"etcd">>;
   readonly adminLeaf: Mountable<CertSecretRef<"admin">>;
   readonly upstreamLeaf: Mountable<CertSecretRef<"upstream">>;
+  readonly renewerLeaf: Mountable<CertSecretRef<"admin">>;
   readonly etcdTrust: Mountable<TrustRef<"etcd">>;
   readonly adminTrust: Mountable<TrustRef<"admin">>;
   readonly upstreamTrust: Mountable<TrustRef<"upstream">>;
@@ -66,7 +68,7 @@ export function apisixService(
 /** The Deployment. */
 export function apisixDeployment(
   name: string,
-  args: Pick<ApisixArgs, "namespace" | "replicas" | "image" | "keys">,
+  args: Pick<ApisixArgs, "namespace" | "replicas" | "image" | "renewerImage" | "keys">,
   material: ApisixMaterial,
 ) {
   const { home } = apisixPaths;
@@ -78,6 +80,7 @@ export function apisixDeployment(
     configMapMount("admin-trust", material.adminTrust, apisixPaths.adminTrust),
     configMapMount("upstream-trust", material.upstreamTrust, apisixPaths.upstreamTrust),
   ];
+  const renewer = renewerSidecar(name, args, material.renewerLeaf);
   const config = configMapMount("config", { name: `${name}-config` }, "/config");
   const scratch = (root: string) =>
     writable.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
@@ -108,6 +111,7 @@ export function apisixDeployment(
               resources: resources("50m", "32Mi", "128Mi"),
               volumeMounts: [...scratch("/scratch"), config.mount],
             },
+            renewer.container,
           ],
           containers: [
             {
@@ -136,6 +140,7 @@ export function apisixDeployment(
             { name: "tmp", emptyDir: {} },
             config.volume,
             ...mounts.map(({ volume }) => volume),
+            ...renewer.volumes,
           ],
         },
       },

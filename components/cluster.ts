@@ -1,6 +1,6 @@
 // The cluster that the stack acts on: one explicit provider, and the identity that references carry.
 
-import { Cluster as ClusterAccess } from "@mtls-everywhere/apisix-admin/access";
+import { type ApiServer, Cluster as ClusterAccess } from "@mtls-everywhere/apisix-admin/access";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -14,6 +14,11 @@ export interface Cluster {
   readonly access: ClusterAccess;
   /** UID of `kube-system`; the dynamic resources refuse to act on another cluster. */
   readonly uid: string;
+  /**
+   * Where its API server listens, for those who plan the way there.
+   * @throws RunError when the cluster does not say so.
+   */
+  apiServer(): Promise<ApiServer>;
 }
 
 /**
@@ -54,7 +59,14 @@ export async function connectCluster(name: string): Promise<Cluster> {
     // A destroy that stops halfway still knows where the stack lives.
     { dependsOn: home.record },
   );
-  return { provider, access: cluster, uid };
+  return { provider, access: cluster, uid, apiServer: () => cluster.apiServer().catch(unknownPlace) };
+}
+
+function unknownPlace(error: unknown): never {
+  throw new pulumi.RunError(
+    `${(error as Error).message}\n` +
+      `Nothing was changed. It says where the API server listens: the gateway's pods may go there and nowhere else.`,
+  );
 }
 
 /**

@@ -1,11 +1,13 @@
 // Who may talk to whom: NetworkPolicies for exactly the edges of the diagram, everything else in the namespace denied.
 
+import type { ApiServer } from "@mtls-everywhere/apisix-admin/access";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import { apisixPorts } from "./apisixConfig.ts";
 import { etcdPorts } from "./etcdPlan.ts";
 import { nginxPort } from "./nginxConfig.ts";
+import { renewerEdges } from "./renewer.ts";
 import { matchLabelsOf, upstreamLabel } from "./workload.ts";
 
 export interface NetworkPoliciesArgs {
@@ -14,6 +16,8 @@ export interface NetworkPoliciesArgs {
   readonly etcd: string;
   readonly apisix: string;
   readonly upstream: string;
+  /** Where the API server really listens: policies are applied behind Services. */
+  readonly apiServer: ApiServer;
 }
 
 /** They bind only where the cluster's network plugin enforces NetworkPolicy. Probes and port-forwards come from the node itself. */
@@ -58,6 +62,7 @@ export function networkPolicySpecs(args: Omit<NetworkPoliciesArgs, "namespace">)
         nameService,
       ],
     },
+    [`${args.apisix}-renewer`]: { ...pods(args.apisix), ...renewerEdges(args.apiServer) },
     [args.upstream]: {
       ...pods(args.upstream),
       policyTypes: ["Ingress", "Egress"],

@@ -131,6 +131,7 @@ async function up(): Promise<void> {
     builtHere("Kubernetes, etcd, CoreDNS", "Go modules"),
     builtHere("cert-manager", "Go module, CA and self-signed issuers"),
     builtHere("nginx", "Debian's package"),
+    builtHere("Node.js", `the one that runs the lab, ${process.version}`),
     { piece: "APISIX", kind: given === undefined ? "stand-in" : "real", from: given ?? "lab/standins/apisix" },
     ...pieces,
   ]);

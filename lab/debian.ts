@@ -77,3 +77,9 @@ export async function librariesOf(tree: string, program: string): Promise<{ load
   const found = [...stdout.matchAll(/=> (\S+)/g)].map(([, path]) => join(folder, basename(path ?? "")));
   return { loader, libraries: [...new Set(found)].filter((path) => path !== loader) };
 }
+
+/** The shared libraries, the loader among them, that a program of this machine loads. */
+export async function hostLibrariesOf(program: string): Promise<string[]> {
+  const { stdout } = await execa("ldd", [program]);
+  return [...stdout.matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)].map(([, path]) => path ?? "");
+}

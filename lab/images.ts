@@ -3,13 +3,13 @@
  * packed from Debian's packages and the Go binaries, laid out like the one it stands for, with nothing that one lacks.
  */
 import { createHash } from "node:crypto";
-import { createReadStream } from "node:fs";
+import { createReadStream, statSync } from "node:fs";
 import { chmod, chown, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { execa } from "execa";
 import { versions } from "./binaries.ts";
 import { cached, keyOf, type Part } from "./cache.ts";
-import { librariesOf } from "./debian.ts";
+import { hostLibrariesOf, librariesOf } from "./debian.ts";
 import { pauseImage } from "./inside/addresses.ts";
 
 export const apisixImage = "docker.io/apache/apisix:3.18.0-debian";
@@ -30,6 +30,8 @@ interface Image {
 interface Archive {
   images: Image[];
   fill: (root: Root) => Promise<void>;
+  /** What tells it apart beside the sources. */
+  version?: string;
 }
 
 const jetstack = (component: string): Image => ({
@@ -107,6 +109,24 @@ export function archives(sources: Sources): Record<string, Archive> {
         await root.link("/dev/stderr", "/usr/local/apisix/logs/error.log");
       },
     },
+    node: {
+      images: [
+        {
+          name: "docker.io/library/node:24.21.0-slim",
+          entrypoint: ["docker-entrypoint.sh"],
+          command: ["node"],
+        },
+      ],
+      version: `${process.version} ${statSync(process.execPath).size} ${statSync(process.execPath).mtimeMs}`,
+      fill: async (root) => {
+        await root.shell(libraries);
+        await root.account("node", 1000);
+        // The one that runs the lab, with what it loads on this machine.
+        await root.program(process.execPath, "/usr/local/bin/node");
+        for (const library of await hostLibrariesOf(process.execPath)) await root.program(library, library);
+        await root.file("/usr/local/bin/docker-entrypoint.sh", '#!/bin/sh\nexec "$@"\n', 0o755);
+      },
+    },
   };
 }
 
@@ -130,11 +150,12 @@ const applets =
   );
 
 /** The packed archive, from the cache when its sources (named by content) and this file are unchanged. */
-export async function pack(name: string, { images, fill }: Archive, sources: Sources): Promise<Part> {
+export async function pack(name: string, { images, fill, version = "" }: Archive, sources: Sources): Promise<Part> {
   const key = keyOf(
     await readFile(import.meta.filename, "utf8"),
     ...Object.values(sources).map((path) => basename(path)),
     name,
+    version,
   );
   return cached("images", name, key, async (output) => {
     const work = `${output}-work`;

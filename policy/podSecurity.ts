@@ -95,11 +95,19 @@ export function houseBreaches(pod: PodSpec): string[] {
   const updated = (pod.volumes ?? [])
     .filter((volume) => ["secret", "configMap", "projected"].some((type) => type in volume))
     .map(({ name }) => name);
-  const sidecars = (pod.initContainers ?? []).filter(({ restartPolicy }) => restartPolicy === "Always");
-  for (const { name, readinessProbe } of [...sidecars, ...pod.containers]) {
+  const containers = [...(pod.initContainers ?? []), ...pod.containers];
+  for (const { name, projected } of pod.volumes ?? []) {
+    const { sources = [] } = (projected ?? {}) as { readonly sources?: readonly object[] };
+    if (!sources.some((source) => "serviceAccountToken" in source)) continue;
+    const holders = containers.filter(({ volumeMounts = [] }) => volumeMounts.some((mount) => mount.name === name));
+    const who = holders.map((holder) => holder.name).join(" and ");
+    no(holders.length > 1, `${who} share a service account's token`);
+  }
+  // A sidecar decides by its probe whether the whole pod is ready: it has one only where the pod cannot serve without it.
+  for (const { name, readinessProbe } of pod.containers) {
     no(readinessProbe === undefined, `${name} has no readiness probe`);
   }
-  for (const { name, securityContext, resources, volumeMounts } of [...(pod.initContainers ?? []), ...pod.containers]) {
+  for (const { name, securityContext, resources, volumeMounts } of containers) {
     no(securityContext?.readOnlyRootFilesystem !== true, `${name} can write to its root file system`);
     no(!resources?.requests?.["cpu"] || !resources.requests["memory"], `${name} requests no CPU or no memory`);
     no(!resources?.limits?.["memory"], `${name} has no limit on memory`);

@@ -2,9 +2,8 @@
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
-import tls from "node:tls";
 
-import { AdminClient } from "@mtls-everywhere/apisix-admin";
+import { AdminClient, handshake } from "@mtls-everywhere/apisix-admin";
 
 import { Journal } from "./journal.ts";
 import { KubernetesApi } from "./kubernetesApi.ts";
@@ -20,7 +19,7 @@ const journal = new Journal();
 const api = new KubernetesApi(apiHost, apiPort, settings.account);
 const served = new ServedCertificates((name) => shownFor(settings.gatewayPort, name), journal);
 const admin = new AdminClient({
-  connect: (signal) => connectAdmin(settings.admin, signal),
+  connect: () => connectAdmin(settings.admin),
   key: adminKey,
   host: settings.admin.serverName,
   // The pauses between tries are the renewer's own.
@@ -40,15 +39,8 @@ journal.event("The renewer", `begins, by Node.js ${process.version}.`);
 void renewer.run(new AbortController().signal);
 
 /** Its leaf and the roots are read for each connection: both change while it runs. */
-async function connectAdmin(to: Settings["admin"], signal: AbortSignal): Promise<tls.TLSSocket> {
-  const files = [to.trust, join(to.leaf, "tls.crt"), join(to.leaf, "tls.key")];
-  const [ca, cert, key] = await Promise.all(files.map((file) => readFile(file, "utf8")));
-  return new Promise((resolve, reject) => {
-    const { port, serverName: servername } = to;
-    const socket = tls.connect({ host: "127.0.0.1", port, servername, ca, cert, key, minVersion: "TLSv1.2" }, () =>
-      resolve(socket),
-    );
-    socket.on("error", reject);
-    signal.addEventListener("abort", () => socket.destroy(signal.reason as Error), { once: true });
-  });
+async function connectAdmin({ port, serverName, trust, leaf }: Settings["admin"]) {
+  const files = [trust, join(leaf, "tls.crt"), join(leaf, "tls.key")];
+  const [ca = "", cert = "", key = ""] = await Promise.all(files.map((file) => readFile(file, "utf8")));
+  return handshake({ host: "127.0.0.1", port }, serverName, { ca, pair: { cert, key } });
 }

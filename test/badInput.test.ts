@@ -202,6 +202,15 @@ const rows: readonly Row[] = [
       'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but stack organization/mtls-everywhere/dev lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.\nNothing was changed. If cluster 00000000-0000-4000-8000-000000000002 is gone for good: node recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster',
   },
   {
+    input: "a user who may not read where the API server is",
+    provoke: () =>
+      withAnswer("/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes", 403, () =>
+        inStackWith(clusterUid, async () => (await connectCluster("cluster")).apiServer()),
+      ),
+    message:
+      "EndpointSlice default/kubernetes may not be read with the kubeconfig's user: grant it \"get\" on that object.\nNothing was changed. It says where the API server listens: the gateway's pods may go there and nowhere else.",
+  },
+  {
     input: "another number of etcd's members than there is",
     provoke: () => inStackWith(1, () => keepMembers("etcd", 3)),
     message:

@@ -33,7 +33,11 @@ const defaults = {
     rootDuration: "87600h",
   },
   etcd: { replicas: 1, storage: "1Gi", keepData: true, users: ["1"], image: "gcr.io/etcd-development/etcd:v3.6.15" },
-  apisix: { replicas: 1, keyring: ["1"], adminKeys: ["1"], image: "docker.io/apache/apisix:3.18.0-debian" },
+  apisix: {
+    ...{ replicas: 1, keyring: ["1"], adminKeys: ["1"] },
+    image: "docker.io/apache/apisix:3.18.0-debian",
+    renewerImage: "docker.io/library/node:24.21.0-slim",
+  },
   gateway: { host: "upstream", clients: [], serviceType: "ClusterIP", serviceAnnotations: {} },
   upstream: { image: "docker.io/library/nginx:1.28.0", files: { "index.json": '{ "hello": "world" }' } },
 };

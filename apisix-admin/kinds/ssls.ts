@@ -65,7 +65,7 @@ export const ssls = defineKind<Spec>({
       labels: {
         [labels.certificate]: digestOf(cert),
         ...(ca === undefined ? {} : { [labels.clientTrust]: digestOf(ca) }),
-        ...(use === "server" ? { [labels.secret]: `${certificate.namespace}/${certificate.name}` } : {}),
+        [labels.secret]: `${certificate.namespace}/${certificate.name}`,
       },
       type: use,
       cert,

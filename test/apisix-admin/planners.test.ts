@@ -84,7 +84,11 @@ describe("bodies", () => {
     const pair = await authority.leaf({ dnsNames: ["a.example"] });
     const certificate = cluster.leaf("site", pair);
     same(await bodyOf(ssls, { use: "client", certificate }), {
-      labels: { ...owner, "mtls-everywhere.certificate": digestOf(pair.cert) },
+      labels: {
+        ...owner,
+        "mtls-everywhere.certificate": digestOf(pair.cert),
+        "mtls-everywhere.secret": "mtls/site",
+      },
       type: "client",
       cert: pair.cert,
       key: pair.key,

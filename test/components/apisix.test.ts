@@ -12,6 +12,7 @@ import { apisixDeployment, apisixDisruptionBudget, apisixService } from "../../c
 import type { Generation } from "../../components/generations.ts";
 import { createAuthorities } from "../../components/certificateAuthority.ts";
 import { firstKeys } from "../../components/keyNames.ts";
+import { renewerSidecar } from "../../components/renewer.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
 
@@ -20,6 +21,7 @@ const material = {
   etcdLeaf: leafRef("etcd", "etcd-client"),
   adminLeaf: leafRef("admin", "apisix-admin"),
   upstreamLeaf: leafRef("upstream", "apisix-upstream"),
+  renewerLeaf: leafRef("admin", "apisix-renewer"),
   etcdTrust: trustRef("etcd"),
   adminTrust: trustRef("admin"),
   upstreamTrust: trustRef("upstream"),
@@ -30,7 +32,11 @@ const generation: Generation = {
   ...{ algorithm: "ECDSA-P256", rootDuration: "87600h" },
 };
 const deployment = (replicas = 2) =>
-  apisixDeployment("apisix", { namespace: "mtls", replicas, image: "apisix:3.18.0", keys: firstKeys }, material);
+  apisixDeployment(
+    "apisix",
+    { namespace: "mtls", replicas, image: "apisix:3.18.0", renewerImage: "node:24", keys: firstKeys },
+    material,
+  );
 
 describe("config.yaml", () => {
   it("asks for certificates everywhere, trusts one plane a place, and holds no secret", () => {
@@ -124,6 +130,7 @@ describe("APISIX's Deployment", () => {
     const scratch = (root: string) =>
       folders.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
     const readOnly = (name: string, mountPath: string) => ({ name, mountPath, readOnly: true });
+    const sidecar = renewerSidecar("apisix", { renewerImage: "node:24", keys: firstKeys }, material.renewerLeaf);
     const status = (path: string) => ({ httpGet: { path, port: 7085 } });
     same(deployment(), {
       metadata: { name: "apisix", namespace: "mtls", labels: labels("apisix") },
@@ -156,6 +163,7 @@ describe("APISIX's Deployment", () => {
                 resources: { requests: { cpu: "50m", memory: "32Mi" }, limits: { memory: "128Mi" } },
                 volumeMounts: [...scratch("/scratch"), readOnly("config", "/config")],
               },
+              sidecar.container,
             ],
             containers: [
               {
@@ -194,6 +202,7 @@ describe("APISIX's Deployment", () => {
               { name: "etcd-trust", configMap: { name: "etcd-trust" } },
               { name: "admin-trust", configMap: { name: "admin-trust" } },
               { name: "upstream-trust", configMap: { name: "upstream-trust" } },
+              ...sidecar.volumes,
             ],
           },
         },
@@ -278,7 +287,8 @@ describe("the gateway's Service", () => {
         storePasswords: [pulumi.output("password")],
         keys: firstKeys,
         storeCertificate: pulumi.output(material.etcdLeaf),
-        ...{ host: "upstream", replicas: 1, image: "apisix:3.18.0", readyTimeout: "90s" },
+        ...{ host: "upstream", replicas: 1, image: "apisix:3.18.0", renewerImage: "node:24" },
+        ...{ readyTimeout: "90s" },
         ...{ serviceType: "LoadBalancer", serviceAnnotations: {} },
       },
       { transformations: [record] },

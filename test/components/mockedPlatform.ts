@@ -139,22 +139,24 @@ function pemOf(name: string): string {
   return name.split("-").includes("2") ? secondPem : rootPem;
 }
 
-/** An API server that knows one namespace and the gateway's pods, and a kubeconfig for it. */
+/** An API server that knows who it is and where, and the gateway's pods, and a kubeconfig for it. */
 async function answeringCluster(
   running: PlanOptions["running"] = [],
 ): Promise<{ kubeconfig: string; stop(): void; remove(): void }> {
-  const namespace = { kind: "Namespace", metadata: { uid: clusterUid } };
+  const known: Readonly<Record<string, object>> = {
+    "/api/v1/namespaces/kube-system": { kind: "Namespace", metadata: { uid: clusterUid } },
+    "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes": {
+      kind: "EndpointSlice",
+      endpoints: [{ addresses: ["192.0.2.2"] }, { addresses: ["192.0.2.1"] }],
+      ports: [{ name: "https", port: 6443 }],
+    },
+  };
   const pods = {
     kind: "PodList",
     items: running.map((annotations, index) => ({ metadata: { name: `pod-${index}`, annotations } })),
   };
   const server = createServer((request, response) => {
-    const answer =
-      request.url === "/api/v1/namespaces/kube-system"
-        ? namespace
-        : /\/pods\?/.test(request.url ?? "")
-          ? pods
-          : undefined;
+    const answer = known[request.url ?? ""] ?? (/\/pods\?/.test(request.url ?? "") ? pods : undefined);
     response.writeHead(answer ? 200 : 404, { "content-type": "application/json" });
     response.end(JSON.stringify(answer ?? { kind: "Status" }));
   });

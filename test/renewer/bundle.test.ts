@@ -26,16 +26,8 @@ describe("the renewer's bundle", () => {
   it("fits into a ConfigMap, and brings no Kubernetes library", () => {
     const text = readFileSync(bundleFile, "utf8");
     ok(text.length < 100_000, `${text.length} bytes`);
-    same([...new Set([...text.matchAll(/require\("([^"]+)"\)/g)].map(([, name]) => name))].sort(), [
-      "node:crypto",
-      "node:fs",
-      "node:fs/promises",
-      "node:http",
-      "node:https",
-      "node:path",
-      "node:timers/promises",
-      "node:tls",
-    ]);
+    const modules = [...text.matchAll(/require\("([^"]+)"\)/g)].map(([, name = ""]) => name);
+    ok(modules.length > 0 && modules.every((name) => name.startsWith("node:")), modules.join(", "));
   });
 });
 

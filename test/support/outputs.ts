@@ -53,6 +53,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       trust: trustRef("admin"),
       certificate: leafRef("admin", "apisix-deployer"),
       key: { namespace: "mtls", name: "apisix-env", key: "ADMIN_KEY" },
+      renews: true,
     },
     store: {
       cluster,

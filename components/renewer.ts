@@ -1,0 +1,103 @@
+// Plans the renewer: the sidecar of every APISIX pod that keeps the gateway's server certificates equal to their Secrets.
+
+import { readFileSync } from "node:fs";
+import { isIPv6 } from "node:net";
+
+import type { ApiServer } from "@mtls-everywhere/apisix-admin/access";
+
+import type { Settings } from "../renewer/settings.ts";
+import { apisixPaths, apisixPorts, apisixVariables } from "./apisixConfig.ts";
+import { inUse, type KeyNames } from "./keyNames.ts";
+import type { CertSecretRef } from "./planes.ts";
+import { configMapMount, type Mountable, resources, restrictedContainer, secretMount } from "./workload.ts";
+
+/** Port of its metrics. */
+export const renewerPort = 9464;
+
+/** Where its files are mounted, in its container alone. */
+const paths = { program: "/renewer", leaf: "/tls/renewer", account: "/account" } as const;
+
+/** What it runs: the committed bundle, and where things are. */
+export function renewerFiles(adminName: string): Record<"renewer.cjs" | "settings.json", string> {
+  const settings: Settings = {
+    admin: {
+      port: apisixPorts.admin,
+      serverName: adminName,
+      trust: `${apisixPaths.adminTrust}/ca.crt`,
+      leaf: paths.leaf,
+    },
+    account: paths.account,
+    gatewayPort: apisixPorts.gateway,
+    metricsPort: renewerPort,
+  };
+  return {
+    "renewer.cjs": readFileSync(new URL("../renewer/bundle.cjs", import.meta.url), "utf8"),
+    "settings.json": JSON.stringify(settings),
+  };
+}
+
+/**
+ * Runs a command again whenever it ends. A sidecar that ends makes its whole pod unready, readiness probe or not, and
+ * takes the gateway out of its endpoints: so what may crash is a child, and the container stays.
+ */
+export function forEver(command: string): string[] {
+  const script = [
+    `trap 'kill "$child"; exit 0' TERM`,
+    `while true; do ${command} & child=$!; wait "$child"; sleep 2 & child=$!; wait "$child"; done`,
+  ];
+  return ["sh", "-c", script.join("; ")];
+}
+
+/** The sidecar's container, and the volumes that it brings along. It shares the pod's volume of the admin plane's roots. */
+export function renewerSidecar(
+  name: string,
+  args: { readonly renewerImage: string; readonly keys: Pick<KeyNames, "adminKeys"> },
+  leaf: Mountable<CertSecretRef<"admin">>,
+) {
+  const adminKey = apisixVariables.adminKey(inUse(args.keys.adminKeys));
+  const mounts = [
+    configMapMount("renewer", { name: `${name}-renewer` }, paths.program),
+    secretMount("renewer-leaf", leaf, paths.leaf),
+    { volume: accountVolume, mount: { name: accountVolume.name, mountPath: paths.account, readOnly: true } },
+  ];
+  const container = {
+    name: "renewer",
+    image: args.renewerImage,
+    // Native sidecars begin before the gateway, which waits for nothing but their process, and end after it.
+    restartPolicy: "Always",
+    command: forEver(`node --max-old-space-size=32 ${paths.program}/renewer.cjs ${paths.program}/settings.json`),
+    securityContext: restrictedContainer,
+    // No probes: they could only take the gateway out of its endpoints, or restart this and so do the same.
+    resources: resources("10m", "64Mi", "128Mi"),
+    env: [{ name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: `${name}-env`, key: adminKey } } }],
+    ports: [{ name: "metrics", containerPort: renewerPort }],
+    volumeMounts: [
+      ...mounts.map(({ mount }) => mount),
+      { name: "admin-trust", mountPath: apisixPaths.adminTrust, readOnly: true },
+    ],
+  };
+  return { container, volumes: mounts.map(({ volume }) => volume) };
+}
+
+/** What its pod may do beside the gateway's edges: watch Secrets, and be asked for metrics, which are public. */
+export function renewerEdges({ addresses, port }: ApiServer) {
+  const tcp = (number: number) => [{ protocol: "TCP", port: number }];
+  const only = (address: string) => ({ ipBlock: { cidr: `${address}/${isIPv6(address) ? 128 : 32}` } });
+  return {
+    policyTypes: ["Ingress", "Egress"],
+    ingress: [{ from: [{ namespaceSelector: {} }], ports: tcp(renewerPort) }],
+    egress: [{ to: addresses.map(only), ports: tcp(port) }],
+  };
+}
+
+/** A token of the pod's service account, for this container alone, and the roots of the API server. */
+const accountVolume = {
+  name: "account",
+  projected: {
+    defaultMode: 0o440,
+    sources: [
+      { serviceAccountToken: { path: "token", expirationSeconds: 3_600 } },
+      { configMap: { name: "kube-root-ca.crt", items: [{ key: "ca.crt", path: "ca.crt" }] } },
+    ],
+  },
+};
