@@ -24,7 +24,7 @@ export npm_config_update_notifier := false
 # In two steps: a failing command in eval's argument would go unnoticed, and pulumi would run in the user's own settings.
 IN_LAB = exports="$$(node lab/cli.ts env)"; eval "$$exports"
 
-.PHONY: help up preview verify test contract bench env down clean-cache
+.PHONY: help up preview verify test test-dates contract bench env down clean-cache
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/' | sort | awk -F'|' '{ printf "%-13s%s\n", $$1, $$2 }'
@@ -52,6 +52,10 @@ test: node_modules/.stamp ## types, lint, format, then every test; the last line
 	npm run --silent format
 	$(if $(filter Linux,$(shell uname -s)),node lab/cli.ts programs .test-programs)
 	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/**/*.test.ts'
+
+test-dates: node_modules/.stamp ## the tests that need no cluster with the date a month, two and eleven years ahead
+	@node lab/cli.ts programs .test-programs
+	LAB_BIN="$(CURDIR)/.test-programs" node test/dates.ts
 
 contract: node_modules/.stamp ## hold the stand-ins to the recordings and print what was compared
 	@rm -rf .contract

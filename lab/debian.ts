@@ -1,6 +1,6 @@
 /** Programs from Debian's packages, unpacked into the cache: nothing is installed on this machine and no daemon starts. */
 import { existsSync } from "node:fs";
-import { cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
+import { copyFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { execa } from "execa";
 import { cached, keyOf, type Part } from "./cache.ts";
@@ -10,39 +10,19 @@ const tools = ["containerd", "runc", "containernetworking-plugins", "iptables", 
 /** What goes into images. */
 const forImages = ["nginx", "busybox-static"];
 
+const release = () => readFile("/etc/os-release", "utf8");
+
 /**
  * Two trees of /usr: `tools` wins over the host's /usr, `libraries` (everything that the packages need, libc too) only
- * fills its gaps. `apt-get` believes that nothing is installed, so the result does not depend on the host.
+ * fills its gaps.
  */
 export async function debian(progress: (line: string) => void): Promise<Part> {
-  const release = await readFile("/etc/os-release", "utf8");
-  const key = keyOf(release, process.arch, ...tools, ...forImages);
+  const key = keyOf(await release(), process.arch, ...tools, ...forImages);
   return cached("debian", "usr", key, async (path) => {
     const apt = `${path}-apt`;
-    for (const folder of ["state/lists/partial", "cache/archives/partial", "deb"])
-      await mkdir(join(apt, folder), { recursive: true });
-    await writeFile(join(apt, "status"), "");
-    const options = {
-      "Dir::State": join(apt, "state"),
-      "Dir::State::status": join(apt, "status"),
-      "Dir::Cache": join(apt, "cache"),
-      "APT::Sandbox::User": "root",
-      "Acquire::Languages": "none",
-    };
-    const run = async (...args: string[]) => {
-      const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
-      const apt = execa("apt-get", [...flags, ...args], { env: { DEBIAN_FRONTEND: "noninteractive" } });
-      for await (const line of apt.iterable()) if (line.startsWith("Get:")) progress(line);
-    };
-    await run("update");
-    await run("install", "--download-only", "--no-install-recommends", "-y", ...tools, ...forImages);
-    const archives = join(apt, "cache/archives");
-    for (const file of await readdir(archives)) {
-      if (!file.endsWith(".deb")) continue;
-      progress(`unpacking ${file}`);
-      const tree = join(path, tools.includes(file.split("_")[0] ?? "") ? "tools" : "libraries");
-      await mkdir(tree, { recursive: true });
-      await execa("dpkg-deb", ["-x", join(archives, file), tree]);
+    for (const [name, file] of await download(apt, [...tools, ...forImages], progress)) {
+      progress(`unpacking ${basename(file)}`);
+      await unpack(file, join(path, tools.includes(name) ? "tools" : "libraries"));
     }
     for (const tree of ["tools", "libraries"]) await mergeUsr(join(path, tree));
     // What the package's scripts would have chosen; the legacy tables may be missing from a kernel, nft is not.
@@ -51,6 +31,54 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
         await symlink("xtables-nft-multi", join(path, "tools/usr/sbin", family + suffix));
     await rm(apt, { recursive: true, force: true });
   });
+}
+
+/** libfaketime's library, to be preloaded into a program of this machine: tests with the date moved. */
+export async function faketime(progress: (line: string) => void): Promise<Part> {
+  return cached("debian", "faketime", keyOf(await release(), process.arch), async (path) => {
+    const apt = `${path}-apt`;
+    const tree = join(apt, "tree");
+    await unpack((await download(apt, ["libfaketime"], progress)).get("libfaketime") ?? "", tree);
+    const library = (await readdir(tree, { recursive: true })).find((file) => file.endsWith("/libfaketime.so.1"));
+    await copyFile(join(tree, library ?? ""), path);
+    await rm(apt, { recursive: true });
+  });
+}
+
+/**
+ * Downloads packages and all that they need below the folder `apt`; gives each one's file. `apt-get` believes that nothing
+ * is installed, so the result does not depend on the host.
+ */
+async function download(
+  apt: string,
+  packages: string[],
+  progress: (line: string) => void,
+): Promise<Map<string, string>> {
+  for (const folder of ["state/lists/partial", "cache/archives/partial"])
+    await mkdir(join(apt, folder), { recursive: true });
+  await writeFile(join(apt, "status"), "");
+  const options = {
+    "Dir::State": join(apt, "state"),
+    "Dir::State::status": join(apt, "status"),
+    "Dir::Cache": join(apt, "cache"),
+    "APT::Sandbox::User": "root",
+    "Acquire::Languages": "none",
+  };
+  const run = async (...args: string[]) => {
+    const flags = Object.entries(options).flatMap(([name, value]) => ["-o", `${name}=${value}`]);
+    const apt = execa("apt-get", [...flags, ...args], { env: { DEBIAN_FRONTEND: "noninteractive" } });
+    for await (const line of apt.iterable()) if (line.startsWith("Get:")) progress(line);
+  };
+  await run("update");
+  await run("install", "--download-only", "--no-install-recommends", "-y", ...packages);
+  const archives = join(apt, "cache/archives");
+  const files = (await readdir(archives)).filter((file) => file.endsWith(".deb"));
+  return new Map(files.map((file) => [file.split("_")[0] ?? "", join(archives, file)]));
+}
+
+async function unpack(file: string, tree: string): Promise<void> {
+  await mkdir(tree, { recursive: true });
+  await execa("dpkg-deb", ["-x", file, tree]);
 }
 
 /** Moves /bin, /sbin and /lib* below /usr, where the host's own /bin, /sbin and /lib* point. */

@@ -1,0 +1,108 @@
+// Runs the tests that need no cluster with the date moved ahead: by libfaketime for Node.js, by LAB_CLOCK for the stand-ins. The
+// real etcd goes on by the machine's date, and has to agree.
+
+import { spawn } from "node:child_process";
+import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join, resolve } from "node:path";
+
+import { faketime } from "../lab/debian.ts";
+
+const usage = `Usage: node test/dates.ts [FILE...]
+
+Runs these test files, all that need no cluster unless given, with the date a month, two years and eleven years ahead.
+Exit code 0 when all tests pass and the counts are the same on every date.
+`;
+
+const day = 24 * 3_600_000;
+const dates = [
+  { ahead: "a month", days: 30 },
+  { ahead: "two years", days: 2 * 365 },
+  // Longer than any certificate of the platform.
+  { ahead: "eleven years", days: 11 * 365 },
+];
+
+/** Folders, and suites by their names, with a Kubernetes in them: its date cannot be moved. */
+const leftOut = { folders: ["test/e2e/"], suites: ["on a machine that carries the lab", "against an API server"] };
+
+const checkout = resolve(import.meta.dirname, "..");
+
+if (process.argv.includes("--help")) process.stdout.write(usage);
+else process.exitCode = await main(process.argv.slice(2));
+
+async function main(given: readonly string[]): Promise<number> {
+  if (process.platform !== "linux") {
+    console.error("The date is moved by Debian's libfaketime: run this on Debian or Ubuntu.");
+    return 2;
+  }
+  const { path: library } = await faketime((line) => console.log(`  ${line}`));
+  const files = given.length > 0 ? given : clusterless();
+  console.log(`Left out, as they run a Kubernetes: ${[...leftOut.folders, ...leftOut.suites].join(", ")}.`);
+  // Not the user's: there, what was used today would count as unused for years.
+  const cache = mkdtempSync(join(tmpdir(), "dates-"));
+  const seen = new Map<string, string[]>();
+  let failed = false;
+  try {
+    for (const { ahead, days } of dates) {
+      const env = { ...process.env, ...moved(days, library), MTLS_CACHE: cache };
+      const now = Number((await node(["-p", "Date.now()"], env)).output);
+      if (!(now > Date.now() + (days - 1) * day)) throw new Error(`${library} does not move the date of Node.js.`);
+      const date = new Date(now).toISOString().slice(0, 10);
+      console.log(`${date}, ${ahead} ahead: ${files.length} test files`);
+      const { code, output } = await mocha(files, env);
+      const counts = output.trimEnd().split("\n").at(-1) ?? "";
+      console.log(code === 0 ? `  ${counts}` : output.slice(Math.max(0, output.search(/^ +\d+ passing/m))));
+      failed ||= code !== 0;
+      seen.set(counts, [...(seen.get(counts) ?? []), date]);
+    }
+  } finally {
+    rmSync(cache, { recursive: true, force: true });
+  }
+  for (const [counts, on] of seen) console.log(`${on.join(", ")}: ${counts}`);
+  return failed || seen.size > 1 ? 1 : 0;
+}
+
+function clusterless(): string[] {
+  const all = globSync("test/**/*.test.ts", { cwd: checkout }).sort();
+  return all.filter((file) => !leftOut.folders.some((folder) => file.startsWith(folder)));
+}
+
+/** What moves the date of a program: its own clock of distances stays, so that deadlines keep their length. */
+function moved(days: number, library: string): NodeJS.ProcessEnv {
+  return {
+    LD_PRELOAD: library,
+    FAKETIME: `+${days}d`,
+    FAKETIME_DONT_FAKE_MONOTONIC: "1",
+    // Nothing is left in /dev/shm.
+    FAKETIME_DISABLE_SHM: "1",
+    LAB_CLOCK: `+${days * 24}h`,
+  };
+}
+
+/** Runs mocha, and says every quarter of a minute how far it is. */
+function mocha(files: readonly string[], env: NodeJS.ProcessEnv) {
+  const bin = join(checkout, "node_modules/mocha/bin/mocha.js");
+  const start = performance.now();
+  let said = 0;
+  return node([bin, "--invert", "--grep", leftOut.suites.join("|"), ...files], env, (output) => {
+    const seconds = Math.round((performance.now() - start) / 1000);
+    if (seconds < said + 15) return;
+    said = seconds;
+    console.log(`  ${output.match(/^ +✔/gm)?.length ?? 0} tests passed, ${seconds} s`);
+  });
+}
+
+function node(
+  args: readonly string[],
+  env: NodeJS.ProcessEnv,
+  progress: (output: string) => void = () => undefined,
+): Promise<{ readonly code: number | null; readonly output: string }> {
+  const child = spawn(process.execPath, args, { cwd: checkout, env, stdio: ["ignore", "pipe", "pipe"] });
+  let output = "";
+  for (const stream of [child.stdout, child.stderr])
+    stream.setEncoding("utf8").on("data", (text: string) => {
+      output += text;
+      progress(output);
+    });
+  return new Promise((done, fail) => child.on("error", fail).on("close", (code) => done({ code, output })));
+}
