@@ -66,7 +66,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       child,
     );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
-    const settings = { "nginx.conf": nginxConfig(args.callers) };
+    const settings = { "nginx.conf": nginxConfig(args.callers, args.image) };
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
       { metadata: { ...meta, name: `${name}-config` }, data: settings },

@@ -19,7 +19,7 @@ const deployment = () => nginxDeployment("upstream", args, material);
 describe("nginx.conf", () => {
   it("asks for a certificate, compares the whole subject, resumes no session", () => {
     equal(
-      nginxConfig([caller("apisix"), caller("probe")]),
+      nginxConfig([caller("apisix"), caller("probe")], "docker.io/library/nginx:1.22"),
       `worker_processes 1;
 pid /tmp/nginx.pid;
 error_log /dev/stderr notice;
@@ -62,8 +62,30 @@ http {
     );
   });
 
+  it("keeps an opened leaf for a second where its image's nginx can", () => {
+    const cached = (image: string) =>
+      nginxConfig([], image).includes("  ssl_certificate_cache max=8 valid=1s;\n  server {");
+    const images = {
+      "docker.io/library/nginx:1.28.0": true,
+      "nginx:1.27.4-alpine": true,
+      "registry.example:5000/mirror/nginx:1.30@sha256:00": true,
+      "nginxinc/nginx-unprivileged:2.0.0": true,
+      "nginx:1.27.3": false,
+      "nginx:1.27": false,
+      "nginx:1.22": false,
+      "nginx:stable": false,
+      "nginx@sha256:00": false,
+      "example/not-nginx:1.28.0": false,
+      "example/nginx-with-more:9.0.0": false,
+    };
+    same(Object.fromEntries(Object.keys(images).map((image) => [image, cached(image)])), images);
+  });
+
   it("answers nobody when nobody is named", () => {
-    equal(/map \$[^}]*}/.exec(nginxConfig([]))?.[0], "map $ssl_client_s_dn $caller_allowed {\n    default 0;\n\n  }");
+    equal(
+      /map \$[^}]*}/.exec(nginxConfig([], "nginx:1.22"))?.[0],
+      "map $ssl_client_s_dn $caller_allowed {\n    default 0;\n\n  }",
+    );
   });
 });
 
