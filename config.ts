@@ -189,6 +189,17 @@ const upstream = z
   })
   .prefault({});
 
+const monitoring = z
+  .strictObject({
+    /** Alerts, a scrape rule and a dashboard; needs the Prometheus operator's kinds in the cluster. Default `false`. */
+    install: z.boolean().default(false),
+    /** Namespace of Prometheus: its pods alone may reach the metrics. Default `monitoring`. */
+    namespace: kubernetesName.default("monitoring"),
+    /** Labels by which your Prometheus and Grafana select what is theirs, such as `release: prometheus`. Default none. */
+    labels: z.record(z.string(), z.string()).default({}),
+  })
+  .prefault({});
+
 const platform = z
   .strictObject({
     trustDomain: dnsName.max(
@@ -209,6 +220,7 @@ const platform = z
     apisix,
     gateway,
     upstream,
+    monitoring,
   })
   .refine((value) => value.namespace !== value.certManager.namespace, {
     path: ["namespace"],

@@ -10,6 +10,7 @@ import { CertManager } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
 import { Etcd, keepMembers } from "./components/etcd.ts";
 import { checkKeys } from "./components/keyCheck.ts";
+import { Monitoring } from "./components/monitoring.ts";
 import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { RenewerGrant } from "./components/renewerGrant.ts";
@@ -105,6 +106,11 @@ for (const client of env.gateway.clients) {
 const grants = { "gateway-renewer": gatewayLeaf.secret, "apisix-upstream-renewer": apisix.upstreamCertificate };
 for (const [name, secret] of Object.entries(grants)) {
   new RenewerGrant(name, { secret, gateway: apisix.identity }, inNamespace);
+}
+
+if (env.monitoring.install) {
+  const { labels, namespace: prometheus } = env.monitoring;
+  new Monitoring("monitoring", { namespace: env.namespace, prometheus, labels, target: apisix.metrics }, inNamespace);
 }
 
 // What the gateway does: prove who it is, ask clients who they are, forward to the upstream as APISIX.

@@ -115,6 +115,8 @@ const made: readonly (readonly [group: string, resources: string[]])[] = [
   ["networking.k8s.io", ["networkpolicies"]],
   ["policy", ["poddisruptionbudgets"]],
   [certificates, ["certificates", "issuers"]],
+  // The monitoring part, where it is wanted.
+  ["monitoring.coreos.com", ["podmonitors", "prometheusrules"]],
 ];
 
 const rbac = "rbac.authorization.k8s.io";

@@ -13,8 +13,9 @@ import { apisixDeployment, apisixDisruptionBudget, apisixService } from "./apisi
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
+import type { MetricsPort } from "./monitoringPlan.ts";
 import type { CertSecretRef, Identity } from "./planes.ts";
-import { renewerFiles } from "./renewer.ts";
+import { renewerFiles, renewerMetrics } from "./renewer.ts";
 import { trustRef } from "./trustBundle.ts";
 import { labelsOf, rolledBy, selectorOf, serving, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
 
@@ -77,6 +78,8 @@ export class Apisix extends pulumi.ComponentResource {
   readonly admin: pulumi.Output<AdminEndpoint>;
   /** How clients reach the gateway. */
   readonly gateway: pulumi.Output<GatewayEndpoint>;
+  /** Where its pods export what the renewer knows. */
+  readonly metrics: MetricsPort;
   /** The leaf of its Admin API. */
   readonly adminCertificate: pulumi.Output<CertSecretRef<"admin">>;
   /** The leaf that it presents to upstreams, from its own files. */
@@ -180,6 +183,7 @@ export class Apisix extends pulumi.ComponentResource {
       { ...awaited, dependsOn: [secret, config, program] },
     );
 
+    this.metrics = renewerMetrics(name);
     this.adminCertificate = adminServer.secret;
     this.upstreamCertificate = upstreamClient.secret;
     const sealedBy = pulumi.unsecret(keyring[0]!.apply((key) => sealOf(inUse(keys.keyring), key)));

@@ -8,14 +8,28 @@ import type { ApiServer } from "@mtls-everywhere/apisix-admin/access";
 import type { Settings } from "../renewer/settings.ts";
 import { apisixPaths, apisixPorts, apisixVariables } from "./apisixConfig.ts";
 import { inUse, type KeyNames } from "./keyNames.ts";
-import type { CertSecretRef } from "./planes.ts";
-import { configMapMount, type Mountable, resources, restrictedContainer, secretMount } from "./workload.ts";
+import type { MetricsPort } from "./monitoringPlan.ts";
+import { type CertSecretRef, planes } from "./planes.ts";
+import { trustRef } from "./trustBundle.ts";
+import {
+  configMapMount,
+  matchLabelsOf,
+  type Mountable,
+  resources,
+  restrictedContainer,
+  secretMount,
+} from "./workload.ts";
 
-/** Port of its metrics. */
-export const renewerPort = 9464;
+/** Port of its metrics, and its name. */
+const metricsPort = { name: "metrics", containerPort: 9464 } as const;
+
+/** Where the pods of a gateway export what their renewers know. */
+export function renewerMetrics(name: string): MetricsPort {
+  return { matchLabels: matchLabelsOf(name), port: metricsPort.name, portNumber: metricsPort.containerPort };
+}
 
 /** Where its files are mounted, in its container alone. */
-const paths = { program: "/renewer", leaf: "/tls/renewer", account: "/account" } as const;
+const paths = { program: "/renewer", leaf: "/tls/renewer", account: "/account", roots: "/roots" } as const;
 
 /** What it runs: the committed bundle, and where things are. */
 export function renewerFiles(adminName: string): Record<"renewer.cjs" | "settings.json", string> {
@@ -27,8 +41,9 @@ export function renewerFiles(adminName: string): Record<"renewer.cjs" | "setting
       leaf: paths.leaf,
     },
     account: paths.account,
+    roots: Object.fromEntries(planes.map((plane) => [plane, `${paths.roots}/${plane}/ca.crt`])),
     gatewayPort: apisixPorts.gateway,
-    metricsPort: renewerPort,
+    metricsPort: metricsPort.containerPort,
   };
   return {
     "renewer.cjs": readFileSync(new URL("../renewer/bundle.cjs", import.meta.url), "utf8"),
@@ -58,6 +73,9 @@ export function renewerSidecar(
   const mounts = [
     configMapMount("renewer", { name: `${name}-renewer` }, paths.program),
     secretMount("renewer-leaf", leaf, paths.leaf),
+    ...planes.map((plane) =>
+      configMapMount(`roots-${plane}`, { name: trustRef(plane, "").name }, `${paths.roots}/${plane}`),
+    ),
     { volume: accountVolume, mount: { name: accountVolume.name, mountPath: paths.account, readOnly: true } },
   ];
   const container = {
@@ -70,7 +88,7 @@ export function renewerSidecar(
     // No probes: they could only take the gateway out of its endpoints, or restart this and so do the same.
     resources: resources("10m", "64Mi", "128Mi"),
     env: [{ name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: `${name}-env`, key: adminKey } } }],
-    ports: [{ name: "metrics", containerPort: renewerPort }],
+    ports: [metricsPort],
     volumeMounts: [
       ...mounts.map(({ mount }) => mount),
       { name: "admin-trust", mountPath: apisixPaths.adminTrust, readOnly: true },
@@ -79,14 +97,12 @@ export function renewerSidecar(
   return { container, volumes: mounts.map(({ volume }) => volume) };
 }
 
-/** What its pod may do beside the gateway's edges: watch Secrets, and be asked for metrics, which are public. */
+/** What its pod may do beside the gateway's edges: watch Secrets. */
 export function renewerEdges({ addresses, port }: ApiServer) {
-  const tcp = (number: number) => [{ protocol: "TCP", port: number }];
   const only = (address: string) => ({ ipBlock: { cidr: `${address}/${isIPv6(address) ? 128 : 32}` } });
   return {
-    policyTypes: ["Ingress", "Egress"],
-    ingress: [{ from: [{ namespaceSelector: {} }], ports: tcp(renewerPort) }],
-    egress: [{ to: addresses.map(only), ports: tcp(port) }],
+    policyTypes: ["Egress"],
+    egress: [{ to: addresses.map(only), ports: [{ protocol: "TCP", port }] }],
   };
 }
 

@@ -15,7 +15,7 @@ import {
 import { build, chart, programs, type ProgramName } from "./binaries.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
 import { namedCluster } from "./context.ts";
-import { debian } from "./debian.ts";
+import { debian, promtool } from "./debian.ts";
 import { apisixImage, archives, pack } from "./images.ts";
 import { context, inLab, isNamed, kubeconfig, lab, stack } from "./paths.ts";
 import { look, problems } from "./preflight.ts";
@@ -52,7 +52,7 @@ above one for each context and stack, .context), LAB_STAND_INS=1 lets stand-ins 
 `;
 
 interface State {
-  parts: Partial<Record<ProgramName | "debian" | "chart", string>>;
+  parts: Partial<Record<ProgramName | "debian" | "chart" | "promtool", string>>;
   images: { archive: string; name?: string }[];
   pieces: Piece[];
 }
@@ -239,8 +239,9 @@ async function down(): Promise<void> {
 /** The programs that tests start without a cluster around them. */
 async function linkPrograms(folder: string | undefined): Promise<void> {
   if (folder === undefined) return refuse(["Name the folder to link the programs into: node lab/cli.ts programs DIR"]);
-  const names = ["apisix", "etcd", "kube", "plugins", "pulumi"] as const;
-  const { parts } = await run(names.map(program));
+  const built = ["apisix", "etcd", "kube", "plugins", "pulumi"] as const;
+  const names = [...built, "promtool"] as const;
+  const { parts } = await run([...built.map(program), part("promtool", "fetch Debian's promtool", promtool)]);
   await mkdir(folder, { recursive: true });
   for (const name of names) {
     await rm(join(folder, name), { force: true });

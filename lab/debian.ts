@@ -33,6 +33,17 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
   });
 }
 
+/** Prometheus' promtool, which evaluates alerts: for the tests of the monitoring part. */
+export async function promtool(progress: (line: string) => void): Promise<Part> {
+  return cached("bin", "promtool", keyOf(await release(), process.arch), async (path) => {
+    const apt = `${path}-apt`;
+    const tree = join(apt, "tree");
+    await unpack((await download(apt, ["prometheus"], progress)).get("prometheus") ?? "", tree);
+    await copyFile(join(tree, "usr/bin/promtool"), path);
+    await rm(apt, { recursive: true });
+  });
+}
+
 /** libfaketime's library, to be preloaded into a program of this machine: tests with the date moved. */
 export async function faketime(progress: (line: string) => void): Promise<Part> {
   return cached("debian", "faketime", keyOf(await release(), process.arch), async (path) => {

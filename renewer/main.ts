@@ -32,7 +32,7 @@ const renewer = new Renewer({
   journal,
 });
 
-serveMetrics(settings.metricsPort, renewer, served);
+serveMetrics(settings.metricsPort, { renewer, served, roots: settings.roots });
 // It has nothing to finish: what was not renewed is what the next one finds.
 process.on("SIGTERM", () => process.exit(0));
 journal.event("The renewer", `begins, by Node.js ${process.version}.`);

@@ -1,20 +1,31 @@
 // The renewer's metrics: what it knows at the moment that it is asked. Names and times, no keys and no certificates.
 
+import type { X509Certificate } from "node:crypto";
+import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
+
+import { certificatesOf, selfSigned } from "@mtls-everywhere/apisix-admin";
 
 import { agrees, endOf, type LiveCertificate } from "./decide.ts";
 import { contentType, exposition, type Family, type Sample } from "./exposition.ts";
 import type { Renewer } from "./renewer.ts";
 import type { ServedCertificates } from "./served.ts";
 
+/** What the metrics are about. */
+export interface Subjects {
+  readonly renewer: Renewer;
+  readonly served: ServedCertificates;
+  /** Files with the roots of each plane, by its name. */
+  readonly roots: Readonly<Record<string, string>>;
+}
+
 /** Every family that is exported. */
-export function families(renewer: Renewer, served: ServedCertificates): Family[] {
+export function families({ renewer, served, roots }: Subjects): Family[] {
   const { live, histories, durations, lastSuccess } = renewer;
   const each = (value: (one: LiveCertificate) => number | undefined): Sample[] =>
     live.flatMap((one) => {
       const number = value(one);
-      const labels = { object: one.id, namespace: one.secret.namespace, secret: one.secret.name };
-      return number === undefined ? [] : [{ labels, value: number }];
+      return number === undefined ? [] : [{ labels: labelsOf(one), value: number }];
     });
   const pairOf = (one: LiveCertificate) => {
     const { found } = renewer.sourceOf(one);
@@ -26,6 +37,19 @@ export function families(renewer: Renewer, served: ServedCertificates): Family[]
     type: "gauge",
     samples,
   });
+  /** When each certificate begins and ends, as two families. */
+  const lifetimes = (what: string, name: string, certificates: readonly Labelled[]): Family[] => [
+    gauge(
+      `${name}_not_before_seconds`,
+      `Begin of ${what}, as a Unix time.`,
+      certificates.map(({ labels, certificate }) => ({ labels, value: Number(certificate.validFromDate) / 1_000 })),
+    ),
+    gauge(
+      `${name}_not_after_seconds`,
+      `End of ${what}, as a Unix time.`,
+      certificates.map(({ labels, certificate }) => ({ labels, value: Number(certificate.validToDate) / 1_000 })),
+    ),
+  ];
   const counter = (name: string, help: string, samples: readonly Sample[]): Family => ({
     ...gauge(name, help, samples),
     type: "counter",
@@ -36,11 +60,26 @@ export function families(renewer: Renewer, served: ServedCertificates): Family[]
       "End of the certificate that the Admin API holds, as a Unix time.",
       each(({ cert }) => seconds(endOf(cert))),
     ),
-    gauge(
-      "secret_not_after_seconds",
-      "End of the certificate in the Secret, as a Unix time.",
-      each((one) => seconds(endOf(pairOf(one)?.cert ?? ""))),
+    ...lifetimes(
+      "the certificate in the Secret",
+      "secret",
+      live.flatMap((one) =>
+        chainOf(pairOf(one)?.cert)
+          .slice(0, 1)
+          .map((certificate) => ({ labels: labelsOf(one), certificate })),
+      ),
     ),
+    ...lifetimes(
+      "the intermediate that issued the certificate in the Secret",
+      "intermediate",
+      live.flatMap((one) =>
+        chainOf(pairOf(one)?.cert)
+          .slice(1)
+          .filter((certificate) => !selfSigned(certificate))
+          .map((certificate) => ({ labels: labelsOf(one), certificate })),
+      ),
+    ),
+    ...lifetimes("a root that a plane trusts", "root", rootsOf(roots)),
     gauge(
       "served_not_after_seconds",
       "End of the certificate that the gateway showed in its last handshake for the name, as a Unix time.",
@@ -87,13 +126,48 @@ export function families(renewer: Renewer, served: ServedCertificates): Family[]
 }
 
 /** Answers `/metrics` on every address: of keys and certificates there is nothing in it. */
-export function serveMetrics(port: number, renewer: Renewer, served: ServedCertificates): Server {
+export function serveMetrics(port: number, subjects: Subjects): Server {
   return createServer((request, response) => {
     if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
-    response.writeHead(200, { "content-type": contentType }).end(exposition(families(renewer, served)));
+    response.writeHead(200, { "content-type": contentType }).end(exposition(families(subjects)));
   }).listen(port);
 }
 
 function seconds(date: Date | undefined): number | undefined {
   return date && Number(date) / 1_000;
+}
+
+interface Labelled {
+  readonly labels: Readonly<Record<string, string>>;
+  readonly certificate: X509Certificate;
+}
+
+function labelsOf({ id, secret }: LiveCertificate): Readonly<Record<string, string>> {
+  return { object: id, namespace: secret.namespace, secret: secret.name };
+}
+
+/** Read at each scrape: an overlap of roots changes the files while the pod runs. */
+function rootsOf(files: Subjects["roots"]): Labelled[] {
+  return Object.entries(files).flatMap(([plane, file]) =>
+    chainOf(textOf(file)).map((certificate) => ({
+      labels: { plane, root: certificate.fingerprint256.replaceAll(":", "").slice(0, 8).toLowerCase() },
+      certificate,
+    })),
+  );
+}
+
+function textOf(file: string): string | undefined {
+  try {
+    return readFileSync(file, "utf8");
+  } catch {
+    return undefined; // A bundle that is not there yet has no end.
+  }
+}
+
+function chainOf(pem: string | undefined): X509Certificate[] {
+  try {
+    return certificatesOf(pem ?? "");
+  } catch {
+    return [];
+  }
 }

@@ -15,6 +15,8 @@ export interface Settings {
   };
   /** Folder with the service account's `token` and the API server's `ca.crt`. */
   readonly account: string;
+  /** Files with the roots of each plane, by its name: public, and followed for their ends alone. */
+  readonly roots: Readonly<Record<string, string>>;
   /** Port of the gateway on the pod's loopback, to see what is really served. */
   readonly gatewayPort: number;
   /** Port of the metrics, on every address of the pod. */

@@ -40,6 +40,7 @@ const defaults = {
   },
   gateway: { host: "upstream", clients: [], serviceType: "ClusterIP", serviceAnnotations: {} },
   upstream: { image: "docker.io/library/nginx:1.28.0", files: { "index.json": '{ "hello": "world" }' } },
+  monitoring: { install: false, namespace: "monitoring", labels: {} },
 };
 
 describe("the configuration", () => {
@@ -70,6 +71,7 @@ describe("the configuration", () => {
         serviceAnnotations: { "networking.gke.io/load-balancer-type": "Internal" },
       },
       upstream: { image: `nginx@sha256:${"0".repeat(64)}`, files: { "index.json": "{}", "a-b_c.txt": "" } },
+      monitoring: { install: true, namespace: "watch", labels: { release: "prometheus" } },
     };
     same(parseConfig(named, "dev"), {
       ...named,

@@ -292,6 +292,25 @@ describe("the platform", () => {
     same(objects.sort(), without.sort());
   });
 
+  it("with monitoring adds alerts, a scrape rule, its network edge and a dashboard, and nothing else", async () => {
+    const { resources: plain } = await plan("dev");
+    const { resources } = await plan("dev", { monitoring: { install: true, namespace: "watch" } });
+    const names = new Set(plain.map(({ name }) => name));
+    same(
+      resources
+        .filter(({ name }) => !names.has(name))
+        .map(({ type, name }) => `${type.split(":").at(-1)} ${name}`)
+        .sort(),
+      [
+        "ConfigMap monitoring-dashboard",
+        "Monitoring monitoring",
+        "NetworkPolicy monitoring-metrics",
+        "PodMonitor monitoring-pods",
+        "PrometheusRule monitoring-rules",
+      ],
+    );
+  });
+
   it("with three members of etcd keeps a majority, and names each in the certificates", async () => {
     const { resources } = await plan("dev", { etcd: { replicas: 3 } });
     ok(resources.some(({ type, name }) => type === "kubernetes:policy/v1:PodDisruptionBudget" && name === "etcd"));

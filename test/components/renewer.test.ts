@@ -7,6 +7,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { forEver, renewerEdges, renewerFiles, renewerSidecar } from "../../components/renewer.ts";
+import { planes } from "../../components/planes.ts";
 import { firstKeys } from "../../components/keyNames.ts";
 import { renewerGrant } from "../../components/renewerGrant.ts";
 import { apisixDeployment } from "../../components/apisixPlan.ts";
@@ -33,6 +34,7 @@ describe("the renewer's sidecar", () => {
         volumeMounts: [
           readOnly("renewer", "/renewer"),
           readOnly("renewer-leaf", "/tls/renewer"),
+          ...planes.map((plane) => readOnly(`roots-${plane}`, `/roots/${plane}`)),
           readOnly("account", "/account"),
           readOnly("admin-trust", "/trust/admin"),
         ],
@@ -40,6 +42,7 @@ describe("the renewer's sidecar", () => {
       volumes: [
         { name: "renewer", configMap: { name: "apisix-renewer" } },
         secretVolume("renewer-leaf", "apisix-renewer"),
+        ...planes.map((plane) => ({ name: `roots-${plane}`, configMap: { name: `${plane}-trust` } })),
         {
           name: "account",
           projected: {
@@ -77,6 +80,13 @@ describe("the renewer's sidecar", () => {
         leaf: "/tls/renewer",
       },
       account: "/account",
+      roots: {
+        etcd: "/roots/etcd/ca.crt",
+        "etcd-peer": "/roots/etcd-peer/ca.crt",
+        admin: "/roots/admin/ca.crt",
+        edge: "/roots/edge/ca.crt",
+        upstream: "/roots/upstream/ca.crt",
+      },
       gatewayPort: 9443,
       metricsPort: 9464,
     });
@@ -145,15 +155,13 @@ describe("the renewer's rights", () => {
     });
   });
 
-  it("lead to the API server's own addresses, and from pods to its metrics", () => {
-    const tcp = (port: number) => [{ protocol: "TCP", port }];
+  it("lead to the API server's own addresses", () => {
     same(renewerEdges({ addresses: ["192.0.2.1", "2001:db8::1"], port: 6443 }), {
-      policyTypes: ["Ingress", "Egress"],
-      ingress: [{ from: [{ namespaceSelector: {} }], ports: tcp(9464) }],
+      policyTypes: ["Egress"],
       egress: [
         {
           to: [{ ipBlock: { cidr: "192.0.2.1/32" } }, { ipBlock: { cidr: "2001:db8::1/128" } }],
-          ports: tcp(6443),
+          ports: [{ protocol: "TCP", port: 6443 }],
         },
       ],
     });

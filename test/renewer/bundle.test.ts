@@ -79,6 +79,7 @@ describe("the renewer as a process", function () {
         leaf: folder,
       },
       account: api.account,
+      roots: { admin: join(folder, "ca.crt") },
       gatewayPort: apisix.gatewayPort,
       metricsPort: await freePort(),
     };

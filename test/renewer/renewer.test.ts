@@ -1,8 +1,13 @@
 // The renewer between real servers: a Secret's every fault, and every end that may fail in the middle of a renewal.
 
 import { deepStrictEqual as same, match, ok, strictEqual as equal } from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 
 import { AdminClient, type Body, digestOf, type KeyPair, labels, renewedLeaf } from "../../apisix-admin/index.ts";
+import { metrics } from "../../components/monitoringPlan.ts";
 import { endOf, fingerprintOf } from "../../renewer/decide.ts";
 import { exposition } from "../../renewer/exposition.ts";
 import { Journal } from "../../renewer/journal.ts";
@@ -380,12 +385,21 @@ describe("the renewer", function () {
     await watches();
     await until("it has looked", () => run.served.seen.size === 1);
     await until("all is right", () => run.renewer.lastSuccess !== undefined);
-    const text = exposition(families(run.renewer, run.served));
+    const folder = mkdtempSync(join(tmpdir(), "roots-"));
+    writeFileSync(join(folder, "edge.crt"), edge.root);
+    const roots = { edge: join(folder, "edge.crt"), upstream: join(folder, "missing.crt") };
+    const text = exposition(families({ renewer: run.renewer, served: run.served, roots }));
+    rmSync(folder, { recursive: true });
     const end = Number(endOf(first.cert)) / 1_000;
+    const root = new X509Certificate(edge.root);
+    const rootLabels = `plane="edge",root="${digestOf(edge.root).slice(0, 8)}"`;
     const labels = 'object="site",namespace="mtls",secret="gateway"';
     for (const line of [
       `mtls_renewer_live_not_after_seconds{${labels}} ${end}`,
+      `mtls_renewer_secret_not_before_seconds{${labels}} ${Number(new X509Certificate(first.cert).validFromDate) / 1_000}`,
       `mtls_renewer_secret_not_after_seconds{${labels}} ${end}`,
+      `mtls_renewer_root_not_before_seconds{${rootLabels}} ${Number(root.validFromDate) / 1_000}`,
+      `mtls_renewer_root_not_after_seconds{${rootLabels}} ${Number(root.validToDate) / 1_000}`,
       `mtls_renewer_served_not_after_seconds{object="site",name="site.example"} ${end}`,
       `mtls_renewer_in_agreement{${labels}} 1`,
       `mtls_renewer_watching{${labels}} 1`,
@@ -397,5 +411,6 @@ describe("the renewer", function () {
     }
     match(text, /mtls_renewer_last_success_timestamp_seconds \d{10}/);
     ok(!text.includes("BEGIN"));
+    for (const metric of Object.values(metrics)) ok(text.includes(`# TYPE ${metric} `), metric);
   });
 });
