@@ -13,6 +13,8 @@ export * from "./sealing.ts";
 export * from "./session.ts";
 export { isTransient } from "./transport.ts";
 export { until, type Waiting } from "./until.ts";
+export type { Condition } from "./kinds/conditions.ts";
+export type { HealthChecks, KeepAlivePool } from "./kinds/health.ts";
 export type { KindName } from "./kinds/registry.ts";
 export type { Method } from "./kinds/routes.ts";
 export type { TlsProtocol } from "./kinds/ssls.ts";

@@ -447,6 +447,26 @@ const rows: readonly Row[] = [
     message: '"https://hello.example" is no host name: give the name alone, without scheme, port or path.',
   },
   {
+    input: "a number out of bounds",
+    provoke: checked("upstreams", () => upstream({ retries: -1 })),
+    message: "This is a whole number from 0 up, not -1.",
+  },
+  {
+    input: "seconds with a unit",
+    provoke: checked("upstreams", () => upstream({ retryTimeout: "1s" })),
+    message: 'Seconds are a number from 0 up, not "1s".',
+  },
+  {
+    input: "a misspelt field",
+    provoke: checked("upstreams", () => upstream({ keepAlivePool: { sise: 5 } })),
+    message: '"sise" is not known here: use size, idleTimeout, requests.',
+  },
+  {
+    input: "something else than an object",
+    provoke: checked("upstreams", () => upstream({ keepAlivePool: 5 })),
+    message: "This takes an object of size, idleTimeout, requests.",
+  },
+  {
     input: "a client certificate without TLS",
     provoke: checked("upstreams", () => upstream({ scheme: "http", clientCertificate: "caller" })),
     message: "Without TLS no certificate is shown: use the scheme https.",
@@ -460,6 +480,16 @@ const rows: readonly Row[] = [
     input: "a path without its slash",
     provoke: checked("routes", () => route({ uris: ["hello"] })),
     message: 'A path starts with "/", not like "hello".',
+  },
+  {
+    input: "a condition that is none",
+    provoke: checked("routes", () => route({ vars: [["arg_name", "value"]] })),
+    message: 'A condition is a list of variable, operator and value, such as ["arg_name", "==", "value"].',
+  },
+  {
+    input: "a condition with an unknown operator",
+    provoke: checked("routes", () => route({ vars: [["arg_name", "=", "value"]] })),
+    message: '"=" is no operator: use one of ==, ~=, >, >=, <, <=, ~~, ~*, in, has, ipmatch, or "!" and one of them.',
   },
   {
     input: "plugins in a list",

@@ -2,11 +2,13 @@
 
 import { z } from "zod";
 
+import { conditions } from "./conditions.ts";
 import { defineKind } from "./kind.ts";
+import { methods } from "./methods.ts";
 import { plugins, pluginsByName } from "./plugins.ts";
-import { description, identity, listOf, oneOf, text, value } from "./values.ts";
+import { description, identity, limitsOf, listOf, oneOf, text, timeouts, value } from "./values.ts";
 
-const method = oneOf(["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "CONNECT", "TRACE", "PURGE"]);
+const method = oneOf(methods);
 export type Method = z.infer<typeof method>;
 
 const host = z.string().regex(/^(\*\.)?[0-9a-zA-Z-._]+$/, {
@@ -25,6 +27,10 @@ const schema = identity.extend({
     (given) => `A priority is a whole number, not ${String(given)}.`,
   ).optional(),
   plugins: plugins.optional(),
+  pluginConfig: z.string().optional(),
+  websocket: z.boolean().optional(),
+  timeout: timeouts.optional(),
+  vars: conditions.optional(),
   description: description.optional(),
   enabled: z.boolean().optional(),
 });
@@ -33,13 +39,17 @@ export const routes = defineKind({
   schema,
   defaults: { priority: 0, status: 1 },
 
-  body: ({ hosts, uris, methods, upstream, priority, plugins, description, enabled }) => ({
+  body: ({ hosts, uris, methods, upstream, priority, plugins, description, enabled, ...spec }) => ({
     hosts,
     uris,
     methods,
+    vars: spec.vars,
     upstream_id: upstream,
     priority: priority ?? 0,
+    enable_websocket: spec.websocket,
+    timeout: spec.timeout && limitsOf(spec.timeout),
     plugins,
+    plugin_config_id: spec.pluginConfig,
     desc: description,
     status: enabled === false ? 0 : 1,
   }),

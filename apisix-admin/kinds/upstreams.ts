@@ -5,8 +5,10 @@ import { isIPv6 } from "node:net";
 import { z } from "zod";
 
 import type { Body } from "../body.ts";
+import { healthChecks, keepAlivePool, snakeCase } from "./health.ts";
 import { defineKind } from "./kind.ts";
-import { identity, isCount, isHost, isName, isPort, listOf, oneOf, text, timeouts, value } from "./values.ts";
+import { identity, isCount, isHost, isName, isPort, limitsOf, listOf, oneOf, seconds } from "./values.ts";
+import { text, timeouts, value, whole } from "./values.ts";
 
 /** Without grpcs: 3.18 verifies no server certificate there (its template has no `grpc_ssl_verify`), whatever its settings say. */
 const scheme = oneOf(["https", "http", "grpc"]);
@@ -43,6 +45,10 @@ const schema = identity
     scheme: scheme.optional(),
     timeout: timeouts.optional(),
     clientCertificate: z.string().optional(),
+    retries: whole(0).optional(),
+    retryTimeout: seconds.optional(),
+    healthChecks: healthChecks.optional(),
+    keepAlivePool: keepAlivePool.optional(),
   })
   .refine(({ clientCertificate, scheme = "https" }) => clientCertificate === undefined || !plain.has(scheme), {
     path: ["clientCertificate"],
@@ -56,14 +62,18 @@ export const upstreams = defineKind({
   schema,
   defaults: { type: "roundrobin", scheme: "http", pass_host: "pass", hash_on: "vars" },
 
-  body: ({ balancer, scheme, serverName, nodes, clientCertificate, timeout }) => ({
+  body: ({ balancer, scheme, serverName, nodes, clientCertificate, timeout, ...spec }) => ({
     type: balancer ?? "roundrobin",
     scheme: scheme ?? "https",
     pass_host: "rewrite",
     upstream_host: serverName,
     nodes: nodes.map(({ host, port, weight }) => ({ host, port, weight: weight ?? 1 })),
     tls: clientCertificate === undefined ? undefined : { client_cert_id: clientCertificate },
-    timeout: timeout && { connect: timeout.connect, send: timeout.send, read: timeout.read },
+    timeout: timeout && limitsOf(timeout),
+    retries: spec.retries,
+    retry_timeout: spec.retryTimeout,
+    checks: snakeCase(spec.healthChecks),
+    keepalive_pool: snakeCase(spec.keepAlivePool),
   }),
 
   comparable({ tls, ...object }) {

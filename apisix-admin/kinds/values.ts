@@ -41,6 +41,31 @@ export function listOf<Item extends z.ZodType>(item: Item, missing: string) {
   return z.array(item, { error: missing }).min(1, missing);
 }
 
+/** An object of these fields and no others: a misspelt one would be ignored in silence. */
+export function record<const Shape extends z.core.$ZodLooseShape>(shape: Shape) {
+  const names = Object.keys(shape).join(", ");
+  return z.strictObject(shape, {
+    error: (issue) =>
+      issue.code === "unrecognized_keys"
+        ? `"${issue.keys.join('", "')}" is not known here: use ${names}.`
+        : `This takes an object of ${names}.`,
+  });
+}
+
+/** A whole number within bounds. */
+export function whole(least: number, most = Infinity) {
+  const bounds = most === Infinity ? `from ${least} up` : `from ${least} to ${most}`;
+  return value<number>(
+    (given) => Number.isInteger(given) && given >= least && given <= most,
+    (given) => `This is a whole number ${bounds}, not ${JSON.stringify(given)}.`,
+  );
+}
+
+export const seconds = value<number>(
+  (given) => typeof given === "number" && given >= 0,
+  (given) => `Seconds are a number from 0 up, not ${JSON.stringify(given)}.`,
+);
+
 export const description = z.string().max(256, "At most 256 characters.");
 
 /** Limits in seconds. */
@@ -54,6 +79,10 @@ export const timeouts = value<Timeouts>(
   (limits) => isObject(limits) && [limits.connect, limits.send, limits.read].every(isDuration),
   () => "Give connect, send and read, each in seconds above 0.",
 );
+
+export function limitsOf({ connect, send, read }: Timeouts): Body {
+  return { connect, send, read };
+}
 
 export function isObject(value: unknown): value is Body {
   return typeof value === "object" && value !== null && !Array.isArray(value);

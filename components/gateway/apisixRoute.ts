@@ -2,7 +2,7 @@
 
 import * as pulumi from "@pulumi/pulumi";
 
-import type { AdminEndpoint, Method } from "@mtls-everywhere/apisix-admin";
+import type { AdminEndpoint, Condition, Method, Timeouts } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
@@ -21,6 +21,14 @@ export interface ApisixRouteArgs extends AdminObjectArgs {
   readonly priority?: pulumi.Input<number>;
   /** Plugins by name with their configuration. Defaults to none. A plugin's secrets enter the state: pass them as secret outputs. */
   readonly plugins?: pulumi.Input<Readonly<Record<string, unknown>>>;
+  /** Id of an ApisixPluginConfig. Of a plugin that both have, the route's own counts. Defaults to none. */
+  readonly pluginConfig?: pulumi.Input<string>;
+  /** Lets WebSocket connections through. Defaults to false. */
+  readonly websocket?: pulumi.Input<boolean>;
+  /** Time limits towards the upstream, in seconds. Defaults to the upstream's. */
+  readonly timeout?: pulumi.Input<Timeouts>;
+  /** What must hold of a request beside host, path and method; all of it. Defaults to nothing. */
+  readonly vars?: pulumi.Input<pulumi.Input<Condition>[]>;
   /** For people; at most 256 characters. Defaults to none. */
   readonly description?: pulumi.Input<string>;
   /** Whether the route answers. Defaults to true. */
@@ -38,7 +46,8 @@ export class ApisixRoute extends pulumi.dynamic.Resource {
   declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;
 
   constructor(name: string, args: ApisixRouteArgs, opts?: pulumi.CustomResourceOptions) {
-    const { hosts, uri, uris, methods, upstream, priority, plugins, description, enabled } = args;
+    const { hosts, uri, uris, methods, upstream, priority, plugins, pluginConfig } = args;
+    const { websocket, timeout, vars, description, enabled } = args;
     if ((uri === undefined) === (uris === undefined)) {
       throw new pulumi.RunError(`ApisixRoute "${name}": give exactly one of "uri" and "uris".`);
     }
@@ -53,6 +62,10 @@ export class ApisixRoute extends pulumi.dynamic.Resource {
         upstream,
         priority,
         plugins,
+        pluginConfig,
+        websocket,
+        timeout,
+        vars,
         description,
         enabled,
         live: undefined,

@@ -2,7 +2,8 @@
 
 import * as pulumi from "@pulumi/pulumi";
 
-import type { AdminEndpoint, Balancer, Scheme, Timeouts, UpstreamNode } from "@mtls-everywhere/apisix-admin";
+import type { AdminEndpoint, Balancer, HealthChecks, KeepAlivePool } from "@mtls-everywhere/apisix-admin";
+import type { Scheme, Timeouts, UpstreamNode } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
@@ -19,6 +20,14 @@ export interface ApisixUpstreamArgs extends AdminObjectArgs {
   readonly balancer?: pulumi.Input<Balancer>;
   /** Time limits towards the servers, in seconds. Defaults to the gateway's own: 60 each. */
   readonly timeout?: pulumi.Input<Timeouts>;
+  /** How often a request that failed goes to another node. Defaults to once for each other node. */
+  readonly retries?: pulumi.Input<number>;
+  /** For how long it is tried again, in seconds; 0 for as long as `retries` lasts. Defaults to 0. */
+  readonly retryTimeout?: pulumi.Input<number>;
+  /** How nodes are watched, so that requests pass by those that fail. Defaults to not at all. */
+  readonly healthChecks?: pulumi.Input<HealthChecks>;
+  /** How connections to the nodes are kept for later requests. Defaults to the gateway's own pool. */
+  readonly keepAlivePool?: pulumi.Input<KeepAlivePool>;
 }
 
 const provider = providerOf("upstreams");
@@ -32,6 +41,7 @@ export class ApisixUpstream extends pulumi.dynamic.Resource {
 
   constructor(name: string, args: ApisixUpstreamArgs, opts?: pulumi.CustomResourceOptions) {
     const { nodes, serverName, clientCertificate, scheme, balancer, timeout } = args;
+    const { retries, retryTimeout, healthChecks, keepAlivePool } = args;
     super(
       provider,
       name,
@@ -43,6 +53,10 @@ export class ApisixUpstream extends pulumi.dynamic.Resource {
         scheme,
         balancer,
         timeout,
+        retries,
+        retryTimeout,
+        healthChecks,
+        keepAlivePool,
         live: undefined,
       },
       opts,

@@ -79,6 +79,47 @@ describe("bodies", () => {
     });
   });
 
+  it("with the server's names for what routes and upstreams may say more (case 17)", async () => {
+    const route = {
+      ...{ hosts: ["a.example"], uris: ["/"], upstream: "hello" },
+      websocket: true,
+      timeout: { connect: 1, send: 2, read: 3 },
+      vars: [
+        ["arg_shop", "==", "open"],
+        ["OR", ["http_x", "!", "in", ["a"]], ["uri", "~~", "^/b"]],
+      ],
+      pluginConfig: "shared",
+    };
+    const { enable_websocket, timeout, vars, plugin_config_id } = await bodyOf(routes, route);
+    same(
+      { enable_websocket, timeout, vars, plugin_config_id },
+      { enable_websocket: true, timeout: route.timeout, vars: route.vars, plugin_config_id: "shared" },
+    );
+    const upstream = {
+      ...{ nodes: [{ host: "a.example", port: 443 }], serverName: "a.example" },
+      retries: 0,
+      retryTimeout: 1.5,
+      healthChecks: {
+        active: { type: "tcp", timeout: 1, unhealthy: { interval: 1, tcpFailures: 2 } },
+        passive: { unhealthy: { httpStatuses: [500, 503], httpFailures: 3 } },
+      },
+      keepAlivePool: { size: 10, idleTimeout: 5, requests: 100 },
+    };
+    const { retries, retry_timeout, checks, keepalive_pool } = await bodyOf(upstreams, upstream);
+    same(
+      { retries, retry_timeout, checks, keepalive_pool },
+      {
+        retries: 0,
+        retry_timeout: 1.5,
+        checks: {
+          active: { type: "tcp", timeout: 1, unhealthy: { interval: 1, tcp_failures: 2 } },
+          passive: { unhealthy: { http_statuses: [500, 503], http_failures: 3 } },
+        },
+        keepalive_pool: { size: 10, idle_timeout: 5, requests: 100 },
+      },
+    );
+  });
+
   it("of certificates for either side", async () => {
     const authority = await Authority.create("edge");
     const pair = await authority.leaf({ dnsNames: ["a.example"] });
@@ -148,6 +189,11 @@ describe("objections to inputs", () => {
   it("are none for good inputs with a part unknown, whichever it is", () => {
     const whole: readonly (readonly [KindName, object])[] = [
       ["upstreams", { ...upstream, timeout: { connect: 1, send: 1, read: 1 }, scheme: "http", balancer: "ewma" }],
+      [
+        "upstreams",
+        { ...upstream, healthChecks: { active: { httpPath: "/" } }, keepAlivePool: { size: 1 }, retries: 1 },
+      ],
+      ["routes", { ...route, vars: [["arg_a", "!", "==", "1"]], websocket: true, pluginConfig: "p" }],
       ["ssls", { ...ssl, clients: { trust: { namespace: "n", name: "t", key: "k" }, depth: 1 } }],
       ["ssls", { ...identity, certificate: { namespace: "n", name: "c" }, use: "client", protocols: ["TLSv1.3"] }],
       ["routes", { ...route, methods: ["GET"], priority: 1, plugins: { echo: { body: "x" } }, description: "d" }],
@@ -184,6 +230,22 @@ describe("objections to inputs", () => {
       'balancer: "random" is not known: use one of roundrobin, least_conn, ewma.',
       "timeout: Give connect, send and read, each in seconds above 0.",
       "clientCertificate: Without TLS no certificate is shown: use the scheme https.",
+    ]);
+    const more = {
+      retries: -1,
+      retryTimeout: -1,
+      healthChecks: { active: { type: "udp", intervall: 1, unhealthy: { tcpFailures: 255 } }, passive: 1 },
+      keepAlivePool: { size: 0, idleTimeout: "1s" },
+    };
+    same(said("upstreams", { ...upstream, ...more }), [
+      "retries: This is a whole number from 0 up, not -1.",
+      "retryTimeout: Seconds are a number from 0 up, not -1.",
+      'healthChecks.active.type: "udp" is not known: use one of http, https, tcp.',
+      "healthChecks.active.unhealthy.tcpFailures: This is a whole number from 0 to 254, not 255.",
+      'healthChecks.active: "intervall" is not known here: use type, timeout, concurrency, host, port, httpMethod, httpPath, reqHeaders, httpsVerifyCertificate, healthy, unhealthy.',
+      "healthChecks.passive: This takes an object of type, healthy, unhealthy.",
+      "keepAlivePool.size: This is a whole number from 1 up, not 0.",
+      'keepAlivePool.idleTimeout: Seconds are a number from 0 up, not "1s".',
     ]);
     same(said("upstreams", { ...upstream, nodes: [], serverName: "" }), [
       "serverName: Name the server as its certificate does: it is what the gateway verifies.",
@@ -238,6 +300,18 @@ describe("objections to inputs", () => {
       "plugins.echo: A plugin's configuration is an object; {} for none.",
       "description: At most 256 characters.",
     ]);
+    const conditions = (vars: unknown) => said("routes", { ...route, vars });
+    const shape = 'A condition is a list of variable, operator and value, such as ["arg_name", "==", "value"].';
+    same(conditions([["arg_a", "=", "1"]]), [
+      'vars[0]: "=" is no operator: use one of ==, ~=, >, >=, <, <=, ~~, ~*, in, has, ipmatch, or "!" and one of them.',
+    ]);
+    same(conditions([["arg_a", "1"], ["OR", ["arg_a", "==", "1"]], "x"]), [
+      `vars[0]: ${shape}`,
+      `vars[1]: ${shape}`,
+      `vars[2]: ${shape}`,
+    ]);
+    same(conditions("x"), ["vars: Conditions are a list of lists."]);
+    same(conditions([]), ["vars: Give at least one condition, or none at all."]);
     same(said("routes", { ...route, hosts: [] }), [
       "hosts: Name the hosts: without them the route could be reached under another host's client policy.",
     ]);

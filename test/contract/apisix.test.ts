@@ -1,11 +1,15 @@
 // Holds the APISIX stand-in to what a real APISIX 3.18.0 was recorded doing: every recording is compared, or listed below with a reason.
 
 import assert from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import { once } from "node:events";
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
 import https from "node:https";
+import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
+import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
 import { fileURLToPath } from "node:url";
@@ -69,7 +73,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
     ["outOfScope", /^invalid JSON/, "the program sends JSON; the stand-in refuses anything else in words of its own"],
     ["outOfScope", /GET after ttl|cleanup ttl|GET multiple certs|^(gateway|PATCH).*dangling|routes\/rr2/, afterOthers],
     ["refused", /OPTIONS|ttl|force|^list \?|schema\/(route|plugins)|configs\/validate|plugins\/reload/, otherRequests],
-    ["refused", /remote_addr|vars|service_id missing|skip regex|multiple certs|^ref: route2/, otherFields],
+    ["refused", /remote_addr|service_id missing|skip regex|multiple certs|^ref: route2/, otherFields],
     ["refused", /^upstream tls (cert|garbage|mismatched)/, inlineKeys],
     ["refused", /service/, otherKinds],
     ["differs", /plugin wrong config|plugin config not object/, opaquePlugins],
@@ -1016,6 +1020,78 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await put("routes/q", { ...way("/q"), plugin_config_id: "pc", ...setting("own") });
       const seenOn = async (path: string) => (await call({ port: ports.http, path })).headers["x-set"];
       assert.deepEqual([await seenOn("/p"), await seenOn("/q")], ["shared", "own"]);
+    });
+
+    it("goes by a route's conditions, among routes of one path", async () => {
+      await put("routes/p", {
+        ...way("/p"),
+        priority: 1,
+        vars: [
+          ["arg_shop", "==", "open"],
+          ["http_x_team", "~~", "^a"],
+        ],
+      });
+      const answer = async (path: string, team: string) =>
+        (await call({ port: ports.http, path, headers: { "x-team": team } })).status;
+      assert.deepEqual(
+        [await answer("/p?shop=open", "abc"), await answer("/p?shop=open", "bcd"), await answer("/p", "abc")],
+        [200, 404, 404],
+      );
+      const refused = async (vars: unknown) => (await admin("PUT", "routes/x", { ...way("/x"), vars })).status;
+      assert.deepEqual(
+        [await refused([["cookie_x", "==", "1"]]), await refused([["OR", ["uri", "==", "/"]]])],
+        [501, 501],
+      );
+    });
+
+    it("goes by the conditions of a client's subject", async () => {
+      await put("ssls/g1", site(clientsOf("ca")));
+      const { subject } = new X509Certificate(pems["user-client.crt"]!);
+      const name = subject.split("\n").reverse().join(",");
+      const seenWith = async (wanted: string) => {
+        await put("routes/p", { ...way("/p"), vars: [["ssl_client_s_dn", "==", wanted]] });
+        return (await gatewayCall("user-client", { path: "/p" })).status;
+      };
+      assert.deepEqual([await seenWith(name), await seenWith("CN=another")], [200, 404]);
+    });
+
+    it("lets WebSocket through where a route says so", async () => {
+      const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+      const chat = http.createServer((_request, response) => response.writeHead(426).end());
+      chat.on("upgrade", (_request, socket) => void socket.end(switched)).listen(0, "127.0.0.1");
+      await once(chat, "listening");
+      const nodes = { [`127.0.0.1:${(chat.address() as AddressInfo).port}`]: 1 };
+      const answers = async (enable_websocket: boolean) => {
+        await put("routes/p", { uri: "/p", upstream: { type: "roundrobin", nodes }, enable_websocket });
+        const headers = { connection: "upgrade", upgrade: "websocket" };
+        const request = http.request({ host: "127.0.0.1", port: ports.http, path: "/p", headers }).end();
+        const [{ statusCode }, socket] = (await Promise.race([
+          once(request, "upgrade"),
+          once(request, "response"),
+        ])) as [http.IncomingMessage, Duplex | undefined];
+        socket?.destroy();
+        return statusCode;
+      };
+      assert.deepEqual([await answers(true), await answers(false)], [101, 426]);
+      chat.close();
+    });
+
+    it("takes the fields of the recorded schema for retries, health checks and pools, and holds them to its bounds", async () => {
+      const upstream = (fields: object) => ({ ...(live(plainUpstream) as object), ...fields });
+      const checks = { active: { type: "tcp", healthy: { interval: 1 }, unhealthy: { tcp_failures: 3 } }, passive: {} };
+      await put(
+        "upstreams/u",
+        upstream({ retries: 2, retry_timeout: 1.5, checks, keepalive_pool: { size: 4, idle_timeout: 5 } }),
+      );
+      const refused = async (fields: object) => jsonOf(await admin("PUT", "upstreams/u", upstream(fields)));
+      assert.deepEqual(await refused({ checks: { active: { unhealthy: { tcp_failures: 0 } } } }), {
+        error_msg:
+          'invalid configuration: property "checks" validation failed: property "active" validation failed: property "unhealthy" validation failed: property "tcp_failures" validation failed: expected 0 to be at least 1',
+      });
+      assert.deepEqual(await refused({ keepalive_pool: { size: 0 } }), {
+        error_msg:
+          'invalid configuration: property "keepalive_pool" validation failed: property "size" validation failed: expected 0 to be at least 1',
+      });
     });
 
     it("answers the first request of a connection that is open when it has to quit", async () => {

@@ -47,8 +47,14 @@ describe("the dynamic resources", () => {
       nodes: [{ host: "h", port: 1 }],
       serverName: "h.example",
       clientCertificate: caller.id,
+      retries: 1,
+      healthChecks: { active: { type: "tcp" } },
     });
-    const hello = new ApisixRoute("route", { admin, hosts: ["a.example"], uri: "/*", upstream: upstream.id });
+    const more = { websocket: true, pluginConfig: "p" };
+    const hello = new ApisixRoute("route", {
+      ...{ admin, hosts: ["a.example"], uri: "/*", upstream: upstream.id, ...more },
+      vars: [["arg_a", "==", "1"]],
+    });
     new ApisixGlobalRule("everywhere", { admin, plugins: { cors: {} } });
     new ApisixPluginConfig("shared", { admin, plugins: { cors: {} }, description: "d" });
     const auth = new EtcdAuth("auth", {
@@ -98,11 +104,17 @@ describe("the dynamic resources", () => {
           nodes: [{ host: "h", port: 1 }],
           serverName: "h.example",
           clientCertificate: "caller-id",
+          retries: 1,
+          healthChecks: { active: { type: "tcp" } },
         },
       },
       route: {
         type: "pulumi-nodejs:dynamic/mtls:ApisixRoute",
-        inputs: { ...common("route"), hosts: ["a.example"], uris: ["/*"], upstream: "hello-id" },
+        inputs: {
+          ...common("route"),
+          ...{ hosts: ["a.example"], uris: ["/*"], upstream: "hello-id" },
+          ...{ websocket: true, pluginConfig: "p", vars: [["arg_a", "==", "1"]] },
+        },
       },
       everywhere: {
         type: "pulumi-nodejs:dynamic/mtls:ApisixGlobalRule",

@@ -349,6 +349,10 @@ func (q *adminRequest) checkRoute(conf body) error {
 			return notStoodFor("the pattern " + text)
 		}
 	}
+	vars, _ := conf["vars"].([]any)
+	if _, err := readVars(vars); err != nil {
+		return err
+	}
 	if inner, ok := conf["upstream"].(body); ok {
 		if err := q.checkUpstream(inner); err != nil {
 			return err

@@ -40,7 +40,7 @@ func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 	if strings.HasSuffix(r.URL.Path, "/") && uri != "/" {
 		uri += "/"
 	}
-	route := live.match(r.Method, host, uri)
+	route := live.match(r, host, uri)
 	if route == nil {
 		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
 		rw.WriteHeader(404)
@@ -62,6 +62,9 @@ func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 	if problem != "" {
 		http.Error(rw, "stand-in: "+problem+" is not implemented", 500)
 		return
+	}
+	if !route.WebSocket {
+		r.Header.Del("Upgrade")
 	}
 	passage{w, live, route, up}.proxy().ServeHTTP(rw, r)
 }
@@ -132,6 +135,7 @@ func (p passage) RoundTrip(r *http.Request) (*http.Response, error) {
 	tries := 1 + *cmp.Or(u.Retries, new(len(u.Nodes)-1))
 	replayable := r.Body == nil || r.Body == http.NoBody
 	err := errNoNode
+	begin, limit := time.Now(), seconds(u.RetryTimeout)
 	var left []node
 	for try := 0; try < tries && len(u.Nodes) > 0; try++ {
 		if len(left) == 0 {
@@ -156,7 +160,8 @@ func (p passage) RoundTrip(r *http.Request) (*http.Response, error) {
 		}
 		var dial *net.OpError
 		unsent := errors.As(err, &dial) && dial.Op == "dial"
-		if r.Context().Err() != nil || !(replayable || unsent) {
+		late := limit > 0 && time.Since(begin) >= limit
+		if late || r.Context().Err() != nil || !(replayable || unsent) {
 			break
 		}
 	}
@@ -182,6 +187,7 @@ func (u *upstream) next(left []node) node {
 type poolKey struct {
 	scheme, name, certificate, key string
 	limits                         timeouts
+	pool                           pool
 }
 
 // transport gives the pool for a server name.
@@ -194,17 +200,18 @@ func (p passage) transport(scheme, name string) (*http.Transport, error) {
 		}
 	}
 	limits := *cmp.Or(p.route.Timeout, p.upstream.Timeout, &timeouts{60, 60, 60})
-	key := poolKey{scheme, name, shown.Cert, shown.Key, limits}
+	key := poolKey{scheme, name, shown.Cert, shown.Key, limits, p.upstream.Pool}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.pools[key] == nil {
-		p.pools[key] = p.newPool(name, shown.pair, limits)
+		p.pools[key] = p.newPool(name, shown.pair, limits, p.upstream.Pool)
 	}
 	return p.pools[key], nil
 }
 
-func (w *worker) newPool(name string, own *tls.Certificate, limits timeouts) *http.Transport {
-	seconds := func(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+func seconds(n float64) time.Duration { return time.Duration(n * float64(time.Second)) }
+
+func (w *worker) newPool(name string, own *tls.Certificate, limits timeouts, kept pool) *http.Transport {
 	dial := (&net.Dialer{Timeout: seconds(limits.Connect)}).DialContext
 	return &http.Transport{
 		DialContext: dial,
@@ -224,8 +231,8 @@ func (w *worker) newPool(name string, own *tls.Certificate, limits timeouts) *ht
 			return nil, err
 		},
 		ResponseHeaderTimeout: seconds(limits.Read),
-		MaxIdleConnsPerHost:   320,
-		IdleConnTimeout:       time.Minute,
+		MaxIdleConnsPerHost:   cmp.Or(kept.Size, 320),
+		IdleConnTimeout:       seconds(cmp.Or(kept.IdleTimeout, 60)),
 		DisableCompression:    true,
 		TLSNextProto:          map[string]func(string, *tls.Conn) http.RoundTripper{}, // HTTP/1.1 only, like nginx's proxy
 	}

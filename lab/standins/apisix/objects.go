@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"maps"
 	"net"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -63,13 +64,22 @@ func (n *nodes) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
+// pool is how many idle connections are kept for how many seconds; how many requests each may have is not counted here. 0 is the default.
+type pool struct {
+	Size        int
+	IdleTimeout float64 `json:"idle_timeout"`
+}
+
 type upstream struct {
 	Nodes        nodes
 	Scheme       string
 	PassHost     string `json:"pass_host"`
 	UpstreamHost string `json:"upstream_host"`
 	Retries      *int
+	RetryTimeout float64 `json:"retry_timeout"` // in seconds; 0 is none
 	Timeout      *timeouts
+	Checks       json.RawMessage
+	Pool         pool `json:"keepalive_pool"`
 	TLS          struct {
 		ClientCertID ident `json:"client_cert_id"`
 	}
@@ -90,7 +100,11 @@ type route struct {
 	UpstreamID ident `json:"upstream_id"`
 	Timeout    *timeouts
 	ConfigID   ident `json:"plugin_config_id"`
+	WebSocket  bool  `json:"enable_websocket"`
+	Vars       []any
 	plugged
+
+	conditions []condition
 }
 
 // plugged is what has plugins.
@@ -136,8 +150,16 @@ func (w *worker) parse(key string, kv keyValue) (any, error) {
 		return nil, err
 	}
 	switch t := object.(type) {
+	case *upstream:
+		if t.Checks != nil {
+			errorLog("warn", "stand-in: the health checks of %s are stored, and not run", key)
+		}
 	case *route:
 		t.readPlugins()
+		var err error
+		if t.conditions, err = readVars(t.Vars); err != nil {
+			return nil, err
+		}
 	case *plugged:
 		t.readPlugins()
 	case *ssl:
@@ -295,12 +317,14 @@ func compareRules(a, b rule) int {
 	)
 }
 
-func (s *snapshot) match(method, host, path string) *route {
+func (s *snapshot) match(request *http.Request, host, path string) *route {
 	for _, r := range s.ranked {
 		wild := strings.HasPrefix(r.host, "*") && strings.HasSuffix(host, r.host[1:])
 		hostFits := r.host == "" || r.host == host || wild
 		pathFits := r.path == path || (r.prefix && strings.HasPrefix(path, r.path))
-		if hostFits && pathFits && (len(r.route.Methods) == 0 || slices.Contains(r.route.Methods, method)) {
+		methodFits := len(r.route.Methods) == 0 || slices.Contains(r.route.Methods, request.Method)
+		fails := func(c condition) bool { return !c.holds(request) }
+		if hostFits && pathFits && methodFits && !slices.ContainsFunc(r.route.conditions, fails) {
 			return r.route
 		}
 	}

@@ -27,19 +27,42 @@ pem: &pem { type: string, minLength: 128, maxLength: 65536 }
 count: &count { type: integer, minimum: 0 }
 switch: &switch { type: integer, enum: [1, 0] }
 seconds: &seconds { type: number, exclusiveMinimum: 0 }
+port: &port { type: integer, minimum: 1, maximum: 65535 }
+method: &method { type: string, enum: [GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE] }
 timeout: &timeout
   { type: object, properties: { connect: *seconds, send: *seconds, read: *seconds }, required: [connect, send, read] }
+probe: &probe { type: string, enum: [http, https, tcp] }
+one: &one { type: integer, minimum: 1 }
+few: &few { type: integer, minimum: 1, maximum: 254 }
+some: &some { type: integer, minimum: 0, maximum: 254 }
+statuses: &statuses { type: array, minItems: 1, uniqueItems: true, items: { type: integer, minimum: 200, maximum: 599 } }
+checks: &checks
+  type: object
+  anyOf: [{ required: [active] }, { required: [active, passive] }]
+  properties:
+    { active: { type: object, properties: { type: *probe, timeout: { type: number }, concurrency: { type: integer }, host: *host, port: *port,
+        http_method: *method, http_path: { type: string }, http_req_body: { type: string }, https_verify_certificate: { type: boolean },
+        req_headers: { type: array, minItems: 1, items: { type: string } },
+        healthy: { type: object, properties: { interval: *one, http_statuses: *statuses, successes: *few } },
+        unhealthy: { type: object, properties: { interval: *one, http_statuses: *statuses, http_failures: *few,
+          tcp_failures: *few, timeouts: *few } } } },
+      passive: { type: object, properties: { type: *probe,
+        healthy: { type: object, properties: { http_statuses: *statuses, successes: *some } },
+        unhealthy: { type: object, properties: { http_statuses: *statuses, http_failures: *some,
+          tcp_failures: *some, timeouts: *some } } } } }
+pool: &pool { type: object, properties: { size: *one, idle_timeout: { type: number, minimum: 0 }, requests: *one } }
 upstreams: &upstream
   type: object
   additionalProperties: false
   oneOf: [{ required: [nodes] }, { required: [service_name, discovery_type] }]
-  refused: [checks, discovery_args, discovery_type, hash_on, keepalive_pool, key, retry_timeout, service_name]
+  refused: [discovery_args, discovery_type, hash_on, key, service_name]
   properties:
     { id: *id, name: *name, desc: *desc, labels: *labels, type: { type: string }, retries: *count, timeout: *timeout,
+      retry_timeout: { type: number, minimum: 0 }, checks: *checks, keepalive_pool: *pool,
       scheme: { enum: [grpc, grpcs, http, https, tcp, tls, udp, kafka] }, upstream_host: *host,
       pass_host: { type: string, enum: [pass, node, rewrite] },
       nodes: { anyOf: [{ type: object, patternProperties: { ".*": *count } }, { type: array, items: { type: object,
-        properties: { host: *host, port: { type: integer, minimum: 1, maximum: 65535 }, weight: *count },
+        properties: { host: *host, port: *port, weight: *count },
         required: [host, weight], refused: [metadata, priority] } }] },
       tls: { type: object, properties: { client_cert_id: *id, verify: { type: boolean } },
         refused: [client_cert, client_key] } }
@@ -63,13 +86,12 @@ routes:
     { required: [service_id, uri] }, { required: [plugins, uris] }, { required: [upstream, uris] },
     { required: [upstream_id, uris] }, { required: [service_id, uris] }, { required: [script, uri] },
     { required: [script, uris] }]
-  refused: [enable_websocket, filter_func, remote_addr, remote_addrs, script, script_id, service_id, vars]
+  refused: [filter_func, remote_addr, remote_addrs, script, script_id, service_id]
   properties:
     { id: *id, name: *name, desc: *desc, labels: *labels, status: *switch, priority: { type: integer }, host: *host,
       hosts: { type: array, items: *host, minItems: 1, uniqueItems: true }, uri: { type: string, minLength: 1, maxLength: 4096 },
       uris: { type: array, items: { type: string }, minItems: 1, uniqueItems: true },
-      methods: { type: array, uniqueItems: true, items: { type: string,
-        enum: [GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE] } },
+      methods: { type: array, uniqueItems: true, items: *method }, enable_websocket: { type: boolean }, vars: { type: array },
       plugins: { type: object }, timeout: *timeout, upstream: *upstream, upstream_id: *id,
       plugin_config_id: *id }
 plugin_configs:
