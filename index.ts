@@ -10,6 +10,7 @@ import { CertManager } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
 import { Etcd, keepMembers } from "./components/etcd.ts";
 import { checkKeys } from "./components/keyCheck.ts";
+import type { KeyNames } from "./components/keyNames.ts";
 import { Monitoring } from "./components/monitoring.ts";
 import { NetworkPolicies } from "./components/networkPolicies.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
@@ -28,14 +29,11 @@ labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster");
 const on = { provider: cluster.provider };
 await keepMembers("etcd", env.etcd.replicas);
-const trusted = await trustedGenerations("pki", cluster.access, env);
 const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
 const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, users: env.etcd.users };
-await checkKeys({
-  cluster: cluster.access,
-  wanted: keys,
-  admin: (running) => adminEndpoint("apisix", common, running),
-});
+const adminOf = (running: KeyNames) => adminEndpoint("apisix", common, running);
+await checkKeys({ cluster: cluster.access, wanted: keys, admin: adminOf });
+const trusted = await trustedGenerations("pki", cluster.access, adminOf, env);
 const apiServer = await cluster.apiServer();
 
 // The ground: a namespace, and who issues certificates in it.

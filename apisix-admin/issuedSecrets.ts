@@ -1,7 +1,8 @@
 // Secrets that cert-manager issued and leaves behind: it keeps them when their Certificate goes, unless it is told to own them.
 
-import { ApiException, CoreV1Api, CustomObjectsApi, type KubeConfig, type V1Secret } from "@kubernetes/client-node";
+import { CoreV1Api, CustomObjectsApi, type KubeConfig, type V1Secret } from "@kubernetes/client-node";
 
+import { statusOf } from "./apiErrors.ts";
 import type { SecretRef } from "./references.ts";
 
 /** Cert-manager's record of the Certificate that a Secret belongs to. */
@@ -38,7 +39,7 @@ async function found<T>(call: () => Promise<T>): Promise<T | undefined> {
   try {
     return await call();
   } catch (error) {
-    if (error instanceof ApiException && error.code === 404) return undefined;
+    if (statusOf(error) === 404) return undefined;
     throw error;
   }
 }

@@ -10,11 +10,7 @@ import { type Platform, RotationReader } from "./reader.ts";
  * Compares the configuration with what is live. Looks at all namespaces only when a generation is about to become active or to leave.
  * @throws RunError, before anything is planned, when a server, a bundle or a leaf would be left behind, or could not be looked at.
  */
-export async function checkRotation(
-  cluster: Pick<Cluster, "open" | "config">,
-  platform: Platform,
-  wanted: Wanted,
-): Promise<void> {
+export async function checkRotation(cluster: Cluster, platform: Platform, wanted: Wanted): Promise<void> {
   try {
     const refusal = await refusalOf(new RotationReader(cluster, platform), platform, wanted);
     if (refusal !== undefined) throw new RunError(refusal);

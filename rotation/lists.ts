@@ -1,13 +1,7 @@
 // The lists that a rotation reads, of all namespaces, with words for the right that is missing.
 
-import {
-  ApiException,
-  CoreV1Api,
-  CustomObjectsApi,
-  type KubeConfig,
-  type V1ConfigMap,
-  type V1Pod,
-} from "@kubernetes/client-node";
+import { CoreV1Api, CustomObjectsApi, type KubeConfig, type V1ConfigMap, type V1Pod } from "@kubernetes/client-node";
+import { reasonOf, statusOf } from "@mtls-everywhere/apisix-admin/access";
 
 /** A cert-manager Certificate, as far as a rotation looks at it. */
 export interface CertificateObject {
@@ -112,7 +106,7 @@ async function answer<T>(
   try {
     return await call();
   } catch (error) {
-    const status = error instanceof ApiException ? error.code : 0;
+    const status = statusOf(error);
     const place = namespace === undefined ? "all namespaces" : `namespace ${namespace}`;
     if (status === 404) return undefined;
     if (status === 403) {
@@ -121,9 +115,8 @@ async function answer<T>(
         { cause: error },
       );
     }
-    const reason = status === 0 ? (error as Error).message : `HTTP ${status}`;
     throw new Error(
-      `${what} could not be read in ${place}: ${reason}. See that the cluster is up, then run the same command again.`,
+      `${what} could not be read in ${place}: ${reasonOf(error)}. See that the cluster is up, then run the same command again.`,
       { cause: error },
     );
   }

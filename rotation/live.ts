@@ -10,6 +10,8 @@ export interface Live {
   readonly pods: readonly LivePod[];
   readonly leaves: readonly LiveLeaf[];
   readonly servers: readonly LiveServer[];
+  /** The gateway's certificate objects, or why they could not be looked at. */
+  readonly objects: readonly LiveObject[] | string;
 }
 
 export type LiveRoots = Readonly<Partial<Record<Plane, Readonly<Record<string, string>>>>>;
@@ -54,6 +56,17 @@ export interface LiveServer {
   readonly generation?: string;
   /** Why the handshake proves nothing. */
   readonly unchecked?: string;
+}
+
+/** A certificate object of the gateway's. */
+export interface LiveObject {
+  readonly id: string;
+  /** That of its leaf: `edge` for what the gateway serves, `upstream` for what it presents. */
+  readonly plane: "edge" | "upstream";
+  /** Generation of the leaf; absent for a leaf of none of them. */
+  readonly generation?: string;
+  /** The roots that it accepts clients by, where it asks for them. */
+  readonly accepts?: readonly string[];
 }
 
 /** Whether one of the roots is the platform's: other platforms on the cluster have bundles and pods like ours. */

@@ -63,8 +63,8 @@ export function stillNeeding(live: Live, leaving: readonly string[], active: str
   return [...new Set(holders)];
 }
 
-/** Bundles and pods without a generation's root, and pods that do not say what they have. */
-export function lacking({ roots, bundles, pods }: Live, generation: string): string[] {
+/** Bundles, pods and objects of the gateway without a generation's root, and those of which nobody can tell. */
+export function lacking({ roots, bundles, pods, objects }: Live, generation: string): string[] {
   const lacks = (plane: (typeof planes)[number], digests: readonly string[]) =>
     isOurs(plane, digests, roots) && !digests.includes(roots[plane]?.[generation] ?? "");
   return [
@@ -78,11 +78,16 @@ export function lacking({ roots, bundles, pods }: Live, generation: string): str
             .filter((plane) => lacks(plane, started[plane] ?? []))
             .map((plane) => `Pod ${namespace}/${name} started without the ${plane} root`),
     ),
+    ...(typeof objects === "string"
+      ? [`The gateway's certificates are not checked: ${objects}`]
+      : objects
+          .filter(({ accepts }) => accepts !== undefined && lacks("edge", accepts))
+          .map(({ id }) => `The gateway's ssls/${id} accepts clients without the edge root`)),
   ];
 }
 
-/** Leaves of a generation, and servers that still serve one. */
-function needing({ leaves, servers }: Live, generation: string): string[] {
+/** Leaves of a generation, and who still serves or presents one. */
+function needing({ leaves, servers, objects }: Live, generation: string): string[] {
   return [
     ...leaves.flatMap(({ kind, namespace, name, wanted, issued, unsure }) =>
       wanted === generation
@@ -99,6 +104,9 @@ function needing({ leaves, servers }: Live, generation: string): string[] {
         ({ namespace, pod, port }) =>
           `Pod ${namespace}/${pod} serves a leaf of generation "${generation}" on port ${port}`,
       ),
+    ...(typeof objects === "string" ? [] : objects)
+      .filter((object) => object.generation === generation)
+      .map(({ id }) => `The gateway's ssls/${id} holds a leaf of generation "${generation}"`),
   ];
 }
 

@@ -9,33 +9,34 @@ import type { V1ConfigMap, V1Pod } from "@kubernetes/client-node";
 import { type Plane, planes } from "../components/planes.ts";
 import { generationsAnnotation, trustKey, trustLabel } from "../components/trustBundle.ts";
 import { librarySelector, upstreamSelector } from "../components/workload.ts";
+import { type AdminOf, gatewayObjects } from "./gateway.ts";
 import { type Issuers, issuerOf, leavesOf } from "./leaves.ts";
 import { Lists } from "./lists.ts";
 import { isUpstream, livePod, portsOf, ready, running } from "./pods.ts";
 import { isOurs, type Live, type LiveBundle, type LivePod, type LiveRoots, type LiveServer } from "./live.ts";
-import { generationOf, servedChain } from "./served.ts";
+import { type Certificates, generationOf, servedChain } from "./served.ts";
 
 /** Whose rotation it is. */
 export interface Platform extends Issuers {
   /** Host of the gateway: it serves nobody who asks for none. */
   readonly host: string;
+  readonly admin: AdminOf;
 }
 
 /** The platform's own bundles: what each generation's root is. */
 export interface OwnBundles {
   readonly roots: LiveRoots;
-  /** The certificates, by plane and generation. */
-  readonly certificates: Readonly<Partial<Record<Plane, Readonly<Record<string, X509Certificate>>>>>;
+  readonly certificates: Certificates;
 }
 
 export class RotationReader {
-  readonly #cluster: Pick<Cluster, "open">;
+  readonly #cluster: Cluster;
   readonly #lists: Lists;
   readonly #platform: Platform;
   readonly #deadline: number;
 
   /** `deadline`: for each server's answer, in milliseconds. */
-  constructor(cluster: Pick<Cluster, "open" | "config">, platform: Platform, deadline = 10_000) {
+  constructor(cluster: Cluster, platform: Platform, deadline = 10_000) {
     this.#deadline = deadline;
     this.#cluster = cluster;
     this.#lists = new Lists(cluster.config);
@@ -69,12 +70,13 @@ export class RotationReader {
 
   /** Everything, by lists of all namespaces and a handshake with each pod's ports. */
   async live({ roots, certificates }: OwnBundles): Promise<Live> {
-    const [maps, library, upstreams, issued, requests] = await Promise.all([
+    const [maps, library, upstreams, issued, requests, objects] = await Promise.all([
       this.#lists.configMaps(trustLabel),
       this.#lists.pods(librarySelector),
       this.#lists.pods(upstreamSelector),
       this.#lists.certificates(),
       this.#lists.requests(),
+      gatewayObjects(this.#cluster, this.#platform.admin, certificates).catch((error: Error) => error.message),
     ]);
     const known = new Set(Object.values(roots).flatMap((generations) => Object.keys(generations)));
     const pods = await this.#pods(running([...library, ...upstreams]), roots, certificates);
@@ -86,10 +88,11 @@ export class RotationReader {
         ({ wanted, issued }) => known.has(wanted) || known.has(issued ?? ""),
       ),
       servers: pods.flatMap(({ servers }) => servers),
+      objects,
     };
   }
 
-  async #pods(pods: readonly V1Pod[], roots: LiveRoots, certificates: OwnBundles["certificates"]) {
+  async #pods(pods: readonly V1Pod[], roots: LiveRoots, certificates: Certificates) {
     const looked = await Promise.all(
       pods.map(async (object): Promise<{ pod: LivePod; servers: readonly LiveServer[] } | undefined> => {
         const pod = livePod(object);
@@ -112,7 +115,7 @@ export class RotationReader {
     return looked.filter((one) => one !== undefined);
   }
 
-  async #servers(pod: V1Pod, certificates: OwnBundles["certificates"]): Promise<readonly LiveServer[]> {
+  async #servers(pod: V1Pod, certificates: Certificates): Promise<readonly LiveServer[]> {
     const { namespace = "", name = "" } = pod.metadata ?? {};
     return Promise.all(
       portsOf(pod).map(async ([port, plane]): Promise<LiveServer> => {

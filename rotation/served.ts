@@ -5,6 +5,7 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
 
+import type { Plane } from "../components/planes.ts";
 import type { PodPort } from "@mtls-everywhere/apisix-admin";
 
 /** What is needed of a cluster; `Cluster` of apisix-admin has it. */
@@ -20,6 +21,9 @@ export interface PodSocket {
   /** SNI; none unless given. */
   readonly serverName?: string | undefined;
 }
+
+/** The trusted roots, by plane and generation. */
+export type Certificates = Readonly<Partial<Record<Plane, Readonly<Record<string, X509Certificate>>>>>;
 
 /** Milliseconds between two tries. */
 const pause = 200;

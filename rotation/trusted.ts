@@ -5,6 +5,7 @@ import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
 import { founderOf, type Generation, keepGenerations } from "../components/generations.ts";
 import type { PlatformConfig } from "../config.ts";
 import { checkRotation } from "./check.ts";
+import type { AdminOf } from "./gateway.ts";
 
 type Environment = Pick<PlatformConfig, "namespace" | "gateway" | "pki" | "trustDomain">;
 
@@ -20,12 +21,13 @@ export interface TrustedGenerations {
  */
 export async function trustedGenerations(
   name: string,
-  cluster: Pick<Cluster, "open" | "config">,
+  cluster: Cluster,
+  admin: AdminOf,
   { namespace, gateway, pki, trustDomain }: Environment,
 ): Promise<TrustedGenerations> {
   const { root, algorithm, rootDuration } = pki;
   const founder = await founderOf(name, root);
-  const platform = { namespace, founder, host: gateway.host };
+  const platform = { namespace, founder, host: gateway.host, admin };
   // First, since a refusal must not leave a record of a generation that is never made.
   await checkRotation(cluster, platform, root);
   const made = { kind: root.kind, algorithm, rootDuration, trustDomain };

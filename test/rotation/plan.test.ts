@@ -1,11 +1,11 @@
 // Whether a generation may become active or be retired: the reasons against it, and that there are none when nobody is left behind.
 
-import { equal, ok } from "node:assert/strict";
+import { equal, match, ok } from "node:assert/strict";
 
 import fc from "fast-check";
 
 import { type Plane, planes } from "../../components/planes.ts";
-import type { Live, LiveLeaf, LivePod, LiveServer } from "../../rotation/live.ts";
+import type { Live, LiveLeaf, LiveObject, LivePod, LiveServer } from "../../rotation/live.ts";
 import { activationRefusal, retirementRefusal, unpreparedRefusal } from "../../rotation/plan.ts";
 
 const digest = (plane: string, generation: string) => `${plane}:${generation}`;
@@ -31,6 +31,10 @@ const server = (name: string, generation?: string, unchecked?: string): LiveServ
   ...(unchecked === undefined ? {} : { unchecked }),
 });
 
+const object = (id: string, generation: string, ...accepts: string[]): LiveObject => ({
+  ...{ id, plane: "edge", generation, accepts: accepts.map((name) => digest("edge", name)) },
+});
+
 /** Generation 1 is active, 2 is prepared everywhere. */
 const prepared: Live = {
   roots: rootsOf("1", "2"),
@@ -38,9 +42,15 @@ const prepared: Live = {
   pods: [pod("etcd-0", ["etcd", "etcd-peer"], "1", "2"), pod("apisix-a", ["etcd", "admin", "upstream"], "1", "2")],
   leaves: [leaf("gateway", "1")],
   servers: [server("upstream-a", "1")],
+  objects: [object("site", "1", "1", "2")],
 };
 /** 2 is active, and no leaf of 1 is left. */
-const activated: Live = { ...prepared, leaves: [leaf("gateway", "2")], servers: [server("upstream-a", "2")] };
+const activated: Live = {
+  ...prepared,
+  leaves: [leaf("gateway", "2")],
+  servers: [server("upstream-a", "2")],
+  objects: [object("site", "2", "1", "2")],
+};
 const second = { active: "2", trusted: ["1", "2"] };
 const alone = { active: "2", trusted: ["2"] };
 
@@ -71,6 +81,7 @@ describe("an activation", () => {
       ...prepared,
       bundles: [...prepared.bundles, bundle("other", "upstream", "1")],
       pods: [...prepared.pods, pod("upstream-b", ["upstream"], "1"), { namespace: "shop", name: "silent" }],
+      objects: [object("site", "1", "1", "2"), object("shop-site", "1", "1")],
     };
     equal(
       activationRefusal(live, second),
@@ -78,6 +89,7 @@ describe("an activation", () => {
         "  ConfigMap other/upstream-trust lacks the upstream root\n" +
         "  Pod mtls/upstream-b started without the upstream root\n" +
         "  Pod shop/silent does not say with which roots it started\n" +
+        "  The gateway's ssls/shop-site accepts clients without the edge root\n" +
         "Nothing was changed. Run pulumi up in the stacks that own these, in this one with the active generation as it was; then this again. " +
         "What is left: node tools/rotate/cli.ts status",
     );
@@ -88,6 +100,13 @@ describe("an activation", () => {
     const theirs = { namespace: "other", name: "etcd-0", started: { etcd: ["of another platform"] } };
     const live = { ...prepared, bundles: [...prepared.bundles, foreign], pods: [...prepared.pods, theirs] };
     equal(activationRefusal(live, second), undefined);
+  });
+
+  it("waits for a gateway that cannot be asked", () => {
+    match(
+      activationRefusal({ ...prepared, objects: "ECONNREFUSED" }, second) ?? "",
+      /\n  The gateway's certificates are not checked: ECONNREFUSED\n/,
+    );
   });
 
   it("may be taken back", () => {
@@ -103,6 +122,7 @@ describe("a retirement", () => {
   it("names who needs it, and what could not be looked at", () => {
     const live: Live = {
       ...activated,
+      objects: [object("site", "1", "1", "2")],
       bundles: [...activated.bundles, bundle("other", "upstream", "1")],
       leaves: [
         leaf("asks", "1"),
@@ -122,6 +142,7 @@ describe("a retirement", () => {
         '  Certificate shop/holds still holds a leaf of generation "1"\n' +
         '  Certificate shop/between is not issued yet by generation "2"\n' +
         '  Pod mtls/upstream-a serves a leaf of generation "1" on port 8443\n' +
+        '  The gateway\'s ssls/site holds a leaf of generation "1"\n' +
         "  ConfigMap other/upstream-trust lacks the upstream root\n" +
         "  Pod mtls/upstream-b is not checked on port 8443: no answer within 10 s\n" +
         'Nothing was changed. Keep "1" in pki.root.trusted until the stacks that own these have run pulumi up. ' +
@@ -146,6 +167,7 @@ describe("a retirement", () => {
           roots: rootsOf("1", "2"),
           leaves: leaves.map(([wanted, issued], index) => leaf(`leaf-${index}`, wanted, issued)),
           servers: servers.map((generation, index) => server(`pod-${index}`, generation)),
+          objects: [],
           bundles: trusting.map((generations, index) => bundle(`ns-${index}`, "upstream", ...generations)),
           pods: trusting.map((generations, index) => pod(`pod-${index}`, ["upstream"], ...generations)),
         };

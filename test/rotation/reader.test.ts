@@ -1,6 +1,7 @@
 // The reader of a rotation against an API server and pods on loopback: what counts as the platform's, and what a missing right is told.
 
 import { deepStrictEqual as same, equal, match, rejects } from "node:assert/strict";
+import { X509Certificate } from "node:crypto";
 import type { AddressInfo } from "node:net";
 import tls from "node:tls";
 
@@ -8,8 +9,10 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { Cluster } from "../../apisix-admin/access.ts";
 import { digestOf } from "../../apisix-admin/index.ts";
+import { adminEndpoint } from "../../components/apisix.ts";
 import { type Plane, planes } from "../../components/planes.ts";
 import { checkRotation } from "../../rotation/check.ts";
+import { objectOf } from "../../rotation/gateway.ts";
 import { leavesOf } from "../../rotation/leaves.ts";
 import { type Platform, RotationReader } from "../../rotation/reader.ts";
 import { Authority } from "../support/authorities.ts";
@@ -17,6 +20,7 @@ import { KubernetesApi } from "../support/kubernetesApi.ts";
 
 const platform: Platform = {
   ...{ namespace: "mtls", founder: "1", host: "site.example" },
+  admin: (running) => adminEndpoint("apisix", { namespace: "mtls", cluster: "uid" }, running),
 };
 const library = { "app.kubernetes.io/part-of": "mtls-everywhere" };
 const behind = { "mtls-everywhere/upstream": "true" };
@@ -208,6 +212,32 @@ describe("what a rotation reads", function () {
       refused(
         /yet\. It is still needed.*\n  Certificate shop\/shop-server names the issuer of generation "1"\nNothing/,
       ),
+    );
+  });
+});
+
+describe("a certificate object of the gateway's", () => {
+  it("tells whose leaf it holds, by its plane, and by which roots it accepts clients", async () => {
+    const [edge, upstream] = await Promise.all([Authority.create("edge"), Authority.create("upstream")]);
+    const roots = {
+      edge: { "1": new X509Certificate(edge.root) },
+      upstream: { "2": new X509Certificate(upstream.root) },
+    };
+    const [site, caller] = await Promise.all([edge.leaf({ dnsNames: ["x"] }), upstream.leaf({ subject: "CN=x" })]);
+    const of = (body: object) => objectOf({ id: "a", ...body }, roots);
+    same(
+      [
+        of({ cert: site.cert, client: { ca: `${edge.root}\n${upstream.root}` } }),
+        of({ cert: caller.cert, type: "client" }),
+        of({ cert: caller.cert }),
+        of({ cert: "none" }),
+      ],
+      [
+        { id: "a", plane: "edge", generation: "1", accepts: [digestOf(edge.root), digestOf(upstream.root)] },
+        { id: "a", plane: "upstream", generation: "2" },
+        { id: "a", plane: "edge" },
+        { id: "a", plane: "edge" },
+      ],
     );
   });
 });

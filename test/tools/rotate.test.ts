@@ -46,6 +46,7 @@ function live(
       { kind: "Certificate", namespace: "shop", name: "shop", plane: "upstream", wanted: shop, issued: shop },
     ],
     servers: [{ namespace: "mtls", pod: "upstream-a", port: 8443, plane: "upstream", generation: leaves }],
+    objects: [],
   };
 }
 const phaseOf = (...args: Parameters<typeof live>) => {
@@ -80,7 +81,7 @@ describe("the phase of a rotation", () => {
   });
 
   it("of a platform that is not up yet is that nothing is there", () => {
-    const nothing: Live = { roots: {}, bundles: [], pods: [], leaves: [], servers: [] };
+    const nothing: Live = { roots: {}, bundles: [], pods: [], leaves: [], servers: [], objects: [] };
     const { phase, signing, next } = statusOf(nothing, "mtls", {});
     same({ phase, signing, next }, { phase: "settled", signing: [], next: undefined });
   });

@@ -78,7 +78,12 @@ async function status(
     );
   }
   const { founder } = generations;
-  const reader = new RotationReader(cluster, { namespace, founder, host: gateway.serverName });
+  const reader = new RotationReader(cluster, {
+    namespace,
+    founder,
+    host: gateway.serverName,
+    admin: () => outputs.admin,
+  });
   const own = await reader.ownBundles();
   const since: Record<string, Date> = {};
   for (const roots of Object.values(own.certificates)) {

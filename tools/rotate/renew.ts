@@ -1,9 +1,9 @@
 // Has leaves issued anew, as `cmctl renew` does: the Secret keeps the old one until the new one is there.
 
-import { setTimeout as sleep } from "node:timers/promises";
+import { CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
+import { reasonOf, statusOf } from "@mtls-everywhere/apisix-admin/access";
 
-import { ApiException, CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
-
+import { until } from "@mtls-everywhere/apisix-admin";
 import type { CertificateObject } from "../../rotation/lists.ts";
 
 const kind = { group: "cert-manager.io", version: "v1", plural: "certificates" };
@@ -32,17 +32,22 @@ export class Renewer {
     const at = { ...kind, namespace, name };
     try {
       const before = await this.#trigger(at);
-      for (const end = Date.now() + this.#within; Date.now() < end; await sleep(500)) {
-        const { status } = (await this.#api.getNamespacedCustomObject(at)) as CertificateObject;
-        const revision = status?.revision ?? 0;
-        const ready = status?.conditions?.some(({ type, status }) => type === "Ready" && status === "True");
-        if (revision > before && ready) return { namespace, name, revision };
-      }
+      const revision = await until(() => this.#issuedAfter(before, at), { within: this.#within, pause: 500 });
+      if (revision !== undefined) return { namespace, name, revision };
       const why = `kubectl -n ${namespace} describe certificate ${name}`;
       return { namespace, name, failure: `not issued within ${this.#within / 1000} s; see why: ${why}` };
     } catch (error) {
-      return { namespace, name, failure: reasonOf(error) };
+      return { namespace, name, failure: failureOf(error) };
     }
+  }
+
+  /** The revision of a leaf that is newer and ready. */
+  async #issuedAfter(before: number, at: typeof kind & CertificateName): Promise<number | false> {
+    const { status } = (await this.#api.getNamespacedCustomObject(at)) as CertificateObject;
+    const { revision = 0, conditions = [] } = status ?? {};
+    return (
+      revision > before && conditions.some(({ type, status }) => type === "Ready" && status === "True") && revision
+    );
   }
 
   /** Sets cert-manager's own sign that a Certificate is to be issued; gives the revision before. Again when somebody else writes meanwhile. */
@@ -66,16 +71,15 @@ export class Renewer {
         });
         return status?.revision ?? 0;
       } catch (error) {
-        if (!(error instanceof ApiException && error.code === 409) || tries === 5) throw error;
+        if (statusOf(error) !== 409 || tries === 5) throw error;
       }
     }
   }
 }
 
-function reasonOf(error: unknown): string {
-  if (!(error instanceof ApiException)) return (error as Error).message;
-  if (error.code === 404) return "there is no such Certificate";
-  if (error.code === 403)
+function failureOf(error: unknown): string {
+  if (statusOf(error) === 404) return "there is no such Certificate";
+  if (statusOf(error) === 403)
     return `grant the kubeconfig's user "get" on certificates and "update" on certificates/status (docs/roles.md)`;
-  return `HTTP ${error.code}`;
+  return reasonOf(error);
 }
