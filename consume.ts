@@ -2,12 +2,12 @@
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { outputNames, parseOutputs, type PlatformOutputs } from "./outputs.ts";
+import { outputNames, parseOutputs, type PlatformOutputs, refuseOldGateway } from "./outputs.ts";
 
 /**
  * The outputs of a platform's stack, `<organization>/<project>/<stack>`. They are known at preview too: they come from
  * the stack's state, as its last `pulumi up` left them.
- * @throws RunError when an output is missing, has another form, or is of another version: with what to do about it.
+ * @throws RunError when an output is missing, has another form, or is of another version or release: with what to do about it.
  */
 export async function readPlatform(stack: string): Promise<PlatformOutputs> {
   const reference = new pulumi.StackReference(stack);
@@ -15,7 +15,8 @@ export async function readPlatform(stack: string): Promise<PlatformOutputs> {
     outputNames().map(async (name) => [name, (await reference.getOutputDetails(name)).value] as const),
   );
   try {
-    return parseOutputs(Object.fromEntries(entries.filter(([, value]) => value !== undefined)), stack);
+    const outputs = Object.fromEntries(entries.filter(([, value]) => value !== undefined));
+    return refuseOldGateway(parseOutputs(outputs, stack), stack);
   } catch (error) {
     throw new pulumi.RunError(`The platform of stack ${stack} cannot be used.\n${(error as Error).message}`);
   }

@@ -18,10 +18,11 @@ import { RenewerGrant } from "./components/renewerGrant.ts";
 import { ApisixRoute } from "./components/gateway/apisixRoute.ts";
 import { ApisixSsl } from "./components/gateway/apisixSsl.ts";
 import { ApisixUpstream } from "./components/gateway/apisixUpstream.ts";
+import { callerCertificate } from "./components/gateway/callerCertificate.ts";
 import { labelObjects } from "./components/stackLabel.ts";
 import { platformNamespace } from "./components/workload.ts";
 import { readConfig } from "./config.ts";
-import { contractVersion, type GatewayEndpoint, type StoreEndpoint, type UpstreamEndpoint } from "./outputs.ts";
+import { contractVersions, type GatewayEndpoint, type StoreEndpoint, type UpstreamEndpoint } from "./outputs.ts";
 import { trustedGenerations } from "./rotation/trusted.ts";
 
 const env = readConfig();
@@ -119,27 +120,28 @@ new ApisixSsl("site", {
   snis: [env.gateway.host],
   clients: { trust: pki.edge.trust },
 });
-const upstreamClient = new ApisixSsl("upstream-client", {
+const presented = await callerCertificate("upstream-client", {
   admin,
-  use: "client",
   certificate: apisix.upstreamCertificate,
+  cluster: cluster.access,
+  own: ["upstreams/hello"],
 });
 const backend = new ApisixUpstream("hello", {
   admin,
   nodes: [hello.upstream.node],
   serverName: hello.upstream.serverName,
-  clientCertificate: upstreamClient.id,
+  ...(presented.own && { clientCertificate: presented.own }),
 });
 const route = new ApisixRoute("hello", { admin, hosts: [env.gateway.host], uris: ["/*"], upstream: backend.id });
 
 // For other stacks and for verify: references and public data, nothing secret. outputs.ts describes each.
-export const contract = contractVersion;
+export const contract = presented.object ? 1 : contractVersions[0];
 export const trustDomain = pki.upstream.trustDomain;
 export const namespace = home.metadata.name;
 export const gateway: pulumi.Output<GatewayEndpoint> = apisix.gateway;
 export const store: pulumi.Output<StoreEndpoint> = etcd.store;
 export const caller = {
-  clientCertificate: upstreamClient.id,
+  ...(presented.object && { clientCertificate: presented.object.id }),
   identity: apisix.identity,
   identities: apisix.identities,
 };

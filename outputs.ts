@@ -4,8 +4,11 @@ import type { AdminEndpoint, EtcdEndpoint, PodPort, SecretKeyRef } from "@mtls-e
 
 import type { CertSecretRef, Identity, IssuerRef, Plane, TrustRef } from "./components/planes.ts";
 
-/** Version of these outputs: it rises when a name or a meaning changes, not when one is added. */
-export const contractVersion = 1;
+/**
+ * Versions of these outputs that this program reads, the newest first: they rise when a name or a meaning changes or goes, not
+ * when one is added. Version 1 has `caller.clientCertificate`, which upstreams of release 0.1 need.
+ */
+export const contractVersions = [2, 1] as const;
 
 /** Where clients reach the platform. */
 export interface GatewayEndpoint extends PodPort {
@@ -43,8 +46,11 @@ export interface UpstreamEndpoint {
 
 /** As whom the gateway calls the services behind it. */
 export interface GatewayCaller {
-  /** Id of the `ApisixSsl` that it presents: an `ApisixUpstream`'s `clientCertificate`. */
-  readonly clientCertificate: string;
+  /**
+   * Id of the `ApisixSsl` that release 0.1 presented: there only while an `ApisixUpstream` names it as its `clientCertificate`. Name
+   * none: the gateway presents its leaf by itself.
+   */
+  readonly clientCertificate?: string;
   /** Who that certificate speaks for. */
   readonly identity: Identity;
   /** All that it may speak for while generations of roots overlap, `identity` first: let a service answer these alone. Since 0.2. */
@@ -71,7 +77,7 @@ export interface RouteSummary {
 
 /** The stack's outputs, by name. */
 export interface PlatformOutputs {
-  /** `contractVersion` of the release that wrote them. */
+  /** Which of `contractVersions` they are of. */
   readonly contract: number;
   readonly trustDomain: string;
   readonly namespace: string;
@@ -94,9 +100,9 @@ export interface PlatformOutputs {
 /** The value as the stack's outputs, or an error that names all that is missing. */
 export function parseOutputs(value: unknown, stack?: string): PlatformOutputs {
   const contract = (value as Partial<PlatformOutputs> | null)?.contract;
-  if (typeof contract === "number" && contract !== contractVersion) {
+  if (typeof contract === "number" && !contractVersions.some((version) => version === contract)) {
     throw new Error(
-      `The outputs of ${stack ? `stack ${stack}` : "the stack"} are of version ${contract}, but this program reads version ${contractVersion}. ` +
+      `The outputs of ${stack ? `stack ${stack}` : "the stack"} are of version ${contract}, but this program reads version ${contractVersions.join(" or ")}. ` +
         "Use the release of mtls-everywhere that the platform was brought up with.",
     );
   }
@@ -104,6 +110,18 @@ export function parseOutputs(value: unknown, stack?: string): PlatformOutputs {
   if (problems.length === 0) return value as PlatformOutputs;
   const up = `pulumi up${stack ? ` -s ${stack}` : ""}`;
   throw new Error(`${problems.map((problem) => `stack output ${problem}`).join("\n")}\nRun \`${up}\` first.`);
+}
+
+/**
+ * The outputs, for a consumer: its upstreams rely on a gateway that presents its leaf by itself.
+ * @throws when the gateway is of release 0.1, which did not.
+ */
+export function refuseOldGateway(outputs: PlatformOutputs, stack: string): PlatformOutputs {
+  if (outputs.caller.identities !== undefined) return outputs;
+  throw new Error(
+    `The gateway of stack ${stack} is of release 0.1: it presents its certificate to no upstream that does not name it. ` +
+      `Run \`pulumi up -s ${stack}\` with this release first.`,
+  );
 }
 
 /** Names of the outputs. */
@@ -168,7 +186,7 @@ const shape: Shape<PlatformOutputs> = {
     prefix: "string",
   },
   caller: {
-    clientCertificate: "string",
+    clientCertificate: { optional: "string" },
     identity,
     identities: { optional: [identity] },
   },

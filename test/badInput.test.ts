@@ -22,11 +22,12 @@ import { keepMembers } from "../components/etcd.ts";
 import { checkKeys } from "../components/keyCheck.ts";
 import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
 import { parseConfig } from "../config.ts";
-import { contractVersion } from "../outputs.ts";
+import { contractVersions, refuseOldGateway } from "../outputs.ts";
 import { readOutputs } from "../verify/outputs.ts";
 import { clusterUid, MemoryCluster, type Started, startApisix, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
 import { KubernetesApi, kubeconfigFor, LoopbackCluster } from "./support/kubernetesApi.ts";
+import { outputs as platform } from "./support/outputs.ts";
 
 /** A row: what is wrong, where it is tried, and the whole message. */
 interface Row {
@@ -576,8 +577,17 @@ const rows: readonly Row[] = [
   },
   {
     input: "outputs of another release",
-    provoke: outputs({ contract: contractVersion + 1 }),
-    message: `The outputs of stack dev are of version ${contractVersion + 1}, but this program reads version ${contractVersion}. Use the release of mtls-everywhere that the platform was brought up with.`,
+    provoke: outputs({ contract: contractVersions[0] + 1 }),
+    message: `The outputs of stack dev are of version ${contractVersions[0] + 1}, but this program reads version ${contractVersions.join(" or ")}. Use the release of mtls-everywhere that the platform was brought up with.`,
+  },
+  {
+    input: "outputs of a gateway of release 0.1, for a consumer",
+    provoke: () => {
+      const { identities: _since, ...caller } = platform.caller;
+      return said(async () => refuseOldGateway({ ...platform, caller }, "dev"));
+    },
+    message:
+      "The gateway of stack dev is of release 0.1: it presents its certificate to no upstream that does not name it. Run `pulumi up -s dev` with this release first.",
   },
 ];
 

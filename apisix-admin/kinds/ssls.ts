@@ -8,6 +8,7 @@ import { type Body, labels } from "../body.ts";
 import { bundleProblems, coversAll, digestOf, namesCover, notAfter, pairProblems } from "../certificates.ts";
 import type { Failure } from "../checks.ts";
 import { AdminError, Unusable } from "../errors.ts";
+import { presenters } from "../presenters.ts";
 import type { ConfigMapKeyRef, LeafRef } from "../references.ts";
 import { leftToRenewer } from "../renewal.ts";
 import { defineKind, type Sources } from "./kind.ts";
@@ -104,18 +105,12 @@ export const ssls = defineKind<Spec>({
 
   /** The server would let a certificate go that upstreams still present. */
   async beforeDelete(id, referrers) {
-    const users = await Promise.all(
-      (["upstreams", "services", "routes"] as const).map(async (kind) =>
-        (await referrers.list(kind))
-          .filter((object) => [object, object["upstream"]].some((holder) => presents(holder, id)))
-          .map((object) => `${kind}/${String(object["id"])}`),
-      ),
-    );
-    if (users.flat().length === 0) return;
+    const users = await presenters(id, referrers);
+    if (users.length === 0) return;
     throw new AdminError(
       400,
       `ssls/${id}`,
-      `is still presented by ${users.flat().join(", ")}`,
+      `is still presented by ${users.join(", ")}`,
       "Give these another client certificate or delete them first.",
     );
   },
@@ -137,11 +132,6 @@ function fingerprint(pem: unknown): string {
   } catch {
     return "unreadable";
   }
-}
-
-function presents(holder: unknown, id: string): boolean {
-  const tls = isObject(holder) ? holder["tls"] : undefined;
-  return isObject(tls) && tls["client_cert_id"] === id;
 }
 
 function isTrust(clients: Spec["clients"]) {

@@ -75,7 +75,6 @@ const backend = new ApisixUpstream("shop", {
   admin,
   nodes: [shop.upstream.node],
   serverName: shop.upstream.serverName,
-  clientCertificate: platform.caller.clientCertificate,
 });
 new ApisixRoute("shop", {
   admin,

@@ -6,6 +6,7 @@ import type { TLSSocket } from "node:tls";
 
 import { digestOf, renewedLeaf, sealOf } from "../../apisix-admin/index.ts";
 import type { Body, KindName } from "../../apisix-admin/index.ts";
+import { livePresenters } from "../../apisix-admin/presenters.ts";
 import { check, create, diff, read, remove, update } from "../../apisix-admin/resources.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import type { AdminClient, AdminEndpoint } from "../../apisix-admin/index.ts";
@@ -277,6 +278,7 @@ describe("the life cycle of Admin API objects", function () {
       remove("upstreams", "hello", outs, cluster),
       /upstreams\/hello: can not delete this upstream, route \[hello\] is still using it now/,
     );
+    same(await livePresenters("caller", common.admin, cluster), ["upstreams/hello"]);
     await rejects(remove("ssls", "caller", certificate.outs, cluster), {
       message:
         "ssls/caller: is still presented by upstreams/hello (HTTP 400). Give these another client certificate or delete them first.",

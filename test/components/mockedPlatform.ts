@@ -50,6 +50,8 @@ export interface PlanOptions {
   readonly records?: Readonly<Record<string, unknown>>;
   /** Annotations of the gateway's pods that run. Default none. */
   readonly running?: readonly Readonly<Record<string, string>>[];
+  /** The stack's outputs as its last `up` left them. Default none. */
+  readonly lastOutputs?: object;
   /** Told of each resource that is registered. */
   readonly onResource?: (name: string) => void;
 }
@@ -60,7 +62,7 @@ let runs = 0;
 export async function plan(
   stack: string,
   changes: Readonly<Record<string, unknown>> = {},
-  { unreachable = false, preview = false, records = {}, running, onResource }: PlanOptions = {},
+  { unreachable = false, preview = false, records = {}, running, lastOutputs = {}, onResource }: PlanOptions = {},
 ): Promise<Planned> {
   const resources: Registered[] = [];
   await pulumi.runtime.setMocks(
@@ -76,11 +78,12 @@ export async function plan(
         for (const property of Object.keys(made)) made[property] = pulumi.unknown;
         return { id: undefined, state: { ...(inputs as object), ...made } };
       },
-      call: () => ({}),
+      call: ({ token }) => (token === "pulumi:pulumi:readStackOutputs" ? { outputs: lastOutputs } : {}),
     },
     "mtls-everywhere",
     stack,
     preview,
+    "organization",
   );
   const { config } = parse(readFileSync(join(checkout, `Pulumi.${stack}.yaml`), "utf8")) as {
     config: Record<string, unknown>;

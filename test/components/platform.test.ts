@@ -148,14 +148,14 @@ for (const [stack, expected] of Object.entries(environments)) {
       equal(inputs.clusterIdentifier, clusterUid);
     });
 
-    it("creates in the gateway: a site, a client certificate, an upstream, a route", () => {
+    it("creates in the gateway: a site, an upstream, a route", () => {
       const dynamic = planned.resources
         .filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/"))
         .map(({ type, name }) => `${type.replace("pulumi-nodejs:dynamic/mtls:", "")} ${name}`);
       const roots = stack === "dev" ? planes.map((plane) => `RootCertificates pki-${plane}-roots`) : [];
       const keys = stack === "dev" ? planes.map((plane) => `RootKey pki-${plane}-root-key`) : [];
       same(dynamic.sort(), [
-        ...["ApisixRoute hello", "ApisixSsl site", "ApisixSsl upstream-client", "ApisixUpstream hello"],
+        ...["ApisixRoute hello", "ApisixSsl site", "ApisixUpstream hello"],
         ...["EtcdAuth etcd-auth", ...roots.sort(), ...keys.sort()],
       ]);
     });
@@ -260,7 +260,7 @@ for (const [stack, expected] of Object.entries(environments)) {
     it("gives other stacks references and public data", () => {
       const host = stack === "dev" ? "upstream" : "api.prod.mtls.internal";
       const roots = byPlane(() => rootPem);
-      const ids = { route: "hello-id", clientCertificate: "upstream-client-id" };
+      const ids = { route: "hello-id" };
       const environment = {
         ...{ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, members: expected.members },
         ...{ roots, generation: stack === "dev" ? "1" : "2026", ids },
@@ -309,6 +309,41 @@ describe("the platform", () => {
         "PrometheusRule monitoring-rules",
       ],
     );
+  });
+
+  describe("that presents its leaf by itself, after a release that did not", () => {
+    const roots = byPlane(() => rootPem);
+    const environment = { trustDomain: "dev.mtls.internal", host: "upstream", cluster: clusterUid, roots };
+    const made = platformOutputs({ ...environment, ids: { route: "hello", clientCertificate: "upstream-client" } });
+    const { identities: _since, ...caller } = made.caller;
+    const planned = async (lastOutputs: object) => {
+      const { resources, outputs } = await plan("dev", {}, { lastOutputs });
+      const object = resources.find(({ type, name }) => type.endsWith(":ApisixSsl") && name === "upstream-client");
+      const upstream = resources.find(({ type }) => type.endsWith(":ApisixUpstream"))!;
+      const { clientCertificate } = outputs["caller"] as { clientCertificate?: string };
+      return {
+        object: object && { use: object.inputs.use as string, secret: object.inputs.certificate.name as string },
+        named: upstream.inputs.clientCertificate as string | undefined,
+        contract: outputs["contract"],
+        offered: clientCertificate,
+      };
+    };
+    const object = { use: "client", secret: "apisix-upstream" };
+
+    it("goes on naming the object in the update that replaces the old gateway", async () => {
+      const was = { ...made, caller };
+      const id = "upstream-client-id";
+      same(await planned(was), { object, named: id, contract: 1, offered: id });
+    });
+
+    it("keeps the object for others where the gateway cannot be asked", async () => {
+      same(await planned(made), { object, named: undefined, contract: 1, offered: "upstream-client-id" });
+    });
+
+    it("has no such object when the last update left none", async () => {
+      const without = platformOutputs({ ...environment, ids: { route: "hello" } });
+      same(await planned(without), { object: undefined, named: undefined, contract: 2, offered: undefined });
+    });
   });
 
   it("with three members of etcd keeps a majority, and names each in the certificates", async () => {

@@ -86,7 +86,7 @@ describe("the platform in a lab of its own", function () {
       match(given.roots[plane], /^(-----BEGIN CERTIFICATE-----\n[^-]+-----END CERTIFICATE-----\n)+$/);
     equal(new Set(Object.values(given.roots)).size, planes.length);
     const environment = { trustDomain: "dev.mtls.internal", host: "upstream", cluster: await new Cluster().uid() };
-    const ids = { route: "hello", clientCertificate: "upstream-client" };
+    const ids = { route: "hello" };
     const { sealedBy = "", ...admin } = given.admin;
     match(sealedBy, /^1-[0-9a-f]{8}$/);
     same({ ...given, admin }, platformOutputs({ ...environment, roots: given.roots, generation: "1", ids }));

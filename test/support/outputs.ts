@@ -15,7 +15,8 @@ interface Environment {
   readonly generation?: string;
   /** Members of etcd; one unless given. */
   readonly members?: number;
-  readonly ids: { readonly route: string; readonly clientCertificate: string };
+  /** The client certificate is there only while upstreams of release 0.1 name it. */
+  readonly ids: { readonly route: string; readonly clientCertificate?: string };
 }
 
 const leafRef = <P extends Plane>(plane: P, name: string) => ({ plane, namespace: "mtls", name });
@@ -29,11 +30,11 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
   const storeNames = ["etcd", "etcd.mtls", "etcd.mtls.svc", ...memberHosts, "localhost"];
   const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
   return {
-    contract: 1,
+    contract: ids.clientCertificate === undefined ? 2 : 1,
     trustDomain,
     namespace: "mtls",
     caller: {
-      clientCertificate: ids.clientCertificate,
+      ...(ids.clientCertificate === undefined ? {} : { clientCertificate: ids.clientCertificate }),
       identity,
       identities: [identity],
     },
@@ -111,7 +112,7 @@ export const outputs = platformOutputs({
   host: "upstream",
   cluster: "uid",
   roots: byPlane(() => "PEM"),
-  ids: { route: "hello", clientCertificate: "upstream-client" },
+  ids: { route: "hello" },
 });
 
 /** One thing for each plane. */

@@ -315,7 +315,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
     group: "cert-manager.io",
   });
   const outputs: PlatformOutputs = {
-    contract: 1,
+    contract: 2,
     trustDomain: "test",
     namespace: "platform",
     gateway: {
@@ -343,7 +343,6 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
       prefix: "/apisix",
     },
     caller: {
-      clientCertificate: "upstream-client",
       identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
     },
     upstream: {

@@ -44,9 +44,9 @@ Run \`pulumi up -s dev\` first.`,
   });
 
   it("are refused when they are of another version, before anything else is said of them", () => {
-    throws(() => parseOutputs({ ...outputs, contract: 2, gateway: undefined }, "dev"), {
+    throws(() => parseOutputs({ ...outputs, contract: 3, gateway: undefined }, "dev"), {
       message:
-        "The outputs of stack dev are of version 2, but this program reads version 1. " +
+        "The outputs of stack dev are of version 3, but this program reads version 2 or 1. " +
         "Use the release of mtls-everywhere that the platform was brought up with.",
     });
   });

@@ -1,0 +1,62 @@
+// The gateway's leaf towards upstreams as an object in APISIX: release 0.1 presented it so, and consumers' upstreams name it. It stays while one does.
+
+import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
+import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import { livePresenters } from "@mtls-everywhere/apisix-admin/presenters";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { GatewayCaller } from "../../outputs.ts";
+import { lastOutputs } from "../lastOutputs.ts";
+import { ApisixSsl, type ClientCertificateArgs } from "./apisixSsl.ts";
+
+export interface CallerCertificate {
+  /** The object, while an upstream names it; a stack that never had it gets none. */
+  readonly object?: ApisixSsl;
+  /** What this stack's own upstreams name: the object, in the update that replaces a gateway that presents nothing by itself. */
+  readonly own?: pulumi.Output<string>;
+}
+
+export interface CallerCertificateArgs extends Omit<ClientCertificateArgs, "use"> {
+  /** The cluster where the gateway is asked who names the object. */
+  readonly cluster: Cluster;
+  /** This stack's own upstreams, such as `upstreams/hello`: they do not count. */
+  readonly own: readonly string[];
+}
+
+/** Registers the object, or leaves it out: then the engine removes one that is there. */
+export async function callerCertificate(name: string, args: CallerCertificateArgs): Promise<CallerCertificate> {
+  const { cluster, own, ...spec } = args;
+  const outputs = await lastOutputs();
+  const fate = fateOf(outputs["caller"] as Partial<GatewayCaller> | undefined);
+  if (fate === "none") return {};
+  if (fate === "kept while named") {
+    const named = await namedByOthers(name, outputs["admin"] as AdminEndpoint, { cluster, own });
+    if (!named) return {};
+  }
+  const object = new ApisixSsl(name, { ...spec, use: "client" });
+  return { object, ...(fate === "named" ? { own: object.id } : {}) };
+}
+
+/**
+ * What becomes of the object, by the `caller` of the last outputs. Release 0.1 named no `identities`: pods of such a gateway may still
+ * answer while they are replaced, and present a certificate only to upstreams that name it.
+ */
+export function fateOf(caller: Partial<GatewayCaller> | undefined): "none" | "named" | "kept while named" {
+  if (caller?.clientCertificate === undefined) return "none";
+  return caller.identities === undefined ? "named" : "kept while named";
+}
+
+/** Where the gateway cannot be asked the object stays. */
+async function namedByOthers(
+  id: string,
+  admin: AdminEndpoint,
+  { cluster, own }: Pick<CallerCertificateArgs, "cluster" | "own">,
+): Promise<boolean> {
+  try {
+    return (await livePresenters(id, admin, cluster)).some((object) => !own.includes(object));
+  } catch (error) {
+    const reason = (error as Error).message;
+    await pulumi.log.info(`ssls/${id} stays, since the gateway cannot be asked who names it: ${reason}`);
+    return true;
+  }
+}
