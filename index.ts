@@ -102,10 +102,7 @@ for (const client of env.gateway.clients) {
 }
 
 // Its renewer may read what the gateway presents, Secret by Secret.
-const grants = { "gateway-renewer": gatewayLeaf.secret, "apisix-upstream-renewer": apisix.upstreamCertificate };
-for (const [name, secret] of Object.entries(grants)) {
-  new RenewerGrant(name, { secret, gateway: apisix.identity }, inNamespace);
-}
+new RenewerGrant("gateway-renewer", { secret: gatewayLeaf.secret, gateway: apisix.identity }, inNamespace);
 
 if (env.monitoring.install) {
   const { labels, namespace: prometheus } = env.monitoring;
@@ -120,12 +117,12 @@ new ApisixSsl("site", {
   snis: [env.gateway.host],
   clients: { trust: pki.edge.trust },
 });
-const presented = await callerCertificate("upstream-client", {
-  admin,
-  certificate: apisix.upstreamCertificate,
-  cluster: cluster.access,
-  own: ["upstreams/hello"],
-});
+const callerLeaf = { admin, certificate: apisix.upstreamCertificate, gateway: apisix.identity };
+const presented = await callerCertificate(
+  "upstream-client",
+  { ...callerLeaf, cluster: cluster.access, own: ["upstreams/hello"] },
+  inNamespace,
+);
 const backend = new ApisixUpstream("hello", {
   admin,
   nodes: [hello.upstream.node],

@@ -7,6 +7,8 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { GatewayCaller } from "../../outputs.ts";
 import { lastOutputs } from "../lastOutputs.ts";
+import { RenewerGrant } from "../renewerGrant.ts";
+import type { CertSecretRef, Identity } from "../planes.ts";
 import { ApisixSsl, type ClientCertificateArgs } from "./apisixSsl.ts";
 
 export interface CallerCertificate {
@@ -16,16 +18,23 @@ export interface CallerCertificate {
   readonly own?: pulumi.Output<string>;
 }
 
-export interface CallerCertificateArgs extends Omit<ClientCertificateArgs, "use"> {
+export interface CallerCertificateArgs extends Omit<ClientCertificateArgs, "use" | "certificate"> {
+  readonly certificate: pulumi.Output<CertSecretRef<"upstream">>;
+  /** Who the gateway is, whose renewer keeps the object up. */
+  readonly gateway: Identity;
   /** The cluster where the gateway is asked who names the object. */
   readonly cluster: Cluster;
   /** This stack's own upstreams, such as `upstreams/hello`: they do not count. */
   readonly own: readonly string[];
 }
 
-/** Registers the object, or leaves it out: then the engine removes one that is there. */
-export async function callerCertificate(name: string, args: CallerCertificateArgs): Promise<CallerCertificate> {
-  const { cluster, own, ...spec } = args;
+/** Registers the object with its renewal, or leaves both out: then the engine removes what is there. */
+export async function callerCertificate(
+  name: string,
+  args: CallerCertificateArgs,
+  opts?: pulumi.ComponentResourceOptions,
+): Promise<CallerCertificate> {
+  const { cluster, own, gateway, ...spec } = args;
   const outputs = await lastOutputs();
   const fate = fateOf(outputs["caller"] as Partial<GatewayCaller> | undefined);
   if (fate === "none") return {};
@@ -34,6 +43,7 @@ export async function callerCertificate(name: string, args: CallerCertificateArg
     if (!named) return {};
   }
   const object = new ApisixSsl(name, { ...spec, use: "client" });
+  new RenewerGrant("apisix-upstream-renewer", { secret: args.certificate, gateway }, opts);
   return { object, ...(fate === "named" ? { own: object.id } : {}) };
 }
 

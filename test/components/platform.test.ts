@@ -35,10 +35,7 @@ const everywhere = [
   ...["etcd", "etcd-peers", "apisix", "upstream"].map((name) => `Service mtls/${name}`),
   ...["etcd-root-password", "etcd-apisix-password", "apisix-env"].map((name) => `Secret mtls/${name}`),
   ...["apisix-config", "apisix-renewer", "upstream-config", "upstream-files"].map((name) => `ConfigMap mtls/${name}`),
-  ...["gateway-renewer", "apisix-upstream-renewer"].flatMap((name) => [
-    `Role mtls/${name}`,
-    `RoleBinding mtls/${name}`,
-  ]),
+  ...["Role mtls/gateway-renewer", "RoleBinding mtls/gateway-renewer"],
   ...["StatefulSet mtls/etcd", "Deployment mtls/apisix", "Deployment mtls/upstream"],
   ...policies,
 ];
