@@ -1,7 +1,9 @@
 // What the gateway really shows in a handshake, which may differ from what the Admin API holds.
 
+import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
-import tls from "node:tls";
+
+import { shownBy } from "@mtls-everywhere/apisix-admin";
 
 import { fingerprintOf, type LiveCertificate } from "./decide.ts";
 import type { Journal } from "./journal.ts";
@@ -12,22 +14,23 @@ export interface Shown {
   readonly notAfter: Date;
 }
 
-/** The leaf that a server on loopback shows for a name. Nothing is sent and nothing trusted: it is only looked at. */
-export function shownFor(port: number, name: string, time = 5_000): Promise<Shown> {
-  return new Promise((resolve, reject) => {
-    const socket = tls.connect({ host: "127.0.0.1", port, servername: name, rejectUnauthorized: false });
-    const end = (error: Error) => {
-      const leaf = socket.getPeerX509Certificate();
-      socket.destroy();
-      if (leaf) resolve({ fingerprint: leaf.fingerprint256, notAfter: leaf.validToDate });
-      else reject(error);
-    };
-    socket.setTimeout(time, () => end(new Error(`no handshake within ${time / 1_000} s`)));
-    socket.once("secureConnect", () => end(new Error("no certificate was shown")));
-    // In TLS 1.2 the refusal of a client without certificate ends the handshake; the server's leaf came before it.
-    socket.on("error", end);
-  });
+/** The leaf that a server on loopback shows for a name. */
+export async function shownFor(port: number, name: string): Promise<Shown> {
+  const socket = connect(port, "127.0.0.1");
+  const timer = setTimeout(
+    () => socket.destroy(new Error(`no handshake within ${handshakeTime / 1_000} s`)),
+    handshakeTime,
+  );
+  try {
+    const [leaf] = await shownBy({ socket }, name);
+    return { fingerprint: leaf!.fingerprint256, notAfter: leaf!.validToDate };
+  } finally {
+    clearTimeout(timer);
+  }
 }
+
+/** In milliseconds. */
+const handshakeTime = 5_000;
 
 /** Looks at all names of certificates: when a certificate has changed, and now and then. */
 export class ServedCertificates {

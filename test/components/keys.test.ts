@@ -184,7 +184,7 @@ describe("the platform with keys that rotate", () => {
         '  apisix.adminKeys: "2" comes first, but pod pod-0 runs without it and would refuse it. Append it, ["1", "2"], and run pulumi up; then move it first.\n' +
         "Nothing was changed. docs/keys.md has the steps.",
     });
-    same(registered.sort(), ["cluster", "cluster-uid", "etcd-members", "pki-founder", "pki-generation-1"]);
+    same(registered.sort(), ["cluster", "cluster-uid", "etcd-members"]);
   });
 });
 

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { parse, stringify } from "yaml";
 
-import type { AdminClient } from "../../apisix-admin/index.ts";
+import { type AdminClient, certificatesOf, shownBy } from "../../apisix-admin/index.ts";
 import { Cluster } from "../../apisix-admin/access.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { planes } from "../../components/planes.ts";
@@ -153,6 +153,38 @@ describe("the platform in a lab of its own", function () {
     await showsNothing();
   });
 
+  it("serves a renewed certificate within seconds, without an update", async () => {
+    const before = await live("ssls", "site");
+    await renewGatewayLeaf();
+    const after = await live("ssls", "site");
+    ok(after["cert"] !== before["cert"]);
+    same({ ...after, cert: "", labels: {} }, { ...before, cert: "", labels: {} });
+    await answers('{ "hello": "world" }');
+    await showsNothing();
+  });
+
+  it("keeps its endpoints while the renewer is killed, and renews again at once", async () => {
+    const kubectl = (...args: string[]) => must("kubectl", ["--namespace", "mtls", ...args]);
+    const gateway = async () => {
+      const { items } = JSON.parse(await kubectl("get", "pods", "-l", outputs.gateway.selector, "-o", "json")) as Pods;
+      return items.map(({ metadata, status }) => ({
+        name: metadata.name,
+        ready: status.conditions.find(({ type }) => type === "Ready"),
+        renewer: status.initContainerStatuses.find(({ name }) => name === "renewer")?.restartCount,
+      }));
+    };
+    const before = await gateway();
+    same(
+      before.map(({ ready, renewer }) => [ready?.status, renewer]),
+      [["True", 0]],
+    );
+    const node = "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */node) kill -9 ${p#/proc/};; esac; done";
+    await kubectl("exec", "deploy/apisix", "-c", "renewer", "--", "sh", "-c", node);
+    await renewGatewayLeaf();
+    // Not even the moment of its readiness has changed.
+    same(await gateway(), before);
+  });
+
   it("refuses an unknown configuration key, and changes nothing", async () => {
     const file = await configWith((config) => (config["mtls-everywhere:upstreem"] = {}));
     await refuses({ PULUMI_OPTION_CONFIG_FILE: file }, [
@@ -253,6 +285,20 @@ describe("the platform in a lab of its own", function () {
     return JSON.parse(await must("pulumi", ["stack", "output", "--json"])) as PlatformOutputs;
   }
 
+  /** Has cert-manager issue the gateway's leaf anew, and waits until it is served. */
+  async function renewGatewayLeaf(): Promise<void> {
+    const secret = { namespace: "mtls", name: "gateway" };
+    const old = await new Cluster().certificate(secret);
+    await must("kubectl", ["--namespace", "mtls", "delete", "secret", "gateway"]);
+    const served = async () => {
+      const cluster = new Cluster();
+      const wanted = await cluster.certificate(secret);
+      const [leaf] = await shownBy({ socket: await cluster.open(outputs.gateway) }, outputs.gateway.serverName);
+      return wanted !== old && leaf?.fingerprint256 === certificatesOf(wanted)[0]?.fingerprint256;
+    };
+    await eventually("the renewed leaf is served", served, true);
+  }
+
   async function showsNothing(): Promise<void> {
     const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"]);
     equal(code, 0, output);
@@ -336,6 +382,20 @@ describe("the platform in a lab of its own", function () {
     await eventually("the gateway's answer", async () => (await fromGateway()).text.trim(), body);
   }
 });
+
+interface Pods {
+  readonly items: readonly {
+    readonly metadata: { readonly name: string };
+    readonly status: {
+      readonly conditions: readonly {
+        readonly type: string;
+        readonly status: string;
+        readonly lastTransitionTime: string;
+      }[];
+      readonly initContainerStatuses: readonly { readonly name: string; readonly restartCount: number }[];
+    };
+  }[];
+}
 
 interface Export {
   readonly deployment: {
