@@ -28,6 +28,7 @@ import { clusterUid, MemoryCluster, type Started, startApisix, startEtcd } from 
 import { Authority } from "./support/authorities.ts";
 import { KubernetesApi, kubeconfigFor, LoopbackCluster } from "./support/kubernetesApi.ts";
 import { outputs as platform } from "./support/outputs.ts";
+import { rotationRows } from "./support/rotationRows.ts";
 
 /** A row: what is wrong, where it is tried, and the whole message. */
 interface Row {
@@ -42,6 +43,7 @@ let api: KubernetesApi;
 let cluster: LoopbackCluster;
 let apisix: Started<AdminEndpoint>;
 let edge: Authority;
+let newer: Authority;
 const clusters: LoopbackCluster[] = [];
 
 /** The configuration of stack dev with these values. */
@@ -135,6 +137,10 @@ const issued = (name: string) =>
 const certificateRemedy = "Correct the Certificate that issues it, or name another Secret.";
 const keyRemedy = "Put one of letters and digits there, and restart the gateway's pods.";
 
+const rootKey = {
+  ...{ cluster: clusterUid, certificate: "etcd-root", secret: { namespace: "mtls", name: "etcd-root" } },
+};
+
 const rows: readonly Row[] = [
   // Configuration
   {
@@ -156,6 +162,18 @@ const rows: readonly Row[] = [
     input: "a key that does not exist",
     provoke: configured({ etcd: { replica: 3 } }),
     message: config("etcd.replica: is not a known key; remove it or correct its spelling"),
+  },
+  {
+    input: "a generation with a name that other objects have",
+    provoke: configured({ pki: { root: { kind: "cluster", trusted: ["1", "peer"] } } }),
+    message: config(
+      'pki.root.trusted.1: must not begin with "peer" or end with "self-signed": other objects have such names',
+    ),
+  },
+  {
+    input: "an active generation that is not trusted",
+    provoke: configured({ pki: { root: { kind: "cluster", active: "2", trusted: ["1"] } } }),
+    message: config("pki.root.trusted: must name the active root too: its leaves would be trusted by nobody"),
   },
   {
     input: "a lifetime in minutes",
@@ -216,6 +234,20 @@ const rows: readonly Row[] = [
     provoke: () => inStackWith(1, () => keepMembers("etcd", 3)),
     message:
       "The etcd of stack dev was made with replicas: 1, and mtls-everywhere:etcd asks for 3: it cannot grow or shrink in an update.\nNothing was changed. Set replicas to 1, or make the platform anew: pulumi destroy, then pulumi up.",
+  },
+  ...rotationRows(() => ({ api, cluster: freshCluster(), roots: [edge, newer] })),
+  {
+    input: "a root's key whose Certificate is still there",
+    provoke: () =>
+      withAnswer("/apis/cert-manager.io/v1/namespaces/mtls/certificates/etcd-root", {}, () =>
+        withAnswer(
+          "namespaces/mtls/secrets/etcd-root",
+          { metadata: { annotations: { "cert-manager.io/certificate-name": "etcd-root" } } },
+          () => said(() => remove("rootKey", "mtls/etcd-root", rootKey, cluster)),
+        ),
+      ),
+    message:
+      "Secret mtls/etcd-root holds the key of Certificate mtls/etcd-root, which is still there: cert-manager would make another key at once. Delete the Certificate first.",
   },
   {
     input: "a key that comes first at once",
@@ -599,6 +631,7 @@ describe("wrong inputs", function () {
   before(async function () {
     admin = await Authority.create("admin");
     edge = await Authority.create("edge");
+    newer = await Authority.create("newer");
     apisix = await startApisix(memory, admin, () => this.skip());
     api = await KubernetesApi.start(clusterUid);
     const { cert, key } = await site();
@@ -727,7 +760,8 @@ async function inStackWith(first: unknown, act: () => Promise<unknown>): Promise
 
 /** What the program says to these keys while a pod runs with others, which is not ready. */
 function keysOf(running: Partial<KeyNames>, wanted: Partial<KeyNames>): Promise<string> {
-  const pod = { metadata: { name: "apisix-0", annotations: startedWithKeys({ ...firstKeys, ...running }) } };
+  const annotations = startedWithKeys({ ...firstKeys, ...running });
+  const pod = { metadata: { name: "apisix-0", labels: { app: "apisix" }, annotations } };
   return withAnswer("namespaces/mtls/pods", { items: [pod] }, () => inStackWith(undefined, () => keyCheck(wanted)));
 }
 
