@@ -1,8 +1,8 @@
-// What the stack gives to other stacks and to `verify`: references and public data, nothing secret. And the check that it is all there.
+// What the stack gives to other stacks and to `verify`: references and public data, nothing secret. The schema is the check, and the types follow from it.
 
-import type { AdminEndpoint, EtcdEndpoint, PodPort, SecretKeyRef } from "@mtls-everywhere/apisix-admin";
+import { z } from "zod";
 
-import type { CertSecretRef, Identity, IssuerRef, Plane, TrustRef } from "./components/planes.ts";
+import { type Plane, planes } from "./components/planes.ts";
 
 /**
  * Versions of these outputs that this program reads, the newest first: they rise when a name or a meaning changes or goes, not
@@ -10,106 +10,161 @@ import type { CertSecretRef, Identity, IssuerRef, Plane, TrustRef } from "./comp
  */
 export const contractVersions = [2, 1] as const;
 
+const text = z.string();
+const number = z.number();
+const object = { namespace: text, name: text };
+const entry = { ...object, key: text };
+/** The pods behind one TLS port. */
+const pods = { namespace: text, selector: text, port: number, serverName: text };
+
+const trustOf = <P extends Plane>(plane: P) => z.object({ ...entry, plane: z.literal(plane) });
+const leafOf = <P extends Plane>(plane: P) =>
+  z.object({ ...object, plane: z.literal(plane), dnsNames: z.array(text).readonly().exactOptional() });
+const issuerOf = <P extends Plane>(plane: P) =>
+  z.object({ plane: z.literal(plane), kind: z.enum(["Issuer", "ClusterIssuer"]), name: text, group: text });
+/** The same form for every plane, whichever it is. */
+const perPlane = <S extends z.ZodType>(one: S) =>
+  z.object(Object.fromEntries(planes.map((plane) => [plane, one])) as { readonly [P in Plane]: S });
+
 /** Where clients reach the platform. */
-export interface GatewayEndpoint extends PodPort {
+const gateway = z.object({
+  ...pods,
   /** `https://<host>/`, the host being also the SNI that clients must send. */
-  readonly url: string;
+  url: text,
   /** The cluster-internal Service in front of the gateway. */
-  readonly service: { readonly namespace: string; readonly name: string; readonly port: number };
+  service: z.object({ ...object, port: number }),
   /** Roots of the gateway's certificate and of the client certificates it accepts. */
-  readonly trust: TrustRef<"edge">;
-}
+  trust: trustOf("edge"),
+});
+export type GatewayEndpoint = z.infer<typeof gateway>;
+
+/** What it takes to speak to the Admin API, by reference; `AdminEndpoint` describes each. */
+const admin = z.object({
+  ...pods,
+  cluster: text,
+  trust: z.object(entry),
+  certificate: z.object(object),
+  key: z.object(entry),
+  renews: z.boolean().exactOptional(),
+  sealedBy: text.exactOptional(),
+});
 
 /** APISIX's store, and the credentials that APISIX uses there, by reference. */
-export interface StoreEndpoint extends EtcdEndpoint {
+const store = z.object({
+  ...pods,
+  cluster: text,
+  trust: z.object(entry),
+  /** Client certificate of the etcd plane, with an empty subject. */
+  certificate: z.object(object),
   /** URLs as APISIX dials them: every member of etcd, or the Service of a single one. */
-  readonly endpoints: readonly string[];
+  endpoints: z.array(text).readonly(),
   /** The peer port: only members may speak there. */
-  readonly peer: PodPort;
+  peer: z.object(pods),
   /** The user that APISIX signs in as; it may touch keys under `prefix` only. */
-  readonly user: string;
-  readonly password: SecretKeyRef;
-  readonly prefix: string;
-}
+  user: text,
+  password: z.object(entry),
+  prefix: text,
+});
+export type StoreEndpoint = z.infer<typeof store>;
 
 /** A service behind the gateway that verifies its caller. */
-export interface UpstreamEndpoint {
-  readonly node: { readonly host: string; readonly port: number };
+const upstream = z.object({
+  node: z.object({ host: text, port: number }),
   /** Name that the service's certificate carries and APISIX verifies. */
-  readonly serverName: string;
-  readonly trust: TrustRef<"upstream">;
+  serverName: text,
+  trust: trustOf("upstream"),
   /** The leaf that APISIX presents to it. */
-  readonly clientCertificate: CertSecretRef<"upstream">;
+  clientCertificate: leafOf("upstream"),
   /** The pods behind the node, to look at the service without the gateway. */
-  readonly pods: PodPort;
-}
+  pods: z.object(pods),
+});
+export type UpstreamEndpoint = z.infer<typeof upstream>;
+
+const identity = z.object({ trustDomain: text, namespace: text, serviceAccount: text });
 
 /** As whom the gateway calls the services behind it. */
-export interface GatewayCaller {
+const caller = z.object({
   /**
    * Id of the `ApisixSsl` that release 0.1 presented: there only while an `ApisixUpstream` names it as its `clientCertificate`. Name
    * none: the gateway presents its leaf by itself.
    */
-  readonly clientCertificate?: string;
+  clientCertificate: text.exactOptional(),
   /** Who that certificate speaks for. */
-  readonly identity: Identity;
+  identity,
   /** All that it may speak for while generations of roots overlap, `identity` first: let a service answer these alone. Since 0.2. */
-  readonly identities?: readonly Identity[];
-}
+  identities: z.array(identity).readonly().exactOptional(),
+});
+export type GatewayCaller = z.infer<typeof caller>;
 
 /** Which roots are trusted, and which sign; public. */
-export interface TrustedGenerations {
+const generations = z.object({
   /** Name of the generation that signs this stack's leaves. */
-  readonly active: string;
-  readonly trusted: readonly string[];
+  active: text,
+  trusted: z.array(text).readonly(),
   /** The stack's first generation: names of its issuers carry no name of a generation. */
-  readonly founder: string;
+  founder: text,
   /** SHA-256 of each generation's root, by plane and the generation's name. */
-  readonly digests: { readonly [P in Plane]: Readonly<Record<string, string>> };
-}
-
-/** A route as the Admin API holds it. */
-export interface RouteSummary {
-  readonly id: string;
-  readonly hosts: readonly string[];
-  readonly uris: readonly string[];
-}
+  digests: perPlane(z.record(text, text)),
+});
 
 /** The stack's outputs, by name. */
-export interface PlatformOutputs {
+const platform = z.object({
   /** Which of `contractVersions` they are of. */
-  readonly contract: number;
-  readonly trustDomain: string;
-  readonly namespace: string;
-  readonly gateway: GatewayEndpoint;
-  readonly admin: AdminEndpoint;
-  readonly store: StoreEndpoint;
-  readonly caller: GatewayCaller;
-  readonly upstream: UpstreamEndpoint;
-  readonly issuers: { readonly [P in Plane]: IssuerRef<P> };
-  readonly trust: { readonly [P in Plane]: TrustRef<P> };
+  contract: number,
+  trustDomain: text,
+  namespace: text,
+  gateway,
+  admin,
+  store,
+  caller,
+  upstream,
+  issuers: z.object({
+    etcd: issuerOf("etcd"),
+    "etcd-peer": issuerOf("etcd-peer"),
+    admin: issuerOf("admin"),
+    edge: issuerOf("edge"),
+    upstream: issuerOf("upstream"),
+  }),
+  trust: z.object({
+    etcd: trustOf("etcd"),
+    "etcd-peer": trustOf("etcd-peer"),
+    admin: trustOf("admin"),
+    edge: trustOf("edge"),
+    upstream: trustOf("upstream"),
+  }),
   /** PEM roots per plane: public, for clients outside the cluster. */
-  readonly roots: { readonly [P in Plane]: string };
+  roots: perPlane(text),
   /** Since 0.2. */
-  readonly generations?: TrustedGenerations;
+  generations: generations.exactOptional(),
   /** The Secret that each plane's server has its leaf from. Since 0.2. */
-  readonly serverCertificates?: { readonly [P in Plane]: CertSecretRef<P> };
-  readonly routes: readonly RouteSummary[];
-}
+  serverCertificates: z
+    .object({
+      etcd: leafOf("etcd"),
+      "etcd-peer": leafOf("etcd-peer"),
+      admin: leafOf("admin"),
+      edge: leafOf("edge"),
+      upstream: leafOf("upstream"),
+    })
+    .exactOptional(),
+  /** Routes as the Admin API holds them. */
+  routes: z.array(z.object({ id: text, hosts: z.array(text).readonly(), uris: z.array(text).readonly() })).readonly(),
+});
+export type PlatformOutputs = z.infer<typeof platform>;
 
 /** The value as the stack's outputs, or an error that names all that is missing. */
 export function parseOutputs(value: unknown, stack?: string): PlatformOutputs {
-  const contract = (value as Partial<PlatformOutputs> | null)?.contract;
+  const { contract } = (value ?? {}) as Partial<PlatformOutputs>;
   if (typeof contract === "number" && !contractVersions.some((version) => version === contract)) {
     throw new Error(
       `The outputs of ${stack ? `stack ${stack}` : "the stack"} are of version ${contract}, but this program reads version ${contractVersions.join(" or ")}. ` +
         "Use the release of mtls-everywhere that the platform was brought up with.",
     );
   }
-  const problems = problemsOf(value, shape, "");
-  if (problems.length === 0) return value as PlatformOutputs;
+  const parsed = platform.safeParse(value, { reportInput: true });
+  // As it is: what the schema does not name is nothing against it.
+  if (parsed.success) return value as PlatformOutputs;
   const up = `pulumi up${stack ? ` -s ${stack}` : ""}`;
-  throw new Error(`${problems.map((problem) => `stack output ${problem}`).join("\n")}\nRun \`${up}\` first.`);
+  throw new Error(`${parsed.error.issues.map(problem).join("\n")}\nRun \`${up}\` first.`);
 }
 
 /**
@@ -126,105 +181,31 @@ export function refuseOldGateway(outputs: PlatformOutputs, stack: string): Platf
 
 /** Names of the outputs. */
 export function outputNames(): readonly (keyof PlatformOutputs)[] {
-  return Object.keys(shape) as (keyof PlatformOutputs)[];
+  return Object.keys(platform.shape) as (keyof PlatformOutputs)[];
 }
 
-/** The form of a value, as data. */
-type Shape<T> = [T] extends [string]
-  ? "string"
-  : [T] extends [number]
-    ? "number"
-    : [T] extends [boolean]
-      ? "boolean"
-      : T extends readonly (infer Item)[]
-        ? readonly [Shape<Item>]
-        : string extends keyof T
-          ? { readonly each: Shape<T[string & keyof T]> }
-          : {
-              readonly [K in keyof T]-?: undefined extends T[K]
-                ? { readonly optional: Shape<NonNullable<T[K]>> }
-                : Shape<T[K]>;
-            };
-type AnyShape = "string" | "number" | "boolean" | readonly [AnyShape] | { readonly [key: string]: AnyShape };
-
-const object = { namespace: "string", name: "string" } as const;
-const entry = { ...object, key: "string" } as const;
-const pods = { namespace: "string", selector: "string", port: "number", serverName: "string" } as const;
-const trust = { ...entry, plane: "string" } as const;
-const identity = { trustDomain: "string", namespace: "string", serviceAccount: "string" } as const;
-const leaf = { ...object, plane: "string", dnsNames: { optional: ["string"] } } as const;
-const issuer = { plane: "string", kind: "string", name: "string", group: "string" } as const;
-
-function perPlane<const S>(one: S) {
-  return { etcd: one, "etcd-peer": one, admin: one, edge: one, upstream: one };
+function problem(issue: z.core.$ZodIssue): string {
+  const path = issue.path.reduce<string>(
+    (before, part) =>
+      typeof part === "number" ? `${before}[${part}]` : before ? `${before}.${String(part)}` : String(part),
+    "",
+  );
+  if (issue.input === undefined || issue.input === null) return `stack output "${path}" is missing`;
+  const wanted = issue.code === "invalid_type" ? (names[issue.expected] ?? issue.expected) : wordsOf(issue);
+  return `stack output "${path}" must be ${wanted}, but is ${JSON.stringify(issue.input)}`;
 }
 
-/** The names of the outputs, and the form of each. */
-const shape: Shape<PlatformOutputs> = {
-  contract: "number",
-  trustDomain: "string",
-  namespace: "string",
-  gateway: { ...pods, url: "string", service: { ...object, port: "number" }, trust },
-  admin: {
-    ...pods,
-    cluster: "string",
-    trust: entry,
-    certificate: object,
-    key: entry,
-    renews: { optional: "boolean" },
-    sealedBy: { optional: "string" },
-  },
-  store: {
-    ...pods,
-    cluster: "string",
-    trust: entry,
-    certificate: object,
-    endpoints: ["string"],
-    peer: pods,
-    user: "string",
-    password: entry,
-    prefix: "string",
-  },
-  caller: {
-    clientCertificate: { optional: "string" },
-    identity,
-    identities: { optional: [identity] },
-  },
-  upstream: {
-    node: { host: "string", port: "number" },
-    serverName: "string",
-    trust,
-    clientCertificate: leaf,
-    pods,
-  },
-  issuers: perPlane(issuer),
-  trust: perPlane(trust),
-  roots: perPlane("string"),
-  generations: {
-    optional: { active: "string", trusted: ["string"], founder: "string", digests: perPlane({ each: "string" }) },
-  },
-  serverCertificates: { optional: perPlane(leaf) },
-  routes: [{ id: "string", hosts: ["string"], uris: ["string"] }],
+const names: Readonly<Record<string, string>> = {
+  string: "a string",
+  number: "a number",
+  boolean: "a boolean",
+  array: "a list",
+  object: "an object",
+  record: "an object",
 };
 
-function problemsOf(value: unknown, wanted: AnyShape, path: string): string[] {
-  const { optional, each } = wanted as Partial<Record<"optional" | "each", AnyShape>>;
-  if (optional !== undefined) return value === undefined || value === null ? [] : problemsOf(value, optional, path);
-  if (value === undefined || value === null) return [`"${path}" is missing`];
-  if (typeof wanted === "string") {
-    return typeof value === wanted ? [] : [`"${path}" must be a ${wanted}, but is ${JSON.stringify(value)}`];
-  }
-  if (isList(wanted)) {
-    if (!Array.isArray(value)) return [`"${path}" must be a list, but is ${JSON.stringify(value)}`];
-    return value.flatMap((item, i) => problemsOf(item, wanted[0], `${path}[${i}]`));
-  }
-  if (typeof value !== "object") return [`"${path}" must be an object, but is ${JSON.stringify(value)}`];
-  const keys = each === undefined ? wanted : Object.fromEntries(Object.keys(value).map((key) => [key, each]));
-  return Object.entries(keys).flatMap(([key, inner]) =>
-    problemsOf((value as Record<string, unknown>)[key], inner, path ? `${path}.${key}` : key),
-  );
-}
-
-function isList(wanted: AnyShape): wanted is readonly [AnyShape] {
-  return Array.isArray(wanted);
+function wordsOf(issue: z.core.$ZodIssue): string {
+  return issue.code === "invalid_value"
+    ? issue.values.map((value) => JSON.stringify(value)).join(" or ")
+    : "of another form";
 }
