@@ -1,5 +1,7 @@
 // Stack configuration -> one validated, typed, immutable value.
 
+import { isIP } from "node:net";
+
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
@@ -164,7 +166,9 @@ const apisix = z
 const gateway = z
   .strictObject({
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
-    host: dnsName.default("upstream"),
+    host: dnsName
+      .refine((name) => isIP(name) === 0, "must be a name: for an address clients send no server name")
+      .default("upstream"),
     /** Client certificates of the edge plane to issue, by service-account name. Default none. */
     clients: z
       .array(kubernetesName)

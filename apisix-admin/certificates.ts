@@ -22,7 +22,7 @@ export function notAfter(pem: string): Date {
 
 /** The certificates of a PEM text, in order. Throws when there is none or one cannot be read. */
 export function certificatesOf(pem: string): X509Certificate[] {
-  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? [];
+  const blocks = blocksOf(pem);
   if (blocks.length === 0) throw new Error("There is no certificate in the PEM text.");
   return blocks.map((block, index) => {
     try {
@@ -33,14 +33,30 @@ export function certificatesOf(pem: string): X509Certificate[] {
   });
 }
 
+/** A pair without what else its texts hold: the server takes a key for ciphertext when anything is before it. */
+export function neededBlocks({ cert, key }: KeyPair): KeyPair {
+  return { cert: certificateBlocks(cert), key: `${keyBlock(key)}\n` };
+}
+
+/** The certificates of a PEM text, without what is between them. */
+export function certificateBlocks(pem: string): string {
+  return blocksOf(pem)
+    .map((block) => `${block}\n`)
+    .join("");
+}
+
 /** What is wrong with a leaf and its key at a moment, for the names it is to serve. Empty when all is well. */
 export function pairProblems(pair: KeyPair, names: readonly string[] = [], now = new Date()): string[] {
-  let leaf: X509Certificate;
+  let chain: X509Certificate[];
   try {
-    leaf = leafOf(pair.cert);
+    chain = certificatesOf(pair.cert);
   } catch (error) {
     return [(error as Error).message];
   }
+  if (isEncrypted(pair.key)) return ["The private key is encrypted, and the gateway has no passphrase for it."];
+  const leaf = chain.find((certificate) => keyMatches(certificate, pair.key)) ?? chain[0]!;
+  if (isDisordered(chain, leaf))
+    return [`The chain is in the wrong order: ${nameOf(leaf)} comes first, then its issuers.`];
   const problems = validityProblems(leaf, now);
   if (!keyMatches(leaf, pair.key))
     problems.push(`The private key does not belong to the certificate of ${nameOf(leaf)}.`);
@@ -91,6 +107,30 @@ export function namesCover(names: readonly string[], name: string): boolean {
   });
 }
 
+function blocksOf(pem: string): string[] {
+  const blocks = pem.match(/-----BEGIN CERTIFICATE-----[\s\S]+?-----END CERTIFICATE-----/g) ?? [];
+  return blocks.map((block) => block.replaceAll("\r", ""));
+}
+
+/** The private key of a PEM text; the text itself where there is none. */
+function keyBlock(pem: string): string {
+  const [block] = /-----BEGIN ([A-Z ]*PRIVATE KEY)-----[\s\S]+?-----END \1-----/.exec(pem) ?? [pem];
+  return block.replaceAll("\r", "");
+}
+
+function isEncrypted(key: string): boolean {
+  return /^-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(keyBlock(key));
+}
+
+/** Whether the leaf is not first, or a certificate's issuer is elsewhere than behind it. What is no part of the chain may be anywhere. */
+function isDisordered(chain: readonly X509Certificate[], leaf: X509Certificate): boolean {
+  const astray = (certificate: X509Certificate, at: number) =>
+    !selfSigned(certificate) &&
+    !(chain[at + 1] && certificate.checkIssued(chain[at + 1]!)) &&
+    chain.some((other) => certificate.checkIssued(other));
+  return chain[0] !== leaf || chain.some(astray);
+}
+
 function leafOf(pem: string): X509Certificate {
   return certificatesOf(pem)[0]!;
 }
@@ -104,7 +144,7 @@ function validityProblems(certificate: X509Certificate, now: Date): string[] {
 
 function keyMatches(leaf: X509Certificate, key: string): boolean {
   try {
-    return leaf.checkPrivateKey(createPrivateKey(key));
+    return leaf.checkPrivateKey(createPrivateKey(keyBlock(key)));
   } catch {
     return false; // An unreadable key's own error could quote it.
   }

@@ -1,10 +1,11 @@
 // The part of the gateway's renewer: what it writes when a Secret holds a newer leaf than the gateway serves, and when that is its work.
 
 import { type Body, labels } from "./body.ts";
-import { certificatesOf, digestOf, type KeyPair, pairProblems } from "./certificates.ts";
+import { certificatesOf, digestOf, type KeyPair, neededBlocks, pairProblems } from "./certificates.ts";
 
 /** What is patched into an ssl object. Never the clients' roots: those are `pulumi up`'s, which may be retiring one just now. */
-export function renewedLeaf({ cert, key }: KeyPair): Body {
+export function renewedLeaf(pair: KeyPair): Body {
+  const { cert, key } = neededBlocks(pair);
   return { cert, key, labels: { [labels.certificate]: digestOf(cert) } };
 }
 

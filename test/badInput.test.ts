@@ -4,7 +4,7 @@ import "reflect-metadata";
 
 import { deepStrictEqual as same, equal, ok } from "node:assert/strict";
 import { execFile } from "node:child_process";
-import { webcrypto } from "node:crypto";
+import { createPrivateKey, webcrypto } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -181,6 +181,11 @@ const rows: readonly Row[] = [
     message: config('pki.leafDuration: must be a whole number of hours, at least "1h"'),
   },
   {
+    input: "an address for the gateway's host",
+    provoke: configured({ gateway: { host: "192.168.49.2" } }),
+    message: config("gateway.host: must be a name: for an address clients send no server name"),
+  },
+  {
     input: "a leaf that outlives its root",
     provoke: configured({ pki: { leafDuration: "24h", rootDuration: "25h" } }),
     message: config("pki.rootDuration: must be at least twice leafDuration: a leaf may not outlive its root"),
@@ -351,6 +356,25 @@ const rows: readonly Row[] = [
     message: `Secret mtls/mixed: The private key does not belong to the certificate of "CN=site". ${certificateRemedy}`,
   },
   {
+    input: "an encrypted key",
+    provoke: certified("locked", async () => {
+      const { cert, key } = await site();
+      const cipher = { cipher: "aes-256-cbc", passphrase: "secret" };
+      return { cert, key: String(createPrivateKey(key).export({ type: "pkcs8", format: "pem", ...cipher })) };
+    }),
+    message:
+      "Secret mtls/locked: The private key is encrypted, and the gateway has no passphrase for it. Correct the Certificate that issues it, or name another Secret.",
+  },
+  {
+    input: "a chain in the wrong order",
+    provoke: certified("upside-down", async () => {
+      const { cert, key } = await site();
+      return { cert: `${edge.root}\n${cert}`, key };
+    }),
+    message:
+      'Secret mtls/upside-down: The chain is in the wrong order: "CN=site" comes first, then its issuers. Correct the Certificate that issues it, or name another Secret.',
+  },
+  {
     input: "a Secret with something else than a certificate",
     provoke: certified("text", async () => ({ cert: "hello", key: (await site()).key })),
     message: `Secret mtls/text: There is no certificate in the PEM text. ${certificateRemedy}`,
@@ -480,6 +504,22 @@ const rows: readonly Row[] = [
     message: '"https://hello.example" is no host name: give the name alone, without scheme, port or path.',
   },
   {
+    input: "an address for a server name",
+    provoke: checked("upstreams", () => upstream({ serverName: "10.10.10.1" })),
+    message:
+      '"10.10.10.1" is an address, and the gateway verifies names only. Give one that is in the server\'s certificate.',
+  },
+  {
+    input: "a name with the root's dot",
+    provoke: checked("upstreams", () => upstream({ serverName: "hello.mtls.svc." })),
+    message: '"hello.mtls.svc." ends in a dot, which no certificate has: write "hello.mtls.svc".',
+  },
+  {
+    input: "an address for an SNI",
+    provoke: checked("ssls", () => ssl({ snis: ["10.0.0.5"] })),
+    message: '"10.0.0.5" is an address, and clients send no server name for one. Give a host name.',
+  },
+  {
     input: "a number out of bounds",
     provoke: checked("upstreams", () => upstream({ retries: -1 })),
     message: "This is a whole number from 0 up, not -1.",
@@ -528,6 +568,29 @@ const rows: readonly Row[] = [
     input: "plugins in a list",
     provoke: checked("routes", () => route({ plugins: ["echo"] })),
     message: "Plugins are given by name, each with its configuration.",
+  },
+  {
+    input: "a path with parameters",
+    provoke: checked("routes", () => route({ uris: ["/users/:id"] })),
+    message:
+      '"/users/:id" never matches: paths have no parameters, and "*" stands at their end alone. Use "/users/*" with vars: [["uri","~~","^/users/[^/]+$"]].',
+  },
+  {
+    input: "a path with a query",
+    provoke: checked("routes", () => route({ uris: ["/search?q=1"] })),
+    message:
+      '"/search?q=1" never matches: a path is compared without what follows "?" or "#". Use "/search" with vars: [["arg_q","==","1"]].',
+  },
+  {
+    input: "a path with a character that is sent encoded",
+    provoke: checked("routes", () => route({ uris: ["/a b"] })),
+    message:
+      '"/a b" holds a character that requests carry percent-encoded, which is no safe match. Use "/a*" with vars: [["request_uri","~~","^/a%20b(\\\\?|$)"]].',
+  },
+  {
+    input: "a path with an empty segment",
+    provoke: checked("routes", () => route({ uris: ["/a//b"] })),
+    message: '"/a//b" never matches: paths are compared without "//", "." and "..". Use "/a/b".',
   },
   {
     input: "a certificate that does not say whom it lets in",

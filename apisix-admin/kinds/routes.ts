@@ -5,21 +5,20 @@ import { z } from "zod";
 import { conditions } from "./conditions.ts";
 import { defineKind } from "./kind.ts";
 import { methods } from "./methods.ts";
+import { wildcardHost } from "./names.ts";
+import { whyUnmatched } from "./paths.ts";
 import { plugins, pluginsByName } from "./plugins.ts";
-import { description, identity, limitsOf, listOf, oneOf, text, timeouts, value } from "./values.ts";
+import { description, identity, limitsOf, listOf, oneOf, text, textWithout, timeouts, value } from "./values.ts";
 
 const method = oneOf(methods);
 export type Method = z.infer<typeof method>;
 
-const host = z.string().regex(/^(\*\.)?[0-9a-zA-Z-._]+$/, {
-  error: ({ input }) => `"${input}" is no host name; a wildcard is "*." and a domain.`,
-});
-
-const path = z.string().startsWith("/", { error: ({ input }) => `A path starts with "/", not like "${input}".` });
-
 const schema = identity.extend({
-  hosts: listOf(host, "Name the hosts: without them the route could be reached under another host's client policy."),
-  uris: listOf(path, "Give at least one path."),
+  hosts: listOf(
+    wildcardHost,
+    "Name the hosts: without them the route could be reached under another host's client policy.",
+  ),
+  uris: listOf(textWithout(whyUnmatched), "Give at least one path."),
   methods: z.array(method).optional(),
   upstream: text("Pass the id of the upstream that requests go to."),
   priority: value<number>(

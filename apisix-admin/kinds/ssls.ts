@@ -5,13 +5,15 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { z } from "zod";
 
 import { type Body, labels } from "../body.ts";
-import { bundleProblems, coversAll, digestOf, namesCover, notAfter, pairProblems } from "../certificates.ts";
+import { bundleProblems, certificateBlocks, coversAll, digestOf, namesCover } from "../certificates.ts";
+import { neededBlocks, notAfter, pairProblems } from "../certificates.ts";
 import type { Failure } from "../checks.ts";
 import { AdminError, Unusable } from "../errors.ts";
 import { presenters } from "../presenters.ts";
 import type { ConfigMapKeyRef, LeafRef } from "../references.ts";
 import { leftToRenewer } from "../renewal.ts";
 import { defineKind, type Sources } from "./kind.ts";
+import { clientsName } from "./names.ts";
 import { identity, isCount, isObject, listOf, oneOf, value } from "./values.ts";
 
 /** TLS 1.1 is left out on purpose, though the gateway would speak it. */
@@ -46,7 +48,7 @@ const schema = z.discriminatedUnion(
   [
     both.extend({
       use: z.literal("server"),
-      snis: listOf(z.string(), "Name the hosts that this certificate serves."),
+      snis: listOf(clientsName, "Name the hosts that this certificate serves."),
       clients,
     }),
     both.extend({ use: z.literal("client"), snis: ofServers, clients: ofServers }),
@@ -60,8 +62,8 @@ export const ssls = defineKind<Spec>({
   defaults: { type: "server", status: 1 },
 
   async body({ use, certificate, snis, clients, protocols }, sources) {
-    const { cert, key } = await sources.keyPair(certificate);
-    const ca = isTrust(clients) ? await sources.trustBundle(clients.trust) : undefined;
+    const { cert, key } = neededBlocks(await sources.keyPair(certificate));
+    const ca = isTrust(clients) ? certificateBlocks(await sources.trustBundle(clients.trust)) : undefined;
     return {
       labels: {
         [labels.certificate]: digestOf(cert),

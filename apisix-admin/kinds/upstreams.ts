@@ -1,14 +1,12 @@
 // Upstreams: the servers behind a route. The gateway always verifies them by name, so Host and SNI are the name in their certificate.
 
-import { isIPv6 } from "node:net";
-
 import { z } from "zod";
 
 import type { Body } from "../body.ts";
 import { healthChecks, keepAlivePool, snakeCase } from "./health.ts";
 import { defineKind } from "./kind.ts";
-import { identity, isCount, isHost, isName, isPort, limitsOf, listOf, oneOf, seconds } from "./values.ts";
-import { text, timeouts, value, whole } from "./values.ts";
+import { nodeHost, serverName } from "./names.ts";
+import { identity, isCount, isPort, limitsOf, listOf, oneOf, seconds, timeouts, value, whole } from "./values.ts";
 
 /** Without grpcs: 3.18 verifies no server certificate there (its template has no `grpc_ssl_verify`), whatever its settings say. */
 const scheme = oneOf(["https", "http", "grpc"]);
@@ -19,12 +17,7 @@ const balancer = oneOf(["roundrobin", "least_conn", "ewma"]);
 export type Balancer = z.infer<typeof balancer>;
 
 const node = z.object({
-  host: text("A node needs a host: its name or address.").refine(isHost, {
-    error: ({ input }) =>
-      isIPv6(String(input))
-        ? `An IPv6 address is written in brackets: [${String(input)}].`
-        : `"${String(input)}" is no host name or address: give it alone, without scheme, port or path.`,
-  }),
+  host: nodeHost,
   port: value<number>(isPort, (port) =>
     port === undefined
       ? "A node needs a port: the one that its server listens on."
@@ -37,9 +30,7 @@ export type UpstreamNode = Readonly<z.infer<typeof node>>;
 
 const schema = identity
   .extend({
-    serverName: text("Name the server as its certificate does: it is what the gateway verifies.").refine(isName, {
-      error: ({ input }) => `"${String(input)}" is no host name: give the name alone, without scheme, port or path.`,
-    }),
+    serverName,
     nodes: listOf(node, "An upstream without nodes answers every request with 503: give at least one."),
     balancer: balancer.optional(),
     scheme: scheme.optional(),

@@ -1,7 +1,5 @@
 // The values that inputs are made of, each with the sentence that it is refused in.
 
-import { isIPv6 } from "node:net";
-
 import { z } from "zod";
 
 import type { Body } from "../body.ts";
@@ -33,7 +31,13 @@ export function oneOf<const Words extends readonly string[]>(words: Words) {
 
 /** A text that must be given. */
 export function text(missing: string) {
-  return z.string({ error: missing }).min(1, { error: missing, abort: true });
+  return z.string({ error: missing }).min(1, missing);
+}
+
+/** A text with nothing wrong with it, in a sentence; to one that is not given it is said what is wrong with "". */
+export function textWithout(fault: (given: string) => string | undefined) {
+  const said = ({ input }: { readonly input?: unknown }) => fault(typeof input === "string" ? input : "");
+  return z.string({ error: said }).refine((given) => fault(given) === undefined, { error: said });
 }
 
 /** A list that must be given. */
@@ -94,15 +98,6 @@ export function isCount(value: unknown): value is number {
 
 export function isPort(value: unknown): value is number {
   return isCount(value) && value >= 1 && value <= 65_535;
-}
-
-export function isName(name: string): boolean {
-  return /^[0-9a-zA-Z-._]+$/.test(name);
-}
-
-/** A name or an address as a node has it: an IPv6 address in brackets. */
-export function isHost(host: string): boolean {
-  return isName(host) || isIPv6(/^\[(.*)\]$/.exec(host)?.[1] ?? "");
 }
 
 function isDuration(seconds: unknown): boolean {

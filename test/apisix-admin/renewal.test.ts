@@ -31,7 +31,7 @@ describe("a renewed leaf", () => {
 
   it("is written with its key and digest, and nothing of the clients' trust", () => {
     same(renewedLeaf(next), {
-      cert: next.cert,
+      cert: `${next.cert}\n`,
       key: next.key,
       labels: { "mtls-everywhere.certificate": digestOf(next.cert) },
     });

@@ -1022,6 +1022,24 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.deepEqual([await seenOn("/p"), await seenOn("/q")], ["shared", "own"]);
     });
 
+    it("takes a key that does not begin with --- for ciphertext, and other texts around PEM as they are", async () => {
+      const { cert = "", key = "", snis } = site();
+      const answer = async (fields: object) => {
+        const { status, text } = await admin("PUT", "ssls/pem", { cert, key, snis, ...fields });
+        return status < 300 ? "taken" : (JSON.parse(text) as { error_msg: string }).error_msg;
+      };
+      const refused = "failed to decrypt previous encrypted key";
+      for (const before of ["\n", "\ufeff", "Bag Attributes\n    friendlyName: x\n"])
+        assert.equal(await answer({ key: before + key }), refused);
+      for (const fields of [
+        { key: key.replaceAll("\n", "\r\n") },
+        { cert: `subject=CN = x\n${cert}` },
+        { key: cert + key },
+      ])
+        assert.equal(await answer(fields), "taken", JSON.stringify(fields).slice(0, 60));
+      await admin("DELETE", "ssls/pem");
+    });
+
     it("goes by a route's conditions, among routes of one path", async () => {
       await put("routes/p", {
         ...way("/p"),

@@ -55,6 +55,26 @@ export class Authority {
     return new Authority(certificate, keys);
   }
 
+  /** An authority that this one has signed; its `root` is its own certificate. */
+  async intermediate(name: string): Promise<Authority> {
+    const keys = await newKeys();
+    const certificate = await x509.X509CertificateGenerator.create({
+      subject: `CN=${name}`,
+      issuer: this.#certificate.subject,
+      publicKey: keys.publicKey,
+      signingKey: this.#keys.privateKey,
+      signingAlgorithm: algorithm,
+      ...anyDay,
+      extensions: [
+        new x509.BasicConstraintsExtension(true, undefined, true),
+        new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
+        await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
+        await x509.AuthorityKeyIdentifierExtension.create(this.#certificate),
+      ],
+    });
+    return new Authority(certificate, keys);
+  }
+
   /** Signs as cert-manager's CA issuer does: subject and names are the request's. */
   async sign(requestPem: string, lifetime: number): Promise<string> {
     const request = new x509.Pkcs10CertificateRequest(requestPem);

@@ -1,0 +1,52 @@
+// Names of hosts, as certificates, clients and servers know them.
+
+import { isIP, isIPv6 } from "node:net";
+
+import { textWithout } from "./values.ts";
+
+/** A host, or all hosts one label below a domain. */
+export const wildcardHost = textWithout((name) => whyNoWildcard(name));
+
+/** A name by which clients ask for a certificate. */
+export const clientsName = textWithout((name) =>
+  isAddress(name)
+    ? `"${name}" is an address, and clients send no server name for one. Give a host name.`
+    : whyNoWildcard(name),
+);
+
+/** The name that a server proves. */
+export const serverName = textWithout((name) => {
+  if (name === "") return "Name the server as its certificate does: it is what the gateway verifies.";
+  if (isAddress(name))
+    return `"${name}" is an address, and the gateway verifies names only. Give one that is in the server's certificate.`;
+  if (!isName(name)) return `"${name}" is no host name: give the name alone, without scheme, port or path.`;
+  return whyDotted(name);
+});
+
+/** A node's host: a name, or an address, of which an IPv6 one is written in brackets. */
+export const nodeHost = textWithout((host) => {
+  if (host === "") return "A node needs a host: its name or address.";
+  if (isIPv6(host)) return `An IPv6 address is written in brackets: [${host}].`;
+  if (isName(host) || isAddress(host)) return undefined;
+  return `"${host}" is no host name or address: give it alone, without scheme, port or path.`;
+});
+
+function whyNoWildcard(name: string): string | undefined {
+  if (!/^(\*\.)?[0-9a-zA-Z-._]+$/.test(name)) return `"${name}" is no host name; a wildcard is "*." and a domain.`;
+  return whyDotted(name);
+}
+
+/** Neither certificates nor the names that clients send have the dot of the root. */
+function whyDotted(name: string): string | undefined {
+  return name.endsWith(".")
+    ? `"${name}" ends in a dot, which no certificate has: write "${name.slice(0, -1)}".`
+    : undefined;
+}
+
+function isAddress(name: string): boolean {
+  return isIP(/^\[(.*)\]$/.exec(name)?.[1] ?? name) !== 0;
+}
+
+function isName(name: string): boolean {
+  return /^[0-9a-zA-Z-._]+$/.test(name);
+}

@@ -1,0 +1,149 @@
+// Inputs of people who do this job: accepted once, and then failing in silence. Each is refused before anything is changed, or works.
+
+import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
+import { createPrivateKey } from "node:crypto";
+
+import { type KeyPair, neededBlocks, pairProblems, renewedLeaf } from "../../apisix-admin/index.ts";
+import { kinds, type KindName } from "../../apisix-admin/kinds/registry.ts";
+import { Authority } from "../support/authorities.ts";
+
+const identity = { admin: { cluster: "uid" }, objectId: "x", owner: "mtls/dev/x" };
+const good = {
+  upstreams: { ...identity, nodes: [{ host: "a", port: 1 }], serverName: "hello.mtls.svc" },
+  ssls: {
+    ...identity,
+    certificate: { namespace: "n", name: "c" },
+    use: "server",
+    snis: ["a.example"],
+    clients: "anyone",
+  },
+  routes: { ...identity, hosts: ["a.example"], uris: ["/"], upstream: "x" },
+};
+const said = (kind: keyof typeof good & KindName, change: object) =>
+  kinds[kind].objections({ ...good[kind], ...change }).map(({ property, reason }) => `${property}: ${reason}`);
+
+describe("case 7: names that clients do not send", () => {
+  it("are refused as SNI", () => {
+    same(said("ssls", { snis: ["10.0.0.5", "::1", "[::1]", "a.example.", "a/b", "*.a.example", "a.example"] }), [
+      'snis[0]: "10.0.0.5" is an address, and clients send no server name for one. Give a host name.',
+      'snis[1]: "::1" is an address, and clients send no server name for one. Give a host name.',
+      'snis[2]: "[::1]" is an address, and clients send no server name for one. Give a host name.',
+      'snis[3]: "a.example." ends in a dot, which no certificate has: write "a.example".',
+      'snis[4]: "a/b" is no host name; a wildcard is "*." and a domain.',
+    ]);
+  });
+});
+
+describe("case 12: PEM as tools write it", () => {
+  let root: Authority;
+  let pair: KeyPair;
+
+  before(async () => {
+    root = await Authority.create("edge");
+    pair = await root.leaf({ subject: "CN=site", dnsNames: ["a.example"] });
+  });
+
+  it("is cut down to the blocks that are needed, and read as they are", () => {
+    const wanted = neededBlocks(pair);
+    const { key } = pair;
+    const keys = [
+      `\n${key}`,
+      `\ufeff${key}`,
+      `Bag Attributes\n    friendlyName: site\nKey Attributes: <No Attributes>\n${key}`,
+      `-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n${key}`,
+      key.replaceAll("\n", "\r\n"),
+      key + pair.cert,
+    ];
+    const cert = `subject=CN = site\n\n${pair.cert}`.replaceAll("\n", "\r\n");
+    for (const shape of keys) {
+      same(neededBlocks({ cert, key: shape }), wanted);
+      same(pairProblems({ cert, key: shape }, ["a.example"]), []);
+    }
+    same(renewedLeaf({ cert, key: keys[2]! }), renewedLeaf(pair));
+  });
+
+  it("with an encrypted key is named as that", () => {
+    const key = createPrivateKey(pair.key);
+    const modern = key.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" });
+    const old = key.export({ type: "sec1", format: "pem", cipher: "aes-256-cbc", passphrase: "x" });
+    for (const encrypted of [modern, old, `Bag Attributes\n${String(modern)}`]) {
+      same(pairProblems({ cert: pair.cert, key: String(encrypted) }), [
+        "The private key is encrypted, and the gateway has no passphrase for it.",
+      ]);
+    }
+  });
+
+  it("with a chain in the wrong order is named as that", async () => {
+    const intermediate = await root.intermediate("sub");
+    const leaf = await intermediate.leaf({ subject: "CN=site", dnsNames: ["a.example"] });
+    const disordered = ['The chain is in the wrong order: "CN=site" comes first, then its issuers.'];
+    const chain = (...parts: string[]) => pairProblems({ cert: parts.join("\n"), key: leaf.key }, ["a.example"]);
+    same(chain(leaf.cert, intermediate.root), []);
+    same(chain(leaf.cert, intermediate.root, root.root), []);
+    same(chain(leaf.cert, intermediate.root, (await Authority.create("other")).root), []);
+    same(chain(intermediate.root, leaf.cert), disordered);
+    same(chain(root.root, intermediate.root, leaf.cert), disordered);
+    same(chain(leaf.cert, root.root, intermediate.root), disordered);
+  });
+});
+
+describe("case 14: names that no certificate has", () => {
+  it("are refused for a server", () => {
+    const verdicts = ["10.10.10.1", "[::1]", "hello.mtls.svc.", "hello.mtls.svc"].map((serverName) =>
+      said("upstreams", { serverName }),
+    );
+    same(verdicts, [
+      [
+        'serverName: "10.10.10.1" is an address, and the gateway verifies names only. Give one that is in the server\'s certificate.',
+      ],
+      [
+        'serverName: "[::1]" is an address, and the gateway verifies names only. Give one that is in the server\'s certificate.',
+      ],
+      ['serverName: "hello.mtls.svc." ends in a dot, which no certificate has: write "hello.mtls.svc".'],
+      [],
+    ]);
+  });
+});
+
+describe("case 18: paths that no request has", () => {
+  const verdict = (uri: string) => said("routes", { uris: [uri] })[0]?.replace("uris[0]: ", "");
+
+  it("are refused with the form that works", () => {
+    const parameters = 'never matches: paths have no parameters, and "*" stands at their end alone.';
+    const query = 'never matches: a path is compared without what follows "?" or "#".';
+    const carried = "holds a character that requests carry percent-encoded, which is no safe match.";
+    const segments = 'never matches: paths are compared without "//", "." and "..".';
+    const wanted: Record<string, string> = {
+      "/users/:id": `${parameters} Use "/users/*" with vars: [["uri","~~","^/users/[^/]+$"]].`,
+      "/:shop/items": `${parameters} Use "/*" with vars: [["uri","~~","^/[^/]+/items$"]].`,
+      "/users/{id}": `${parameters} Use "/users/*" with vars: [["uri","~~","^/users/[^/]+$"]].`,
+      "/v1/*/items": `${parameters} Use "/v1/*" with vars: [["uri","~~","^/v1/[^/]+/items$"]].`,
+      "/v1.0/*/items/*": `${parameters} Use "/v1.0/*" with vars: [["uri","~~","^/v1\\\\.0/[^/]+/items/"]].`,
+      "/search?q=1": `${query} Use "/search" with vars: [["arg_q","==","1"]].`,
+      "/page#top": `${query} Use "/page".`,
+      "/a b": `${carried} Use "/a*" with vars: [["request_uri","~~","^/a%20b(\\\\?|$)"]].`,
+      "/é": `${carried} Use "/*" with vars: [["request_uri","~~","^/%C3%A9(\\\\?|$)"]].`,
+      "/a%20b": `${carried} Use "/a*" with vars: [["request_uri","~~","^/a%20b(\\\\?|$)"]].`,
+      "/a//b": `${segments} Use "/a/b".`,
+      "/a/../b/*": `${segments} Use "/b/*".`,
+    };
+    const given = Object.keys(wanted);
+    same(
+      given.map(verdict),
+      given.map((uri) => `${JSON.stringify(uri)} ${wanted[uri]}`),
+    );
+  });
+
+  it("are not mistaken for those that a request may have", () => {
+    for (const uri of ["/", "/*", "/a/*", "/users/", "/v1/items:batch", "/a-b_c.d~e/(f)", "/@me"])
+      equal(verdict(uri), undefined);
+  });
+
+  it("are suggested in a form that is accepted", () => {
+    for (const uri of ["/users/:id", "/v1/*/items", "/search?q=1", "/a b", "/a//b"]) {
+      const [, path, conditions] = /Use ("[^"]+")(?: with vars: (.+))?\.$/.exec(verdict(uri)!)!;
+      const vars = conditions === undefined ? undefined : (JSON.parse(conditions) as unknown);
+      same(said("routes", { uris: [JSON.parse(path!)], vars }), []);
+    }
+  });
+});
