@@ -46,6 +46,7 @@ const admin = z.object({
   certificate: z.object(object),
   key: z.object(entry),
   renews: z.boolean().exactOptional(),
+  presents: z.enum(["ECDSA", "RSA"]).exactOptional(),
   sealedBy: text.exactOptional(),
 });
 

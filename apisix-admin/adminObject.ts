@@ -93,7 +93,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       const before = olds && placed(olds);
       const instance = before?.instance ?? randomBytes(6).toString("hex");
       const wanted = kind.wanted(news);
-      await wanted.beforePut(access);
+      await wanted.beforePut(access, client);
       const body = await bodyOf(wanted, place, instance, access);
       const live = await client.get(name, id);
       // A resource that was renamed, or moved under another parent, still owns its object.

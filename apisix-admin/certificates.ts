@@ -80,6 +80,13 @@ export function bundleProblems(pem: string, now = new Date()): string[] {
   ]);
 }
 
+/** What kind of key a PEM chain's leaf has: a TLS client or server holds one certificate of each kind. */
+export function keyFamily(pem: string): "ECDSA" | "RSA" | undefined {
+  return families[leafOf(pem).publicKey.asymmetricKeyType ?? ""];
+}
+
+const families: Readonly<Record<string, "ECDSA" | "RSA">> = { ec: "ECDSA", rsa: "RSA" };
+
 /** Whether a certificate signed itself, as roots do. */
 export function selfSigned(certificate: X509Certificate): boolean {
   return certificate.checkIssued(certificate) && certificate.verify(certificate.publicKey);

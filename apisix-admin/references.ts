@@ -53,6 +53,8 @@ export interface AdminEndpoint extends PodPort {
   readonly key: SecretKeyRef;
   /** Whether the gateway's own renewer carries renewed Secrets into its server certificates. Default: it has none. */
   readonly renews?: boolean;
+  /** Kind of the key of the leaf that the gateway presents to upstreams by itself. Default: it presents none. */
+  readonly presents?: "ECDSA" | "RSA";
   /**
    * What the gateway now seals keys with, as objects' labels say it: another one is a difference, so that the next update
    * seals them anew. Absent in outputs of 0.1.0, whose objects carry no such label.

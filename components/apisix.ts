@@ -10,7 +10,7 @@ import * as random from "@pulumi/random";
 import type { GatewayEndpoint, StoreEndpoint } from "../outputs.ts";
 import { apisixConfigYaml, apisixPorts, apisixVariables } from "./apisixConfig.ts";
 import { apisixDeployment, apisixDisruptionBudget, apisixService } from "./apisixPlan.ts";
-import { Certificate } from "./certificate.ts";
+import { Certificate, keyFamilyOf } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
@@ -195,6 +195,7 @@ export class Apisix extends pulumi.ComponentResource {
         certificate,
         sealedBy,
         renews: true,
+        presents: keyFamilyOf(authorities.upstream.algorithm),
       }));
     this.gateway = pulumi
       .all([authorities.edge.trust, service.metadata, deployment.metadata])

@@ -88,9 +88,14 @@ export function leafSpec(
 }
 
 /** cert-manager's `privateKey` for an algorithm such as `ECDSA-P256`. */
-export function privateKey(algorithm: KeyAlgorithm): { algorithm: string; size: number } {
-  const [family = "", size = ""] = algorithm.split("-");
-  return { algorithm: family, size: Number(size.replace("P", "")) };
+export function privateKey(algorithm: KeyAlgorithm) {
+  const [, size = ""] = algorithm.split("-");
+  return { algorithm: keyFamilyOf(algorithm), size: Number(size.replace("P", "")) };
+}
+
+/** The kind of key that an algorithm such as `ECDSA-P256` makes. */
+export function keyFamilyOf(algorithm: KeyAlgorithm): "ECDSA" | "RSA" {
+  return algorithm.startsWith("RSA") ? "RSA" : "ECDSA";
 }
 
 function checkSubject(identity: Identity, resource: pulumi.Resource): void {

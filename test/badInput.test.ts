@@ -646,6 +646,17 @@ const rows: readonly Row[] = [
     message:
       "ssls/caller: is still presented by upstreams/shop (HTTP 400). Give these another client certificate or delete them first.",
   },
+  {
+    input: "a client certificate of another kind than the gateway's own",
+    provoke: async () => {
+      const caller = ssl({ objectId: "other", use: "client", snis: undefined, clients: undefined });
+      await create("ssls", caller, cluster);
+      const inputs = upstream({ clientCertificate: "other" }, { presents: "RSA" });
+      return said(() => create("upstreams", inputs, cluster));
+    },
+    message:
+      "upstreams/hello: the key of ssls/other is of ECDSA, that of the certificate which the gateway presents by itself of RSA. Issue the client certificate with RSA, or name none.",
+  },
   // The stack's state
   {
     input: "a state that is locked",

@@ -22,6 +22,11 @@ export interface Referrers {
   list(kind: "routes" | "services" | "upstreams"): Promise<readonly Body[]>;
 }
 
+/** The objects that one may refer to. */
+export interface Referred {
+  get(kind: "ssls", id: string): Promise<Body | undefined>;
+}
+
 /** A kind of objects. `Spec` is what its schema makes of the inputs. */
 export interface Definition<Spec extends Identity> {
   readonly schema: z.ZodType<Spec>;
@@ -42,7 +47,7 @@ export interface Definition<Spec extends Identity> {
   /** What the server would accept and then fail with. Default: what the server's own schema objects to. */
   readonly problems?: (spec: Spec, sources: Sources) => Promise<Failure[]>;
   /** Waits for what the same update is still making, and throws when the object cannot serve. */
-  beforePut?(spec: Spec, sources: Sources): Promise<void>;
+  beforePut?(spec: Spec, sources: Sources, referred: Referred): Promise<void>;
   /** Throws when the server would let an object go that others still need. */
   beforeDelete?(id: string, referrers: Referrers): Promise<void>;
   /** Whether others refer to it, be the server's own view of that behind. */
@@ -54,7 +59,7 @@ export interface Wanted {
   body(instance: string, sources: Sources): Promise<Body>;
   settled(desired: Body, live: Body): Body;
   readonly problems: ((sources: Sources) => Promise<Failure[]>) | undefined;
-  beforePut(sources: Sources): Promise<void>;
+  beforePut(sources: Sources, referred: Referred): Promise<void>;
 }
 
 /** A kind as the life cycle sees it, whatever its specs look like. */
@@ -84,7 +89,7 @@ export function defineKind<Spec extends Identity>(definition: Definition<Spec>):
           mark.put(defined(await definition.body(spec, sources)), { owner: spec.owner, instance }),
         settled: (desired, live) => definition.settled?.(spec, desired, live) ?? live,
         problems: problems && ((sources) => problems(spec, sources)),
-        beforePut: async (sources) => definition.beforePut?.(spec, sources),
+        beforePut: async (sources, referred) => definition.beforePut?.(spec, sources, referred),
       };
     },
     mark,

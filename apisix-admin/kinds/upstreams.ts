@@ -3,6 +3,7 @@
 import { z } from "zod";
 
 import type { Body } from "../body.ts";
+import { keyFamily } from "../certificates.ts";
 import { healthChecks, keepAlivePool, snakeCase } from "./health.ts";
 import { defineKind } from "./kind.ts";
 import { nodeHost, serverName } from "./names.ts";
@@ -72,6 +73,19 @@ export const upstreams = defineKind({
     // Returned encrypted: another key comes with another certificate.
     const { client_key: _key, ...shown } = tls as Body;
     return { ...object, tls: shown };
+  },
+
+  /** nginx would hold both certificates, and choose by what the server takes: not tried on the real gateway yet. */
+  async beforePut({ admin, objectId, clientCertificate }, _sources, referred) {
+    if (clientCertificate === undefined || admin.presents === undefined) return;
+    const named = await referred.get("ssls", clientCertificate);
+    if (named === undefined) return; // The server says so.
+    const family = keyFamily(String(named["cert"])) ?? "another kind";
+    if (family === admin.presents) return;
+    throw new Error(
+      `upstreams/${objectId}: the key of ssls/${clientCertificate} is of ${family}, that of the certificate which the gateway presents by itself of ${admin.presents}. ` +
+        `Issue the client certificate with ${admin.presents}, or name none.`,
+    );
   },
 
   /** A route or service may name it in a plugin's settings, too. */

@@ -3,7 +3,7 @@
 import { deepStrictEqual as same, strictEqual as equal, match } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 
-import { bundleProblems, covers, digestOf, notAfter, pairProblems } from "../../apisix-admin/index.ts";
+import { bundleProblems, covers, digestOf, keyFamily, notAfter, pairProblems } from "../../apisix-admin/index.ts";
 import { Authority } from "../support/authorities.ts";
 
 describe("certificates", () => {
@@ -19,6 +19,10 @@ describe("certificates", () => {
       pairProblems(await authority.leaf({ dnsNames: ["a.example", "*.b.example"] }), ["a.example", "x.b.example"]),
       [],
     );
+  });
+
+  it("are told apart by the kind of their leaf's key", async () => {
+    for (const family of ["ECDSA", "RSA"] as const) equal(keyFamily((await authority.leaf({ family })).cert), family);
   });
 
   it("are refused with all that is wrong", async () => {

@@ -15,6 +15,8 @@ export interface Leaf {
   readonly dnsNames?: readonly string[];
   readonly uris?: readonly string[];
   readonly usages?: readonly ("server auth" | "client auth")[];
+  /** What kind of key it has. Default ECDSA. */
+  readonly family?: "ECDSA" | "RSA";
   /** Milliseconds from now; valid on any day unless given. */
   readonly lifetime?: number;
 }
@@ -91,7 +93,7 @@ export class Authority {
   }
 
   async leaf(leaf: Leaf): Promise<KeyPair> {
-    const keys = await newKeys();
+    const keys = await newKeys(leaf.family);
     const usages = leaf.usages ?? ["client auth"];
     const names: x509.JsonGeneralName[] = [
       ...(leaf.dnsNames ?? []).map((value) => ({ type: "dns" as const, value })),
@@ -120,8 +122,14 @@ export class Authority {
   }
 }
 
-function newKeys(): Promise<webcrypto.CryptoKeyPair> {
-  return webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
+function newKeys(family = "ECDSA"): Promise<webcrypto.CryptoKeyPair> {
+  const rsa = {
+    name: "RSASSA-PKCS1-v1_5",
+    hash: "SHA-256",
+    modulusLength: 2048,
+    publicExponent: Buffer.from([1, 0, 1]),
+  };
+  return webcrypto.subtle.generateKey(family === "RSA" ? rsa : algorithm, true, ["sign", "verify"]);
 }
 
 async function privatePem(keys: webcrypto.CryptoKeyPair): Promise<string> {

@@ -55,6 +55,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       certificate: leafRef("admin", "apisix-deployer"),
       key: { namespace: "mtls", name: "apisix-env", key: "ADMIN_KEY" },
       renews: true,
+      presents: "ECDSA",
     },
     store: {
       cluster,
