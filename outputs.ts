@@ -104,8 +104,8 @@ const generations = z.object({
   trusted: z.array(text).readonly(),
   /** The stack's first generation: names of its issuers carry no name of a generation. */
   founder: text,
-  /** SHA-256 of each generation's root, by plane and the generation's name. */
-  digests: perPlane(z.record(text, text)),
+  /** SHA-256 of each generation's roots, by plane and the generation's name: one, unless a lost one was made anew. */
+  digests: perPlane(z.record(text, z.array(text).readonly())),
 });
 
 /** The stack's outputs, by name. */

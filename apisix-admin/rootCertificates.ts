@@ -1,4 +1,4 @@
-// The life cycle of a set of public roots: nothing but a reading of Secrets, repeated at every diff.
+// The life cycle of a set of public roots: a reading of Secrets, repeated at every diff. What was a root before stays one.
 
 import { bundleProblems, certificatesOf, selfSigned } from "./certificates.ts";
 import { hasUnknown, type Props } from "./checks.ts";
@@ -19,21 +19,21 @@ export const rootCertificates: Lifecycle = {
 
   async drift(olds, news, access) {
     try {
-      return olds["pem"] === (await roots(news, access)) ? [] : ["the roots have changed"];
+      return olds["pem"] === (await roots(news, access, olds["pem"])) ? [] : ["the roots have changed"];
     } catch (error) {
       if (error instanceof MissingObject) return [error.message];
       throw error;
     }
   },
 
-  async apply(_olds, news, access) {
+  async apply(olds, news, access) {
     const first = (news["secrets"] as SecretRef[])[0]!;
-    return { id: `${first.namespace}/${first.name}`, outs: { pem: await roots(news, access) } };
+    return { id: `${first.namespace}/${first.name}`, outs: { pem: await roots(news, access, olds?.["pem"]) } };
   },
 
   async read(_id, props, access) {
     try {
-      return { pem: await roots(props, access) };
+      return { pem: await roots(props, access, props["pem"]) };
     } catch (error) {
       if (error instanceof MissingObject) return undefined;
       throw error;
@@ -43,11 +43,16 @@ export const rootCertificates: Lifecycle = {
   async remove() {},
 };
 
-/** The roots of all Secrets in PEM, each once; throws for what cannot serve as a root. */
-async function roots(inputs: Props, access: Access): Promise<string> {
+/**
+ * The roots of all Secrets in PEM, each once, behind those that were there before: a Secret that is lost is issued anew with another key, and
+ * what the lost one has signed is still in use. Throws for what cannot serve as a root.
+ */
+async function roots(inputs: Props, access: Access, before: unknown): Promise<string> {
   const { cluster, secrets } = inputs as unknown as { cluster: string; secrets: SecretRef[] };
   await access.expect(cluster);
-  const found = new Set<string>();
+  const lasting =
+    typeof before === "string" ? certificatesOf(before).filter((root) => root.validToDate > new Date()) : [];
+  const found = new Set(lasting.map((root) => root.toString()));
   for (const ref of secrets) {
     const pem = await rootOf(ref, access);
     const problems = bundleProblems(pem);

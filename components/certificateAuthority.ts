@@ -1,6 +1,5 @@
 // A plane's certificate authority: the roots of its trusted generations, an issuer for each, and the trust bundle.
 
-import { digestOf } from "@mtls-everywhere/apisix-admin";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -12,6 +11,7 @@ import { issuerPlace, named } from "./issuerPlace.ts";
 import { type IssuerRef, type Plane, planes, type TrustRef } from "./planes.ts";
 import { createStateHeldRoot, type StateHeldSettings } from "./stateHeldRoots.ts";
 import { TrustBundle } from "./trustBundle.ts";
+import { rootDigests } from "./workload.ts";
 
 export interface CertificateAuthorityArgs<P extends Plane> {
   readonly plane: P;
@@ -28,8 +28,8 @@ export interface CertificateAuthorityArgs<P extends Plane> {
   readonly leafDuration: string;
 }
 
-/** SHA-256 of each trusted generation's root, by the generation's name. */
-export type RootDigests = Readonly<Record<string, string>>;
+/** SHA-256 of each trusted generation's roots, by the generation's name: one, unless a lost one was made anew. */
+export type RootDigests = Readonly<Record<string, readonly string[]>>;
 
 /**
  * One plane's authority. A plane that other teams use has ClusterIssuers, the others Issuers in the platform's namespace: one for
@@ -65,7 +65,7 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
     this.issuer = made.find(({ generation }) => generation.active)!.issuer;
     this.roots = pems.apply((roots) => roots.join(""));
     this.digests = pems.apply((roots) =>
-      Object.fromEntries(roots.map((root, index) => [generations[index]!.name, digestOf(root)])),
+      Object.fromEntries(roots.map((root, index) => [generations[index]!.name, rootDigests(root)])),
     );
     this.trust = new TrustBundle(
       `${name}-trust`,

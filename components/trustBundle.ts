@@ -11,8 +11,8 @@ export interface TrustBundleArgs<P extends Plane> {
   readonly namespace: pulumi.Input<string>;
   /** Root certificates in PEM; several during an overlap. */
   readonly roots: pulumi.Input<string>;
-  /** SHA-256 of each root by its generation's name: the platform's own bundles say it. */
-  readonly digests?: pulumi.Input<Readonly<Record<string, string>>>;
+  /** SHA-256 of the roots by their generation's name: the platform's own bundles say it. */
+  readonly digests?: pulumi.Input<Readonly<Record<string, readonly string[]>>>;
 }
 
 /** Name of the ConfigMap's entry, as in cert-manager's Secrets. */
@@ -21,7 +21,7 @@ export const trustKey = "ca.crt";
 /** Label of every bundle, in any namespace: its value is the plane. A rotation waits for those that lack a root. */
 export const trustLabel = "mtls-everywhere/trust";
 
-/** Annotation with the generations of the roots, as JSON: the digest by the name. */
+/** Annotation with the generations of the roots, as JSON: their digests by its name. */
 export const generationsAnnotation = "mtls-everywhere/generations";
 /** Where a plane's bundle is in a namespace. */
 export function trustRef<P extends Plane>(plane: P, namespace: string): TrustRef<P> {

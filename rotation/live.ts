@@ -4,7 +4,7 @@ import { type Plane, planes } from "../components/planes.ts";
 
 /** Everything of the platform's that is live, in all namespaces. Roots are named by their SHA-256. */
 export interface Live {
-  /** The trusted generations' roots, by the generation's name, as the platform's own bundles have them; none before the first `up`. */
+  /** The trusted generations' roots, by the generation's name (several where a lost one was made anew), as the platform's own bundles have them; none before the first `up`. */
   readonly roots: LiveRoots;
   readonly bundles: readonly LiveBundle[];
   readonly pods: readonly LivePod[];
@@ -14,7 +14,7 @@ export interface Live {
   readonly objects: readonly LiveObject[] | string;
 }
 
-export type LiveRoots = Readonly<Partial<Record<Plane, Readonly<Record<string, string>>>>>;
+export type LiveRoots = Readonly<Partial<Record<Plane, Readonly<Record<string, readonly string[]>>>>>;
 
 /** A trust bundle with at least one of the platform's roots. */
 export interface LiveBundle {
@@ -71,7 +71,7 @@ export interface LiveObject {
 
 /** Whether one of the roots is the platform's: other platforms on the cluster have bundles and pods like ours. */
 export function isOurs(plane: Plane, digests: readonly string[], roots: LiveRoots): boolean {
-  const own = Object.values(roots[plane] ?? {});
+  const own = Object.values(roots[plane] ?? {}).flat();
   return digests.some((digest) => own.includes(digest));
 }
 

@@ -38,8 +38,8 @@ export interface PlaneStatus {
 
 export interface GenerationStatus {
   readonly name: string;
-  /** SHA-256 of its root. */
-  readonly root: string;
+  /** SHA-256 of its roots: one, unless a lost one was made anew. */
+  readonly roots: readonly string[];
   /** Whether the platform's own leaves of this plane are for its issuer. */
   readonly signs: boolean;
   /** `namespace/name` of the bundles and pods that trust it, and of those that do not. */
@@ -81,7 +81,7 @@ export function statusOf(live: Live, namespace: string, since: Readonly<Record<s
     : { ...common, phase: "retirable", waitsFor, next: { active: newest, trusted: [newest] } };
 }
 
-function planeStatus(live: Live, plane: Plane, names: readonly string[], own: Live["leaves"]): PlaneStatus {
+function planeStatus(live: Live, plane: Plane, names: readonly string[], platforms: Live["leaves"]): PlaneStatus {
   const trusters = [
     ...live.bundles
       .filter((bundle) => bundle.plane === plane)
@@ -91,14 +91,14 @@ function planeStatus(live: Live, plane: Plane, names: readonly string[], own: Li
     ),
   ].filter(({ roots }) => isOurs(plane, roots, live.roots));
   const of = (name: string): GenerationStatus[] => {
-    const root = live.roots[plane]?.[name];
-    if (root === undefined) return [];
-    const trusts = ({ roots }: { readonly roots: readonly string[] }) => roots.includes(root);
+    const own = live.roots[plane]?.[name];
+    if (own === undefined) return [];
+    const trusts = ({ roots }: { readonly roots: readonly string[] }) => own.every((root) => roots.includes(root));
     return [
       {
         name,
-        root,
-        signs: own.some((leaf) => leaf.plane === plane && leaf.wanted === name),
+        roots: own,
+        signs: platforms.some((leaf) => leaf.plane === plane && leaf.wanted === name),
         trusting: trusters.filter(trusts).map(({ holder }) => holder),
         lacking: trusters.filter((one) => !trusts(one)).map(({ holder }) => holder),
         leaves: live.leaves

@@ -66,7 +66,7 @@ export function stillNeeding(live: Live, leaving: readonly string[], active: str
 /** Bundles, pods and objects of the gateway without a generation's root, and those of which nobody can tell. */
 export function lacking({ roots, bundles, pods, objects }: Live, generation: string): string[] {
   const lacks = (plane: (typeof planes)[number], digests: readonly string[]) =>
-    isOurs(plane, digests, roots) && !digests.includes(roots[plane]?.[generation] ?? "");
+    isOurs(plane, digests, roots) && !(roots[plane]?.[generation] ?? [""]).every((root) => digests.includes(root));
   return [
     ...bundles
       .filter(({ plane, roots: digests }) => lacks(plane, digests))

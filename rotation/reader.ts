@@ -53,7 +53,7 @@ export class RotationReader {
     });
     const digests = found.map(([plane, roots]) => [
       plane,
-      Object.fromEntries(Object.entries(roots).map(([name, root]) => [name, digest(root)])),
+      Object.fromEntries(Object.entries(roots).map(([name, own]) => [name, own.map(digest)])),
     ]);
     return {
       roots: Object.fromEntries(digests) as LiveRoots,
@@ -134,18 +134,17 @@ export class RotationReader {
 }
 
 /** The roots of a bundle of the platform's own, by generation. Those of 0.1.0 do not name them: their subjects do. */
-function rootsOf(map: V1ConfigMap, founder: string): Record<string, X509Certificate> {
-  const certificates = certificatesIn(map.data?.[trustKey]);
+function rootsOf(map: V1ConfigMap, founder: string): Record<string, X509Certificate[]> {
   const annotation = map.metadata?.annotations?.[generationsAnnotation];
-  const named = annotation === undefined ? undefined : (JSON.parse(annotation) as Readonly<Record<string, string>>);
-  return Object.fromEntries(
-    certificates.map((certificate) => {
-      const name = named
-        ? Object.entries(named).find(([, known]) => known === digest(certificate))?.[0]
-        : /CN=\S+ root (\S+)/.exec(certificate.subject)?.[1];
-      return [name ?? founder, certificate];
-    }),
-  );
+  const named =
+    annotation === undefined ? undefined : (JSON.parse(annotation) as Readonly<Record<string, readonly string[]>>);
+  const nameOf = (root: X509Certificate) =>
+    named
+      ? Object.keys(named).find((name) => named[name]?.includes(digest(root)))
+      : /CN=\S+ root (\S+)/.exec(root.subject)?.[1];
+  const roots: Record<string, X509Certificate[]> = {};
+  for (const root of certificatesIn(map.data?.[trustKey])) (roots[nameOf(root) ?? founder] ??= []).push(root);
+  return roots;
 }
 
 function bundlesOf(maps: readonly V1ConfigMap[], roots: LiveRoots): LiveBundle[] {

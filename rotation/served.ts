@@ -23,7 +23,7 @@ export interface PodSocket {
 }
 
 /** The trusted roots, by plane and generation. */
-export type Certificates = Readonly<Partial<Record<Plane, Readonly<Record<string, X509Certificate>>>>>;
+export type Certificates = Readonly<Partial<Record<Plane, Readonly<Record<string, readonly X509Certificate[]>>>>>;
 
 /** Milliseconds between two tries. */
 const pause = 200;
@@ -82,10 +82,10 @@ async function handshake(access: PodAccess, at: PodSocket, signal: AbortSignal):
 /** The generation whose root a chain leads to; nothing when it is none of these. */
 export function generationOf(
   chain: readonly X509Certificate[],
-  roots: Readonly<Record<string, X509Certificate>>,
+  roots: Readonly<Record<string, readonly X509Certificate[]>>,
 ): string | undefined {
   for (const [index, certificate] of chain.entries()) {
-    const found = Object.entries(roots).find(([, root]) => signed(certificate, root));
+    const found = Object.entries(roots).find(([, own]) => own.some((root) => signed(certificate, root)));
     if (found) return found[0];
     const issuer = chain[index + 1];
     if (!issuer || !signed(certificate, issuer)) return undefined;

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as same, rejects, strictEqual as equal } from "node:assert/strict";
 
-import { create, diff, read } from "../../apisix-admin/resources.ts";
+import { create, diff, read, update } from "../../apisix-admin/resources.ts";
 import { clusterUid, MemoryCluster } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 
@@ -48,6 +48,20 @@ describe("root certificates", () => {
     cluster.secrets.delete("mtls/admin");
     equal((await diff("rootCertificates", id, outs, inputs("admin"), cluster)).changes, true);
     same(await read("rootCertificates", id, outs, cluster), {});
+  });
+
+  it("stay when one is made anew with another key: what the lost one has signed is still in use", async () => {
+    const [first, second] = [await Authority.create("lost"), await Authority.create("found")];
+    cluster.secrets.set("mtls/again", { "tls.crt": first.root });
+    const asked = inputs("again");
+    const { id, outs } = await create("rootCertificates", asked, cluster);
+    cluster.secrets.set("mtls/again", { "tls.crt": second.root });
+    equal((await diff("rootCertificates", id, outs, asked, cluster)).changes, true);
+    const after = await update("rootCertificates", id, outs, asked, cluster);
+    const normal = (pem: unknown) => String(pem).replace(/\s+/g, "");
+    equal(normal(after.outs["pem"]), normal(first.root + second.root));
+    equal((await diff("rootCertificates", id, after.outs, asked, cluster)).changes, false);
+    same(await read("rootCertificates", id, after.outs, cluster), { id, props: after.outs });
   });
 
   it("are refused when they are no authorities", async () => {

@@ -93,7 +93,7 @@ describe("an overlap of two generations", () => {
         {
           labels: plane,
           generations: {
-            "mtls-everywhere/generations": JSON.stringify({ "1": digestOf(rootPem), "2": digestOf(secondPem) }),
+            "mtls-everywhere/generations": JSON.stringify({ "1": [digestOf(rootPem)], "2": [digestOf(secondPem)] }),
           },
           data: { "ca.crt": rootPem + secondPem },
         },

@@ -15,6 +15,7 @@ import type { PlatformOutputs } from "../../outputs.ts";
 import { ask } from "../../verify/http.ts";
 import type { Report } from "../../verify/run.ts";
 import { platformOutputs } from "../support/outputs.ts";
+import { Rotation } from "./rotation.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
 
@@ -242,6 +243,57 @@ describe("the platform in a lab of its own", function () {
     const { code, output } = await run(process.execPath, ["verify/cli.ts"]);
     equal(code, 0, output);
     await holdsNoPrivateKey();
+  });
+
+  it("exchanges every plane's roots, with another algorithm, and nobody is left behind", async function () {
+    this.timeout(10 * minute);
+    const rotation = new Rotation("Pulumi.rotated.yaml");
+    const root = (active: string, ...trusted: string[]) =>
+      rotation.edit("Pulumi.dev.yaml", { algorithm: "ECDSA-P384", root: { kind: "cluster", active, trusted } });
+    const refused = async (words: RegExp) => {
+      const { code, output } = await rotation.preview();
+      ok(code > 0, output);
+      match(output, words);
+    };
+    const before = outputs.roots;
+
+    root("1", "1");
+    await refused(/The roots of generation "1" were made with pki\.algorithm: ECDSA-P256/);
+    root("2", "1", "2");
+    await refused(/Generation "2" of the roots cannot become active: it was never prepared/);
+    root("1", "1", "2");
+    await rotation.goesTo("prepared");
+    root("2", "1", "2");
+    await rotation.goesTo("retirable");
+
+    // A leaf of another team's that has not followed.
+    const leaf = inLabFolder("leaf.yaml");
+    writeFileSync(
+      leaf,
+      stringify({
+        ...{ apiVersion: "cert-manager.io/v1", kind: "Certificate", metadata: { name: "shop", namespace: "default" } },
+        spec: { secretName: "shop", dnsNames: ["shop"], issuerRef: { kind: "ClusterIssuer", name: "mtls-upstream" } },
+      }),
+    );
+    await must("kubectl", ["apply", "-f", leaf]);
+    root("2", "2");
+    await refused(/cannot be retired yet\.[^]*Certificate default\/shop names the issuer of generation "1"/);
+    await must("kubectl", ["delete", "-f", leaf]);
+    await must("kubectl", ["--namespace", "default", "delete", "secret", "shop", "--ignore-not-found"]);
+    await rotation.goesTo("settled");
+
+    outputs = await readOutputs();
+    for (const plane of planes) ok(outputs.roots[plane] !== before[plane] && outputs.roots[plane].length > 0);
+    const secrets = await must("kubectl", ["get", "secrets", "--all-namespaces", "-o", "name"]);
+    same(
+      secrets
+        .split("\n")
+        .filter((name) => /-root$/.test(name))
+        .sort(),
+      ["admin-2", "etcd-2", "etcd-peer-2", "mtls-edge-2", "mtls-upstream-2"].map((name) => `secret/${name}-root`),
+    );
+    const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"], rotation.config);
+    equal(code, 0, output);
   });
 
   it("is destroyed without a trace in the cluster", async function () {

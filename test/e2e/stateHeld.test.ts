@@ -7,6 +7,7 @@ import { parse, stringify } from "yaml";
 
 import { planes } from "../../components/planes.ts";
 import type { Report } from "../../verify/run.ts";
+import { Rotation } from "./rotation.ts";
 import { inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
 
 const minute = 60_000;
@@ -70,6 +71,28 @@ describe("the platform with roots held in Pulumi's state", function () {
   it("shows nothing to change", async () => {
     const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"], config);
     equal(code, 0, output);
+  });
+
+  it("exchanges its roots with another trust domain, and forgets the old keys unasked", async function () {
+    this.timeout(12 * minute);
+    const rotation = new Rotation("Pulumi.rotated.yaml");
+    const root = (active: string, ...trusted: string[]) =>
+      rotation.edit(
+        "Pulumi.held.yaml",
+        { root: { kind: "stateHeld", active, trusted } },
+        { "mtls-everywhere:trustDomain": "new.mtls.internal" },
+      );
+    root("2026", "2026", "2027");
+    await rotation.goesTo("prepared");
+    root("2027", "2026", "2027");
+    await rotation.goesTo("retirable");
+    root("2027", "2027");
+    await rotation.goesTo("settled");
+    const state = await must("pulumi", ["stack", "export"]);
+    same([...new Set(state.match(/pki-[a-z-]+-root-20\d\d-key/g))].sort(), [
+      ...planes.map((plane) => `pki-${plane}-root-2027-key`).sort(),
+    ]);
+    writeFileSync(config.PULUMI_OPTION_CONFIG_FILE, readFileSync(inLabFolder("Pulumi.rotated.yaml"), "utf8"));
   });
 
   it("refuses to lose its roots, until they are unprotected", async () => {

@@ -11,8 +11,8 @@ import { activationRefusal, retirementRefusal, unpreparedRefusal } from "../../r
 const digest = (plane: string, generation: string) => `${plane}:${generation}`;
 const rootsOf = (...generations: string[]) =>
   Object.fromEntries(
-    planes.map((plane) => [plane, Object.fromEntries(generations.map((name) => [name, digest(plane, name)]))]),
-  ) as Record<Plane, Record<string, string>>;
+    planes.map((plane) => [plane, Object.fromEntries(generations.map((name) => [name, [digest(plane, name)]]))]),
+  ) as Record<Plane, Record<string, string[]>>;
 const started = (of: readonly Plane[], ...generations: string[]) =>
   Object.fromEntries(of.map((plane) => [plane, generations.map((name) => digest(plane, name))]));
 

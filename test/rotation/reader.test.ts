@@ -62,7 +62,7 @@ describe("what a rotation reads", function () {
   /** The bundle of a plane in a namespace. */
   function trusts(namespace: string, plane: Plane, ...authorities: Authority[]) {
     const name = `${plane}-trust`;
-    const generations = Object.fromEntries(authorities.map(({ root }, index) => [String(index + 1), digestOf(root)]));
+    const generations = Object.fromEntries(authorities.map(({ root }, index) => [String(index + 1), [digestOf(root)]]));
     const map = {
       metadata: {
         ...{ namespace, name, labels: { "mtls-everywhere/trust": plane } },
@@ -99,7 +99,7 @@ describe("what a rotation reads", function () {
 
   it("is the generations of the platform's own bundles, by their record", async () => {
     const { roots } = await new RotationReader(cluster, platform).ownBundles();
-    const both = { "1": digestOf(first.root), "2": digestOf(second.root) };
+    const both = { "1": [digestOf(first.root)], "2": [digestOf(second.root)] };
     same(roots, Object.fromEntries(planes.map((plane) => [plane, both])));
   });
 
@@ -110,7 +110,7 @@ describe("what a rotation reads", function () {
     api.answers.set("namespaces/mtls/configmaps/edge-trust", { data: { "ca.crt": "emptied" } });
     for (const gone of ["etcd-peer", "upstream"]) api.answers.set(`namespaces/mtls/configmaps/${gone}-trust`, 404);
     const { roots } = await new RotationReader(cluster, { ...platform, founder: "2026" }).ownBundles();
-    same(roots, { etcd: { "2026": digestOf(first.root) }, admin: { "2027": digestOf(named.root) }, edge: {} });
+    same(roots, { etcd: { "2026": [digestOf(first.root)] }, admin: { "2027": [digestOf(named.root)] }, edge: {} });
   });
 
   it("is every pod and bundle of the platform's, and none of another's", async () => {
@@ -220,8 +220,8 @@ describe("a certificate object of the gateway's", () => {
   it("tells whose leaf it holds, by its plane, and by which roots it accepts clients", async () => {
     const [edge, upstream] = await Promise.all([Authority.create("edge"), Authority.create("upstream")]);
     const roots = {
-      edge: { "1": new X509Certificate(edge.root) },
-      upstream: { "2": new X509Certificate(upstream.root) },
+      edge: { "1": [new X509Certificate(edge.root)] },
+      upstream: { "2": [new X509Certificate(upstream.root)] },
     };
     const [site, caller] = await Promise.all([edge.leaf({ dnsNames: ["x"] }), upstream.leaf({ subject: "CN=x" })]);
     const of = (body: object) => objectOf({ id: "a", ...body }, roots);

@@ -93,7 +93,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
             active: generation,
             trusted: [generation],
             founder: generation,
-            digests: byPlane((plane) => ({ [generation]: digestOf(roots[plane]) })),
+            digests: byPlane((plane) => ({ [generation]: [digestOf(roots[plane])] })),
           },
         }),
     serverCertificates: {

@@ -92,7 +92,7 @@ const platformLeaf = { ...shopLeaf, metadata: { namespace: "mtls", name: "gatewa
 
 /** What the program says where generation 2 is active and these are trusted. */
 async function checked({ api, cluster, roots }: World, state: State, trusted: readonly string[]): Promise<string> {
-  const generations = roots.slice(0, state.prepared).map(({ root }, index) => [String(index + 1), digestOf(root)]);
+  const generations = roots.slice(0, state.prepared).map(({ root }, index) => [String(index + 1), [digestOf(root)]]);
   const own = {
     metadata: {
       annotations: { "mtls-everywhere/generations": JSON.stringify(Object.fromEntries(generations)) },

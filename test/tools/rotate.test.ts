@@ -25,7 +25,7 @@ function live(
   const of = (plane: Plane, names: readonly string[]) => names.map((name) => digest(plane, name));
   return {
     roots: Object.fromEntries(
-      planes.map((plane) => [plane, Object.fromEntries(generations.map((name) => [name, digest(plane, name)]))]),
+      planes.map((plane) => [plane, Object.fromEntries(generations.map((name) => [name, [digest(plane, name)]]))]),
     ),
     bundles: [
       ...planes.map((plane) => ({ plane, namespace: "mtls", name: `${plane}-trust`, roots: of(plane, generations) })),

@@ -87,7 +87,7 @@ async function status(
   const own = await reader.ownBundles();
   const since: Record<string, Date> = {};
   for (const roots of Object.values(own.certificates)) {
-    for (const [name, root] of Object.entries(roots)) since[name] = root.validFromDate;
+    for (const [name, [root]] of Object.entries(roots)) if (root) since[name] = root.validFromDate;
   }
   const found = statusOf(await reader.live(own), namespace, since);
   process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : render(found, stack ?? "<stack>"));

@@ -6,10 +6,10 @@ import { listed } from "../../rotation/plan.ts";
 /** The whole text, newline at the end. */
 export function render(status: Status, stack: string): string {
   const rows = status.planes.flatMap(({ plane, generations }) =>
-    generations.map(({ name, signs, root, trusting, lacking, leaves, servers }, index) => [
+    generations.map(({ name, signs, roots, trusting, lacking, leaves, servers }, index) => [
       index === 0 ? plane : "",
       signs ? `${name}, signs` : name,
-      root.slice(0, 12),
+      roots.map((root) => root.slice(0, 12)).join(" "),
       `${trusting.length} of ${trusting.length + lacking.length}`,
       String(leaves.length),
       String(servers.length),

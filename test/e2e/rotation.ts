@@ -1,0 +1,61 @@
+// A rotation of roots as a person does it: an edit, an update, a look at where it stands, and the check of every hop.
+
+import { equal } from "node:assert/strict";
+import { readFileSync, writeFileSync } from "node:fs";
+
+import { parse, stringify } from "yaml";
+
+import { until } from "../../apisix-admin/index.ts";
+import type { Phase, Status } from "../../rotation/phase.ts";
+import { type Finished, inLabFolder, must, run } from "./ownLab.ts";
+
+type Config = Record<string, unknown>;
+
+export class Rotation {
+  readonly #file: string;
+
+  /** Works on this file in the lab's folder: a copy of another. */
+  constructor(file: string) {
+    this.#file = inLabFolder(file);
+  }
+
+  /** The environment of a command with this configuration. */
+  get config(): Record<string, string> {
+    return { PULUMI_OPTION_CONFIG_FILE: this.#file };
+  }
+
+  /** Edits the configuration: `pki` and, with a generation, whatever else it is to take. */
+  edit(from: string, pki: Config, more: Config = {}): void {
+    const copy = parse(readFileSync(inLabFolder(from), "utf8")) as { config: Config };
+    copy.config["mtls-everywhere:pki"] = pki;
+    Object.assign(copy.config, more);
+    writeFileSync(this.#file, stringify(copy));
+  }
+
+  up(): Promise<Finished> {
+    return run("pulumi", ["up", "--yes", "--skip-preview"], this.config);
+  }
+
+  preview(): Promise<Finished> {
+    return run("pulumi", ["preview"], this.config);
+  }
+
+  /** An update that must succeed; then every check must, and the rotation stands at this phase. */
+  async goesTo(phase: Phase): Promise<Status> {
+    const { code, output } = await this.up();
+    equal(code, 0, output);
+    const verified = await run(process.execPath, ["verify/cli.ts"]);
+    equal(verified.code, 0, verified.output);
+    // Files follow their Secrets at the kubelet's own pace.
+    let last: Status | undefined;
+    const reached = await until(
+      async () => {
+        last = JSON.parse(await must(process.execPath, ["tools/rotate/cli.ts", "status", "--json"])) as Status;
+        return last.phase === phase && last;
+      },
+      { within: 90_000, pause: 2_000 },
+    );
+    if (!reached) throw new Error(`The rotation stands at ${last?.phase}, waiting for:\n${last?.waitsFor.join("\n")}`);
+    return reached;
+  }
+}
