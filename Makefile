@@ -24,7 +24,7 @@ export npm_config_update_notifier := false
 # In two steps: a failing command in eval's argument would go unnoticed, and pulumi would run in the user's own settings.
 IN_LAB = exports="$$(node lab/cli.ts env)"; eval "$$exports"
 
-.PHONY: help up preview verify test test-dates contract bench env down clean-cache
+.PHONY: help up preview verify test test-dates contract bench soak env down clean-cache
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/' | sort | awk -F'|' '{ printf "%-13s%s\n", $$1, $$2 }'
@@ -67,6 +67,9 @@ contract: node_modules/.stamp ## hold the stand-ins to the recordings and print 
 
 bench: node_modules/.stamp ## time from zero to verified and more, as ratios to a script's (about 10 minutes)
 	@node bench/run.ts
+
+soak: node_modules/.stamp ## leaves renew and roots pass under load: what was seen beside what must hold (about 25 minutes)
+	@node lab/soak/cli.ts
 
 env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
 	@node lab/cli.ts env

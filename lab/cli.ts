@@ -16,7 +16,7 @@ import { build, chart, programs, type ProgramName } from "./binaries.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
 import { namedCluster } from "./context.ts";
 import { debian, promtool } from "./debian.ts";
-import { apisixImage, archives, pack } from "./images.ts";
+import { apisixImage, archives, nginxImage, pack } from "./images.ts";
 import { context, inLab, isNamed, kubeconfig, lab, stack } from "./paths.ts";
 import { look, problems } from "./preflight.ts";
 import {
@@ -180,7 +180,7 @@ async function cluster({ parts, images }: State, task: Reporter): Promise<void> 
 function labOverlay({ parts }: State): Record<string, unknown> {
   return {
     "mtls-everywhere:certManager": { chart: parts.chart },
-    "mtls-everywhere:upstream": { image: "docker.io/library/nginx:1.22" },
+    "mtls-everywhere:upstream": { image: nginxImage },
   };
 }
 

@@ -13,6 +13,7 @@ import { hostLibrariesOf, librariesOf } from "./debian.ts";
 import { pauseImage } from "./inside/addresses.ts";
 
 export const apisixImage = "docker.io/apache/apisix:3.18.0-debian";
+export const nginxImage = "docker.io/library/nginx:1.22";
 
 /** What images are made from: the paths of finished parts. */
 export type Sources = Record<"debian" | "pause" | "certmanager" | "etcd" | "apisix", string>;
@@ -58,7 +59,7 @@ export function archives(sources: Sources): Record<string, Archive> {
     nginx: {
       images: [
         {
-          name: "docker.io/library/nginx:1.22",
+          name: nginxImage,
           entrypoint: ["/docker-entrypoint.sh"],
           command: ["nginx", "-g", "daemon off;"],
           stopSignal: "SIGQUIT",

@@ -1,0 +1,77 @@
+/** Command line of the soak. */
+import { readFile, writeFile } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { parseArgs } from "node:util";
+import { inCheckout } from "../paths.ts";
+import { forms } from "./forms.ts";
+import { render, verdictsOf } from "./report.ts";
+import { soak, type SoakResult } from "./soak.ts";
+
+const usage = `Usage: node lab/soak/cli.ts [--short] [--json] [--write] [--keep]
+
+Starts a lab of its own, brings the platform up, and then does all at once: new and kept-alive connections through the
+gateway, writes through the Admin API, renewals of every leaf, and a passage of every plane's root to a new generation
+(prepare, activate, retire). Prints what was seen beside what must hold.
+
+  --short     one platform, no comparisons: minutes. The long form takes both kinds of roots, one and two gateway pods,
+              one and three members of etcd, ten minutes of daily use, and nginx's handshakes: some 25 minutes
+  --json      print the numbers as JSON
+  --write     write the result to docs/soak.md too
+  --keep      leave the last lab running
+  -h, --help  this text
+
+Exit code: 0 when all holds, 1 when something does not, 2 when it could not be tried, 130 when interrupted.
+`;
+
+process.exit(await main());
+
+async function main(): Promise<number> {
+  const interrupt = new AbortController();
+  for (const signal of ["SIGINT", "SIGTERM"] as const)
+    process.on(signal, () => {
+      // The second time somebody is in a hurry; `make down` then ends the lab.
+      if (interrupt.signal.aborted) process.exit(130);
+      process.stderr.write("\nInterrupted: ending the lab.\n");
+      interrupt.abort(new Error("interrupted"));
+    });
+  try {
+    const { values } = parseArgs({
+      options: {
+        short: { type: "boolean", default: false },
+        json: { type: "boolean", default: false },
+        write: { type: "boolean", default: false },
+        keep: { type: "boolean", default: false },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+    if (values.help) {
+      process.stdout.write(usage);
+      return 0;
+    }
+    const progress = (line: string) => process.stderr.write(`${line}\n`);
+    const result = await soak(forms[values.short ? "short" : "long"], {
+      progress,
+      signal: interrupt.signal,
+      keep: values.keep,
+    });
+    const verdicts = verdictsOf(result);
+    process.stdout.write(values.json ? `${JSON.stringify({ ...result, verdicts }, undefined, 2)}\n` : render(result));
+    if (values.write) await writeDocument(result);
+    return verdicts.every(({ ok }) => ok) ? 0 : 1;
+  } catch (error) {
+    if (interrupt.signal.aborted) return 130;
+    process.stderr.write(`${(error as Error).message}\n`);
+    return 2;
+  }
+}
+
+/** The page that keeps the result, below the words that a person has written. */
+async function writeDocument(result: SoakResult): Promise<void> {
+  const file = inCheckout("docs/soak.md");
+  const [words = ""] = (await readFile(file, "utf8")).split(mark);
+  const about = `${result.began.slice(0, 10)}, ${availableParallelism()} processors, the load generator on them`;
+  const text = `${words}${mark}\n\n${about}.\n\n\`\`\`\n${render(result)}\`\`\`\n`;
+  await writeFile(file, text);
+}
+
+const mark = "<!-- Below this line: written by the soak's option --write. -->";

@@ -1,0 +1,146 @@
+/** A platform in a lab of the soak's own: its configuration changed as a person would, and brought up by the plain CLI. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import { execa } from "execa";
+import { parse, stringify } from "yaml";
+import { Cluster } from "../../apisix-admin/access.ts";
+import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
+import type { Report } from "../../verify/run.ts";
+import { checkout, inCheckout } from "../paths.ts";
+import { environmentOf, makeFolder, removeFolder, settingsOf } from "../temporary.ts";
+import { firstOf, type PlatformForm, type Roots } from "./forms.ts";
+
+/** What the soak changes of a stack's configuration. */
+export interface Wanted {
+  readonly roots: Roots | { readonly kind: "cluster" };
+  readonly gateways: number;
+}
+
+/** What a command did: nothing to say when it ended well. */
+export interface Outcome {
+  readonly seconds: number;
+  readonly problem?: string;
+}
+
+const lab = inCheckout("lab/cli.ts");
+
+export class Platform {
+  readonly form: PlatformForm;
+  readonly #folder: string;
+  readonly #env: NodeJS.ProcessEnv;
+  readonly #signal: AbortSignal;
+  readonly cluster: Cluster;
+
+  private constructor(form: PlatformForm, folder: string, env: NodeJS.ProcessEnv, signal: AbortSignal) {
+    this.form = form;
+    this.#folder = folder;
+    this.#env = { ...env, PULUMI_OPTION_CONFIG_FILE: join(folder, "Pulumi.soak.yaml"), NO_COLOR: "1" };
+    this.#signal = signal;
+    this.cluster = new Cluster({ kubeconfig: env.KUBECONFIG });
+  }
+
+  /** Starts a lab; there is nothing in it yet. */
+  static async start(form: PlatformForm, signal: AbortSignal): Promise<Platform> {
+    const folder = await makeFolder("soak");
+    const settings = settingsOf(folder);
+    try {
+      await execa(process.execPath, [lab, "up"], { env: settings, extendEnv: false, cancelSignal: signal });
+      return new Platform(form, folder, await environmentOf(settings), signal);
+    } catch (error) {
+      await end(folder);
+      throw error;
+    }
+  }
+
+  get lab(): string {
+    return join(this.#folder, "lab");
+  }
+
+  /** The beginning: the first generation of roots. */
+  wantedFirst(): Wanted {
+    const { root, gateways } = this.form;
+    const active = firstOf[root];
+    return {
+      roots: root === "cluster" ? { kind: root } : { kind: root, active, trusted: [active] },
+      gateways: gateways[0] ?? 1,
+    };
+  }
+
+  /** Writes the configuration, and `pulumi up`. */
+  async up({ roots, gateways }: Wanted): Promise<Outcome> {
+    const base = parse(await readFile(join(this.lab, "Pulumi.dev.yaml"), "utf8")) as { config: Record<string, object> };
+    const config = {
+      ...base.config,
+      "mtls-everywhere:pki": { root: roots },
+      "mtls-everywhere:etcd": { ...base.config["mtls-everywhere:etcd"], replicas: this.form.members },
+      "mtls-everywhere:apisix": { replicas: gateways },
+    };
+    await writeFile(this.#env.PULUMI_OPTION_CONFIG_FILE ?? "", stringify({ ...base, config }));
+    return this.pulumi("up", "--yes", "--skip-preview");
+  }
+
+  pulumi(...args: string[]): Promise<Outcome> {
+    return this.#run("pulumi", [...args, "--non-interactive"]);
+  }
+
+  async outputs(): Promise<PlatformOutputs> {
+    const options = { cwd: checkout, env: this.#env, extendEnv: false };
+    const { stdout } = await execa("pulumi", ["stack", "output", "--json"], options);
+    return parseOutputs(JSON.parse(stdout));
+  }
+
+  /** The check of every hop. */
+  async verify(): Promise<Outcome> {
+    const outcome = await this.#run(process.execPath, ["verify/cli.ts", "--json"], (stdout) => {
+      const wrong = (JSON.parse(stdout) as Report).checks.filter(({ ok }) => !ok);
+      return wrong.map((check) => `${check.hop}, ${check.case}: ${check.observed}`).join("; ");
+    });
+    return outcome;
+  }
+
+  /** How often the kubelet brings changed Secrets to their pods, in seconds. */
+  async kubeletSync(): Promise<number> {
+    const { syncFrequency } = parse(await readFile(join(this.lab, "config/kubelet.yaml"), "utf8")) as {
+      syncFrequency: string;
+    };
+    return parseFloat(syncFrequency);
+  }
+
+  /** Ends the lab; nothing of it is left. */
+  stop(): Promise<void> {
+    return end(this.#folder);
+  }
+
+  async #run(
+    program: string,
+    args: readonly string[],
+    wrongIn: (stdout: string) => string = () => "",
+  ): Promise<Outcome> {
+    const start = performance.now();
+    const { exitCode, stdout, stderr } = await execa(program, args, {
+      ...{ cwd: checkout, env: this.#env, extendEnv: false, reject: false, cancelSignal: this.#signal },
+    });
+    this.#signal.throwIfAborted();
+    const seconds = (performance.now() - start) / 1000;
+    if (exitCode === 0) return { seconds };
+    const said = exitCode === 1 && stdout.startsWith("{") ? wrongIn(stdout) : errorsOf(stdout + stderr);
+    return { seconds, problem: `ended with ${exitCode}: ${said}` };
+  }
+}
+
+async function end(folder: string): Promise<void> {
+  await execa(process.execPath, [lab, "down"], { env: settingsOf(folder), extendEnv: false });
+  await removeFolder(folder);
+}
+
+/** What a command's output says of its failure, in a line. */
+function errorsOf(output: string): string {
+  const lines = (text: string) =>
+    text
+      .split("\n")
+      .map((line) => line.trim())
+      .filter(Boolean);
+  // pulumi repeats there what it has said among much else.
+  const [, diagnostics] = output.split("\nDiagnostics:\n");
+  return (diagnostics === undefined ? lines(output).slice(-4) : lines(diagnostics).slice(0, 8)).join(" | ");
+}

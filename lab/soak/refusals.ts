@@ -1,0 +1,59 @@
+/** What every server behind the gateway says to a leaf of a root that is no longer trusted. */
+import { classify, observedText } from "../../verify/check.ts";
+import type { Request } from "../../apisix-admin/exchange.ts";
+import { observe } from "../../verify/http.ts";
+import type { PodPort, SecretRef } from "../../apisix-admin/references.ts";
+import type { TrustRef } from "../../components/planes.ts";
+import type { Scene } from "./scene.ts";
+import type { Pair } from "./view.ts";
+
+/** A client's leaf of each plane. */
+export type OldPairs = Readonly<Record<"edge" | "admin" | "etcd" | "peer" | "upstream", Pair>>;
+
+/** Whether this was said by a server that does not trust the certificate's root: an alert, or nginx's page. */
+export const isRefusal = (said: string): boolean =>
+  /^alert (unknown_ca|bad_certificate|certificate_unknown) |^400 The SSL certificate error/.test(said);
+
+/** The leaves of now. */
+export function oldPairsOf(scene: Scene): OldPairs {
+  const { view, outputs, listeners } = scene;
+  const of = ({ namespace, name }: SecretRef) => view.pair(`${namespace}/${name}`);
+  const peer = listeners.find((listener) => scene.hopOf(listener) === "etcd peers") ?? "";
+  return {
+    edge: view.pair(`${outputs.namespace}/client-curl`),
+    admin: of(outputs.admin.certificate),
+    etcd: of(outputs.store.certificate),
+    peer: view.pair(scene.secretOf(peer) ?? ""),
+    upstream: of(outputs.upstream.clientCertificate),
+  };
+}
+
+/** What each server says, by what was tried. */
+export async function refusalsOf(scene: Scene, old: OldPairs): Promise<Record<string, string>> {
+  const { admin, store, upstream, trust } = scene.outputs;
+  const key = await scene.platform.cluster.secretValue(admin.key);
+  const routes: Request = { path: "/apisix/admin/routes", headers: { "x-api-key": key } };
+  const tried: readonly (readonly [string, ...Question])[] = [
+    ["Admin API", admin, trust.admin, old.admin, routes],
+    ["etcd", store, trust.etcd, old.etcd, { path: "/version" }],
+    ["etcd peers", store.peer, trust["etcd-peer"], old.peer, { path: "/version" }],
+    ["upstream", upstream.pods, trust.upstream, old.upstream, { path: "/" }],
+  ];
+  const said = tried.map(async ([hop, ...question]) => [
+    `certificate of the old root, ${hop}`,
+    await ask(scene, ...question),
+  ]);
+  return Object.fromEntries(await Promise.all(said)) as Record<string, string>;
+}
+
+type Question = readonly [to: PodPort, trust: TrustRef, pair: Pair, request: Request];
+
+/** A tunnel that breaks proves nothing: it is tried again. */
+async function ask(scene: Scene, ...[to, trust, pair, request]: Question): Promise<string> {
+  const client = { ca: scene.view.bundle(trust.name, trust.key), pair, minVersion: "TLSv1.3" } as const;
+  for (let tries = 1; ; tries++) {
+    const signal = AbortSignal.timeout(10_000);
+    const said = await observe(scene.platform.cluster, to, client, request, signal).catch(classify);
+    if (said.kind !== "failed" || tries === 5) return observedText(said);
+  }
+}

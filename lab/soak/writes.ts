@@ -1,0 +1,116 @@
+/** Writes through the Admin API, one after the other: each is read back, and none may be lost. */
+import { setTimeout as sleep } from "node:timers/promises";
+import type { TLSSocket } from "node:tls";
+import type { Cluster } from "../../apisix-admin/access.ts";
+import type { AdminClient } from "../../apisix-admin/client.ts";
+import type { AdminEndpoint } from "../../apisix-admin/references.ts";
+import { type Access, adminClient, closeSessions } from "../../apisix-admin/session.ts";
+import { spreadOf, Tally, type Numbers, type Spread } from "./tally.ts";
+
+export interface WriteNumbers extends Numbers {
+  /** Tries beyond the first of each write. */
+  readonly retries: number;
+  /** Seconds that a write took, retries included. */
+  readonly took: Spread;
+}
+
+/** Between two writes: milliseconds. */
+const pause = 200;
+const route = "soak-writes";
+
+export class Writes {
+  readonly #access: Access;
+  readonly #admin: AdminEndpoint;
+  readonly #tally = new Tally();
+  readonly #took: number[] = [];
+  readonly #stop = new AbortController();
+  #retries = 0;
+  #tries = 0;
+  #running: Promise<void> | undefined;
+
+  constructor(cluster: Cluster, admin: AdminEndpoint) {
+    this.#access = counting(cluster, () => (this.#tries += 1));
+    this.#admin = admin;
+  }
+
+  start(host: string): void {
+    this.#running = this.#run(host);
+  }
+
+  async stop(): Promise<void> {
+    this.#stop.abort();
+    await this.#running;
+    const client = await adminClient(this.#access, this.#admin);
+    await client.delete("routes", route).catch(() => undefined);
+    await closeSessions(this.#access);
+  }
+
+  /** An object of the Admin API as it is. */
+  async get(kind: "upstreams", id: string): Promise<Readonly<Record<string, unknown>> | undefined> {
+    return (await adminClient(this.#access, this.#admin)).get(kind, id);
+  }
+
+  async put(kind: "routes", id: string, body: Record<string, unknown>): Promise<void> {
+    await (await adminClient(this.#access, this.#admin)).put(kind, id, body);
+  }
+
+  get numbers(): WriteNumbers {
+    return { ...this.#tally.numbers, retries: this.#retries, took: spreadOf(this.#took) };
+  }
+
+  async #run(host: string): Promise<void> {
+    const client = await adminClient(this.#access, this.#admin);
+    for (let number = 1; !this.#stop.signal.aborted; number++) {
+      const start = performance.now();
+      try {
+        await this.#write(client, host, String(number));
+        this.#tally.done();
+      } catch (error) {
+        this.#tally.failed((error as Error).message);
+      }
+      this.#retries += Math.max(0, this.#tries - 1);
+      this.#took.push((performance.now() - start) / 1000);
+      await sleep(pause);
+    }
+  }
+
+  async #write(client: AdminClient, host: string, number: string): Promise<void> {
+    this.#tries = 0;
+    await client.put("routes", route, {
+      ...{ uri: "/.soak/writes", hosts: [host], labels: { soak: number } },
+      upstream: { type: "roundrobin", nodes: { "127.0.0.1:9": 1 } },
+    });
+    const { labels } = ((await client.get("routes", route)) ?? {}) as { labels?: { soak?: string } };
+    if (labels?.soak !== number) throw new Error(`lost: ${number} was written, ${labels?.soak ?? "nothing"} is there`);
+  }
+}
+
+/** Counts the tries, which the client repeats without a word: connections that fail, and requests that are sent. */
+function counting(cluster: Cluster, onTry: () => void): Access {
+  const connect: Access["connect"] = async (...args) => {
+    const socket = await cluster.connect(...args).catch((error: unknown) => {
+      onTry();
+      throw error;
+    });
+    return watched(socket, onTry);
+  };
+  return {
+    connect,
+    expect: (uid) => cluster.expect(uid),
+    keyPair: (ref) => cluster.keyPair(ref),
+    secretValue: (ref) => cluster.secretValue(ref),
+    certificate: (ref) => cluster.certificate(ref),
+    trustBundle: (ref) => cluster.trustBundle(ref),
+    removeIssued: (ref, certificate) => cluster.removeIssued(ref, certificate),
+  };
+}
+
+function watched(socket: TLSSocket, onRequest: () => void): TLSSocket {
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
+  return Object.assign(socket, {
+    write(...args: unknown[]) {
+      if (String(args[0]).startsWith("PUT ")) onRequest();
+      return write(...args);
+    },
+  });
+}
