@@ -60,7 +60,7 @@ describe("keys that are not certificates", function () {
       "apisix-env": ["ADMIN_KEY", "ETCD_PASSWORD", "KEYRING"],
       "etcd-apisix-password": ["password"],
     });
-    same(await seals(), { "ssls/site": "1", "ssls/upstream-client": "1" });
+    same(await seals(), { "ssls/site": "1" });
   });
 
   it("are not exchanged in one step: it is refused, and nothing is changed", async () => {
@@ -102,7 +102,7 @@ describe("keys that are not certificates", function () {
     equal(admin.key.key, "ADMIN_KEY_2");
     match(admin.sealedBy ?? "", /^2-/);
     same([store.user, store.password.key], ["apisix-2", "password-2"]);
-    same(await seals(), { "ssls/by-hand": undefined, "ssls/site": "2", "ssls/upstream-client": "2" });
+    same(await seals(), { "ssls/by-hand": undefined, "ssls/site": "2" });
   });
 
   it("keep the first one while an object may need it", async () => {

@@ -7,7 +7,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { parse, stringify } from "yaml";
 
-import { type AdminClient, certificatesOf, shownBy } from "../../apisix-admin/index.ts";
+import { type AdminClient, certificatesOf, type PodPort, shownBy } from "../../apisix-admin/index.ts";
 import { Cluster } from "../../apisix-admin/access.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { planes } from "../../components/planes.ts";
@@ -186,6 +186,40 @@ describe("the platform in a lab of its own", function () {
     same(await gateway(), before);
   });
 
+  it("reads renewed leaves from their files, without a restart", async () => {
+    const restarts = async () => {
+      const fields = "{range .items[*]}{.metadata.name} {.status.containerStatuses[*].restartCount}{end}";
+      return must("kubectl", ["--namespace", "mtls", "get", "pods", "-o", `jsonpath=${fields}`]);
+    };
+    const before = await restarts();
+    await renewLeaf("apisix-admin", outputs.admin);
+    await renewLeaf("upstream-server", outputs.upstream.pods);
+    await must("kubectl", ["--namespace", "mtls", "delete", "secret", "apisix-upstream"]);
+    await answers('{ "hello": "world" }');
+    await showsNothing();
+    equal(await restarts(), before);
+  });
+
+  it("drops no request while the upstream rolls", async () => {
+    const kubectl = (...args: string[]) => must("kubectl", ["--namespace", "mtls", ...args]);
+    const pods = async () => (await kubectl("get", "pods", "-l", outputs.upstream.pods.selector, "-o", "name")).trim();
+    const before = await pods();
+    const failed: unknown[] = [];
+    let [rolling, asked] = [true, 0];
+    const load = [1, 2, 3, 4].map(async () => {
+      for (; rolling; asked += 1) {
+        const answer = await fromGateway().catch((error: Error) => error.message);
+        if (typeof answer === "string" || answer.status !== 200) failed.push(answer);
+      }
+    });
+    await kubectl("rollout", "restart", "deploy/upstream");
+    await eventually("the old pod is gone", async () => !(await pods()).includes(before), true);
+    rolling = false;
+    await Promise.all(load);
+    same(failed, []);
+    ok(asked > 20);
+  });
+
   it("refuses an unknown configuration key, and changes nothing", async () => {
     const file = await configWith((config) => (config["mtls-everywhere:upstreem"] = {}));
     await refuses({ PULUMI_OPTION_CONFIG_FILE: file }, [
@@ -338,14 +372,16 @@ describe("the platform in a lab of its own", function () {
   }
 
   /** Has cert-manager issue the gateway's leaf anew, and waits until it is served. */
-  async function renewGatewayLeaf(): Promise<void> {
-    const secret = { namespace: "mtls", name: "gateway" };
+  const renewGatewayLeaf = () => renewLeaf("gateway", outputs.gateway);
+
+  async function renewLeaf(name: string, pods: PodPort): Promise<void> {
+    const secret = { namespace: "mtls", name };
     const old = await new Cluster().certificate(secret);
-    await must("kubectl", ["--namespace", "mtls", "delete", "secret", "gateway"]);
+    await must("kubectl", ["--namespace", "mtls", "delete", "secret", name]);
     const served = async () => {
       const cluster = new Cluster();
       const wanted = await cluster.certificate(secret);
-      const [leaf] = await shownBy({ socket: await cluster.open(outputs.gateway) }, outputs.gateway.serverName);
+      const [leaf] = await shownBy({ socket: await cluster.open(pods) }, pods.serverName);
       return wanted !== old && leaf?.fingerprint256 === certificatesOf(wanted)[0]?.fingerprint256;
     };
     await eventually("the renewed leaf is served", served, true);
