@@ -286,15 +286,20 @@ if (import.meta.main) {
       previewers: { type: "string", default: "mtls-platform-previewers" },
     },
   });
+  const roots = rootKinds.safeParse(values.roots);
+  if (values.help || !roots.success) {
+    process[values.help ? "stdout" : "stderr"].write(usage);
+    process.exit(values.help ? 0 : 2);
+  }
   const grants = platformGrants({
     namespace: values.namespace,
     certManagerNamespace: values["cert-manager-namespace"],
-    roots: rootKinds.parse(values.roots),
+    roots: roots.data,
     generations: values.generations.split(","),
     upstreams: values.upstreams.split(",").filter((name) => name !== ""),
     deployers: [{ kind: "Group", name: values.deployers }],
     previewers: [{ kind: "Group", name: values.previewers }],
   });
   const documents = grants.flatMap((grant) => Object.values(objectsOf(grant))).map((object) => stringify(object));
-  process.stdout.write(values.help ? usage : documents.join("---\n"));
+  process.stdout.write(documents.join("---\n"));
 }

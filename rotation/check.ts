@@ -23,10 +23,11 @@ export async function checkRotation(cluster: Cluster, platform: Platform, wanted
 async function refusalOf(reader: RotationReader, { namespace }: Platform, wanted: Wanted): Promise<string | undefined> {
   const own = await reader.ownBundles();
   const unprepared = unpreparedRefusal(own.roots, wanted, namespace);
-  if (unprepared !== undefined) return unprepared;
-  const leaving = retired(own.roots, wanted).length > 0;
   const overlap = Object.values(own.roots).some((generations) => Object.keys(generations).length > 1);
-  const activating = overlap && !(await reader.signsAlready(wanted.active));
+  // A bundle that lost the roots of what signs already was spoilt: an update may repair it.
+  const activating = (overlap || unprepared !== undefined) && !(await reader.signsAlready(wanted.active));
+  if (activating && unprepared !== undefined) return unprepared;
+  const leaving = retired(own.roots, wanted).length > 0;
   if (!leaving && !activating) return undefined;
   const live = await reader.live(own);
   return (

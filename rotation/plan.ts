@@ -24,7 +24,7 @@ export function unpreparedRefusal(roots: LiveRoots, wanted: Wanted, namespace: s
   return (
     `Generation "${wanted.active}" of the roots cannot become active: it was never prepared. ` +
     `Its roots are not in ${lacking.map((plane) => `ConfigMap ${namespace}/${plane}-trust`).join(", ")}.\n` +
-    `Nothing was changed. Prepare it first: pki.root.active: "${known[0]}", pki.root.trusted: ${listed(trusted)}, then pulumi up. ` +
+    `Nothing was changed. Prepare it first: pki.root.active: "${known[0] ?? wanted.trusted[0]}", pki.root.trusted: ${listed(trusted)}, then pulumi up. ` +
     `Activate it with the update after that: docs/rotation.md.`
   );
 }

@@ -143,7 +143,11 @@ function rootsOf(map: V1ConfigMap, founder: string): Record<string, X509Certific
       ? Object.keys(named).find((name) => named[name]?.includes(digest(root)))
       : /CN=\S+ root (\S+)/.exec(root.subject)?.[1];
   const roots: Record<string, X509Certificate[]> = {};
-  for (const root of certificatesIn(map.data?.[trustKey])) (roots[nameOf(root) ?? founder] ??= []).push(root);
+  for (const root of certificatesIn(map.data?.[trustKey])) {
+    // What the record does not know was put there by somebody else.
+    const name = nameOf(root) ?? (named ? undefined : founder);
+    if (name !== undefined) (roots[name] ??= []).push(root);
+  }
   return roots;
 }
 

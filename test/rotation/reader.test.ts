@@ -182,10 +182,22 @@ describe("what a rotation reads", function () {
     for (const path of ["", "namespaces/mtls/"]) api.answers.set(`/apis/cert-manager.io/v1/${path}certificates`, 403);
     await check("1", ["1"]);
     await check("1", ["1", "2"]);
+  });
+
+  it("refuses what was never prepared, while the platform's leaves are of another generation", async () => {
+    for (const plane of planes) trusts("mtls", plane, first);
+    const leaf = (issuer: string) => ({
+      items: [{ metadata: { namespace: "mtls", name: "leaf" }, spec: { issuerRef: { name: issuer, kind: "Issuer" } } }],
+    });
+    api.answers.set("/apis/cert-manager.io/v1/namespaces/mtls/certificates", leaf("etcd"));
     await rejects(
       check("2", ["1", "2"]),
       refused(/^Generation "2" of the roots cannot become active: it was never prepared/),
     );
+    // A bundle that somebody has spoilt is for the update to repair.
+    trusts("mtls", "etcd", foreign);
+    api.answers.set("namespaces/mtls/configmaps/edge-trust", { data: { "ca.crt": "" } });
+    await check("1", ["1"]);
   });
 
   it("refuses when a right to look at other namespaces is missing, and names it", async () => {

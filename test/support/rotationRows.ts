@@ -33,6 +33,7 @@ const shopLeaf = {
   spec: { issuerRef: { name: "mtls-edge", kind: "ClusterIssuer", group: "cert-manager.io" } },
   status: { conditions: [{ type: "Ready", status: "True" }] },
 };
+const platformLeaf = { ...shopLeaf, metadata: { namespace: "mtls", name: "gateway" } };
 const made: Made = {
   ...{ kind: "cluster", algorithm: "ECDSA-P256", rootDuration: "87600h", trustDomain: "dev.internal" },
 };
@@ -53,7 +54,7 @@ export function rotationRows(world: () => World) {
     },
     {
       input: "a generation that becomes active without being prepared",
-      provoke: check({ prepared: 1 }, ["1", "2"]),
+      provoke: check({ prepared: 1, certificates: [platformLeaf] }, ["1", "2"]),
       message:
         'Generation "2" of the roots cannot become active: it was never prepared. Its roots are not in ConfigMap mtls/edge-trust.\n' +
         'Nothing was changed. Prepare it first: pki.root.active: "1", pki.root.trusted: ["1", "2"], then pulumi up. ' +
@@ -87,8 +88,6 @@ export function rotationRows(world: () => World) {
     },
   ];
 }
-
-const platformLeaf = { ...shopLeaf, metadata: { namespace: "mtls", name: "gateway" } };
 
 /** What the program says where generation 2 is active and these are trusted. */
 async function checked({ api, cluster, roots }: World, state: State, trusted: readonly string[]): Promise<string> {
