@@ -3,10 +3,13 @@
 import { type Body, labels } from "./body.ts";
 import { certificatesOf, digestOf, type KeyPair, neededBlocks, pairProblems } from "./certificates.ts";
 
-/** What is patched into an ssl object. Never the clients' roots: those are `pulumi up`'s, which may be retiring one just now. */
-export function renewedLeaf(pair: KeyPair): Body {
+/**
+ * What is patched into an ssl object, and by what it is sealed: a pod that still ends while the keyring rotates seals with
+ * the former key. Never the clients' roots: those are `pulumi up`'s, which may be retiring one just now.
+ */
+export function renewedLeaf(pair: KeyPair, sealedBy: string): Body {
   const { cert, key } = neededBlocks(pair);
-  return { cert, key, labels: { [labels.certificate]: digestOf(cert) } };
+  return { cert, key, labels: { [labels.certificate]: digestOf(cert), [labels.sealed]: sealedBy } };
 }
 
 /**

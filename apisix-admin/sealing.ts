@@ -28,7 +28,10 @@ export interface SealedObject {
   readonly owner?: string;
   /** Name of the key that seals it, by its label. */
   readonly key?: string;
-  /** When it was last written, in milliseconds; metadata of plugins carries no time. */
+  /**
+   * When a global rule was last written, in milliseconds: these take no labels. Of other kinds it would say nothing, since
+   * a PATCH writes what it does not name as it was sealed before.
+   */
   readonly written?: number;
 }
 
@@ -84,6 +87,6 @@ function described(path: string, object: Body): SealedObject {
     object: `${path}/${String(object["id"] ?? object["username"])}`,
     ...(owner && { owner }),
     ...(seal && { key: seal.slice(0, -digits - 1) }),
-    ...(typeof written === "number" && { written: written * 1_000 }),
+    ...(path === "global_rules" && typeof written === "number" && { written: written * 1_000 }),
   };
 }

@@ -160,6 +160,7 @@ export class Apisix extends pulumi.ComponentResource {
     if (args.replicas > 1) {
       new k8s.policy.v1.PodDisruptionBudget(name, apisixDisruptionBudget(name, namespace), child);
     }
+    const sealedBy = pulumi.unsecret(keyring[0]!.apply((key) => sealOf(inUse(keys.keyring), key)));
     const deployment = new k8s.apps.v1.Deployment(
       name,
       apisixDeployment(name, args, {
@@ -167,6 +168,7 @@ export class Apisix extends pulumi.ComponentResource {
         adminLeaf: adminServer.secret,
         upstreamLeaf: upstreamClient.secret,
         renewerLeaf: renewer.secret,
+        sealedBy,
         etcdTrust: authorities.etcd.trust,
         adminTrust: authorities.admin.trust,
         upstreamTrust: authorities.upstream.trust,
@@ -186,7 +188,6 @@ export class Apisix extends pulumi.ComponentResource {
     this.metrics = renewerMetrics(name);
     this.adminCertificate = adminServer.secret;
     this.upstreamCertificate = upstreamClient.secret;
-    const sealedBy = pulumi.unsecret(keyring[0]!.apply((key) => sealOf(inUse(keys.keyring), key)));
     this.admin = pulumi
       .all([deployer.secret, authorities.admin.trust, sealedBy, secret.metadata, deployment.metadata])
       .apply(([certificate, trust, sealedBy]) => ({

@@ -1,5 +1,7 @@
 // Plans APISIX's Deployment: the official image under Pod Security `restricted`, with a root file system that cannot be written.
 
+import type * as pulumi from "@pulumi/pulumi";
+
 import type { ApisixArgs } from "./apisix.ts";
 import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
 import { startedWithKeys } from "./keyNames.ts";
@@ -35,6 +37,8 @@ export interface ApisixMaterial {
   readonly etcdTrust: Mountable<TrustRef<"etcd">>;
   readonly adminTrust: Mountable<TrustRef<"admin">>;
   readonly upstreamTrust: Mountable<TrustRef<"upstream">>;
+  /** What they seal with, as objects' labels say it. */
+  readonly sealedBy: pulumi.Input<string>;
   /** What the pods read only when they start: config.yaml, the secrets in their environment, roots. */
   readonly annotations: PodAnnotations;
 }
@@ -80,7 +84,7 @@ export function apisixDeployment(
     configMapMount("admin-trust", material.adminTrust, apisixPaths.adminTrust),
     configMapMount("upstream-trust", material.upstreamTrust, apisixPaths.upstreamTrust),
   ];
-  const renewer = renewerSidecar(name, args, material.renewerLeaf);
+  const renewer = renewerSidecar(name, args, material.renewerLeaf, material.sealedBy);
   const config = configMapMount("config", { name: `${name}-config` }, "/config");
   const scratch = (root: string) =>
     writable.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));

@@ -30,7 +30,7 @@ export function sealFaults(
   running: readonly RunningPod[],
   wanted: KeyNames,
 ): string[] {
-  // The server seals what it is given with the first key: what was written since all pods have it needs no label.
+  // The server seals with the first key: what was written since all pods have it needs no label.
   const ready = running.map(({ readySince }) => readySince);
   const since = ready.every((time) => time !== undefined) ? Math.max(...ready) : Infinity;
   const needing = objects.filter(({ key, written = 0 }) =>
@@ -42,7 +42,8 @@ export function sealFaults(
   return [
     `apisix.keyring: ${keys} has left the list, but objects in the gateway are sealed with it, or may be: ${names.join(", ")}. ` +
       `Put it back, ${listed([...wanted.keyring, ...dropped])}. ` +
-      "To seal an object anew run pulumi up in the stack that owns it, or PUT one of nobody again; then drop the key.",
+      "To seal an object anew run pulumi up in the stack that owns it; PUT one of nobody again, with the label mtls-everywhere.sealed as the output admin.sealedBy has it. " +
+      "Then drop the key.",
   ];
 }
 

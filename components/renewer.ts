@@ -3,6 +3,8 @@
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 
+import type * as pulumi from "@pulumi/pulumi";
+
 import type { ApiServer } from "@mtls-everywhere/apisix-admin/access";
 
 import type { Settings } from "../renewer/settings.ts";
@@ -68,6 +70,7 @@ export function renewerSidecar(
   name: string,
   args: { readonly renewerImage: string; readonly keys: Pick<KeyNames, "adminKeys"> },
   leaf: Mountable<CertSecretRef<"admin">>,
+  sealedBy: pulumi.Input<string>,
 ) {
   const adminKey = apisixVariables.adminKey(inUse(args.keys.adminKeys));
   const mounts = [
@@ -87,7 +90,10 @@ export function renewerSidecar(
     securityContext: restrictedContainer,
     // No probes: they could only take the gateway out of its endpoints, or restart this and so do the same.
     resources: resources("10m", "64Mi", "128Mi"),
-    env: [{ name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: `${name}-env`, key: adminKey } } }],
+    env: [
+      { name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: `${name}-env`, key: adminKey } } },
+      { name: "SEALED_BY", value: sealedBy },
+    ],
     ports: [metricsPort],
     volumeMounts: [
       ...mounts.map(({ mount }) => mount),

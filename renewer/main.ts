@@ -14,7 +14,7 @@ import { ServedCertificates, shownFor } from "./served.ts";
 import { readEnvironment, readSettings, type Settings } from "./settings.ts";
 
 const settings = readSettings(process.argv[2] ?? "settings.json");
-const { adminKey, apiHost, apiPort } = readEnvironment(process.env);
+const { adminKey, sealedBy, apiHost, apiPort } = readEnvironment(process.env);
 const journal = new Journal();
 const api = new KubernetesApi(apiHost, apiPort, settings.account);
 const served = new ServedCertificates((name) => shownFor(settings.gatewayPort, name), journal);
@@ -27,6 +27,7 @@ const admin = new AdminClient({
 });
 const renewer = new Renewer({
   admin,
+  sealedBy,
   follow: (ref, onChange) => new SecretWatch(api, ref, onChange),
   served,
   journal,

@@ -12,6 +12,8 @@ import type { ServedCertificates } from "./served.ts";
 
 export interface Parts {
   readonly admin: Pick<AdminClient, "list" | "patch">;
+  /** What this pod's gateway seals with, as objects' labels say it. */
+  readonly sealedBy: string;
   /** Begins to follow a Secret. */
   readonly follow: (ref: SecretRef, onChange: () => void) => SecretSource;
   readonly served: ServedCertificates;
@@ -142,12 +144,12 @@ export class Renewer {
   }
 
   async #renew(live: LiveCertificate, source: SecretSource, pair: Parameters<typeof renewedLeaf>[0]): Promise<boolean> {
-    const { admin, journal } = this.#parts;
+    const { admin, sealedBy, journal } = this.#parts;
     const history = this.histories.get(live.id)!;
     const topic = `ssls/${live.id}`;
     const seen = source.seen;
     try {
-      await admin.patch("ssls", live.id, renewedLeaf(pair));
+      await admin.patch("ssls", live.id, renewedLeaf(pair, sealedBy));
     } catch (error) {
       if (error instanceof AdminError && error.status === 404) return true; // Deleted meanwhile.
       history.failures += 1;

@@ -23,9 +23,11 @@ export interface Settings {
   readonly metricsPort: number;
 }
 
-/** Environment variables: the key of the Admin API, and what the kubelet gives to every container. */
+/** Environment variables: the key of the Admin API, what seals, and what the kubelet gives to every container. */
 export interface Environment {
   readonly adminKey: string;
+  /** What this pod's gateway seals with, as objects' labels say it. */
+  readonly sealedBy: string;
   readonly apiHost: string;
   readonly apiPort: number;
 }
@@ -42,6 +44,7 @@ export function readEnvironment(variables: NodeJS.ProcessEnv): Environment {
   };
   return {
     adminKey: variable("ADMIN_KEY"),
+    sealedBy: variable("SEALED_BY"),
     apiHost: variable("KUBERNETES_SERVICE_HOST"),
     apiPort: Number(variable("KUBERNETES_SERVICE_PORT")),
   };

@@ -285,7 +285,7 @@ const rows: readonly Row[] = [
     },
     message: keysRefused(
       'apisix.keyring: "1" has left the list, but objects in the gateway are sealed with it, or may be: ssls/site of mtls/dev/hello, routes/legacy of nobody. ' +
-        'Put it back, ["2", "1"]. To seal an object anew run pulumi up in the stack that owns it, or PUT one of nobody again; then drop the key.',
+        'Put it back, ["2", "1"]. To seal an object anew run pulumi up in the stack that owns it; PUT one of nobody again, with the label mtls-everywhere.sealed as the output admin.sealedBy has it. Then drop the key.',
     ),
   },
   {

@@ -172,7 +172,8 @@ describe("the life cycle of Admin API objects", function () {
   });
 
   it("leaves a renewed Secret to the gateway's renewer where it has one, and carries it along when it updates", async () => {
-    const admin = { ...common.admin, renews: true };
+    const [sealedBy, former] = ["2-0123abcd", "1-4567cdef"];
+    const admin = { ...common.admin, renews: true, sealedBy };
     const { id, outs } = await create("ssls", ssl({ admin }), cluster);
     cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
     equal((await diff("ssls", id, outs, ssl({ admin }), cluster)).changes, false);
@@ -184,10 +185,15 @@ describe("the life cycle of Admin API objects", function () {
     equal(updated["digest"], digestOf(renewed.cert));
     // What the renewer writes meanwhile is no change either, before a refresh or after it.
     cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
-    await client.patch("ssls", "site", renewedLeaf(await cluster.keyPair({ namespace: "mtls", name: "site" })));
+    const latest = await cluster.keyPair({ namespace: "mtls", name: "site" });
+    await client.patch("ssls", "site", renewedLeaf(latest, sealedBy));
     equal((await diff("ssls", id, updated, open, cluster)).changes, false);
     const { props } = await read("ssls", id, updated, cluster);
     equal((await diff("ssls", id, props!, open, cluster)).changes, false);
+    // What a pod wrote that still sealed with the former key is one.
+    await client.patch("ssls", "site", renewedLeaf(latest, former));
+    equal((await diff("ssls", id, updated, open, cluster)).changes, true);
+    await client.patch("ssls", "site", renewedLeaf(latest, sealedBy));
     // A certificate that came from elsewhere is a change.
     await client.patch("ssls", "site", { labels: { "mtls-everywhere.secret": "mtls/other" } });
     equal((await diff("ssls", id, updated, open, cluster)).changes, true);

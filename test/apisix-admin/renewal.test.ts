@@ -29,11 +29,11 @@ describe("a renewed leaf", () => {
     next = await leaf();
   });
 
-  it("is written with its key and digest, and nothing of the clients' trust", () => {
-    same(renewedLeaf(next), {
+  it("is written with its key and digest and what seals it, and nothing of the clients' trust", () => {
+    same(renewedLeaf(next, "2-0123abcd"), {
       cert: `${next.cert}\n`,
       key: next.key,
-      labels: { "mtls-everywhere.certificate": digestOf(next.cert) },
+      labels: { "mtls-everywhere.certificate": digestOf(next.cert), "mtls-everywhere.sealed": "2-0123abcd" },
     });
   });
 

@@ -43,23 +43,23 @@ describe("what is sealed in the gateway", () => {
     "consumers/jack/credentials": [{ id: "one", plugins }],
     consumer_groups: [{ id: "group", plugins }],
     plugin_configs: [{ id: "config", plugins }],
-    global_rules: [{ id: "rule", plugins }],
+    global_rules: [{ id: "rule", plugins, update_time: 40 }],
     plugin_metadata: [{ id: "http-logger" }, { id: "azure-functions", master_apikey: "secret" }],
   };
 
   it("is found in every kind that holds secrets, whoever made it", async () => {
     const found = await sealedObjects({ list: async (path) => lists[path] ?? [] });
     same(found, [
-      { object: "ssls/site", owner: "mtls/dev/site", key: "2026-11", written: 20_000 },
-      { object: "ssls/by-hand", written: 10_000 },
+      { object: "ssls/site", owner: "mtls/dev/site", key: "2026-11" },
+      { object: "ssls/by-hand" },
       { object: "upstreams/inline" },
       { object: "services/with-inline" },
       { object: "routes/with-plugin", owner: "shop/dev/orders" },
-      { object: "consumers/jill", written: 30_000 },
+      { object: "consumers/jill" },
       { object: "consumers/jack/credentials/one" },
       { object: "consumer_groups/group" },
       { object: "plugin_configs/config" },
-      { object: "global_rules/rule" },
+      { object: "global_rules/rule", written: 40_000 },
       { object: "plugin_metadata/azure-functions" },
     ]);
   });

@@ -21,6 +21,7 @@ const material = {
   etcdLeaf: leafRef("etcd", "etcd-client"),
   adminLeaf: leafRef("admin", "apisix-admin"),
   upstreamLeaf: leafRef("upstream", "apisix-upstream"),
+  sealedBy: "1-0123abcd",
   renewerLeaf: leafRef("admin", "apisix-renewer"),
   etcdTrust: trustRef("etcd"),
   adminTrust: trustRef("admin"),
@@ -130,7 +131,12 @@ describe("APISIX's Deployment", () => {
     const scratch = (root: string) =>
       folders.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
     const readOnly = (name: string, mountPath: string) => ({ name, mountPath, readOnly: true });
-    const sidecar = renewerSidecar("apisix", { renewerImage: "node:24", keys: firstKeys }, material.renewerLeaf);
+    const sidecar = renewerSidecar(
+      "apisix",
+      { renewerImage: "node:24", keys: firstKeys },
+      material.renewerLeaf,
+      "1-0123abcd",
+    );
     const status = (path: string) => ({ httpGet: { path, port: 7085 } });
     same(deployment(), {
       metadata: { name: "apisix", namespace: "mtls", labels: labels("apisix") },

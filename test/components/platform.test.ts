@@ -68,6 +68,8 @@ const unknownEverywhere = [
     ...["etcd", "admin", "upstream"].map((plane) => `Deployment mtls/apisix roots.${plane}`),
     "Deployment mtls/upstream roots.upstream",
   ].map((path) => path.replace(/ (?=[^ ]*$)/, " spec.template.metadata.annotations.mtls-everywhere/")),
+  // What the renewer labels with: a digest of the keyring's first key.
+  "Deployment mtls/apisix spec.template.spec.initContainers.1.env.1.value",
 ];
 
 const leaf = (plane: string, usages: string[], account: string, names?: string[], subject = true) => ({

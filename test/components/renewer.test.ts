@@ -16,7 +16,7 @@ import { until } from "../renewer/until.ts";
 import { hardened, labels, leafRef, secretVolume, trustRef } from "./podSecurity.ts";
 
 const leaf = leafRef("admin", "apisix-renewer");
-const sidecar = renewerSidecar("apisix", { renewerImage: "node:24", keys: firstKeys }, leaf);
+const sidecar = renewerSidecar("apisix", { renewerImage: "node:24", keys: firstKeys }, leaf, "1-0123abcd");
 
 describe("the renewer's sidecar", () => {
   it("starts before the gateway, waits for nothing, and has its token, leaf and key in its own container", () => {
@@ -29,7 +29,10 @@ describe("the renewer's sidecar", () => {
         command: forEver("node --max-old-space-size=32 /renewer/renewer.cjs /renewer/settings.json"),
         securityContext: hardened,
         resources: { requests: { cpu: "10m", memory: "64Mi" }, limits: { memory: "128Mi" } },
-        env: [{ name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: "apisix-env", key: "ADMIN_KEY" } } }],
+        env: [
+          { name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: "apisix-env", key: "ADMIN_KEY" } } },
+          { name: "SEALED_BY", value: "1-0123abcd" },
+        ],
         ports: [{ name: "metrics", containerPort: 9464 }],
         volumeMounts: [
           readOnly("renewer", "/renewer"),
@@ -58,7 +61,7 @@ describe("the renewer's sidecar", () => {
     const material = {
       ...{ etcdLeaf: leafRef("etcd", "a"), adminLeaf: leafRef("admin", "b"), upstreamLeaf: leafRef("upstream", "c") },
       ...{ etcdTrust: trustRef("etcd"), adminTrust: trustRef("admin"), upstreamTrust: trustRef("upstream") },
-      ...{ renewerLeaf: leaf, annotations: {} },
+      ...{ renewerLeaf: leaf, sealedBy: "1-0123abcd", annotations: {} },
     };
     const args = { namespace: "mtls", replicas: 1, image: "apisix:3.18.0", renewerImage: "node:24", keys: firstKeys };
     const { initContainers, containers } = apisixDeployment("apisix", args, material).spec.template.spec;
@@ -95,10 +98,16 @@ describe("the renewer's sidecar", () => {
 
 describe("the renewer's key", () => {
   it("is the Admin key in use, whatever its name", () => {
-    const { container } = renewerSidecar("apisix", { renewerImage: "node:24", keys: { adminKeys: ["2", "1"] } }, leaf);
-    same(container.env, [
-      { name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: "apisix-env", key: "ADMIN_KEY_2" } } },
-    ]);
+    const { container } = renewerSidecar(
+      "apisix",
+      { renewerImage: "node:24", keys: { adminKeys: ["2", "1"] } },
+      leaf,
+      "1-0123abcd",
+    );
+    same(container.env[0], {
+      name: "ADMIN_KEY",
+      valueFrom: { secretKeyRef: { name: "apisix-env", key: "ADMIN_KEY_2" } },
+    });
   });
 });
 

@@ -110,7 +110,7 @@ describe("keys that are not certificates", function () {
     await refused([
       /apisix\.keyring: "1" has left the list, but objects in the gateway are sealed with it, or may be: ssls\/by-hand of nobody\./,
     ]);
-    await putByHand();
+    await putByHand({ labels: { "mtls-everywhere.sealed": (await outputs()).admin.sealedBy } });
   });
 
   it("lose the first one: step 3", async () => {
@@ -133,13 +133,16 @@ describe("keys that are not certificates", function () {
     });
   });
 
-  it("heal when a value is replaced under its name: case 3, the keyring by --replace", async () => {
+  it("heal when their values are replaced under their names: case 3, by --replace", async () => {
     const state = JSON.parse(await must("pulumi", ["stack", "export"])) as {
       deployment: { resources: { urn: string }[] };
     };
-    const { urn } = state.deployment.resources.find(({ urn }) => urn.endsWith("::apisix-keyring-2"))!;
+    const replaced = ["apisix-keyring-2", "apisix-admin-key-2", "RandomPassword::etcd-apisix-2"].flatMap((name) => [
+      "--replace",
+      state.deployment.resources.find(({ urn }) => urn.endsWith(`::${name}`))!.urn,
+    ]);
     const before = (await outputs()).admin.sealedBy;
-    const { update = [] } = changes(await must("pulumi", [...up, "--replace", urn], env));
+    const { update = [] } = changes(await must("pulumi", [...up, ...replaced], env));
     ok(update.includes("ApisixSsl site"), update.join());
     differs((await outputs()).admin.sealedBy, before);
     await isRight();
@@ -186,10 +189,10 @@ describe("keys that are not certificates", function () {
     }
   }
 
-  /** A certificate as another tool puts it, which knows no labels. */
-  async function putByHand(): Promise<void> {
+  /** A certificate of another tool, which knows no labels unless it is told. */
+  async function putByHand(more: object = {}): Promise<void> {
     const { cert, key } = await authority.leaf({ dnsNames: ["by-hand.example"], usages: ["server auth"] });
-    await inGateway((admin) => admin.put("ssls", "by-hand", { snis: ["by-hand.example"], cert, key }));
+    await inGateway((admin) => admin.put("ssls", "by-hand", { snis: ["by-hand.example"], cert, key, ...more }));
   }
 
   /** Names of the keys that seal, by object. */

@@ -45,7 +45,10 @@ describe("the renewer as a process", function () {
   const leaf = () => edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] });
   const run = () => {
     const child = spawn(process.execPath, [bundleFile, join(folder, "settings.json")], {
-      env: { ADMIN_KEY: adminKey, KUBERNETES_SERVICE_HOST: "localhost", KUBERNETES_SERVICE_PORT: String(api.port) },
+      env: {
+        ...{ ADMIN_KEY: adminKey, SEALED_BY: "1-0123abcd" },
+        ...{ KUBERNETES_SERVICE_HOST: "localhost", KUBERNETES_SERVICE_PORT: String(api.port) },
+      },
     });
     children.push(child);
     const output = { text: "" };

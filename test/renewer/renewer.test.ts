@@ -50,6 +50,7 @@ describe("the renewer", function () {
     snis: [host],
     client: { ca: trust, depth: 1 },
   });
+  const sealedBy = "2-0123abcd";
   const admin = () =>
     new AdminClient({
       connect: async () =>
@@ -68,6 +69,7 @@ describe("the renewer", function () {
     const served = new ServedCertificates((name) => shownFor(apisix.gatewayPort, name), journal);
     let patches = 0;
     const renewer = new Renewer({
+      sealedBy,
       admin: {
         list: (kind) => own.list(kind),
         async patch(...args) {
@@ -125,7 +127,7 @@ describe("the renewer", function () {
     await apisix?.stop();
   });
 
-  it("sets certificate, key and its label when the Secret changes, and leaves all else", async () => {
+  it("sets certificate, key and its labels when the Secret changes, and leaves all else", async () => {
     const { lines, renewer } = start();
     await watches();
     const renewed = await later();
@@ -136,7 +138,8 @@ describe("the renewer", function () {
     const { update_time: _, cert, labels: after, ...rest } = await stored();
     const { update_time: __, cert: ___, labels: marks, ...kept } = before;
     same([cert, rest], [renewed.cert, kept]);
-    same(after, { ...(marks as Body), "mtls-everywhere.certificate": digestOf(renewed.cert) });
+    const written = { [labels.certificate]: digestOf(renewed.cert), [labels.sealed]: sealedBy };
+    same(after, { ...(marks as Body), ...written });
     await until("it is counted", () => renewer.histories.get("site")?.renewals === 1);
     const line = lines.find((one) => one.includes("renewed")) ?? "";
     match(line, /^ssls\/site renewed from Secret mtls\/gateway after \d\.\d{3} s; ends 20.*Z\.$/);
@@ -181,7 +184,7 @@ describe("the renewer", function () {
 
   it("is needed for that: the Admin API takes another's key, and the gateway then completes no handshake", async () => {
     await shows(first);
-    await client.patch("ssls", "site", renewedLeaf({ ...(await leaf()), key: first.key }));
+    await client.patch("ssls", "site", renewedLeaf({ ...(await leaf()), key: first.key }, sealedBy));
     await until("the gateway breaks", async () => {
       const error = await shownFor(apisix.gatewayPort, host).then(
         () => undefined,
@@ -200,7 +203,7 @@ describe("the renewer", function () {
     // What a reading and a writing back of the whole object would do:
     const { create_time: _, update_time: __, ...whole } = await stored();
     await client.put("ssls", "site", body(first, retired));
-    await client.put("ssls", "site", { ...whole, ...renewedLeaf(renewed), key: renewed.key });
+    await client.put("ssls", "site", { ...whole, ...renewedLeaf(renewed, sealedBy), key: renewed.key });
     equal(await clientCa(), edge.root, "the old roots are back");
 
     await client.put("ssls", "site", body(first));
@@ -245,7 +248,7 @@ describe("the renewer", function () {
     const renewed = await later();
     api.pair("mtls/gateway", renewed, false);
     // The other replica has heard of it.
-    await client.patch("ssls", "site", renewedLeaf(renewed));
+    await client.patch("ssls", "site", renewedLeaf(renewed, sealedBy));
     await until("it has looked", () => run.renewer.live[0]?.cert === renewed.cert);
     await until("it has read the Secret anew", () => api.requests.filter((one) => one.startsWith("list")).length === 2);
     await run.renewer.pass();
@@ -257,7 +260,7 @@ describe("the renewer", function () {
     await watches();
     const renewed = await later();
     await api.down();
-    await client.patch("ssls", "site", renewedLeaf(renewed));
+    await client.patch("ssls", "site", renewedLeaf(renewed, sealedBy));
     await said(run, /which is not older than its Secret's: Secret mtls\/gateway cannot be read anew/);
     same([run.patches(), (await stored())["cert"]], [0, renewed.cert]);
     api.pair("mtls/gateway", renewed);
