@@ -59,7 +59,7 @@ describe("case 12: PEM as tools write it", () => {
       same(neededBlocks({ cert, key: shape }), wanted);
       same(pairProblems({ cert, key: shape }, ["a.example"]), []);
     }
-    same(renewedLeaf({ cert, key: keys[2]! }), renewedLeaf(pair));
+    same(renewedLeaf({ cert, key: keys[2]! }, "1-0123abcd"), renewedLeaf(pair, "1-0123abcd"));
   });
 
   it("with an encrypted key is named as that", () => {

@@ -1,0 +1,23 @@
+// The soak's short form: leaves renew and roots pass under load, and nothing is lost.
+
+import { strictEqual as equal } from "node:assert/strict";
+
+import { run, withoutLab } from "./ownLab.ts";
+
+const minute = 60_000;
+
+describe("the soak's short form", function () {
+  this.timeout(12 * minute); // some three, on a machine with nothing else to do
+  this.slow(1);
+
+  it("loses nothing while every leaf renews and every root passes", async function () {
+    const reason = withoutLab();
+    if (reason) {
+      console.log(`      skipped: ${reason}`);
+      return this.skip();
+    }
+    const { code, stdout, output } = await run(process.execPath, ["lab/soak/cli.ts", "--short"], {}, 11 * minute);
+    console.log(stdout.replaceAll(/^/gm, "      "));
+    equal(code, 0, output);
+  });
+});
