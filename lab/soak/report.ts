@@ -1,4 +1,6 @@
 /** What a soak has shown, held against the numbers that must hold, as a table. */
+import { knowsCertificateCache } from "../../components/nginxConfig.ts";
+import { nginxImage } from "../images.ts";
 import { limits, phases } from "./forms.ts";
 import type { Passage } from "./passage.ts";
 import { isRefusal } from "./refusals.ts";
@@ -16,6 +18,8 @@ export interface Verdict {
   /** In words, such as `p95 at most 3 s`. */
   readonly wanted: string;
   readonly ok: boolean;
+  /** It holds but for a time, which a machine that does other work cannot keep. */
+  readonly slow?: boolean;
   /** What went wrong, the first few. */
   readonly why: readonly string[];
 }
@@ -59,6 +63,7 @@ function ofTraffic({ form, arrivals, kept, writes }: PlatformResult): Found[] {
       seen: `${counts(writes)}; ${writes.retries} retries, slowest ${duration(slowest)}`,
       wanted: form.members > 1 ? "0 failed" : `0 failed, each within ${limits.write} s`,
       ok: writing.ok && inTime,
+      slow: writing.ok && !inTime,
     },
   ];
 }
@@ -93,6 +98,7 @@ function ofHop(hop: Hop, renewals: readonly Renewal[], limit: number): Found {
     seen: `${served.length} of ${renewals.length} served${served.length > 0 ? `: ${spread}` : ""}`,
     wanted: `all, p95 at most ${limit} s`,
     ok: renewals.length > 0 && missing === 0 && p95 <= limit,
+    slow: renewals.length > 0 && missing === 0 && p95 > limit,
     why: [],
   };
 }
@@ -157,18 +163,21 @@ function ofRenewer({ renewers }: PlatformResult): Found[] {
       seen: `working set ${memory.toFixed(0)} MiB, ${(cpu * 100).toFixed(2)} % of a processor`,
       wanted: `under ${limits.renewerMemory} MiB, under ${limits.renewerCpu * 100} %`,
       ok: memory < limits.renewerMemory && cpu < limits.renewerCpu,
+      slow: memory < limits.renewerMemory && cpu >= limits.renewerCpu,
       why: [],
     },
   ];
 }
 
 function ofHandshakes({ live, fixed, ratio }: NonNullable<SoakResult["handshakes"]>): Found {
+  const cached = knowsCertificateCache(nginxImage);
   const list = (rates: readonly number[]) => rates.map((rate) => rate.toFixed(0)).join(" ");
   return {
     what: "nginx's handshakes with live leaves, to those with fixed ones",
     seen: `${ratio.toFixed(2)} (in a second of nginx's processor time: ${list(live)} to ${list(fixed)})`,
-    wanted: `at least ${limits.handshakes}`,
-    ok: ratio >= limits.handshakes,
+    // Without the cache nginx decodes the leaf at every handshake, which costs half of them with OpenSSL 3.0: docs/decisions.md.
+    wanted: cached ? `at least ${limits.handshakes}` : `not judged: ${nginxImage} has no ssl_certificate_cache`,
+    ok: ratio >= limits.handshakes || !cached,
     why: [],
   };
 }
@@ -202,7 +211,12 @@ const duration = (seconds: number) => (seconds < 1 ? `${Math.round(seconds * 100
 /** A table for each platform, what went wrong below it, and the last line. */
 export function render(result: SoakResult): string {
   const verdicts = verdictsOf(result);
-  const cells = ({ ok, what, seen, wanted }: Verdict) => [ok ? "ok" : "WRONG", what, seen, wanted];
+  const cells = ({ ok, slow, what, seen, wanted }: Verdict) => [
+    ok ? "ok" : slow ? "SLOW" : "WRONG",
+    what,
+    seen,
+    wanted,
+  ];
   const rows = [["", "WHAT", "SEEN", "WANTED"], ...verdicts.map(cells)];
   const widths = [0, 1, 2].map((column) => Math.max(...rows.map((row) => row[column]!.length)) + 2);
   const line = (row: readonly string[]) =>

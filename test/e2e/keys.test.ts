@@ -137,9 +137,9 @@ describe("keys that are not certificates", function () {
     const state = JSON.parse(await must("pulumi", ["stack", "export"])) as {
       deployment: { resources: { urn: string }[] };
     };
-    const replaced = ["apisix-keyring-2", "apisix-admin-key-2", "RandomPassword::etcd-apisix-2"].flatMap((name) => [
+    const replaced = ["apisix-keyring-2", "apisix-admin-key-2", "etcd-apisix-2"].flatMap((name) => [
       "--replace",
-      state.deployment.resources.find(({ urn }) => urn.endsWith(`::${name}`))!.urn,
+      state.deployment.resources.find(({ urn }) => urn.endsWith(`:RandomPassword::${name}`))!.urn,
     ]);
     const before = (await outputs()).admin.sealedBy;
     const { update = [] } = changes(await must("pulumi", [...up, ...replaced], env));

@@ -16,7 +16,12 @@ describe("the soak's short form", function () {
       console.log(`      skipped: ${reason}`);
       return this.skip();
     }
-    const { code, stdout, output } = await run(process.execPath, ["lab/soak/cli.ts", "--short"], {}, 11 * minute);
+    const { code, stdout, output } = await run(
+      process.execPath,
+      ["lab/soak/cli.ts", "--short", "--untimed"],
+      {},
+      11 * minute,
+    );
     console.log(stdout.replaceAll(/^/gm, "      "));
     equal(code, 0, output);
   });
