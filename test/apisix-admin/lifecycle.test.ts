@@ -98,7 +98,7 @@ describe("the life cycle of Admin API objects", function () {
       "mtls-everywhere.client-trust": digestOf(edge.root),
       "mtls-everywhere.secret": "mtls/site",
     });
-    same(live["client"], { ca: `${edge.root}\n`, depth: 1 });
+    same(live["client"], { ca: edge.root, depth: 1 });
     equal(outs["digest"], digestOf(cert));
     equal(JSON.stringify(outs).includes("-----BEGIN"), false);
   });

@@ -18,9 +18,6 @@ const owner = { "mtls-everywhere.owner": "mtls/dev/x", "mtls-everywhere.instance
 const cluster = new MemoryCluster();
 const bodyOf = (kind: Kind, spec: object): Promise<Body> => kind.wanted({ ...identity, ...spec }).body("1a", cluster);
 
-/** As the blocks are sent, each line with its end. */
-const lines = ({ cert, key }: KeyPair): KeyPair => ({ cert: `${cert}\n`, key });
-
 describe("bodies", () => {
   it("of an upstream with everything given", async () => {
     const spec = {
@@ -125,7 +122,7 @@ describe("bodies", () => {
 
   it("of certificates for either side", async () => {
     const authority = await Authority.create("edge");
-    const pair = lines(await authority.leaf({ dnsNames: ["a.example"] }));
+    const pair = await authority.leaf({ dnsNames: ["a.example"] });
     const certificate = cluster.leaf("site", pair);
     same(await bodyOf(ssls, { use: "client", certificate }), {
       labels: {
@@ -155,7 +152,7 @@ describe("bodies", () => {
       cert: pair.cert,
       key: pair.key,
       snis: ["a.example"],
-      client: { ca: `${authority.root}\n`, depth: 2 },
+      client: { ca: authority.root, depth: 2 },
       ssl_protocols: ["TLSv1.3"],
     });
   });

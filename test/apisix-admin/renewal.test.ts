@@ -31,7 +31,7 @@ describe("a renewed leaf", () => {
 
   it("is written with its key and digest and what seals it, and nothing of the clients' trust", () => {
     same(renewedLeaf(next, "2-0123abcd"), {
-      cert: `${next.cert}\n`,
+      cert: next.cert,
       key: next.key,
       labels: { "mtls-everywhere.certificate": digestOf(next.cert), "mtls-everywhere.sealed": "2-0123abcd" },
     });

@@ -36,7 +36,7 @@ export class Authority {
   readonly #keys: webcrypto.CryptoKeyPair;
 
   private constructor(certificate: x509.X509Certificate, keys: webcrypto.CryptoKeyPair) {
-    this.root = certificate.toString("pem");
+    this.root = pemOf(certificate);
     this.#certificate = certificate;
     this.#keys = keys;
   }
@@ -89,7 +89,7 @@ export class Authority {
       ...fromNow(lifetime),
       extensions: request.extensions,
     });
-    return certificate.toString("pem");
+    return pemOf(certificate);
   }
 
   async leaf(leaf: Leaf): Promise<KeyPair> {
@@ -118,7 +118,7 @@ export class Authority {
         await x509.AuthorityKeyIdentifierExtension.create(this.#certificate),
       ],
     });
-    return { cert: certificate.toString("pem"), key: await privatePem(keys) };
+    return { cert: pemOf(certificate), key: await privatePem(keys) };
   }
 }
 
@@ -135,4 +135,9 @@ function newKeys(family = "ECDSA"): Promise<webcrypto.CryptoKeyPair> {
 async function privatePem(keys: webcrypto.CryptoKeyPair): Promise<string> {
   const der = Buffer.from(await webcrypto.subtle.exportKey("pkcs8", keys.privateKey));
   return `-----BEGIN PRIVATE KEY-----\n${der.toString("base64").replace(/(.{64})/g, "$1\n")}\n-----END PRIVATE KEY-----\n`;
+}
+
+/** Ends its last line, as what tools write does. */
+function pemOf(certificate: x509.X509Certificate): string {
+  return `${certificate.toString("pem")}\n`;
 }
