@@ -28,7 +28,8 @@ function cli(
   });
 }
 
-describe("verify/cli.ts", () => {
+describe("verify/cli.ts", function () {
+  this.timeout(180_000);
   it("explains itself", async () => {
     const { stdout, ...rest } = await cli(["--help"]);
     deepEqual(

@@ -62,23 +62,24 @@ describe("a platform that rolls", () => {
     let api: KubernetesApi;
     before(async () => (api = await KubernetesApi.start("uid")));
     after(() => api.stop());
+    const labels = { app: "apisix" };
     const workloads = () => new Cluster({ kubeconfig: api.kubeconfig }).workloads("mtls", "app=apisix");
 
     it("is read from Deployments, StatefulSets and pods", async () => {
       const deployment = {
-        metadata: { name: "apisix", generation: 2 },
+        metadata: { name: "apisix", generation: 2, labels },
         spec: { replicas: 2 },
         status: { observedGeneration: 1, replicas: 3, updatedReplicas: 1, readyReplicas: 2 },
       };
       api.answers.set("/apis/apps/v1/namespaces/mtls/deployments", { items: [deployment] });
       // The API server leaves out what is zero.
       const set = {
-        metadata: { name: "etcd", generation: 1 },
+        metadata: { name: "etcd", generation: 1, labels },
         spec: { replicas: 1 },
         status: { observedGeneration: 1 },
       };
       api.answers.set("/apis/apps/v1/namespaces/mtls/statefulsets", { items: [set] });
-      const pod = (name: string, more: object) => ({ metadata: { name, ...more } });
+      const pod = (name: string, more: object) => ({ metadata: { name, labels, ...more } });
       const leaving = pod("apisix-old", { deletionTimestamp: "2026-01-01T00:00:00Z" });
       api.answers.set("namespaces/mtls/pods", { items: [pod("apisix-new", {}), leaving] });
       same(await workloads(), {
