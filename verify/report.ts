@@ -31,8 +31,15 @@ export function render({ checks, served, body }: Report, gatewayUrl: string, { c
     ...block(cut.map((check) => `${check.hop}, ${check.case}: ${check.observed}`)),
     "Served certificates",
     ...table(
-      ["Hop", "Pod", "Serial number", "Root", "Not after"],
-      served.map(({ hop, pod, serial, root, notAfter }) => [hop, pod, serial, root, notAfter]),
+      ["Hop", "Pod", "Serial number", "Root", "Generation", "Not after"],
+      served.map(({ hop, pod, serial, root, generation = "", notAfter }) => [
+        hop,
+        pod,
+        serial,
+        root,
+        generation,
+        notAfter,
+      ]),
       served.map(({ verdict }) => verdicts[verdict]),
     ),
     "",

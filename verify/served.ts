@@ -4,6 +4,7 @@ import type { X509Certificate } from "node:crypto";
 
 import {
   certificatesOf,
+  digestOf,
   isTransient,
   type KeyPair,
   type PodPort,
@@ -28,6 +29,8 @@ export interface Served {
   readonly serial: string;
   /** The trusted root that the chain ends at, by its name. */
   readonly root: string;
+  /** The root's generation, where the outputs name it. */
+  readonly generation?: string;
   /** As ISO 8601 writes it, in UTC. */
   readonly notAfter: string;
   /** What a warning names, time will heal. */
@@ -57,14 +60,17 @@ export async function servedCertificates(
     { hop: "upstream", plane: "upstream", at: upstream.pods, pair: material.apisixUpstream },
   ];
   const served = servers.map(async (server) => {
-    const roots = certificatesOf(material.roots[server.plane]);
+    const trusted = {
+      roots: certificatesOf(material.roots[server.plane]),
+      generations: outputs.generations?.digests[server.plane] ?? {},
+    };
     const secret = outputs.serverCertificates?.[server.plane];
     const { hop, at, pair } = server;
     const look = async (pod: string): Promise<Served | undefined> => {
       try {
         const chain = await shown(access, { ...at, pod }, pair, signal);
         const declared = secret && (await declaredIn(secret, access));
-        return { hop, pod, ...judged(chain, roots, declared, material.now()) };
+        return { hop, pod, ...judged(chain, trusted, declared, material.now()) };
       } catch (error) {
         // One that has left in the meantime serves nobody.
         const left = await access.readyPods(at.namespace, at.selector).catch(() => [pod]);
@@ -84,19 +90,29 @@ export async function servedCertificates(
 export type Declared =
   { readonly name: string; readonly leaf: X509Certificate } | { readonly name: string; readonly problem: string };
 
+/** The roots that clients trust, and the SHA-256 of those of each generation. */
+export interface Trusted {
+  readonly roots: readonly X509Certificate[];
+  readonly generations: Readonly<Record<string, readonly string[]>>;
+}
+
 /** Judges a chain as it was served at a moment of the cluster's clock. */
 export function judged(
   chain: readonly X509Certificate[],
-  roots: readonly X509Certificate[],
+  { roots, generations }: Trusted,
   declared: Declared | undefined,
   now: number,
 ): Omit<Served, "hop" | "pod"> {
   const leaf = chain[0]!;
   const root = rootOf(chain, roots);
+  const generation = Object.keys(generations).find(
+    (name) => root && generations[name]?.includes(digestOf(root.toString())),
+  );
   const [verdict, remark] = verdictOn(leaf, root, declared, now);
   return {
     serial: leaf.serialNumber,
     root: root ? nameOf(root, roots) : "none that is trusted",
+    ...(generation === undefined ? {} : { generation }),
     notAfter: instant(leaf.validToDate),
     verdict,
     remark,

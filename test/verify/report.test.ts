@@ -10,6 +10,7 @@ const leaf = {
   pod: "apisix-0",
   serial: "0A1B",
   root: "edge root",
+  generation: "2026",
   notAfter: "2026-01-02T03:04:05Z",
 } as const;
 
@@ -57,8 +58,8 @@ gateway    edge certificate  200                 200                 ok
 Admin API  no key            401 missing apikey  401 missing apikey  ok
 
 Served certificates
-Hop      Pod       Serial number  Root       Not after
-gateway  apisix-0  0A1B           edge root  2026-01-02T03:04:05Z  ok
+Hop      Pod       Serial number  Root       Generation  Not after
+gateway  apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  ok
 
 GET https://upstream/ with the edge client certificate
 { "hello": "world" }
@@ -78,10 +79,10 @@ Admin API  no key            401 missing apikey  200                            
 gateway, edge certificate: ${reason}
 
 Served certificates
-Hop       Pod       Serial number  Root       Not after
-gateway   apisix-0  0A1B           edge root  2026-01-02T03:04:05Z  warning
-gateway   apisix-1  0A1B           edge root  2026-01-02T03:04:05Z  WRONG
-upstream                                                            WRONG
+Hop       Pod       Serial number  Root       Generation  Not after
+gateway   apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  warning
+gateway   apisix-1  0A1B           edge root  2026        2026-01-02T03:04:05Z  WRONG
+upstream                                                                        WRONG
 
 gateway, apisix-0: Secret mtls/gateway holds a newer one, valid from 2026-01-01T00:00:00Z.
 gateway, apisix-1: It has expired.
@@ -110,8 +111,8 @@ GET https://upstream/ with the edge client certificate
 gateway  edge certificate  200       200       \x1b[32mok\x1b[0m
 
 Served certificates
-\x1b[1mHop      Pod       Serial number  Root       Not after\x1b[0m
-gateway  apisix-0  0A1B           edge root  2026-01-02T03:04:05Z  \x1b[33mwarning\x1b[0m
+\x1b[1mHop      Pod       Serial number  Root       Generation  Not after\x1b[0m
+gateway  apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  \x1b[33mwarning\x1b[0m
 
 gateway, apisix-0: later
 

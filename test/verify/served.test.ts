@@ -3,6 +3,7 @@
 import { deepStrictEqual as same } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 
+import { digestOf } from "../../apisix-admin/index.ts";
 import { type Declared, judged } from "../../verify/served.ts";
 import { Authority } from "../support/authorities.ts";
 
@@ -20,7 +21,8 @@ describe("a served certificate", () => {
 
   const issued = async () => new X509Certificate((await authority.leaf({ subject: "CN=gateway" })).cert);
   const roots = (...authorities: Authority[]) => authorities.map(({ root }) => new X509Certificate(root));
-  const at = (now: number, declared?: Declared, trusted = roots(authority)) => judged([leaf], trusted, declared, now);
+  const at = (now: number, declared?: Declared, trusted = roots(authority), generations = {}) =>
+    judged([leaf], { roots: trusted, generations }, declared, now);
   const shown = () => ({
     serial: leaf.serialNumber,
     root: "edge root",
@@ -51,9 +53,16 @@ describe("a served certificate", () => {
   });
 
   it("names a root by its fingerprint where another has the same common name", () => {
-    const [root] = roots(authority);
-    const print = root!.fingerprint256.replaceAll(":", "").slice(0, 8).toLowerCase();
-    same(at(start, undefined, roots(other, authority)).root, print);
+    same(at(start, undefined, roots(other, authority)).root, digestOf(authority.root).slice(0, 8));
+  });
+
+  it("names the generation of its root, where one is known", () => {
+    const [mine, theirs] = roots(authority, other).map((root) => digestOf(root.toString())) as [string, string];
+    const named = at(start, undefined, roots(other, authority), { "2026": [theirs], "2027": [theirs, mine] });
+    same(
+      [named.generation, at(start, undefined, roots(authority), { "2026": [theirs] }).generation],
+      ["2027", undefined],
+    );
   });
 
   it("lags behind its Secret for two minutes with a warning, and is wrong from then on", async () => {
