@@ -34,9 +34,9 @@ help: ## this list
 up: node_modules/.stamp ## set up everything, then `pulumi up` and the check of every hop
 	@node lab/cli.ts $(if $(CONTEXT),tools,up)
 	$(IN_LAB)
-	node recover/cli.ts --stack $(STACK)
+	node tools/recover/cli.ts --stack $(STACK)
 	pulumi up --yes --skip-preview --stack $(STACK)
-	node verify/cli.ts --stack $(STACK)
+	node tools/verify/cli.ts --stack $(STACK)
 
 preview: node_modules/.stamp ## show what `make up` would change
 	@$(IN_LAB)
@@ -44,14 +44,14 @@ preview: node_modules/.stamp ## show what `make up` would change
 
 verify: node_modules/.stamp ## check every hop of the platform that is up
 	@$(IN_LAB)
-	node verify/cli.ts --stack $(STACK)
+	node tools/verify/cli.ts --stack $(STACK)
 
 test: node_modules/.stamp ## types, lint, format, then every test; the last line counts them
 	@npm run --silent types
 	npm run --silent lint
 	npm run --silent format
 	$(if $(filter Linux,$(shell uname -s)),node lab/cli.ts programs .test-programs)
-	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/**/*.test.ts'
+	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/**/*.test.ts' 'lab/test/**/*.test.ts'
 
 test-dates: node_modules/.stamp ## the tests that need no cluster with the date a month, two and eleven years ahead
 	@node lab/cli.ts programs .test-programs
@@ -61,12 +61,12 @@ contract: node_modules/.stamp ## hold the stand-ins to the recordings and print 
 	@rm -rf .contract
 	mkdir .contract
 	node lab/cli.ts programs .test-programs
-	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/contract/*.test.ts' > .contract/log || { cat .contract/log; exit 1; }
+	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'lab/test/contract/*.test.ts' > .contract/log || { cat .contract/log; exit 1; }
 	tail -n 1 .contract/log
-	node test/contract/report.ts
+	node lab/test/contract/report.ts
 
 bench: node_modules/.stamp ## time from zero to verified and more, as ratios to a script's (about 10 minutes)
-	@node bench/run.ts
+	@node lab/bench/run.ts
 
 soak: node_modules/.stamp ## leaves renew and roots pass under load: what was seen beside what must hold (about 25 minutes)
 	@node lab/soak/cli.ts

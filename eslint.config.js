@@ -7,15 +7,18 @@ const product = [
   "index.ts",
   "config.ts",
   "outputs.ts",
-  "pulumiCli.ts",
   "urn.ts",
+  "consume.ts",
   "components/**",
   "apisix-admin/**",
-  "verify/**",
-  "recover/**",
+  "cluster-access/**",
+  "dynamic-resources/**",
+  "examples/**",
+  "policy/**",
   "renewer/**",
   "rotation/**",
   "tools/**",
+  "vocabulary/**",
 ];
 
 export default tseslint.config(
@@ -48,7 +51,7 @@ export default tseslint.config(
     },
   },
   {
-    files: ["test/**"],
+    files: ["test/**", "lab/test/**"],
     rules: {
       // mocha's describe and it return nothing to await.
       "@typescript-eslint/no-floating-promises": "off",

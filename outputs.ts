@@ -1,8 +1,7 @@
 // What the stack gives to other stacks and to `verify`: references and public data, nothing secret. The schema is the check, and the types follow from it.
 
+import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 import { z } from "zod";
-
-import { type Plane, planes } from "./components/planes.ts";
 
 /**
  * Versions of these outputs that this program reads, the newest first: they rise when a name or a meaning changes or goes, not

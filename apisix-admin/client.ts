@@ -1,10 +1,18 @@
 // The Admin API: objects by kind and id, with the server's refusals turned into sentences.
 
+import {
+  AdminError,
+  type Answer,
+  type Connect,
+  type Patience,
+  persistently,
+  saidIn,
+  Transport,
+  Unavailable,
+} from "@mtls-everywhere/cluster-access";
+
 import type { Body } from "./body.ts";
-import { AdminError, Unavailable } from "./errors.ts";
-import { type Answer, saidIn } from "./exchange.ts";
 import type { KindName } from "./kinds/registry.ts";
-import { type Connect, type Patience, persistently, Transport } from "./transport.ts";
 
 export interface AdminClientOptions extends Patience {
   readonly connect: Connect;

@@ -1,18 +1,11 @@
 // Client of the APISIX Admin API over mutual TLS. What is exported as a value needs nothing but Node: the gateway's renewer runs it too.
 
-export type * from "./references.ts";
 export * from "./body.ts";
-export * from "./certificates.ts";
 export * from "./client.ts";
-export * from "./errors.ts";
-export * from "./exchange.ts";
-export * from "./handshake.ts";
 export * from "./ownership.ts";
 export * from "./renewal.ts";
 export * from "./sealing.ts";
 export * from "./session.ts";
-export { isTransient } from "./transport.ts";
-export { until, type Waiting } from "./until.ts";
 export type { Condition } from "./kinds/conditions.ts";
 export type { HealthChecks, KeepAlivePool } from "./kinds/health.ts";
 export type { KindName } from "./kinds/registry.ts";

@@ -1,10 +1,12 @@
 // Who presents a client certificate to servers: the objects in the gateway that name it by its id.
 
+import { type Access } from "@mtls-everywhere/cluster-access";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+
 import type { Body } from "./body.ts";
 import type { Referrers } from "./kinds/kind.ts";
 import { isObject } from "./kinds/values.ts";
-import type { AdminEndpoint } from "./references.ts";
-import { type Access, adminClient, closeSessions } from "./session.ts";
+import { adminClient, closeSessions } from "./session.ts";
 
 /** The objects that name it, such as `upstreams/hello`. */
 export async function presenters(id: string, referrers: Referrers): Promise<readonly string[]> {

@@ -1,7 +1,8 @@
 // The part of the gateway's renewer: what it writes when a Secret holds a newer leaf than the gateway serves, and when that is its work.
 
+import { certificatesOf, digestOf, type KeyPair, neededBlocks, pairProblems } from "@mtls-everywhere/cluster-access";
+
 import { type Body, labels } from "./body.ts";
-import { certificatesOf, digestOf, type KeyPair, neededBlocks, pairProblems } from "./certificates.ts";
 
 /**
  * What is patched into an ssl object, and by what it is sealed: a pod that still ends while the keyring rotates seals with

@@ -2,10 +2,11 @@
 
 import { createHash } from "node:crypto";
 
-import type { AdminClient, ListedKind, ListedPath } from "./client.ts";
+import type { Patience } from "@mtls-everywhere/cluster-access";
+
 import { type Body, labels } from "./body.ts";
+import type { AdminClient, ListedKind, ListedPath } from "./client.ts";
 import { ownershipOf } from "./ownership.ts";
-import type { Patience } from "./transport.ts";
 
 /** What an object's label says: the key's name, and a digest that tells a value from another one under the same name. */
 export function sealOf(name: string, key: string): string {

@@ -2,7 +2,10 @@
 
 import { createHash } from "node:crypto";
 
-import { type AdminEndpoint, sealOf } from "@mtls-everywhere/apisix-admin";
+import { sealOf } from "@mtls-everywhere/apisix-admin";
+import type { Identity } from "@mtls-everywhere/vocabulary/identities";
+import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
+import { type AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
@@ -14,7 +17,6 @@ import { Certificate, keyFamilyOf } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
-import type { CertSecretRef, Identity } from "./planes.ts";
 import { renewerFiles, renewerMetrics } from "./renewer.ts";
 import { trustRef } from "./trustBundle.ts";
 import { labelsOf, rolledBy, selectorOf, serving, settingsDigest, startedWith, waitAtMost } from "./workload.ts";

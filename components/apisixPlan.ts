@@ -1,11 +1,11 @@
 // Plans APISIX's Deployment: the official image under Pod Security `restricted`, with a root file system that cannot be written.
 
+import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import type * as pulumi from "@pulumi/pulumi";
 
 import type { ApisixArgs } from "./apisix.ts";
 import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
 import { startedWithKeys } from "./keyNames.ts";
-import type { CertSecretRef, TrustRef } from "./planes.ts";
 import { renewerSidecar } from "./renewer.ts";
 import {
   configMapMount,

@@ -1,10 +1,11 @@
 // A leaf: a certificate that speaks for one identity in one plane, issued and renewed by cert-manager.
 
+import { type Identity, spiffeId } from "@mtls-everywhere/vocabulary/identities";
+import { type CertSecretRef, type IssuerRef, type Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type KeyAlgorithm, subjectLimit } from "../config.ts";
-import { type CertSecretRef, type Identity, type IssuerRef, type Plane, spiffeId } from "./planes.ts";
 
 /** Who signs leaves of a plane, and by which rules. */
 export interface LeafAuthority<P extends Plane> {

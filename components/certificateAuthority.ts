@@ -1,5 +1,6 @@
 // A plane's certificate authority: the roots of its trusted generations, an issuer for each, and the trust bundle.
 
+import { type IssuerRef, type Plane, planes, type TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -8,7 +9,6 @@ import type { LeafAuthority } from "./certificate.ts";
 import { createClusterRoot } from "./clusterRoot.ts";
 import type { Generation } from "./generations.ts";
 import { issuerPlace, named } from "./issuerPlace.ts";
-import { type IssuerRef, type Plane, planes, type TrustRef } from "./planes.ts";
 import { createStateHeldRoot, type StateHeldSettings } from "./stateHeldRoots.ts";
 import { TrustBundle } from "./trustBundle.ts";
 import { rootDigests } from "./workload.ts";

@@ -1,6 +1,6 @@
 // The cluster that the stack acts on: one explicit provider, and the identity that references carry.
 
-import { type ApiServer, Cluster as ClusterAccess } from "@mtls-everywhere/apisix-admin/access";
+import { type ApiServer, Cluster as ClusterAccess } from "@mtls-everywhere/cluster-access/cluster";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -81,7 +81,7 @@ async function refuseAnother(cluster: ClusterAccess, uid: string, lives: string 
   } catch (error) {
     throw new pulumi.RunError(
       `${(error as Error).message}\n` +
-        `Nothing was changed. If cluster ${lives} is gone for good: node recover/cli.ts -s ${stack} --forget-cluster`,
+        `Nothing was changed. If cluster ${lives} is gone for good: node tools/recover/cli.ts -s ${stack} --forget-cluster`,
     );
   }
 }

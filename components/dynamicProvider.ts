@@ -1,10 +1,9 @@
 // The provider that all dynamic resources share: stubs that only import; the logic lives in apisix-admin, where it is tested without Pulumi.
 
+import type { ClusterSelection } from "@mtls-everywhere/cluster-access/cluster";
+import type { Kind } from "@mtls-everywhere/dynamic-resources";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
-import type { ClusterSelection } from "@mtls-everywhere/apisix-admin/access";
-import type { Kind } from "@mtls-everywhere/apisix-admin/resources";
 
 type Props = Readonly<Record<string, unknown>>;
 
@@ -29,27 +28,27 @@ export function providerOf(kind: Kind): pulumi.dynamic.ResourceProvider {
       };
     },
     async check(_olds, news) {
-      const { check } = await import("@mtls-everywhere/apisix-admin/resources");
+      const { check } = await import("@mtls-everywhere/dynamic-resources");
       return check(this.kind, news, this.cluster);
     },
     async diff(id, olds, news) {
-      const { diff } = await import("@mtls-everywhere/apisix-admin/resources");
+      const { diff } = await import("@mtls-everywhere/dynamic-resources");
       return diff(this.kind, id, olds, news, this.cluster);
     },
     async create(inputs) {
-      const { create } = await import("@mtls-everywhere/apisix-admin/resources");
+      const { create } = await import("@mtls-everywhere/dynamic-resources");
       return create(this.kind, inputs, this.cluster);
     },
     async read(id, props) {
-      const { read } = await import("@mtls-everywhere/apisix-admin/resources");
+      const { read } = await import("@mtls-everywhere/dynamic-resources");
       return read(this.kind, id, props ?? {}, this.cluster);
     },
     async update(id, olds, news) {
-      const { update } = await import("@mtls-everywhere/apisix-admin/resources");
+      const { update } = await import("@mtls-everywhere/dynamic-resources");
       return update(this.kind, id, olds, news, this.cluster);
     },
     async delete(id, props) {
-      const { remove } = await import("@mtls-everywhere/apisix-admin/resources");
+      const { remove } = await import("@mtls-everywhere/dynamic-resources");
       return remove(this.kind, id, props, this.cluster);
     },
   };

@@ -1,5 +1,6 @@
 // etcd, APISIX's store: mutual TLS for clients and peers, and a user for each client that is limited to its prefix.
 
+import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
@@ -21,7 +22,6 @@ import {
 } from "./etcdPlan.ts";
 import { firstValue } from "./firstValue.ts";
 import { firstKeys, inUse, suffixed } from "./keyNames.ts";
-import type { CertSecretRef } from "./planes.ts";
 import { labelsOf, selectorOf, serving, startedWith, waitAtMost } from "./workload.ts";
 
 export interface EtcdArgs {

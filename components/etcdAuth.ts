@@ -1,8 +1,7 @@
 // etcd's users: auth enabled, each user confined to its prefix, over etcd's JSON gateway with no Job and no shell.
 
+import type { EtcdEndpoint, SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { EtcdEndpoint, SecretKeyRef } from "@mtls-everywhere/apisix-admin";
 
 import { providerOf } from "./dynamicProvider.ts";
 

@@ -1,7 +1,8 @@
 // Plans etcd's objects: names, certificates' DNS names, the StatefulSet and its Services.
 
+import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
+
 import type { EtcdArgs } from "./etcd.ts";
-import type { CertSecretRef, TrustRef } from "./planes.ts";
 import {
   configMapMount,
   labelsOf,

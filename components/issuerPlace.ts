@@ -1,9 +1,9 @@
 // Where the objects of one generation of a plane's authority live, and what they are called.
 
+import { type IssuerRef, type Plane, sharedPlanes } from "@mtls-everywhere/vocabulary/planes";
 import type * as pulumi from "@pulumi/pulumi";
 
 import type { Generation } from "./generations.ts";
-import { type IssuerRef, type Plane, sharedPlanes } from "./planes.ts";
 
 /** Where a generation's issuer and its key live. */
 export interface IssuerPlace {

@@ -1,9 +1,9 @@
 // Refuses a change of keys for which another step must come first: by what the gateway's pods run with, and by what is in the gateway.
 
-import type { AdminEndpoint, SealedObject } from "@mtls-everywhere/apisix-admin";
-import { sealedObjects } from "@mtls-everywhere/apisix-admin";
-import { type Cluster, readyCondition } from "@mtls-everywhere/apisix-admin/access";
-import { adminClient, closeSessions, patienceOf } from "@mtls-everywhere/apisix-admin";
+import { adminClient, closeSessions, type SealedObject, sealedObjects } from "@mtls-everywhere/apisix-admin";
+import { patienceOf } from "@mtls-everywhere/cluster-access";
+import { type Cluster, readyCondition } from "@mtls-everywhere/cluster-access/cluster";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type KeyNames, keysOf } from "./keyNames.ts";

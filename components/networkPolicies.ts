@@ -1,6 +1,6 @@
 // Who may talk to whom: NetworkPolicies for exactly the edges of the diagram, everything else in the namespace denied.
 
-import type { ApiServer } from "@mtls-everywhere/apisix-admin/access";
+import type { ApiServer } from "@mtls-everywhere/cluster-access/cluster";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 

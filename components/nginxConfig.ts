@@ -1,8 +1,8 @@
 // nginx.conf of an upstream that serves files and only answers the callers it names.
 
+import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities";
+
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
-import type { Identity } from "./planes.ts";
-import { subjectOf } from "./planes.ts";
 
 export const nginxPort = 8443;
 

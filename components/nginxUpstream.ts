@@ -1,5 +1,7 @@
 // An nginx behind the gateway that verifies its caller: the platform's example of an upstream.
 
+import type { Identity } from "@mtls-everywhere/vocabulary/identities";
+import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -7,7 +9,6 @@ import type { UpstreamEndpoint } from "../outputs.ts";
 import { Certificate, type LeafAuthority } from "./certificate.ts";
 import type { CertificateAuthority } from "./certificateAuthority.ts";
 import { nginxConfig, nginxDrain, nginxPaths, nginxPort } from "./nginxConfig.ts";
-import type { CertSecretRef, Identity, TrustRef } from "./planes.ts";
 import {
   configMapMount,
   labelsOf,

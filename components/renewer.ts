@@ -3,15 +3,14 @@
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
 
+import type { ApiServer } from "@mtls-everywhere/cluster-access/cluster";
+import { type CertSecretRef, planes } from "@mtls-everywhere/vocabulary/planes";
 import type * as pulumi from "@pulumi/pulumi";
-
-import type { ApiServer } from "@mtls-everywhere/apisix-admin/access";
 
 import type { Settings } from "../renewer/settings.ts";
 import { apisixPaths, apisixPorts, apisixVariables } from "./apisixConfig.ts";
 import { inUse, type KeyNames } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
-import { type CertSecretRef, planes } from "./planes.ts";
 import { trustRef } from "./trustBundle.ts";
 import {
   configMapMount,

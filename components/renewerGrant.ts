@@ -1,10 +1,10 @@
 // Lets a gateway's renewer read one Secret: what the owner of a server certificate grants it, in the owner's namespace.
 
-import type { SecretRef } from "@mtls-everywhere/apisix-admin";
+import type { Identity } from "@mtls-everywhere/vocabulary/identities";
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { Identity } from "./planes.ts";
 import { labelsOf } from "./workload.ts";
 
 export interface RenewerGrantArgs {

@@ -1,8 +1,7 @@
 // The public roots of issued Secrets, read without their keys, for trust bundles.
 
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { SecretRef } from "@mtls-everywhere/apisix-admin";
 
 import { providerOf } from "./dynamicProvider.ts";
 

@@ -1,8 +1,7 @@
 // The key of a root that cert-manager keeps in a Secret: it goes with the root's generation, not later.
 
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { SecretRef } from "@mtls-everywhere/apisix-admin";
 
 import { providerOf } from "./dynamicProvider.ts";
 

@@ -1,5 +1,6 @@
 // A generation's root held in Pulumi's state, encrypted and protected, with an intermediate of it in the cluster.
 
+import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
@@ -8,7 +9,6 @@ import { hours } from "../config.ts";
 import { privateKey } from "./certificate.ts";
 import type { Generation } from "./generations.ts";
 import { commonName, type IssuerPlace, named, type SigningPair } from "./issuerPlace.ts";
-import type { Plane } from "./planes.ts";
 
 /** What may change while a generation lives. */
 export interface StateHeldSettings {

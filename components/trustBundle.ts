@@ -1,9 +1,8 @@
 // A trust bundle: the public roots of a plane as a ConfigMap, for whoever must verify its certificates.
 
+import type { Plane, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { Plane, TrustRef } from "./planes.ts";
 
 export interface TrustBundleArgs<P extends Plane> {
   readonly plane: P;

@@ -2,10 +2,9 @@
 
 import { createHash } from "node:crypto";
 
-import { certificatesOf, digestOf } from "@mtls-everywhere/apisix-admin";
+import { certificatesOf, digestOf } from "@mtls-everywhere/cluster-access";
+import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { Plane } from "./planes.ts";
 
 const product = "mtls-everywhere";
 

@@ -46,7 +46,7 @@ export const programs = {
   etcd: ours("cluster/etcd", `etcd ${versions.etcd}`),
   apisix: ours("standins/apisix", "the APISIX stand-in", "standins/clock"),
   plugins: ours("standins/plugins", "the Pulumi plugins' stand-ins", "standins/clock"),
-  /** For the baseline of bench/; the lab itself has no use for it. */
+  /** For the baseline of lab/bench/; the lab itself has no use for it. */
   helm: {
     title: "the Helm CLI",
     folder: module,

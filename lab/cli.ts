@@ -3,16 +3,19 @@ import { existsSync, readdirSync } from "node:fs";
 import { mkdir, rm, symlink, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+
 import { execa } from "execa";
 import {
+  type DefaultRenderer,
   Listr,
-  PRESET_TIMER,
   type ListrTask,
   type ListrTaskWrapper,
-  type DefaultRenderer,
+  PRESET_TIMER,
   type SimpleRenderer,
 } from "listr2";
-import { build, chart, programs, type ProgramName } from "./binaries.ts";
+
+import { build, chart, type ProgramName, programs } from "./binaries.ts";
+import type { Part } from "./cache.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
 import { namedCluster } from "./context.ts";
 import { debian, promtool } from "./debian.ts";
@@ -29,11 +32,10 @@ import {
   isPrepared,
   layOut,
   missing,
-  prepareStack,
   type Piece,
+  prepareStack,
   type Toolchain,
 } from "./pulumi.ts";
-import type { Part } from "./cache.ts";
 import { marker, otherLabs, removeTemporary } from "./temporary.ts";
 
 const usage = `Usage: node lab/cli.ts COMMAND [DIR]

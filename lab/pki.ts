@@ -1,8 +1,9 @@
 /** The lab cluster's own certificates: one throw-away authority, one certificate for each component, kubeconfigs that hold them. */
+import "reflect-metadata";
+
 import { generateKeyPairSync, webcrypto } from "node:crypto";
 import { mkdir, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import "reflect-metadata";
 import * as x509 from "@peculiar/x509";
 import { stringify } from "yaml";
 import { addresses } from "./inside/addresses.ts";

@@ -1,7 +1,8 @@
 // Decides for each certificate that the gateway holds what its Secret asks for. Pure: the clock and the Secret are given.
 
-import { type Body, certificatesOf, digestOf, type KeyPair, labels, pairProblems } from "@mtls-everywhere/apisix-admin";
-import type { SecretRef } from "@mtls-everywhere/apisix-admin";
+import { type Body, labels } from "@mtls-everywhere/apisix-admin";
+import { certificatesOf, digestOf, type KeyPair, pairProblems } from "@mtls-everywhere/cluster-access";
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 
 /** A certificate as the Admin API shows it: without its key. */
 export interface LiveCertificate {

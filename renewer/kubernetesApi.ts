@@ -5,7 +5,7 @@ import type { IncomingMessage } from "node:http";
 import { Agent, request } from "node:https";
 import { join } from "node:path";
 
-import type { SecretRef } from "@mtls-everywhere/apisix-admin";
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 
 /** What matters of a Secret. */
 export interface Secret {

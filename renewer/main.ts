@@ -3,7 +3,8 @@
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
 
-import { AdminClient, handshake } from "@mtls-everywhere/apisix-admin";
+import { AdminClient } from "@mtls-everywhere/apisix-admin";
+import { handshake } from "@mtls-everywhere/cluster-access";
 
 import { Journal } from "./journal.ts";
 import { KubernetesApi } from "./kubernetesApi.ts";

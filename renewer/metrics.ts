@@ -4,7 +4,7 @@ import type { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 
-import { certificatesOf, selfSigned } from "@mtls-everywhere/apisix-admin";
+import { certificatesOf, selfSigned } from "@mtls-everywhere/cluster-access";
 
 import { agrees, endOf, type LiveCertificate } from "./decide.ts";
 import { contentType, exposition, type Family, type Sample } from "./exposition.ts";

@@ -2,11 +2,13 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { AdminError, type AdminClient, renewedLeaf, type SecretRef } from "@mtls-everywhere/apisix-admin";
+import { type AdminClient, renewedLeaf } from "@mtls-everywhere/apisix-admin";
+import { AdminError } from "@mtls-everywhere/cluster-access";
+import { type SecretRef } from "@mtls-everywhere/vocabulary/references";
 
 import { decide, endOf, type LiveCertificate, liveCertificates } from "./decide.ts";
-import type { Journal } from "./journal.ts";
 import { Histogram } from "./exposition.ts";
+import type { Journal } from "./journal.ts";
 import type { SecretSource } from "./secretWatch.ts";
 import type { ServedCertificates } from "./served.ts";
 

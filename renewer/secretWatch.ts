@@ -2,7 +2,7 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { SecretRef } from "@mtls-everywhere/apisix-admin";
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 
 import type { Found } from "./decide.ts";
 import { ApiStatus, type KubernetesApi, type Secret } from "./kubernetesApi.ts";

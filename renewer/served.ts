@@ -3,7 +3,7 @@
 import { connect } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { shownBy } from "@mtls-everywhere/apisix-admin";
+import { shownBy } from "@mtls-everywhere/cluster-access";
 
 import { fingerprintOf, type LiveCertificate } from "./decide.ts";
 import type { Journal } from "./journal.ts";

@@ -1,6 +1,6 @@
 // The check before an update: a rotation of roots goes on only when nobody is left behind.
 
-import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import { RunError } from "@pulumi/pulumi";
 
 import { activationRefusal, retired, retirementRefusal, unpreparedRefusal, type Wanted } from "./plan.ts";

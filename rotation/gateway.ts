@@ -1,15 +1,9 @@
 // What the gateway holds: the certificates that it serves and presents, and the roots that it accepts clients by, whoever put them there.
 
-import {
-  adminClient,
-  type AdminEndpoint,
-  type Body,
-  certificatesOf,
-  closeSessions,
-  digestOf,
-  patienceOf,
-} from "@mtls-everywhere/apisix-admin";
-import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import { adminClient, type Body, closeSessions } from "@mtls-everywhere/apisix-admin";
+import { certificatesOf, digestOf, patienceOf } from "@mtls-everywhere/cluster-access";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import { type AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 
 import { firstKeys, type KeyNames, keysOf } from "../components/keyNames.ts";
 import type { LiveObject } from "./live.ts";

@@ -2,8 +2,9 @@
 
 import { X509Certificate } from "node:crypto";
 
+import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
+
 import { issuerName } from "../components/issuerPlace.ts";
-import { type Plane, planes } from "../components/planes.ts";
 import type { CertificateObject, RequestObject } from "./lists.ts";
 import type { LiveLeaf } from "./live.ts";
 

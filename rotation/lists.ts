@@ -1,7 +1,7 @@
 // The lists that a rotation reads, of all namespaces, with words for the right that is missing.
 
 import { CoreV1Api, CustomObjectsApi, type KubeConfig, type V1ConfigMap, type V1Pod } from "@kubernetes/client-node";
-import { reasonOf, statusOf } from "@mtls-everywhere/apisix-admin/access";
+import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 
 /** A cert-manager Certificate, as far as a rotation looks at it. */
 export interface CertificateObject {

@@ -1,6 +1,6 @@
 // What a rotation looks at: who trusts which roots, which leaves there are, and what the servers really serve.
 
-import { type Plane, planes } from "../components/planes.ts";
+import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
 /** Everything of the platform's that is live, in all namespaces. Roots are named by their SHA-256. */
 export interface Live {

@@ -1,7 +1,8 @@
 // Where a rotation stands and what comes next, from what is live alone.
 
+import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
+
 import { nameAfter } from "../components/generations.ts";
-import { type Plane, planes } from "../components/planes.ts";
 import { generationsIn, isOurs, type Live } from "./live.ts";
 import { lacking, stillNeeding, type Wanted } from "./plan.ts";
 

@@ -1,6 +1,7 @@
 // Decides whether a generation of roots may become active, or be retired, from what is live: the reasons against it, in sentences.
 
-import { planes } from "../components/planes.ts";
+import { planes } from "@mtls-everywhere/vocabulary/planes";
+
 import { generationsIn, isOurs, type Live, type LiveRoots } from "./live.ts";
 
 /** What the configuration asks for. */

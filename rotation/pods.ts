@@ -1,8 +1,8 @@
 // What a pod says of itself: the roots that it started with, and where it serves leaves.
 
 import type { V1Pod } from "@kubernetes/client-node";
+import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
-import { type Plane, planes } from "../components/planes.ts";
 import { rootsAnnotation, servesAnnotation, upstreamLabel } from "../components/workload.ts";
 import type { LivePod } from "./live.ts";
 

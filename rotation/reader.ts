@@ -2,18 +2,18 @@
 
 import type { X509Certificate } from "node:crypto";
 
-import { certificatesOf, digestOf } from "@mtls-everywhere/apisix-admin";
-import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
 import type { V1ConfigMap, V1Pod } from "@kubernetes/client-node";
+import { certificatesOf, digestOf } from "@mtls-everywhere/cluster-access";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
-import { type Plane, planes } from "../components/planes.ts";
 import { generationsAnnotation, trustKey, trustLabel } from "../components/trustBundle.ts";
 import { librarySelector, upstreamSelector } from "../components/workload.ts";
 import { type AdminOf, gatewayObjects } from "./gateway.ts";
-import { type Issuers, issuerOf, leavesOf } from "./leaves.ts";
+import { issuerOf, type Issuers, leavesOf } from "./leaves.ts";
 import { Lists } from "./lists.ts";
-import { isUpstream, livePod, portsOf, ready, running } from "./pods.ts";
 import { isOurs, type Live, type LiveBundle, type LivePod, type LiveRoots, type LiveServer } from "./live.ts";
+import { isUpstream, livePod, portsOf, ready, running } from "./pods.ts";
 import { type Certificates, generationOf, servedChain } from "./served.ts";
 
 /** Whose rotation it is. */

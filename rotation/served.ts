@@ -5,8 +5,8 @@ import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
 
-import type { Plane } from "../components/planes.ts";
-import type { PodPort } from "@mtls-everywhere/apisix-admin";
+import type { Plane } from "@mtls-everywhere/vocabulary/planes";
+import type { PodPort } from "@mtls-everywhere/vocabulary/references";
 
 /** What is needed of a cluster; `Cluster` of apisix-admin has it. */
 export interface PodAccess {

@@ -1,6 +1,6 @@
 // The generations of roots that the program works with: those of the configuration, once nobody would be left behind.
 
-import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
 import { founderOf, type Generation, keepGenerations } from "../components/generations.ts";
 import type { PlatformConfig } from "../config.ts";

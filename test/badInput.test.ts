@@ -12,21 +12,23 @@ import { join } from "node:path";
 import * as x509 from "@peculiar/x509";
 import * as pulumi from "@pulumi/pulumi";
 
-import { Cluster } from "../apisix-admin/access.ts";
 import type { Props } from "../apisix-admin/checks.ts";
-import { type AdminEndpoint, type KindName, sealOf } from "../apisix-admin/index.ts";
-import { check, create, diff, remove } from "../apisix-admin/resources.ts";
+import { type KindName } from "../apisix-admin/kinds/registry.ts";
+import { sealOf } from "../apisix-admin/sealing.ts";
 import { adminClient, closeSessions } from "../apisix-admin/session.ts";
+import { Cluster } from "../cluster-access/cluster.ts";
 import { connectCluster } from "../components/cluster.ts";
 import { keepMembers } from "../components/etcd.ts";
 import { checkKeys } from "../components/keyCheck.ts";
 import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
 import { parseConfig } from "../config.ts";
+import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
 import { contractVersions, refuseOldGateway } from "../outputs.ts";
-import { readOutputs } from "../verify/outputs.ts";
-import { clusterUid, MemoryCluster, type Started, startApisix, startEtcd } from "./support/apisix.ts";
+import { readOutputs } from "../tools/verify/outputs.ts";
+import { type AdminEndpoint } from "../vocabulary/references.ts";
+import { clusterUid, MemoryCluster, startApisix, type Started, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
-import { KubernetesApi, kubeconfigFor, LoopbackCluster } from "./support/kubernetesApi.ts";
+import { kubeconfigFor, KubernetesApi, LoopbackCluster } from "./support/kubernetesApi.ts";
 import { outputs as platform } from "./support/outputs.ts";
 import { rotationRows } from "./support/rotationRows.ts";
 
@@ -223,7 +225,7 @@ const rows: readonly Row[] = [
     input: "another cluster than the stack's",
     provoke: () => inStackWith("00000000-0000-4000-8000-000000000002", () => connectCluster("cluster")),
     message:
-      'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but stack organization/mtls-everywhere/dev lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.\nNothing was changed. If cluster 00000000-0000-4000-8000-000000000002 is gone for good: node recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster',
+      'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but stack organization/mtls-everywhere/dev lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.\nNothing was changed. If cluster 00000000-0000-4000-8000-000000000002 is gone for good: node tools/recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster',
   },
   {
     input: "a user who may not read where the API server is",

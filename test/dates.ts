@@ -63,7 +63,7 @@ async function main(given: readonly string[]): Promise<number> {
 }
 
 function clusterless(): string[] {
-  const all = globSync("test/**/*.test.ts", { cwd: checkout }).sort();
+  const all = globSync(["test/**/*.test.ts", "lab/test/**/*.test.ts"], { cwd: checkout }).sort();
   return all.filter((file) => !leftOut.folders.some((folder) => file.startsWith(folder)));
 }
 

@@ -1,12 +1,12 @@
 // What a kind of Admin API objects is: a value that answers all that the life cycle asks of it.
 
+import type { KeyPair } from "@mtls-everywhere/cluster-access";
+import type { ConfigMapKeyRef, SecretRef } from "@mtls-everywhere/vocabulary/references";
 import type { z } from "zod";
 
 import { type Body, defined } from "../body.ts";
-import type { KeyPair } from "../certificates.ts";
 import { type Failure, objections, type Props } from "../checks.ts";
 import { byLabels, type OwnerMark } from "../ownership.ts";
-import type { ConfigMapKeyRef, SecretRef } from "../references.ts";
 import type { Identity } from "./values.ts";
 
 /** What a body is made from beside its inputs: certificates and trust bundles, read when they are needed. */

@@ -2,15 +2,24 @@
 
 import { setTimeout as sleep } from "node:timers/promises";
 
+import {
+  AdminError,
+  bundleProblems,
+  certificateBlocks,
+  coversAll,
+  digestOf,
+  namesCover,
+  neededBlocks,
+  notAfter,
+  pairProblems,
+  Unusable,
+} from "@mtls-everywhere/cluster-access";
+import type { ConfigMapKeyRef, LeafRef } from "@mtls-everywhere/vocabulary/references";
 import { z } from "zod";
 
 import { type Body, labels } from "../body.ts";
-import { bundleProblems, certificateBlocks, coversAll, digestOf, namesCover } from "../certificates.ts";
-import { neededBlocks, notAfter, pairProblems } from "../certificates.ts";
 import type { Failure } from "../checks.ts";
-import { AdminError, Unusable } from "../errors.ts";
 import { presenters } from "../presenters.ts";
-import type { ConfigMapKeyRef, LeafRef } from "../references.ts";
 import { leftToRenewer } from "../renewal.ts";
 import { defineKind, type Sources } from "./kind.ts";
 import { clientsName } from "./names.ts";

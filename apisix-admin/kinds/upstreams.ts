@@ -1,9 +1,9 @@
 // Upstreams: the servers behind a route. The gateway always verifies them by name, so Host and SNI are the name in their certificate.
 
+import { keyFamily } from "@mtls-everywhere/cluster-access";
 import { z } from "zod";
 
 import type { Body } from "../body.ts";
-import { keyFamily } from "../certificates.ts";
 import { healthChecks, keepAlivePool, snakeCase } from "./health.ts";
 import { defineKind } from "./kind.ts";
 import { nodeHost, serverName } from "./names.ts";

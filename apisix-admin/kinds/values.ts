@@ -1,9 +1,9 @@
 // The values that inputs are made of, each with the sentence that it is refused in.
 
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import { z } from "zod";
 
 import type { Body } from "../body.ts";
-import type { AdminEndpoint } from "../references.ts";
 
 /** What names an object and its owner; part of every object's inputs. */
 export const identity = z.object({

@@ -1,8 +1,7 @@
 // A global rule in the gateway: plugins that act on every request, whichever route it takes.
 
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 

@@ -1,8 +1,7 @@
 // A plugin config in the gateway: plugins that several routes share.
 
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 

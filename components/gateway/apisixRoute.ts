@@ -1,8 +1,8 @@
 // A route in the gateway: which requests go to which upstream.
 
+import type { Condition, Method, Timeouts } from "@mtls-everywhere/apisix-admin";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { AdminEndpoint, Condition, Method, Timeouts } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 

@@ -1,9 +1,15 @@
 // An upstream in the gateway: where a route's requests go, over TLS verified on both sides.
 
+import type {
+  Balancer,
+  HealthChecks,
+  KeepAlivePool,
+  Scheme,
+  Timeouts,
+  UpstreamNode,
+} from "@mtls-everywhere/apisix-admin";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
-
-import type { AdminEndpoint, Balancer, HealthChecks, KeepAlivePool } from "@mtls-everywhere/apisix-admin";
-import type { Scheme, Timeouts, UpstreamNode } from "@mtls-everywhere/apisix-admin";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 

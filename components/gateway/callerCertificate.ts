@@ -1,14 +1,15 @@
 // The gateway's leaf towards upstreams as an object in APISIX: release 0.1 presented it so, and consumers' upstreams name it. It stays while one does.
 
-import type { AdminEndpoint } from "@mtls-everywhere/apisix-admin";
-import type { Cluster } from "@mtls-everywhere/apisix-admin/access";
 import { livePresenters } from "@mtls-everywhere/apisix-admin/presenters";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import type { Identity } from "@mtls-everywhere/vocabulary/identities";
+import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { GatewayCaller } from "../../outputs.ts";
 import { lastOutputs } from "../lastOutputs.ts";
 import { RenewerGrant } from "../renewerGrant.ts";
-import type { CertSecretRef, Identity } from "../planes.ts";
 import { ApisixSsl, type ClientCertificateArgs } from "./apisixSsl.ts";
 
 export interface CallerCertificate {

@@ -1,7 +1,8 @@
 /** A client of the gateway with its own certificate: one request, on a new connection or on one that is kept. */
 import https from "node:https";
 import tls, { type SecureContext, type TLSSocket } from "node:tls";
-import { classify, observedText } from "../../verify/check.ts";
+
+import { classify, observedText } from "../../tools/verify/check.ts";
 
 export interface Target {
   readonly host: string;

@@ -1,11 +1,13 @@
 /** A platform in a lab of the soak's own: its configuration changed as a person would, and brought up by the plain CLI. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
+
+import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import { execa } from "execa";
 import { parse, stringify } from "yaml";
-import { Cluster } from "../../apisix-admin/access.ts";
+
 import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
-import type { Report } from "../../verify/run.ts";
+import type { Report } from "../../tools/verify/run.ts";
 import { checkout, inCheckout } from "../paths.ts";
 import { environmentOf, makeFolder, removeFolder, settingsOf } from "../temporary.ts";
 import { firstOf, type PlatformForm, type Roots } from "./forms.ts";
@@ -91,7 +93,7 @@ export class Platform {
 
   /** The check of every hop. */
   async verify(): Promise<Outcome> {
-    const outcome = await this.#run(process.execPath, ["verify/cli.ts", "--json"], (stdout) => {
+    const outcome = await this.#run(process.execPath, ["tools/verify/cli.ts", "--json"], (stdout) => {
       const wrong = (JSON.parse(stdout) as Report).checks.filter(({ ok }) => !ok);
       return wrong.map((check) => `${check.hop}, ${check.case}: ${check.observed}`).join("; ");
     });

@@ -1,9 +1,10 @@
 /** What every server behind the gateway says to a leaf of a root that is no longer trusted. */
-import { classify, observedText } from "../../verify/check.ts";
-import type { Request } from "../../apisix-admin/exchange.ts";
-import { observe } from "../../verify/http.ts";
-import type { PodPort, SecretRef } from "../../apisix-admin/references.ts";
-import type { TrustRef } from "../../components/planes.ts";
+import type { Request } from "@mtls-everywhere/cluster-access";
+import type { TrustRef } from "@mtls-everywhere/vocabulary/planes";
+import type { PodPort, SecretRef } from "@mtls-everywhere/vocabulary/references";
+
+import { classify, observedText } from "../../tools/verify/check.ts";
+import { observe } from "../../tools/verify/http.ts";
 import type { Scene } from "./scene.ts";
 import type { Pair } from "./view.ts";
 

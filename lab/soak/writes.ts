@@ -1,11 +1,13 @@
 /** Writes through the Admin API, one after the other: each is read back, and none may be lost. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
-import type { Cluster } from "../../apisix-admin/access.ts";
-import type { AdminClient } from "../../apisix-admin/client.ts";
-import type { AdminEndpoint } from "../../apisix-admin/references.ts";
-import { type Access, adminClient, closeSessions } from "../../apisix-admin/session.ts";
-import { spreadOf, Tally, type Numbers, type Spread } from "./tally.ts";
+
+import { adminClient, type AdminClient, closeSessions } from "@mtls-everywhere/apisix-admin";
+import { type Access } from "@mtls-everywhere/cluster-access";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+
+import { type Numbers, type Spread, spreadOf, Tally } from "./tally.ts";
 
 export interface WriteNumbers extends Numbers {
   /** Tries beyond the first of each write. */

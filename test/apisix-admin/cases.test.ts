@@ -3,8 +3,9 @@
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 import { createPrivateKey } from "node:crypto";
 
-import { type KeyPair, neededBlocks, pairProblems, renewedLeaf } from "../../apisix-admin/index.ts";
-import { kinds, type KindName } from "../../apisix-admin/kinds/registry.ts";
+import { type KindName, kinds } from "../../apisix-admin/kinds/registry.ts";
+import { renewedLeaf } from "../../apisix-admin/renewal.ts";
+import { type KeyPair, neededBlocks, pairProblems } from "../../cluster-access/certificates.ts";
 import { Authority } from "../support/authorities.ts";
 
 const identity = { admin: { cluster: "uid" }, objectId: "x", owner: "mtls/dev/x" };

@@ -2,11 +2,12 @@
 
 import { deepStrictEqual as same, match, rejects, strictEqual as equal } from "node:assert/strict";
 
-import { AdminClient, AdminError, refusalOf, Transient } from "../../apisix-admin/index.ts";
-import type { AdminEndpoint } from "../../apisix-admin/index.ts";
-import { connectTo } from "../../apisix-admin/session.ts";
-import { persistently } from "../../apisix-admin/transport.ts";
-import { adminKey, MemoryCluster, type Started, startApisix } from "../support/apisix.ts";
+import { AdminClient, refusalOf } from "../../apisix-admin/client.ts";
+import { connectTo } from "../../cluster-access/access.ts";
+import { AdminError, Transient } from "../../cluster-access/errors.ts";
+import { persistently } from "../../cluster-access/transport.ts";
+import type { AdminEndpoint } from "../../vocabulary/references.ts";
+import { adminKey, MemoryCluster, startApisix, type Started } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 
 describe("the Admin API client", () => {

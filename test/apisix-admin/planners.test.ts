@@ -2,11 +2,12 @@
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
+import type { Body } from "../../apisix-admin/body.ts";
 import { differences } from "../../apisix-admin/compare.ts";
-import { digestOf, refusal } from "../../apisix-admin/index.ts";
-import type { Body, KeyPair } from "../../apisix-admin/index.ts";
 import type { Kind } from "../../apisix-admin/kinds/kind.ts";
-import { kinds, type KindName } from "../../apisix-admin/kinds/registry.ts";
+import { type KindName, kinds } from "../../apisix-admin/kinds/registry.ts";
+import { refusal } from "../../apisix-admin/ownership.ts";
+import { digestOf, type KeyPair } from "../../cluster-access/certificates.ts";
 import { MemoryCluster } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 

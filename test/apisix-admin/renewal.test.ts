@@ -3,7 +3,9 @@
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import { type Body, digestOf, leftToRenewer, type KeyPair, renewedLeaf } from "../../apisix-admin/index.ts";
+import { type Body } from "../../apisix-admin/body.ts";
+import { leftToRenewer, renewedLeaf } from "../../apisix-admin/renewal.ts";
+import { digestOf, type KeyPair } from "../../cluster-access/certificates.ts";
 import { Authority } from "../support/authorities.ts";
 
 const minute = 60_000;

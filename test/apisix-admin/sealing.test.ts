@@ -4,7 +4,8 @@ import { deepStrictEqual as same, match, strictEqual as equal } from "node:asser
 import { existsSync, readFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { type Body, pluginsWithSealedMetadata, sealedObjects, sealOf } from "../../apisix-admin/index.ts";
+import { type Body } from "../../apisix-admin/body.ts";
+import { pluginsWithSealedMetadata, sealedObjects, sealOf } from "../../apisix-admin/sealing.ts";
 
 const recorded = join(import.meta.dirname, "../../../shared/fixtures/apisix/control-v1-schema.json");
 

@@ -5,11 +5,12 @@ import { deepStrictEqual as same } from "node:assert/strict";
 import fc from "fast-check";
 
 import { leafSpec, privateKey } from "../../components/certificate.ts";
-import { commonName, issuerPlace } from "../../components/issuerPlace.ts";
 import { certManagerValues } from "../../components/certManager.ts";
 import { rootSpec } from "../../components/clusterRoot.ts";
-import { planes, spiffeId, subjectOf } from "../../components/planes.ts";
+import { commonName, issuerPlace } from "../../components/issuerPlace.ts";
 import { keyAlgorithms, parseConfig } from "../../config.ts";
+import { spiffeId, subjectOf } from "../../vocabulary/identities.ts";
+import { planes } from "../../vocabulary/planes.ts";
 
 const identity = { trustDomain: "dev.example", namespace: "mtls", serviceAccount: "apisix" };
 const authority = { algorithm: "ECDSA-P256", leafDuration: "24h" } as const;

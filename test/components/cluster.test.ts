@@ -14,7 +14,7 @@ const [home, other] = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-40
 const refusal = (context: string) =>
   `The kubeconfig's context "${context}" is cluster ${other}, but stack organization/mtls-everywhere/dev lives in cluster ${home}. ` +
   `Point KUBECONFIG or kubernetes:context at the right cluster.\n` +
-  `Nothing was changed. If cluster ${home} is gone for good: node recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster`;
+  `Nothing was changed. If cluster ${home} is gone for good: node tools/recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster`;
 
 describe("connecting to a cluster", () => {
   const apis: KubernetesApi[] = [];

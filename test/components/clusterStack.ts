@@ -63,7 +63,7 @@ new tls.PrivateKey("root", { algorithm: "ECDSA", ecdsaCurve: "P256" }, { protect
     };
     for (const [name, text] of Object.entries(files)) writeFileSync(join(stack.folder, "program", name), text);
     await stack.must("stack", "init", "dev");
-    // The project that recover/cli.ts lies in asks for it.
+    // The project that tools/recover/cli.ts lies in asks for it.
     await stack.must("config", "set", "trustDomain", "dev.internal");
     return stack;
   }

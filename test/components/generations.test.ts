@@ -7,9 +7,9 @@ import { deepStrictEqual as same, equal, ok, rejects } from "node:assert/strict"
 import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
 
-import { digestOf } from "../../apisix-admin/index.ts";
+import { digestOf } from "../../cluster-access/certificates.ts";
 import { changeRefusal, type Generation, type Made, nameAfter } from "../../components/generations.ts";
-import { planes } from "../../components/planes.ts";
+import { planes } from "../../vocabulary/planes.ts";
 import { plan, type Planned, rootPem, secondPem } from "./mockedPlatform.ts";
 
 const made: Made = {

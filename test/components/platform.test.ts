@@ -6,13 +6,13 @@ import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal, thro
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { sealOf } from "../../apisix-admin/index.ts";
+import { sealOf } from "../../apisix-admin/sealing.ts";
 import { Certificate } from "../../components/certificate.ts";
-import { planes } from "../../components/planes.ts";
-import { byPlane, platformOutputs } from "../support/outputs.ts";
 import { findPrivateKeys } from "../../policy/keySearch.ts";
-import { clusterUid, plan, type Planned, type Registered, rootPem } from "./mockedPlatform.ts";
 import { houseBreaches, type PodSpec, restrictedBreaches } from "../../policy/podSecurity.ts";
+import { planes } from "../../vocabulary/planes.ts";
+import { byPlane, platformOutputs } from "../support/outputs.ts";
+import { clusterUid, plan, type Planned, type Registered, rootPem } from "./mockedPlatform.ts";
 
 const platform = (plane: string) => [`Certificate mtls/${plane}-root`, `Issuer mtls/${plane}-self-signed`];
 const shared = (plane: string) => [

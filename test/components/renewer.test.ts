@@ -6,12 +6,12 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { forEver, renewerEdges, renewerFiles, renewerSidecar } from "../../components/renewer.ts";
-import { planes } from "../../components/planes.ts";
-import { firstKeys } from "../../components/keyNames.ts";
-import { renewerGrant } from "../../components/renewerGrant.ts";
 import { apisixDeployment } from "../../components/apisixPlan.ts";
+import { firstKeys } from "../../components/keyNames.ts";
+import { forEver, renewerEdges, renewerFiles, renewerSidecar } from "../../components/renewer.ts";
+import { renewerGrant } from "../../components/renewerGrant.ts";
 import { bundleFile } from "../../renewer/bundle.ts";
+import { planes } from "../../vocabulary/planes.ts";
 import { until } from "../renewer/until.ts";
 import { hardened, labels, leafRef, secretVolume, trustRef } from "./podSecurity.ts";
 

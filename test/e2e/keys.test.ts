@@ -12,9 +12,10 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { CoreV1Api } from "@kubernetes/client-node";
 import { parse, stringify } from "yaml";
 
-import { type AdminClient, type SealedObject, sealedObjects } from "../../apisix-admin/index.ts";
-import { Cluster } from "../../apisix-admin/access.ts";
+import { type AdminClient } from "../../apisix-admin/client.ts";
+import { type SealedObject, sealedObjects } from "../../apisix-admin/sealing.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
+import { Cluster } from "../../cluster-access/cluster.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { Authority } from "../support/authorities.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
@@ -162,7 +163,7 @@ describe("keys that are not certificates", function () {
 
   /** Every hop is as it shall be, and there is nothing left to do. */
   async function isRight(): Promise<void> {
-    const { code, output } = await run(process.execPath, ["verify/cli.ts"]);
+    const { code, output } = await run(process.execPath, ["tools/verify/cli.ts"]);
     equal(code, 0, output);
     await must("pulumi", ["preview", "--expect-no-changes"], env);
   }

@@ -2,21 +2,24 @@
 
 import { deepStrictEqual as same, doesNotMatch, match, ok, strictEqual as equal } from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
-import { createServer, type AddressInfo } from "node:net";
+import { type AddressInfo, createServer } from "node:net";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { parse, stringify } from "yaml";
 
-import { type AdminClient, certificatesOf, type PodPort, shownBy } from "../../apisix-admin/index.ts";
-import { Cluster } from "../../apisix-admin/access.ts";
+import { type AdminClient } from "../../apisix-admin/client.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
-import { planes } from "../../components/planes.ts";
+import { certificatesOf } from "../../cluster-access/certificates.ts";
+import { Cluster } from "../../cluster-access/cluster.ts";
+import { shownBy } from "../../cluster-access/handshake.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
-import { ask } from "../../verify/http.ts";
-import type { Report } from "../../verify/run.ts";
+import { ask } from "../../tools/verify/http.ts";
+import type { Report } from "../../tools/verify/run.ts";
+import { planes } from "../../vocabulary/planes.ts";
+import { type PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
-import { Rotation } from "./rotation.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { Rotation } from "./rotation.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
 
 const keep = Boolean(process.env.E2E_KEEP);
@@ -63,7 +66,7 @@ describe("the platform in a lab of its own", function () {
   });
 
   it("passes every check of every hop", async () => {
-    const { code, stdout, output } = await run(process.execPath, ["verify/cli.ts", "--json"]);
+    const { code, stdout, output } = await run(process.execPath, ["tools/verify/cli.ts", "--json"]);
     equal(code, 0, output);
     const { ok: allRight, checks, body } = JSON.parse(stdout) as Report;
     same(
@@ -275,7 +278,7 @@ describe("the platform in a lab of its own", function () {
   });
 
   it("still passes every check", async () => {
-    const { code, output } = await run(process.execPath, ["verify/cli.ts"]);
+    const { code, output } = await run(process.execPath, ["tools/verify/cli.ts"]);
     equal(code, 0, output);
     await holdsNoPrivateKey();
   });

@@ -4,11 +4,11 @@
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
 
 import { AuthorizationV1Api, CoreV1Api, KubeConfig } from "@kubernetes/client-node";
-import { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
 import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
+import { ask } from "../../tools/verify/http.ts";
 import { readUrn } from "../../urn.ts";
-import { ask } from "../../verify/http.ts";
 import { type Config, LabStacks, type Stack } from "./labStacks.ts";
 
 describe("the platform's users", function () {
@@ -35,7 +35,7 @@ describe("the platform's users", function () {
       "mtls-everywhere:certManager": { ...chart, install: false },
     };
     const subject = (name: string) => [{ kind: "ServiceAccount", name, namespace: "users" }];
-    const setup = await lab.stack("cluster-setup", {
+    const setup = await lab.stack("tools/roles", {
       "mtls-cluster-setup:certManager": chart,
       "mtls-cluster-setup:deployers": subject("deployer"),
       "mtls-cluster-setup:previewers": subject("previewer"),
@@ -54,7 +54,10 @@ describe("the platform's users", function () {
 
   it("let a deployer bring the platform up, and check every hop", async () => {
     await as(deployer, (kubeconfig) => platform.up(kubeconfig));
-    match(await as(deployer, (kubeconfig) => lab.node(kubeconfig, "verify/cli.ts", "--stack", "dev")), /all right/);
+    match(
+      await as(deployer, (kubeconfig) => lab.node(kubeconfig, "tools/verify/cli.ts", "--stack", "dev")),
+      /all right/,
+    );
   });
 
   it("let a previewer see that nothing would change, nor break a policy", async () => {

@@ -5,7 +5,7 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 import { parse, stringify } from "yaml";
 
-import { until } from "../../apisix-admin/index.ts";
+import { until } from "../../cluster-access/until.ts";
 import type { Phase, Status } from "../../rotation/phase.ts";
 import { type Finished, inLabFolder, must, run } from "./ownLab.ts";
 
@@ -44,7 +44,7 @@ export class Rotation {
   async goesTo(phase: Phase): Promise<Status> {
     const { code, output } = await this.up();
     equal(code, 0, output);
-    const verified = await run(process.execPath, ["verify/cli.ts"]);
+    const verified = await run(process.execPath, ["tools/verify/cli.ts"]);
     equal(verified.code, 0, verified.output);
     // Files follow their Secrets at the kubelet's own pace.
     let last: Status | undefined;

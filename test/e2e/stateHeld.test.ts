@@ -5,10 +5,10 @@ import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 import { parse, stringify } from "yaml";
 
-import { planes } from "../../components/planes.ts";
-import type { Report } from "../../verify/run.ts";
-import { Rotation } from "./rotation.ts";
+import type { Report } from "../../tools/verify/run.ts";
+import { planes } from "../../vocabulary/planes.ts";
 import { inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { Rotation } from "./rotation.ts";
 
 const minute = 60_000;
 
@@ -45,10 +45,10 @@ describe("the platform with roots held in Pulumi's state", function () {
   it("comes up, and passes every check of every hop", async () => {
     const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"], config);
     equal(code, 0, output);
-    const verified = await run(process.execPath, ["verify/cli.ts"]);
+    const verified = await run(process.execPath, ["tools/verify/cli.ts"]);
     equal(verified.code, 0, verified.output);
     console.log(verified.stdout.replaceAll(/^/gm, "      "));
-    const { checks } = JSON.parse(await must(process.execPath, ["verify/cli.ts", "--json"])) as Report;
+    const { checks } = JSON.parse(await must(process.execPath, ["tools/verify/cli.ts", "--json"])) as Report;
     same(
       checks.filter((check) => !check.ok),
       [],

@@ -3,12 +3,16 @@
 import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal } from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { AdminClient, AdminEndpoint, Body, KindName, PodPort } from "../../apisix-admin/index.ts";
-import { ownershipOf, Transient } from "../../apisix-admin/index.ts";
-import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
+import type { Body } from "../../apisix-admin/body.ts";
 import type { Props } from "../../apisix-admin/checks.ts";
-import type { KeyPair } from "../../apisix-admin/access.ts";
-import { MemoryCluster, type Started, startApisix } from "../support/apisix.ts";
+import type { AdminClient } from "../../apisix-admin/client.ts";
+import type { KindName } from "../../apisix-admin/kinds/registry.ts";
+import { ownershipOf } from "../../apisix-admin/ownership.ts";
+import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
+import type { KeyPair } from "../../cluster-access/certificates.ts";
+import { Transient } from "../../cluster-access/errors.ts";
+import type { AdminEndpoint, PodPort } from "../../vocabulary/references.ts";
+import { MemoryCluster, startApisix, type Started } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 import { type Fault, FaultyProxy } from "../support/faultyProxy.ts";
 import { Engine } from "./engine.ts";

@@ -1,8 +1,8 @@
 // What Pulumi's engine does with one resource: the provider's methods in its order, with the state that the last step left.
 
-import { check, create, diff, type Kind, read, remove, update } from "../../apisix-admin/resources.ts";
 import type { Props } from "../../apisix-admin/checks.ts";
-import type { Access } from "../../apisix-admin/session.ts";
+import type { Access } from "../../cluster-access/access.ts";
+import { check, create, diff, type Kind, read, remove, update } from "../../dynamic-resources/resources.ts";
 
 interface State {
   readonly id: string;

@@ -7,10 +7,10 @@ import { tmpdir } from "node:os";
 import { dirname, join, resolve } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { AdminEndpoint } from "../../apisix-admin/index.ts";
-import { ownershipOf } from "../../apisix-admin/index.ts";
+import { ownershipOf } from "../../apisix-admin/ownership.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
-import { clusterUid, MemoryCluster, type Started, startApisix } from "../support/apisix.ts";
+import type { AdminEndpoint } from "../../vocabulary/references.ts";
+import { clusterUid, MemoryCluster, startApisix, type Started } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 import { FaultyProxy } from "../support/faultyProxy.ts";
 import { KubernetesApi } from "../support/kubernetesApi.ts";

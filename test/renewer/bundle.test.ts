@@ -2,17 +2,19 @@
 
 import { deepStrictEqual as same, equal, match, ok } from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
-import { readFileSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { type AdminEndpoint, type KeyPair, labels } from "../../apisix-admin/index.ts";
+import { labels } from "../../apisix-admin/body.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
+import { type KeyPair } from "../../cluster-access/certificates.ts";
 import { bundle, bundleFile } from "../../renewer/bundle.ts";
 import { fingerprintOf } from "../../renewer/decide.ts";
 import { shownFor } from "../../renewer/served.ts";
 import type { Settings } from "../../renewer/settings.ts";
+import { type AdminEndpoint } from "../../vocabulary/references.ts";
 import { adminKey, MemoryCluster, startApisix } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 import { SecretsApi } from "./secretsApi.ts";

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 
-import { certificatesOf, type KeyPair, pairProblems } from "../../apisix-admin/index.ts";
+import { certificatesOf, type KeyPair, pairProblems } from "../../cluster-access/certificates.ts";
 import { agrees, decide, endOf, fingerprintOf, type Found, liveCertificates } from "../../renewer/decide.ts";
 import { Authority } from "../support/authorities.ts";
 

@@ -6,7 +6,10 @@ import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { AdminClient, type Body, digestOf, type KeyPair, labels, renewedLeaf } from "../../apisix-admin/index.ts";
+import { type Body, labels } from "../../apisix-admin/body.ts";
+import { AdminClient } from "../../apisix-admin/client.ts";
+import { renewedLeaf } from "../../apisix-admin/renewal.ts";
+import { digestOf, type KeyPair } from "../../cluster-access/certificates.ts";
 import { metrics } from "../../components/monitoringPlan.ts";
 import { endOf, fingerprintOf } from "../../renewer/decide.ts";
 import { exposition } from "../../renewer/exposition.ts";

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal } from "node:assert/strict";
 
-import type { KeyPair } from "../../apisix-admin/index.ts";
+import type { KeyPair } from "../../cluster-access/certificates.ts";
 import { KubernetesApi, type Limits } from "../../renewer/kubernetesApi.ts";
 import { SecretWatch } from "../../renewer/secretWatch.ts";
 import { SecretsApi } from "./secretsApi.ts";

@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
-import type { KeyPair } from "../../apisix-admin/index.ts";
+import type { KeyPair } from "../../cluster-access/certificates.ts";
 import { Authority } from "../support/authorities.ts";
 
 interface Stored {

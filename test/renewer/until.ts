@@ -1,6 +1,6 @@
 // Waits for a condition, with a deadline that a loaded machine keeps.
 
-import { until as look } from "../../apisix-admin/index.ts";
+import { until as look } from "../../cluster-access/until.ts";
 
 export async function until(what: string, condition: () => boolean | Promise<boolean>): Promise<void> {
   const within = 30_000;

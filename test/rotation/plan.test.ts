@@ -4,9 +4,9 @@ import { equal, match, ok } from "node:assert/strict";
 
 import fc from "fast-check";
 
-import { type Plane, planes } from "../../components/planes.ts";
 import type { Live, LiveLeaf, LiveObject, LivePod, LiveServer } from "../../rotation/live.ts";
 import { activationRefusal, retirementRefusal, unpreparedRefusal } from "../../rotation/plan.ts";
+import { type Plane, planes } from "../../vocabulary/planes.ts";
 
 const digest = (plane: string, generation: string) => `${plane}:${generation}`;
 const rootsOf = (...generations: string[]) =>

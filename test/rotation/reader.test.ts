@@ -7,14 +7,14 @@ import tls from "node:tls";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { Cluster } from "../../apisix-admin/access.ts";
-import { digestOf } from "../../apisix-admin/index.ts";
+import { digestOf } from "../../cluster-access/certificates.ts";
+import { Cluster } from "../../cluster-access/cluster.ts";
 import { adminEndpoint } from "../../components/apisix.ts";
-import { type Plane, planes } from "../../components/planes.ts";
 import { checkRotation } from "../../rotation/check.ts";
 import { objectOf } from "../../rotation/gateway.ts";
 import { leavesOf } from "../../rotation/leaves.ts";
 import { type Platform, RotationReader } from "../../rotation/reader.ts";
+import { type Plane, planes } from "../../vocabulary/planes.ts";
 import { Authority } from "../support/authorities.ts";
 import { KubernetesApi } from "../support/kubernetesApi.ts";
 

@@ -2,24 +2,23 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { createServer, connect as open } from "node:net";
+import { connect as open, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 
+import type { Access } from "../../cluster-access/access.ts";
+import type { KeyPair } from "../../cluster-access/certificates.ts";
+import { MissingObject, WrongCluster } from "../../cluster-access/errors.ts";
+import { type ClientTls, handshake } from "../../cluster-access/handshake.ts";
 import type {
-  Access,
   AdminEndpoint,
-  ClientTls,
   ConfigMapKeyRef,
   EtcdEndpoint,
-  KeyPair,
   PodPort,
   SecretKeyRef,
   SecretRef,
-} from "../../apisix-admin/index.ts";
-import { handshake, MissingObject, WrongCluster } from "../../apisix-admin/index.ts";
-
+} from "../../vocabulary/references.ts";
 import { Authority } from "./authorities.ts";
 import { programPath } from "./programs.ts";
 

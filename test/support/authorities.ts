@@ -6,7 +6,7 @@ import { webcrypto } from "node:crypto";
 
 import * as x509 from "@peculiar/x509";
 
-import type { KeyPair } from "../../apisix-admin/access.ts";
+import type { KeyPair } from "../../cluster-access/certificates.ts";
 
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 

@@ -3,7 +3,7 @@
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import tls from "node:tls";
 
-import type { KeyPair } from "../../apisix-admin/index.ts";
+import type { KeyPair } from "../../cluster-access/certificates.ts";
 
 /** What goes wrong with a request; each happens once unless `times` or `for` says otherwise. */
 export type Fault = {

@@ -1,14 +1,14 @@
 // A Kubernetes API server on loopback for what the product asks of one: objects read, listed by label and deleted, and port-forwards.
 
-import { createServer, type Server } from "node:https";
 import { createHash } from "node:crypto";
+import { createServer, type Server } from "node:https";
 import { type AddressInfo, connect, type Socket } from "node:net";
 import type { Duplex } from "node:stream";
 import type { TLSSocket } from "node:tls";
 
-import { Cluster } from "../../apisix-admin/access.ts";
-import { type ClientTls, handshake, type PodPort } from "../../apisix-admin/index.ts";
-
+import { Cluster } from "../../cluster-access/cluster.ts";
+import { type ClientTls, handshake } from "../../cluster-access/handshake.ts";
+import { type PodPort } from "../../vocabulary/references.ts";
 import { Authority } from "./authorities.ts";
 
 /** An object that a test puts there; those without a namespace are the cluster's. */

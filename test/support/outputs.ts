@@ -1,8 +1,8 @@
 // The stack's outputs as they should be, spelled out: for the program under mocks, for the platform that is up, and as an example.
 
-import { digestOf } from "../../apisix-admin/index.ts";
-import { type Plane, planes } from "../../components/planes.ts";
+import { digestOf } from "../../cluster-access/certificates.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
+import { type Plane, planes } from "../../vocabulary/planes.ts";
 
 interface Environment {
   readonly trustDomain: string;

@@ -1,11 +1,11 @@
 // Rotations of roots that are refused, for the table of wrong inputs: each with a live state of one plane, and the whole message.
 
-import { digestOf } from "../../apisix-admin/index.ts";
-import type { Cluster } from "../../apisix-admin/access.ts";
+import { digestOf } from "../../cluster-access/certificates.ts";
+import type { Cluster } from "../../cluster-access/cluster.ts";
 import { adminEndpoint } from "../../components/apisix.ts";
 import { changeRefusal, type Made } from "../../components/generations.ts";
-import { planes } from "../../components/planes.ts";
 import { checkRotation } from "../../rotation/check.ts";
+import { planes } from "../../vocabulary/planes.ts";
 import type { Authority } from "./authorities.ts";
 import type { KubernetesApi } from "./kubernetesApi.ts";
 

@@ -10,10 +10,9 @@ import { gzipSync } from "node:zlib";
 import { parse } from "yaml";
 
 import packageJson from "../../package.json" with { type: "json" };
-
 import { findPrivateKeys } from "../../policy/keySearch.ts";
-import { homeOf } from "../../recover/forget.ts";
-import type { State } from "../../recover/state.ts";
+import { homeOf } from "../../tools/recover/forget.ts";
+import type { State } from "../../tools/recover/state.ts";
 
 const usage = `Usage: node test/upgrade/record.ts
 

@@ -2,15 +2,15 @@
 
 import { parseArgs } from "node:util";
 
-import { Cluster } from "@mtls-everywhere/apisix-admin/access";
+import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
 import type { PlatformOutputs } from "../../outputs.ts";
-import { clusterOf } from "../../pulumiCli.ts";
-import { Lists } from "../../rotation/lists.ts";
 import { issuerOf } from "../../rotation/leaves.ts";
+import { Lists } from "../../rotation/lists.ts";
 import { statusOf } from "../../rotation/phase.ts";
 import { RotationReader } from "../../rotation/reader.ts";
-import { readOutputs } from "../../verify/outputs.ts";
+import { clusterOf } from "../pulumiCli.ts";
+import { readOutputs } from "../verify/outputs.ts";
 import { type CertificateName, Renewer } from "./renew.ts";
 import { render } from "./report.ts";
 

@@ -1,9 +1,9 @@
 // Has leaves issued anew, as `cmctl renew` does: the Secret keeps the old one until the new one is there.
 
 import { CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
-import { reasonOf, statusOf } from "@mtls-everywhere/apisix-admin/access";
+import { until } from "@mtls-everywhere/cluster-access";
+import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 
-import { until } from "@mtls-everywhere/apisix-admin";
 import type { CertificateObject } from "../../rotation/lists.ts";
 
 const kind = { group: "cert-manager.io", version: "v1", plural: "certificates" };

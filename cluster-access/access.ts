@@ -1,0 +1,89 @@
+// How a cluster is reached: by an interface, so that what stands on it also runs without Kubernetes.
+
+import type { TLSSocket } from "node:tls";
+
+import type {
+  AdminEndpoint,
+  ConfigMapKeyRef,
+  EtcdEndpoint,
+  OnePodPort,
+  PodPort,
+  SecretKeyRef,
+  SecretRef,
+} from "@mtls-everywhere/vocabulary/references";
+
+import { certificatesOf, type KeyPair, pairProblems } from "./certificates.ts";
+import { Unusable } from "./errors.ts";
+import { type ClientTls, isUntrusted } from "./handshake.ts";
+import type { Connect, Patience } from "./transport.ts";
+
+/** What is needed of a cluster; `Cluster` provides it. */
+export interface Access {
+  /** Throws `WrongCluster` when this is another cluster. */
+  expect(cluster: string): Promise<void>;
+  keyPair(ref: SecretRef): Promise<KeyPair>;
+  secretValue(ref: SecretKeyRef): Promise<string>;
+  certificate(ref: SecretRef): Promise<string>;
+  trustBundle(ref: ConfigMapKeyRef): Promise<string>;
+  /** Deletes the Secret of a Certificate that is gone. */
+  removeIssued(ref: SecretRef, certificate: string): Promise<void>;
+  connect(to: OnePodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
+  /** Other limits than the usual ones. */
+  readonly patience?: { readonly acting?: Patience; readonly looking?: Patience };
+}
+
+/** Changing something waits for a server that restarts. Looking, all that a preview does, waits less where nobody answers at all. */
+export function patienceOf({ patience }: Access) {
+  return {
+    acting: { deadline: 60_000, ...patience?.acting },
+    looking: { deadline: 60_000, silence: 10_000, ...patience?.looking },
+  };
+}
+
+/** What to do when a server could not be reached in time. */
+export function adviceFor({ namespace }: PodPort): string {
+  return `When the pods are ready (kubectl -n ${namespace} get pods), run the same command again: it goes on from here.`;
+}
+
+/** Opens connections with the credentials as they are at that moment, so that renewed ones are used at once. */
+export function connectTo(access: Access, endpoint: Endpoint): Connect {
+  return async (signal) => {
+    const [ca, pair] = await Promise.all([access.trustBundle(endpoint.trust), access.keyPair(endpoint.certificate)]);
+    refuseUnusable(endpoint.certificate, pair);
+    try {
+      return await access.connect(endpoint, { ca, pair }, signal);
+    } catch (error) {
+      throw distrusted(error as NodeJS.ErrnoException, endpoint);
+    }
+  };
+}
+
+/** Servers say no more of a bad client certificate than that it is one. */
+function refuseUnusable({ namespace, name }: SecretRef, pair: KeyPair): void {
+  // A clock behind the cluster's must not refuse what was issued a moment ago.
+  const now = new Date(Math.max(Date.now(), ...certificatesOf(pair.cert).map((part) => Number(part.validFromDate))));
+  const problems = pairProblems(pair, [], now);
+  if (problems.length === 0) return;
+  throw new Unusable(
+    `The client certificate in Secret ${namespace}/${name} cannot be used. ${problems.join(" ")} ` +
+      `See why cert-manager did not renew it: kubectl -n ${namespace} describe certificate ${name}`,
+  );
+}
+
+/** A server that fails verification, in words: OpenSSL's own name neither place nor remedy. Other errors as they are. */
+function distrusted(error: NodeJS.ErrnoException, { namespace, selector, port, serverName, trust }: Endpoint): Error {
+  const bundle = `ConfigMap ${trust.namespace}/${trust.name}`;
+  const { code = "" } = error;
+  const fault = isUntrusted(error)
+    ? `does not chain to a root in ${bundle}: another server answers there, or its authority has changed. Run pulumi up, so that bundle and server agree`
+    : code === "CERT_HAS_EXPIRED"
+      ? `has expired, or a root in ${bundle} has: look at kubectl -n ${namespace} get certificates, and restart a pod that did not load its renewed one`
+      : code === "ERR_TLS_CERT_ALTNAME_INVALID"
+        ? `is not for "${serverName}": another server answers there`
+        : undefined;
+  if (fault === undefined) return error;
+  const where = `port ${port} of the pods ${selector} in namespace ${namespace}`;
+  return Object.assign(new Error(`The certificate of ${where} ${fault}.`, { cause: error }), { code });
+}
+
+type Endpoint = AdminEndpoint | EtcdEndpoint;

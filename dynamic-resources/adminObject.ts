@@ -1,0 +1,170 @@
+// The life cycle of an Admin API object of any kind: planned, checked, owned, and compared with what is live.
+
+import { randomBytes } from "node:crypto";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { adminClient, type AdminClient, labelledSeal, refusal } from "@mtls-everywhere/apisix-admin";
+import { type Failure, hasUnknown, type Props } from "@mtls-everywhere/apisix-admin/checks";
+import { differences } from "@mtls-everywhere/apisix-admin/compare";
+import type { Kind, Wanted } from "@mtls-everywhere/apisix-admin/kinds/kind";
+import type { KindName } from "@mtls-everywhere/apisix-admin/kinds/registry";
+import { identity } from "@mtls-everywhere/apisix-admin/kinds/values";
+import {
+  type Access,
+  AdminError,
+  MissingObject,
+  patienceOf,
+  Transient,
+  Unusable,
+} from "@mtls-everywhere/cluster-access";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+
+import type { Lifecycle } from "./lifecycle.ts";
+import { Unconfirmed } from "./unconfirmed.ts";
+
+export function adminObject(name: KindName, kind: Kind): Lifecycle {
+  /** Where an object is, by its inputs or by what state holds of it. */
+  const placed = (props: Props) => {
+    const { admin, objectId, owner, adopt, instance } = identity.parse(props);
+    return { admin, owner, adopt, instance, id: kind.mark.id(objectId, owner) };
+  };
+
+  /** The body that the inputs ask for, with the label of what seals it. */
+  const bodyOf = async (
+    wanted: Wanted,
+    { admin }: { readonly admin: AdminEndpoint },
+    instance: string,
+    access: Access,
+  ) => labelledSeal(name, await wanted.body(instance, access), admin.sealedBy);
+
+  /** What the server's own schema objects to, where a server can be asked. A first preview has none. */
+  const schemaFailures = async (inputs: Props, access: Access): Promise<Failure[]> => {
+    try {
+      const { admin, id } = placed(inputs);
+      const client = await adminClient(access, admin);
+      if (unreachable.has(client)) return [];
+      try {
+        const deadline = Math.min(5_000, patienceOf(access).looking.silence);
+        const body = await kind.wanted(inputs).body("preview", access);
+        const reason = await client.validate(name, { id, ...body }, { deadline });
+        return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
+      } catch (error) {
+        if (!(error instanceof Unusable)) unreachable.add(client); // Not again for each object of the preview.
+        throw error;
+      }
+    } catch (error) {
+      // Checking is optional where nothing is up yet; the wrong cluster or key is wrong at once.
+      return error instanceof Unusable ? [{ property: "admin", reason: error.message }] : [];
+    }
+  };
+
+  return {
+    async check(inputs, access) {
+      const failures = kind.objections(inputs);
+      if (failures.length > 0 || hasUnknown(inputs)) return failures;
+      const { problems } = kind.wanted(inputs);
+      return problems ? problems(access) : schemaFailures(inputs, access);
+    },
+
+    replaces(id, olds, news) {
+      const { admin, objectId, owner } = news;
+      const placeless = hasUnknown(objectId) || hasUnknown(owner);
+      return [
+        ...(placeless || kind.mark.id(String(objectId), String(owner)) === id ? [] : ["objectId"]),
+        ...(hasUnknown(admin) || clusterOf(olds["admin"]) === clusterOf(admin) ? [] : ["admin"]),
+      ];
+    },
+
+    async drift(olds, news, access) {
+      const failures = kind.objections(news);
+      if (failures.length > 0) return failures.map(({ property, reason }) => `${property}: ${reason}`);
+      const place = placed(news);
+      const { admin, id } = place;
+      const live = await (await adminClient(access, admin)).get(name, id, patienceOf(access).looking);
+      if (!live) return ["is gone"];
+      try {
+        const wanted = kind.wanted(news);
+        const body = await bodyOf(wanted, place, String(olds["instance"]), access);
+        return differences(kind.comparable(body), kind.comparable(wanted.settled(body, live)));
+      } catch (error) {
+        if (error instanceof MissingObject) return [error.message];
+        throw error;
+      }
+    },
+
+    async apply(olds, news, access) {
+      const place = placed(news);
+      const { admin, id, owner, adopt } = place;
+      const client = await adminClient(access, admin);
+      const before = olds && placed(olds);
+      const instance = before?.instance ?? randomBytes(6).toString("hex");
+      const wanted = kind.wanted(news);
+      await wanted.beforePut(access, client);
+      const body = await bodyOf(wanted, place, instance, access);
+      const live = await client.get(name, id);
+      // A resource that was renamed, or moved under another parent, still owns its object.
+      const owners = [owner, before?.owner];
+      const refused = refusal(`${name}/${id}`, live && kind.mark.read(live, { owner, instance }), owners, adopt);
+      if (refused) throw new Error(refused);
+      const outs = { instance, ...kind.outputs(body), live: kind.presentable(body) };
+      try {
+        await client.put(name, id, body);
+      } catch (error) {
+        if (olds === undefined && error instanceof Transient) throw new Unconfirmed(id, outs, error);
+        throw error;
+      }
+      return { id, outs };
+    },
+
+    async read(id, props, access) {
+      const { admin, owner, instance } = placed(props);
+      const live = await (await adminClient(access, admin)).get(name, id, patienceOf(access).looking);
+      if (!live) return undefined;
+      const whose = kind.mark.read(live, { owner, ...(instance && { instance }) });
+      return { instance: whose.instance, ...kind.outputs(live), live: kind.presentable(live) };
+    },
+
+    async remove(id, props, access) {
+      const { admin, owner, instance } = placed(props);
+      const client = await adminClient(access, admin);
+      const live = await client.get(name, id);
+      if (!live) return;
+      const whose = kind.mark.read(live, { owner, ...(instance && { instance }) });
+      if (whose.owner !== owner || whose.instance !== instance) {
+        const now = whose.owner === owner ? "its replacement" : (whose.owner ?? "nobody");
+        console.log(`${name}/${id} stays: it now belongs to ${now}.`);
+        return;
+      }
+      await kind.beforeDelete(id, client);
+      await deleteOnceReleased(client, name, kind, id);
+    },
+  };
+}
+
+function clusterOf(admin: unknown): unknown {
+  return identity.shape.admin.safeParse(admin).data?.cluster;
+}
+
+const unreachable = new WeakSet<AdminClient>();
+
+/** Milliseconds that a server may go on believing in a user of an object that has been deleted. */
+const releaseTime = 10_000;
+
+/** Milliseconds between two tries. */
+const pause = 250;
+
+/**
+ * The server looks for users in what its worker has heard of etcd, which lags behind a route that was deleted or moved a
+ * moment ago. When etcd itself knows of no user, the refusal passes.
+ */
+async function deleteOnceReleased(client: AdminClient, name: KindName, kind: Kind, id: string): Promise<void> {
+  for (const end = Date.now() + releaseTime; ; await sleep(pause)) {
+    try {
+      await client.delete(name, id);
+      return;
+    } catch (error) {
+      const used = error instanceof AdminError && error.said.includes("still using it");
+      if (!used || Date.now() > end || (await kind.inUse(id, client))) throw error;
+    }
+  }
+}

@@ -1,0 +1,79 @@
+// The life cycle of a set of public roots: a reading of Secrets, repeated at every diff. What was a root before stays one.
+
+import { hasUnknown, type Props } from "@mtls-everywhere/apisix-admin/checks";
+import {
+  type Access,
+  bundleProblems,
+  certificatesOf,
+  MissingObject,
+  selfSigned,
+} from "@mtls-everywhere/cluster-access";
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
+
+import type { Lifecycle } from "./lifecycle.ts";
+
+export const rootCertificates: Lifecycle = {
+  async check({ secrets }) {
+    return Array.isArray(secrets) && secrets.length === 0
+      ? [{ property: "secrets", reason: "Name at least one Secret." }]
+      : [];
+  },
+
+  replaces: (_id, olds, news) =>
+    hasUnknown(news["cluster"]) || olds["cluster"] === news["cluster"] ? [] : ["cluster"],
+
+  async drift(olds, news, access) {
+    try {
+      return olds["pem"] === (await roots(news, access, olds["pem"])) ? [] : ["the roots have changed"];
+    } catch (error) {
+      if (error instanceof MissingObject) return [error.message];
+      throw error;
+    }
+  },
+
+  async apply(olds, news, access) {
+    const first = (news["secrets"] as SecretRef[])[0]!;
+    return { id: `${first.namespace}/${first.name}`, outs: { pem: await roots(news, access, olds?.["pem"]) } };
+  },
+
+  async read(_id, props, access) {
+    try {
+      return { pem: await roots(props, access, props["pem"]) };
+    } catch (error) {
+      if (error instanceof MissingObject) return undefined;
+      throw error;
+    }
+  },
+
+  async remove() {},
+};
+
+/**
+ * The roots of all Secrets in PEM, each once, behind those that were there before: a Secret that is lost is issued anew with another key, and
+ * what the lost one has signed is still in use. Throws for what cannot serve as a root.
+ */
+async function roots(inputs: Props, access: Access, before: unknown): Promise<string> {
+  const { cluster, secrets } = inputs as unknown as { cluster: string; secrets: SecretRef[] };
+  await access.expect(cluster);
+  const lasting =
+    typeof before === "string" ? certificatesOf(before).filter((root) => root.validToDate > new Date()) : [];
+  const found = new Set(lasting.map((root) => root.toString()));
+  for (const ref of secrets) {
+    const pem = await rootOf(ref, access);
+    const problems = bundleProblems(pem);
+    if (problems.length > 0) throw new Error(`Secret ${ref.namespace}/${ref.name}: ${problems.join(" ")}`);
+    for (const certificate of certificatesOf(pem)) found.add(certificate.toString());
+  }
+  return [...found].join("");
+}
+
+/** A leaf's `ca.crt` names its root unless it is an intermediate; a root's own Secret may have none. */
+async function rootOf(ref: SecretRef, access: Access): Promise<string> {
+  try {
+    const ca = await access.secretValue({ ...ref, key: "ca.crt" });
+    if (certificatesOf(ca).every(selfSigned)) return ca;
+  } catch (error) {
+    if (!(error instanceof MissingObject)) throw error;
+  }
+  return access.certificate(ref);
+}

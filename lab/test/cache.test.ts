@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import { execFileSync } from "node:child_process";
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import fc from "fast-check";
+
+import { keyOf } from "../cache.ts";
+
+describe("the lab's cache", function () {
+  this.timeout(120_000); // processes of their own, on a busy machine
+  let cache: string;
+  beforeEach(() => {
+    cache = mkdtempSync(join(tmpdir(), "lab-cache-"));
+  });
+  afterEach(() => rmSync(cache, { recursive: true }));
+
+  /** Runs a program with `cached` in a process of its own, as a run of `make` is one. */
+  function run(program: string): string {
+    const module = join(import.meta.dirname, "../cache.ts");
+    const source = `import { cached } from ${JSON.stringify(module)}; import { writeFileSync } from "node:fs";
+      const show = (part) => console.log(JSON.stringify(part.made)); ${program}`;
+    const options = { env: { ...process.env, MTLS_CACHE: cache }, encoding: "utf8", stdio: "pipe" } as const;
+    return execFileSync(process.execPath, ["--input-type=module", "-e", source], options);
+  }
+
+  it("makes a part once, and anew for another key", () => {
+    const part = (key: string) =>
+      run(`show(await cached("bin", "x", "${key}", async (p) => writeFileSync(p, "${key}")))`);
+    assert.deepEqual([part("1"), part("1"), part("2")], ["true\n", "false\n", "true\n"]);
+    assert.deepEqual(readdirSync(join(cache, "bin")).sort(), ["x-1", "x-2"]);
+    assert.equal(readFileSync(join(cache, "bin/x-1"), "utf8"), "1");
+  });
+
+  it("takes no half of an interrupted run for a part, and removes it", () => {
+    assert.throws(() =>
+      run(`await cached("bin", "x", "1", async (p) => { writeFileSync(p, "half"); process.exit(1); })`),
+    );
+    assert.equal(run(`show(await cached("bin", "x", "1", async (p) => writeFileSync(p, "whole")))`), "true\n");
+    assert.deepEqual(readdirSync(join(cache, "bin")), ["x-1"]);
+    assert.equal(readFileSync(join(cache, "bin/x-1"), "utf8"), "whole");
+  });
+
+  it("tells inputs apart however they are cut", () => {
+    fc.assert(
+      fc.property(fc.array(fc.string()), fc.array(fc.string()), (one, other) => {
+        assert.equal(keyOf(...one) === keyOf(...other), JSON.stringify(one) === JSON.stringify(other));
+      }),
+    );
+  });
+});

@@ -1,0 +1,52 @@
+// Which kubeconfig is read: the same as kubectl and the Kubernetes provider read, or two clusters would be at work.
+
+import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { Cluster } from "../../cluster-access/cluster.ts";
+import { contexts } from "../components/clusterStack.ts";
+import { kubeconfigFor } from "../support/kubernetesApi.ts";
+
+describe("the kubeconfig", () => {
+  const folder = mkdtempSync(join(tmpdir(), "kubeconfig-"));
+  const { HOME, KUBECONFIG } = process.env;
+  /** A file with contexts of these names, each for a server at this port. */
+  const file = (name: string, ports: Readonly<Record<string, number>>) => {
+    const path = join(folder, name);
+    const texts = Object.entries(ports).map(([context, port]) => [context, kubeconfigFor(port)]);
+    writeFileSync(path, contexts(Object.fromEntries(texts) as Record<string, string>));
+    return path;
+  };
+  afterEach(() => {
+    for (const [name, value] of Object.entries({ HOME, KUBECONFIG })) {
+      if (value === undefined) delete process.env[name];
+      else process.env[name] = value;
+    }
+  });
+  after(() => rmSync(folder, { recursive: true }));
+
+  it("is found at home, as the provider finds it there", () => {
+    file("config", { one: 1 });
+    process.env.HOME = folder;
+    equal(new Cluster({ kubeconfig: "~/config" }).config.getCurrentCluster()?.server, "https://localhost:1");
+  });
+
+  it("may be several files: the first that names something wins, and missing ones are skipped", () => {
+    const files = [file("first", { one: 1, both: 2 }), join(folder, "missing"), file("second", { two: 3, both: 4 })];
+    process.env.KUBECONFIG = files.join(":");
+    const { config } = new Cluster();
+    equal(config.getCurrentContext(), "one");
+    same(
+      config.getClusters().map(({ name, server }) => [name, server]),
+      [
+        ["one", "https://localhost:1"],
+        ["both", "https://localhost:2"],
+        ["two", "https://localhost:3"],
+      ],
+    );
+    process.env.KUBECONFIG = files.reverse().join(":");
+    equal(new Cluster().config.getCurrentContext(), "two");
+  });
+});

@@ -1,0 +1,238 @@
+// The one place where an observation is compared with what was expected.
+
+import { deepEqual, ok } from "node:assert/strict";
+import { type AddressInfo, connect, createServer, type Socket } from "node:net";
+
+import { type Access } from "../../../cluster-access/access.ts";
+import { handshake } from "../../../cluster-access/handshake.ts";
+import {
+  type Check,
+  classify,
+  expectedText,
+  isRight,
+  type Observation,
+  observedText,
+  type Outcome,
+} from "../../../tools/verify/check.ts";
+import { observe, observed } from "../../../tools/verify/http.ts";
+import { attempt } from "../../../tools/verify/run.ts";
+
+const answer = (status: number, words = ""): Observation => ({ kind: "answer", status, words, body: "" });
+const alert = (number: number): Observation => ({ kind: "alert", number });
+const untrusted: Observation = { kind: "untrusted", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" };
+const failed: Observation = { kind: "failed", reason: "ECONNRESET: read ECONNRESET" };
+
+describe("judging an observation", () => {
+  const observations = [
+    answer(200),
+    answer(400, "No required SSL certificate was sent"),
+    answer(400, "The SSL certificate error"),
+    alert(48),
+    alert(116),
+    untrusted,
+    { kind: "session", resumed: true },
+    { kind: "session", resumed: false },
+    failed,
+  ] as const satisfies readonly Observation[];
+  const right = (...expected: Outcome[]) => observations.map((observation) => isRight(expected, observation));
+
+  it("takes exactly the outcome that is expected, and a failure for none", () => {
+    deepEqual(
+      [
+        right({ kind: "answer", status: 200 }),
+        right({ kind: "answer", status: 400, words: "SSL certificate error" }),
+        right({ kind: "answer", status: 400 }, { kind: "untrusted" }),
+        right({ kind: "alert", alert: "unknown_ca" }),
+        right({ kind: "untrusted" }),
+        right({ kind: "session", resumed: false }),
+        right(),
+      ],
+      [
+        [true, false, false, false, false, false, false, false, false],
+        [false, false, true, false, false, false, false, false, false],
+        [false, true, true, false, false, true, false, false, false],
+        [false, false, false, true, false, false, false, false, false],
+        [false, false, false, false, false, true, false, false, false],
+        [false, false, false, false, false, false, false, true, false],
+        [false, false, false, false, false, false, false, false, false],
+      ],
+    );
+  });
+
+  it("says both in the same words", () => {
+    deepEqual(
+      [
+        expectedText([{ kind: "alert", alert: "certificate_required" }]),
+        expectedText([
+          { kind: "answer", status: 403, words: "permission denied" },
+          { kind: "answer", status: 404 },
+        ]),
+        expectedText([{ kind: "untrusted" }]),
+        expectedText([{ kind: "session", resumed: false }]),
+        ...[...observations, alert(99)].map(observedText),
+      ],
+      [
+        "alert certificate_required (116)",
+        "403 permission denied or 404",
+        "client refuses the server",
+        "not resumed",
+        "200",
+        "400 No required SSL certificate was sent",
+        "400 The SSL certificate error",
+        "alert unknown_ca (48)",
+        "alert certificate_required (116)",
+        "client refuses the server",
+        "resumed",
+        "not resumed",
+        "failed: ECONNRESET: read ECONNRESET",
+        "alert unknown (99)",
+      ],
+    );
+  });
+});
+
+describe("what an error of a connection proves", () => {
+  const error = (message: string, code?: string) => Object.assign(new Error(message), code ? { code } : {});
+  const openssl = "error:0A000410:SSL routines:ssl3_read_bytes";
+
+  it("is an alert only by the number that the server sent, whatever OpenSSL calls it", () => {
+    deepEqual(
+      [
+        error(
+          `${openssl}:ssl/tls alert handshake failure:rec_layer_s3.c:918:SSL alert number 40\n`,
+          "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE",
+        ),
+        error(
+          `${openssl}:sslv3 alert handshake failure:rec_layer_s3.c:916:SSL alert number 40\n`,
+          "ERR_SSL_SSLV3_ALERT_HANDSHAKE_FAILURE",
+        ),
+        error(`${openssl}:wrong version number:rec_layer_s3.c:918:\nmore`, "ERR_SSL_WRONG_VERSION_NUMBER"),
+        error("unable to verify the first certificate", "UNABLE_TO_VERIFY_LEAF_SIGNATURE"),
+        error("self-signed certificate in certificate chain", "SELF_SIGNED_CERT_IN_CHAIN"),
+        error("certificate has expired", "CERT_HAS_EXPIRED"),
+        error("Hostname/IP does not match certificate's altnames", "ERR_TLS_CERT_ALTNAME_INVALID"),
+        error("connect ECONNREFUSED 127.0.0.1:1", "ECONNREFUSED"),
+        error("socket hang up", "ECONNRESET"),
+        error("no answer within 10 s"),
+        "a string",
+      ].map(classify),
+      [
+        { kind: "alert", number: 40 },
+        { kind: "alert", number: 40 },
+        { kind: "failed", reason: `ERR_SSL_WRONG_VERSION_NUMBER: ${openssl}:wrong version number:rec_layer_s3.c:918:` },
+        { kind: "untrusted", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" },
+        { kind: "untrusted", reason: "SELF_SIGNED_CERT_IN_CHAIN" },
+        { kind: "failed", reason: "CERT_HAS_EXPIRED: certificate has expired" },
+        { kind: "failed", reason: "ERR_TLS_CERT_ALTNAME_INVALID: Hostname/IP does not match certificate's altnames" },
+        { kind: "failed", reason: "connect ECONNREFUSED 127.0.0.1:1" },
+        { kind: "failed", reason: "ECONNRESET: socket hang up" },
+        { kind: "failed", reason: "no answer within 10 s" },
+        { kind: "failed", reason: "a string" },
+      ],
+    );
+  });
+
+  it("is told by the server's own words when the server answers", () => {
+    deepEqual(
+      [
+        { status: 200, text: '{ "hello": "world" }' },
+        { status: 400, text: "<html>\r\n<head><title>400 The SSL certificate error</title></head></html>" },
+        { status: 401, text: '{"error_msg":"failed to check token","description":"wrong apikey"}\n' },
+        { status: 404, text: '{"error_msg":"404 Route Not Found"}\n' },
+        { status: 404, text: "404 page not found\n" },
+        { status: 403, text: '{"code":7, "message":"etcdserver: permission denied"}' },
+        { status: 500, text: "" },
+      ].map((answer) => observedText(observed(answer))),
+      [
+        "200",
+        "400 The SSL certificate error",
+        "401 wrong apikey",
+        "404 Route Not Found",
+        "404 page not found",
+        "403 etcdserver: permission denied",
+        "500",
+      ],
+    );
+  });
+});
+
+describe("an attempt", () => {
+  const to = { namespace: "n", selector: "s", serverName: "server.test" };
+  const expect: Check["expect"] = [{ kind: "alert", alert: "certificate_required" }];
+  /** Tries a server that treats each connection so, where a refusal by alert is expected. */
+  const attemptAt = async (treat: (socket: Socket, number: number) => void, within: number) => {
+    let connections = 0;
+    const server = createServer({}, (socket) => {
+      connections += 1;
+      treat(
+        socket.on("error", () => undefined),
+        connections,
+      );
+    });
+    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
+    const { port } = server.address() as AddressInfo;
+    const access: Pick<Access, "connect"> = {
+      connect: ({ port }, _client, signal) => {
+        const socket = connect(port, "127.0.0.1");
+        signal?.addEventListener("abort", () => socket.destroy());
+        return handshake({ socket }, "server.test", { ca: "" });
+      },
+    };
+    try {
+      const { result } = await attempt(
+        {
+          ...{ hop: "gateway", case: "no certificate", expect },
+          observe: (signal) => observe(access, { ...to, port }, { ca: "" }, { path: "/" }, signal),
+        },
+        new AbortController().signal,
+        within,
+      );
+      return { ...result, ms: 0, connections };
+    } finally {
+      server.close();
+    }
+  };
+  const judged = (observed: string, ok: boolean) => ({
+    ...{ hop: "gateway", case: "no certificate", expected: "alert certificate_required (116)" },
+    ...{ observed, ok, ms: 0 },
+  });
+  const reset = (socket: Socket) => socket.once("data", () => socket.destroy());
+  const alerts = (number: number) => (socket: Socket) =>
+    socket.once("data", () => socket.end(Buffer.of(21, 3, 3, 0, 2, 2, number)));
+
+  it("is wrong when the server says nothing in time", async () => {
+    deepEqual(await attemptAt(() => undefined, 100), {
+      ...judged("failed: no answer within 0.1 s", false),
+      connections: 1,
+    });
+  });
+
+  it("is made again when the connection breaks, and wrong when the server never says why", async () => {
+    const { connections, ...result } = await attemptAt(reset, 1_000);
+    const reason = "ECONNRESET: Client network socket disconnected before secure TLS connection was established";
+    deepEqual(result, judged(`failed: ${reason}`, false));
+    ok(connections > 1);
+  });
+
+  it("is right when a later try shows what was expected", async () => {
+    const treat = (socket: Socket, number: number) => (number < 3 ? reset : alerts(116))(socket);
+    deepEqual(await attemptAt(treat, 60_000), { ...judged("alert certificate_required (116)", true), connections: 3 });
+  });
+
+  it("is not made again once the server has said something else", async () => {
+    const treat = (socket: Socket, number: number) => alerts(number === 1 ? 80 : 116)(socket);
+    deepEqual(await attemptAt(treat, 60_000), { ...judged("alert internal_error (80)", false), connections: 1 });
+  });
+
+  it("is wrong when what it needs cannot be had", async () => {
+    const { result } = await attempt(
+      {
+        ...{ hop: "gateway", case: "no certificate", expect },
+        ready: Promise.reject(new Error("Issuer edge did not sign")),
+        observe: async () => ({ kind: "alert", number: 116 }),
+      },
+      new AbortController().signal,
+    );
+    deepEqual({ ...result, ms: 0 }, judged("failed: Issuer edge did not sign", false));
+  });
+});

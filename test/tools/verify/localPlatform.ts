@@ -1,0 +1,445 @@
+// A platform on this machine: real etcd, APISIX or its stand-in, and a server that refuses as nginx does. It can be built badly on purpose.
+
+import { type ChildProcess, spawn } from "node:child_process";
+import { constants } from "node:crypto";
+import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
+import type http from "node:http";
+import https from "node:https";
+import { type AddressInfo, connect as dial, createServer, type Socket } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import type tls from "node:tls";
+
+import { type KeyPair } from "../../../cluster-access/certificates.ts";
+import { type ClientTls, handshake } from "../../../cluster-access/handshake.ts";
+import { until } from "../../../cluster-access/until.ts";
+import type { PlatformOutputs } from "../../../outputs.ts";
+import type { PlatformAccess } from "../../../tools/verify/access.ts";
+import type { CertificateSource, LeafOrder } from "../../../tools/verify/certificates.ts";
+import { spiffeId } from "../../../vocabulary/identities.ts";
+import { type Plane, planes } from "../../../vocabulary/planes.ts";
+import { type PodPort, type SecretRef } from "../../../vocabulary/references.ts";
+import { Authority } from "../../support/authorities.ts";
+import { byPlane } from "../../support/outputs.ts";
+import { programPath } from "../../support/programs.ts";
+
+/** What is wrong with the platform; nothing unless given. */
+export interface Faults {
+  /** One certificate authority signs for every plane. */
+  readonly oneAuthority?: boolean;
+  /** No server asks its clients for a certificate. */
+  readonly anonymousClients?: boolean;
+  /** etcd has no users: whoever gets in may do everything. */
+  readonly noStoreUsers?: boolean;
+  /** etcd lets APISIX's user read every key. */
+  readonly unlimitedStoreUser?: boolean;
+  /** APISIX looks for the upstream where something else listens. */
+  readonly unreachableUpstream?: boolean;
+  /** APISIX does not verify upstreams. */
+  readonly unverifiedUpstreams?: boolean;
+  /** Every server resumes TLS sessions. */
+  readonly resumedSessions?: boolean;
+  /** The upstream answers whoever has a certificate of its plane. */
+  readonly anyCaller?: boolean;
+}
+
+/** Why the platform cannot be had on this machine; undefined when it can. */
+export function missing(): string | undefined {
+  const absent = ["etcd", "apisix"].filter((name) => programPath(name) === undefined);
+  return absent.length > 0 ? `no ${absent.join(" and no ")}: set LAB_BIN to a folder that holds them` : undefined;
+}
+
+export class LocalPlatform {
+  readonly outputs: PlatformOutputs;
+  readonly access: PlatformAccess;
+  readonly certificates: CertificateSource;
+  /** Asks the Admin API with the right credentials. */
+  readonly admin: (method: string, path: string, body?: object) => Promise<{ status: number; body: string }>;
+  readonly #stop: () => Promise<void>;
+
+  private constructor(
+    parts: Pick<LocalPlatform, "outputs" | "access" | "certificates" | "admin">,
+    stop: () => Promise<void>,
+  ) {
+    ({ outputs: this.outputs, access: this.access, certificates: this.certificates, admin: this.admin } = parts);
+    this.#stop = stop;
+  }
+
+  stop(): Promise<void> {
+    return this.#stop();
+  }
+
+  static async start(faults: Faults = {}): Promise<LocalPlatform> {
+    const folder = await mkdtemp(join(tmpdir(), "verify-"));
+    const processes: ChildProcess[] = [];
+    const servers: https.Server[] = [];
+    const stop = async () => {
+      for (const server of servers) server.close().closeAllConnections();
+      await Promise.all(
+        processes.map(async (process) => {
+          if (process.exitCode !== null) return;
+          const ended = new Promise((resolve) => process.once("exit", resolve));
+          process.kill("SIGKILL");
+          await ended;
+        }),
+      );
+      await rm(folder, { recursive: true, force: true });
+    };
+    try {
+      return new LocalPlatform(await assemble(folder, faults, processes, servers), stop);
+    } catch (error) {
+      await stop();
+      throw error;
+    }
+  }
+}
+
+const user = "apisix";
+const password = "store-password";
+const adminKey = "admin-key";
+const hello = '{ "hello": "world" }\n';
+
+async function assemble(folder: string, faults: Faults, processes: ChildProcess[], servers: https.Server[]) {
+  const one = await Authority.create("platform");
+  const authorities = Object.fromEntries(
+    await Promise.all(
+      planes.map(async (plane) => [plane, faults.oneAuthority ? one : await Authority.create(plane)] as const),
+    ),
+  ) as Record<Plane, Authority>;
+  const apisix = { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" };
+  const leaves = {
+    etcd: await authorities.etcd.leaf({ dnsNames: ["localhost"], usages: ["server auth", "client auth"] }),
+    peer: await authorities["etcd-peer"].leaf({ dnsNames: ["localhost"], usages: ["server auth", "client auth"] }),
+    store: await authorities.etcd.leaf({ uris: [spiffeId(apisix)] }),
+    adminServer: await authorities.admin.leaf({ dnsNames: ["admin.test"], usages: ["server auth"] }),
+    adminClient: await authorities.admin.leaf({ subject: "CN=deployer" }),
+    gateway: await authorities.edge.leaf({ dnsNames: ["gateway.test"], usages: ["server auth"] }),
+    upstreamServer: await authorities.upstream.leaf({ dnsNames: ["upstream.test"], usages: ["server auth"] }),
+    upstreamClient: await authorities.upstream.leaf({ subject: "CN=apisix,OU=platform,O=test" }),
+  };
+  const file = async (name: string, text: string) => {
+    await writeFile(join(folder, name), text, { mode: 0o600 });
+    return join(folder, name);
+  };
+  const pairFiles = async (name: string, { cert, key }: KeyPair) => ({
+    cert: await file(`${name}.crt`, cert),
+    key: await file(`${name}.key`, key),
+  });
+  const trustFile = (plane: Plane) => file(`${plane}-roots.crt`, authorities[plane].root);
+  const ports = {
+    etcd: await freePort(),
+    peer: await freePort(),
+    gateway: await freePort(),
+    admin: await freePort(),
+    plain: await freePort(),
+    status: await freePort(),
+  };
+
+  // etcd
+  const [client, peer] = [await pairFiles("etcd", leaves.etcd), await pairFiles("peer", leaves.peer)];
+  run(processes, "etcd", [
+    `--data-dir=${folder}/etcd`,
+    `--listen-client-urls=https://127.0.0.1:${ports.etcd}`,
+    `--advertise-client-urls=https://localhost:${ports.etcd}`,
+    `--listen-peer-urls=https://127.0.0.1:${ports.peer}`,
+    `--initial-advertise-peer-urls=https://localhost:${ports.peer}`,
+    `--initial-cluster=default=https://localhost:${ports.peer}`,
+    `--cert-file=${client.cert}`,
+    `--key-file=${client.key}`,
+    `--peer-cert-file=${peer.cert}`,
+    `--peer-key-file=${peer.key}`,
+    "--log-level=fatal",
+    ...(faults.anonymousClients
+      ? []
+      : [
+          `--trusted-ca-file=${await trustFile("etcd")}`,
+          `--peer-trusted-ca-file=${await trustFile("etcd-peer")}`,
+          "--client-cert-auth",
+          "--peer-client-cert-auth",
+        ]),
+  ]);
+  const etcd = (path: string, body: object) =>
+    call({ port: ports.etcd, servername: "localhost", ca: authorities.etcd.root, ...leaves.store }, "POST", path, body);
+  await answering("etcd", async () => (await etcd("/v3/kv/range", { key: "AA==" })).status === 200);
+  const prefix = faults.unlimitedStoreUser
+    ? { key: base64("\0"), range_end: base64("\0") }
+    : { key: base64("/apisix"), range_end: base64("/apisiy") };
+  for (const [path, body] of faults.noStoreUsers
+    ? []
+    : ([
+        ["user/add", { name: "root", password: "root-password" }],
+        ["user/grant", { user: "root", role: "root" }],
+        ["role/add", { name: user }],
+        ["role/grant", { name: user, perm: { permType: "READWRITE", ...prefix } }],
+        ["user/add", { name: user, password }],
+        ["user/grant", { user, role: user }],
+        ["enable", {}],
+      ] as const)) {
+    const answer = await etcd(`/v3/auth/${path}`, body);
+    if (answer.status !== 200) throw new Error(`etcd: ${path}: ${answer.body}`);
+  }
+
+  // The upstream: refuses with nginx's pages.
+  const upstream = https.createServer(
+    {
+      ...leaves.upstreamServer,
+      ca: authorities.upstream.root,
+      requestCert: !faults.anonymousClients,
+      rejectUnauthorized: false,
+      ...(faults.resumedSessions ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
+    },
+    (request, response) => {
+      const socket = request.socket as tls.TLSSocket;
+      const { subject } = faults.anonymousClients ? {} : socket.getPeerCertificate();
+      const page = (status: number, words: string) =>
+        response.writeHead(status).end(`<html><head><title>${status} ${words}</title></head></html>`);
+      if (!faults.anonymousClients && !subject) page(400, "No required SSL certificate was sent");
+      else if (!faults.anonymousClients && !socket.authorized) page(400, "The SSL certificate error");
+      else if (!faults.anonymousClients && !faults.anyCaller && subject?.CN !== "apisix") page(403, "Forbidden");
+      else if (request.url !== "/") page(404, "Not Found");
+      else response.end(hello);
+    },
+  );
+  servers.push(upstream);
+  const upstreamPort = await listen(upstream);
+  const node = { host: "localhost", port: faults.unreachableUpstream ? ports.plain : upstreamPort };
+
+  // APISIX
+  const home = join(folder, "apisix");
+  await mkdir(join(home, "conf"), { recursive: true });
+  await mkdir(join(home, "logs"));
+  const adminFiles = await pairFiles("admin", leaves.adminServer);
+  await writeFile(
+    join(home, "conf/config.yaml"),
+    JSON.stringify({
+      apisix: {
+        enable_control: false,
+        enable_ipv6: false,
+        node_listen: [{ ip: "127.0.0.1", port: ports.plain }],
+        status: { ip: "127.0.0.1", port: ports.status },
+        data_encryption: { enable_encrypt_fields: true, keyring: ["0123456789abcdef"] },
+        ssl: {
+          enable: true,
+          listen: [{ ip: "127.0.0.1", port: ports.gateway }],
+          ssl_trusted_certificate: await trustFile("etcd"),
+        },
+      },
+      nginx_config: {
+        ...(faults.resumedSessions
+          ? {}
+          : {
+              http_server_configuration_snippet: "ssl_session_cache off;",
+              http_admin_configuration_snippet: "ssl_session_cache off;",
+            }),
+        ...(faults.unverifiedUpstreams
+          ? {}
+          : {
+              http_server_location_configuration_snippet: `proxy_ssl_trusted_certificate ${await trustFile("upstream")};\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n`,
+            }),
+      },
+      deployment: {
+        admin: {
+          admin_listen: { ip: "127.0.0.1", port: ports.admin },
+          https_admin: true,
+          admin_api_mtls: {
+            admin_ssl_cert: adminFiles.cert,
+            admin_ssl_cert_key: adminFiles.key,
+            ...(faults.anonymousClients ? {} : { admin_ssl_ca_cert: await trustFile("admin") }),
+          },
+          admin_key: [{ name: "admin", key: adminKey, role: "admin" }],
+        },
+        etcd: {
+          host: [`https://localhost:${ports.etcd}`],
+          prefix: "/apisix",
+          ...(faults.noStoreUsers ? {} : { user, password }),
+          tls: { ...(await pairFiles("store", leaves.store)), verify: true },
+        },
+      },
+    }),
+  );
+  run(processes, "apisix", ["--home", home]);
+  const admin = (method: string, path: string, body?: object) =>
+    call(
+      { port: ports.admin, servername: "admin.test", ca: authorities.admin.root, ...leaves.adminClient },
+      method,
+      `/apisix/admin/${path}`,
+      body,
+      { "x-api-key": adminKey },
+    );
+  await answering("the Admin API", async () => (await admin("GET", "routes")).status === 200);
+  for (const [path, body] of [
+    [
+      "ssls/site",
+      {
+        snis: ["gateway.test"],
+        ...leaves.gateway,
+        ...(faults.anonymousClients ? {} : { client: { ca: authorities.edge.root, depth: 1 } }),
+      },
+    ],
+    ["ssls/upstream", { type: "client", ...leaves.upstreamClient }],
+    [
+      "routes/hello",
+      {
+        uri: "/",
+        hosts: ["gateway.test"],
+        upstream: {
+          type: "roundrobin",
+          scheme: "https",
+          nodes: { [`${node.host}:${node.port}`]: 1 },
+          pass_host: "rewrite",
+          upstream_host: "upstream.test",
+          tls: { client_cert_id: "upstream" },
+        },
+      },
+    ],
+  ] as const) {
+    const answer = await admin("PUT", path, body);
+    if (answer.status !== 201) throw new Error(`APISIX: ${path}: ${answer.body}`);
+  }
+
+  const at = (serverName: string, port: number): PodPort => ({
+    namespace: "platform",
+    selector: "local",
+    port,
+    serverName,
+  });
+  const secret = <P extends Plane>(plane: P, name: string) => ({ plane, namespace: "platform", name });
+  const trust = <P extends Plane>(plane: P) => ({ plane, namespace: "platform", name: `${plane}-trust`, key: plane });
+  const issuer = <P extends Plane>(plane: P) => ({
+    plane,
+    kind: "Issuer" as const,
+    name: plane,
+    group: "cert-manager.io",
+  });
+  const outputs: PlatformOutputs = {
+    contract: 2,
+    trustDomain: "test",
+    namespace: "platform",
+    gateway: {
+      ...at("gateway.test", ports.gateway),
+      url: "https://gateway.test/",
+      service: { namespace: "platform", name: "gateway", port: 443 },
+      trust: trust("edge"),
+    },
+    admin: {
+      ...at("admin.test", ports.admin),
+      cluster: "this machine",
+      trust: trust("admin"),
+      certificate: secret("admin", "adminClient"),
+      key: { ...secret("admin", "env"), key: "adminKey" },
+    },
+    store: {
+      ...at("localhost", ports.etcd),
+      cluster: "this machine",
+      trust: trust("etcd"),
+      certificate: secret("etcd", "store"),
+      endpoints: [`https://localhost:${ports.etcd}`],
+      peer: at("localhost", ports.peer),
+      user,
+      password: { ...secret("etcd", "env"), key: "password" },
+      prefix: "/apisix",
+    },
+    caller: {
+      identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
+    },
+    upstream: {
+      node,
+      serverName: "upstream.test",
+      trust: trust("upstream"),
+      clientCertificate: secret("upstream", "upstreamClient"),
+      pods: at("upstream.test", upstreamPort),
+    },
+    issuers: byPlane(issuer) as PlatformOutputs["issuers"],
+    trust: byPlane(trust) as PlatformOutputs["trust"],
+    roots: byPlane((plane) => authorities[plane].root),
+    serverCertificates: {
+      etcd: secret("etcd", "etcd"),
+      "etcd-peer": secret("etcd-peer", "peer"),
+      admin: secret("admin", "adminServer"),
+      edge: secret("edge", "gateway"),
+      upstream: secret("upstream", "upstreamServer"),
+    },
+    routes: [{ id: "hello", hosts: ["gateway.test"], uris: ["/"] }],
+  };
+  const access: PlatformAccess = {
+    expect: async () => undefined,
+    removeIssued: async () => undefined,
+    connect,
+    open: async ({ port }, signal) => open(port, signal),
+    readyPods: async () => ["local"],
+    workloads: async () => ({ workloads: [], leaving: [] }),
+    keyPair: async ({ name }: SecretRef) => leaves[name as keyof typeof leaves],
+    certificate: async ({ name }: SecretRef) => leaves[name as keyof typeof leaves].cert,
+    secretValue: async ({ key }) => (key === "password" ? password : adminKey),
+    trustBundle: async ({ key }) => authorities[key as Plane].root,
+  };
+  const certificates: CertificateSource = {
+    issue: ({ issuer: { plane }, identity, subject, lifetime }: LeafOrder) =>
+      authorities[plane].leaf({
+        ...(subject
+          ? { subject: `CN=${identity.serviceAccount},OU=${identity.namespace},O=${identity.trustDomain}` }
+          : {}),
+        uris: [spiffeId(identity)],
+        // Nobody wants to wait for five seconds.
+        ...(lifetime < 60 ? { lifetime: 1_000 } : {}),
+      }),
+    remove: async () => undefined,
+  };
+  return { outputs, access, certificates, admin };
+}
+
+/** What `Cluster.connect` does, without the port-forward. */
+function connect({ port, serverName }: PodPort, client: ClientTls, signal?: AbortSignal): Promise<tls.TLSSocket> {
+  return handshake({ socket: open(port, signal) }, serverName, client);
+}
+
+function open(port: number, signal?: AbortSignal): Socket {
+  const socket = dial(port, "127.0.0.1");
+  signal?.addEventListener("abort", () => socket.destroy(signal.reason as Error), { once: true });
+  return socket;
+}
+
+function call(
+  to: tls.ConnectionOptions,
+  method: string,
+  path: string,
+  body?: object,
+  headers: http.OutgoingHttpHeaders = {},
+): Promise<{ status: number; body: string }> {
+  return new Promise((resolve, reject) => {
+    const request = https.request({ ...to, host: "127.0.0.1", agent: false, method, path, headers }, (response) => {
+      let text = "";
+      response.setEncoding("utf8").on("data", (chunk: string) => (text += chunk));
+      response.on("end", () => resolve({ status: response.statusCode ?? 0, body: text }));
+    });
+    request.on("error", reject);
+    request.end(body && JSON.stringify(body));
+  });
+}
+
+async function answering(what: string, answers: () => Promise<boolean>): Promise<void> {
+  let last: unknown = "nothing yet";
+  const look = async () => (last = await answers().catch((error: unknown) => error)) === true;
+  if (!(await until(look, { within: 30_000, pause: 50 }))) throw new Error(`${what} does not answer: ${String(last)}`);
+}
+
+function run(processes: ChildProcess[], name: string, args: readonly string[]): void {
+  const path = programPath(name);
+  if (path === undefined) throw new Error(`no ${name}`);
+  processes.push(spawn(path, args, { stdio: process.env.LAB_DEBUG ? "inherit" : "ignore" }));
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer();
+  const port = await listen(server);
+  await new Promise((resolve) => server.close(resolve));
+  return port;
+}
+
+function listen(server: ReturnType<typeof createServer>): Promise<number> {
+  return new Promise((resolve) => server.listen(0, "127.0.0.1", () => resolve((server.address() as AddressInfo).port)));
+}
+
+function base64(text: string): string {
+  return Buffer.from(text).toString("base64");
+}

@@ -1,0 +1,126 @@
+// The report as people read it, whole.
+
+import { equal } from "node:assert/strict";
+
+import { render } from "../../../tools/verify/report.ts";
+import type { Report } from "../../../tools/verify/run.ts";
+
+const leaf = {
+  hop: "gateway",
+  pod: "apisix-0",
+  serial: "0A1B",
+  root: "edge root",
+  generation: "2026",
+  notAfter: "2026-01-02T03:04:05Z",
+} as const;
+
+const right: Report = {
+  checks: [
+    { hop: "gateway", case: "edge certificate", expected: "200", observed: "200", ok: true, ms: 12 },
+    {
+      hop: "Admin API",
+      case: "no key",
+      expected: "401 missing apikey",
+      observed: "401 missing apikey",
+      ok: true,
+      ms: 8,
+    },
+  ],
+  served: [{ ...leaf, verdict: "right", remark: "" }],
+  ok: true,
+  body: '{ "hello": "world" }\n',
+};
+
+const reason = `failed: port-forward to mtls/apisix-0:9443: ${"connection refused ".repeat(5)}\nand so on`;
+const wrong: Report = {
+  checks: [
+    { hop: "gateway", case: "edge certificate", expected: "200", observed: reason, ok: false, ms: 12 },
+    { hop: "Admin API", case: "no key", expected: "401 missing apikey", observed: "200", ok: false, ms: 8 },
+  ],
+  served: [
+    { ...leaf, verdict: "warning", remark: "Secret mtls/gateway holds a newer one, valid from 2026-01-01T00:00:00Z." },
+    { ...leaf, pod: "apisix-1", verdict: "wrong", remark: "It has expired." },
+    {
+      ...{ hop: "upstream", pod: "", serial: "", root: "", notAfter: "", verdict: "wrong" },
+      remark: "No ready pod matches app=upstream in namespace mtls (0 found).",
+    },
+  ],
+  ok: false,
+  body: "",
+};
+
+describe("the report", () => {
+  it("is a table, the closing scene and a verdict", () => {
+    equal(
+      render(right, "https://upstream/", { colour: false }),
+      `Hop        Case              Expected            Observed
+gateway    edge certificate  200                 200                 ok
+Admin API  no key            401 missing apikey  401 missing apikey  ok
+
+Served certificates
+Hop      Pod       Serial number  Root       Generation  Not after
+gateway  apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  ok
+
+GET https://upstream/ with the edge client certificate
+{ "hello": "world" }
+
+2 checks, 1 served certificate, all right
+`,
+    );
+  });
+
+  it("marks what is wrong, and tells a long reason in full below the table", () => {
+    equal(
+      render(wrong, "https://upstream/", { colour: false }),
+      `Hop        Case              Expected            Observed
+gateway    edge certificate  200                 failed: port-forward to mtls/apisix-0:9443: connection re...  WRONG
+Admin API  no key            401 missing apikey  200                                                           WRONG
+
+gateway, edge certificate: ${reason}
+
+Served certificates
+Hop       Pod       Serial number  Root       Generation  Not after
+gateway   apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  warning
+gateway   apisix-1  0A1B           edge root  2026        2026-01-02T03:04:05Z  WRONG
+upstream                                                                        WRONG
+
+gateway, apisix-0: Secret mtls/gateway holds a newer one, valid from 2026-01-01T00:00:00Z.
+gateway, apisix-1: It has expired.
+upstream: No ready pod matches app=upstream in namespace mtls (0 found).
+
+GET https://upstream/ with the edge client certificate
+(no answer)
+
+2 checks, 3 served certificates, 4 WRONG
+`,
+    );
+  });
+
+  it("has colours where they are wanted", () => {
+    equal(
+      render(
+        {
+          ...right,
+          checks: right.checks.slice(0, 1),
+          served: [{ ...leaf, verdict: "warning", remark: "later" }],
+        },
+        "https://upstream/",
+        { colour: true },
+      ),
+      `\x1b[1mHop      Case              Expected  Observed\x1b[0m
+gateway  edge certificate  200       200       \x1b[32mok\x1b[0m
+
+Served certificates
+\x1b[1mHop      Pod       Serial number  Root       Generation  Not after\x1b[0m
+gateway  apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  \x1b[33mwarning\x1b[0m
+
+gateway, apisix-0: later
+
+GET https://upstream/ with the edge client certificate
+{ "hello": "world" }
+
+\x1b[32m1 check, 1 served certificate, all right\x1b[0m
+`,
+    );
+  });
+});

@@ -1,0 +1,72 @@
+// Plans how a stack goes on after its cluster was lost: the state forgets what lived there, and keeps roots and passwords.
+
+import { recordsGenerations } from "../../components/generations.ts";
+import type { Resource, State } from "./state.ts";
+
+/** UID of the cluster that the stack lives on; nothing before its provider was made. */
+export function homeOf({ deployment }: State): string | undefined {
+  const providers = (deployment?.resources ?? []).filter(({ type }) => type === "pulumi:providers:kubernetes");
+  return providers.map(({ inputs }) => inputs?.clusterIdentifier).find((uid) => typeof uid === "string");
+}
+
+/** A state without what lived in the cluster. */
+export interface Forgetting {
+  readonly state: State;
+  readonly forgotten: readonly Resource[];
+  readonly kept: readonly Resource[];
+}
+
+/**
+ * Forgets Kubernetes objects, dynamic resources, all of which act on that cluster, and its provider. Components stay:
+ * roots are their children, and the next update finds them as they are.
+ */
+export function forget(state: State): Forgetting {
+  const resources = state.deployment?.resources ?? [];
+  const forgotten = resources.filter(livedIn);
+  const gone = new Set(forgotten.map(({ urn }) => urn));
+  const kept = resources
+    .filter((resource) => !forgotten.includes(resource))
+    .map((resource) => withoutReferences(resource, gone));
+  // What was pending, was so in that cluster, or is repeated by the next update.
+  return {
+    state: { ...state, deployment: { ...state.deployment, resources: kept, pending_operations: [] } },
+    forgotten,
+    kept,
+  };
+}
+
+function livedIn({ type, urn }: Resource): boolean {
+  return (
+    type.startsWith("kubernetes:") ||
+    type.startsWith("pulumi-nodejs:") ||
+    type === "pulumi:providers:kubernetes" ||
+    // Where the stack lives, and how many members its etcd has there. State-held roots go on, by what they were made with.
+    (type === "pulumi:index:Stash" && !recordsGenerations(urn))
+  );
+}
+
+/** The engine refuses a state that refers to what it does not hold. */
+function withoutReferences(resource: Resource, gone: ReadonlySet<string>): Resource {
+  const { dependencies, propertyDependencies } = resource;
+  const left = (urns: readonly string[]) => urns.filter((urn) => !gone.has(urn));
+  return {
+    ...resource,
+    ...(dependencies ? { dependencies: left(dependencies) } : {}),
+    ...(propertyDependencies
+      ? {
+          propertyDependencies: Object.fromEntries(
+            Object.entries(propertyDependencies).map(([property, urns]) => [property, left(urns)]),
+          ),
+        }
+      : {}),
+  };
+}
+
+/** `2 Deployment, 1 Secret`: how many of each kind, by name; components and providers are left out. */
+export function kindsOf(resources: readonly Resource[]): string {
+  const kinds = resources
+    .filter(({ custom, type }) => custom && !type.startsWith("pulumi:"))
+    .map(({ type }) => type.split(":").at(-1) ?? "");
+  const counts = [...new Set(kinds)].sort().map((kind) => `${kinds.filter((other) => other === kind).length} ${kind}`);
+  return counts.join(", ") || "nothing";
+}

@@ -1,0 +1,305 @@
+// What the users of the platform may do on the cluster: a deployer for `pulumi up` and the checks, a previewer for `pulumi preview`.
+//
+// The rules are what the Kubernetes provider, the dynamic resources and the checks ask of the API server, no more; the
+// reasons, and what each user can do all the same, are in docs/roles.md. `node tools/roles/roles.ts --help` prints them as YAML.
+
+import { parseArgs } from "node:util";
+
+import { type Plane, planes, sharedPlanes } from "@mtls-everywhere/vocabulary/planes";
+import { stringify } from "yaml";
+import { z } from "zod";
+
+import { issuerPlace } from "../../components/issuerPlace.ts";
+
+export const rootKinds = z.enum(["cluster", "stateHeld", "both"]);
+
+/** Who gets the rights, as Kubernetes names them. */
+export interface Subject {
+  readonly kind: "User" | "Group" | "ServiceAccount";
+  readonly name: string;
+  /** Of a ServiceAccount. */
+  readonly namespace?: string | undefined;
+}
+
+export interface RolesArgs {
+  /** The platform's namespace. */
+  readonly namespace: string;
+  /** Where ClusterIssuers keep their Secrets. */
+  readonly certManagerNamespace: string;
+  /** Where roots come from; `stateHeld` ones need to see all Secrets in cert-manager's namespace. Both while one follows the other. */
+  readonly roots: z.infer<typeof rootKinds>;
+  /** Names of the generations of roots that the stack has or will have; the first is the one that it began with. */
+  readonly generations: readonly string[];
+  /** Namespaces of services behind the gateway: a retirement of roots asks their pods what they serve. */
+  readonly upstreams: readonly string[];
+  readonly deployers: readonly Subject[];
+  readonly previewers: readonly Subject[];
+}
+
+/** One rule, as Kubernetes spells it. */
+export interface Rule {
+  readonly apiGroups: string[];
+  readonly resources: string[];
+  readonly resourceNames?: string[];
+  readonly verbs: string[];
+}
+
+/** A role and its binding: in a namespace, or in all of the cluster. */
+export interface Grant {
+  readonly name: string;
+  readonly namespace?: string;
+  readonly rules: readonly Rule[];
+  readonly subjects: readonly Subject[];
+}
+
+/** Secrets of the platform's namespace that the dynamic resources read, at each preview too. */
+export const secretsReadAtPreview = [
+  "apisix-deployer",
+  "apisix-env",
+  "apisix-upstream",
+  "etcd-apisix-password",
+  "etcd-deployer",
+  "etcd-root-password",
+  "gateway",
+] as const;
+
+/** The grants of both users. */
+export function platformGrants(args: RolesArgs): readonly Grant[] {
+  const { namespace, certManagerNamespace } = args;
+  const deployer = { name: `${namespace}-platform-deployer`, subjects: args.deployers };
+  const previewer = { name: `${namespace}-platform-previewer`, subjects: args.previewers };
+  return [
+    { ...deployer, rules: deployerOnCluster(args) },
+    { ...deployer, namespace, rules: deployerInPlatform },
+    // A platform beside cert-manager has its own role there: names must differ where the namespaces do not.
+    { ...deployer, name: `${deployer.name}-issuers`, namespace: certManagerNamespace, rules: deployerAtIssuers(args) },
+    ...args.upstreams.flatMap((upstream) =>
+      [deployer, previewer].map((who) => ({
+        ...{ ...who, name: `${who.name}-upstreams`, namespace: upstream },
+        rules: portForwards(),
+      })),
+    ),
+    { ...previewer, rules: previewerOnCluster(args) },
+    { ...previewer, namespace, rules: previewerInPlatform(args) },
+    {
+      ...previewer,
+      name: `${previewer.name}-issuers`,
+      namespace: certManagerNamespace,
+      rules: previewerAtIssuers(args),
+    },
+    // Where the API server listens: a NetworkPolicy names it.
+    ...[deployer, previewer].map((user) => ({
+      ...user,
+      name: `${user.name}-api-server`,
+      namespace: "default",
+      rules: [rule("discovery.k8s.io", ["endpointslices"], ["get"], ["kubernetes"])],
+    })),
+  ].filter(({ rules, subjects }) => rules.length > 0 && subjects.length > 0);
+}
+
+const core = "";
+const certificates = "cert-manager.io";
+/** The provider follows what it waits for through a list and a watch of the whole kind: without them it waits for ever. */
+const follow = ["list", "watch"];
+/** Server-side apply is a patch. */
+const write = ["create", "patch", "delete"];
+
+function rule(group: string, resources: string[], verbs: readonly string[], resourceNames?: string[]): Rule {
+  return { apiGroups: [group], resources, ...(resourceNames ? { resourceNames } : {}), verbs: [...verbs] };
+}
+
+/** What the stack makes in the platform's namespace, by API group. */
+const made: readonly (readonly [group: string, resources: string[]])[] = [
+  [core, ["configmaps", "secrets", "serviceaccounts", "services"]],
+  ["apps", ["deployments", "statefulsets"]],
+  ["networking.k8s.io", ["networkpolicies"]],
+  ["policy", ["poddisruptionbudgets"]],
+  [certificates, ["certificates", "issuers"]],
+  // The monitoring part, where it is wanted.
+  ["monitoring.coreos.com", ["podmonitors", "prometheusrules"]],
+];
+
+const rbac = "rbac.authorization.k8s.io";
+
+/** Roles of the gateway's renewer, and their bindings. The API server lets nobody grant what they do not hold. */
+const renewerGrants = ["apisix-upstream-renewer", "gateway-renewer"];
+
+const deployerInPlatform: readonly Rule[] = [
+  ...made.map(([group, resources]) => rule(group, resources, ["get", ...follow, ...write])),
+  // Why something is not ready yet.
+  rule(core, ["endpoints", "events", "persistentvolumeclaims", "pods"], ["get", ...follow]),
+  rule("apps", ["replicasets"], ["get", ...follow]),
+  ...portForwards(),
+  rule(rbac, ["roles", "rolebindings"], ["create", ...follow]),
+  rule(rbac, ["roles", "rolebindings"], ["get", "patch", "delete"], renewerGrants),
+  // The checks ask for certificates that live for seconds.
+  rule(certificates, ["certificaterequests"], ["get", "list", "create", "delete"]),
+  // tools/rotate has leaves issued anew.
+  rule(certificates, ["certificates/status"], ["update"]),
+];
+
+function deployerOnCluster(args: RolesArgs): Rule[] {
+  const { issuers } = sharedNames(args);
+  return [
+    knownNamespaces(args),
+    rule(certificates, ["clusterissuers"], ["create", ...follow]),
+    rule(certificates, ["clusterissuers"], ["get", "patch", "delete"], issuers),
+    ...rotation,
+  ];
+}
+
+/** The shared planes' roots, which lie beside cert-manager. A name cannot limit `create`. */
+function deployerAtIssuers(args: RolesArgs): Rule[] {
+  const { roots, intermediates } = sharedNames(args);
+  const ofCluster = [
+    rule(certificates, ["certificates"], ["create", ...follow]),
+    rule(certificates, ["certificates"], ["get", "patch", "delete"], roots),
+    // The key goes with its generation, whatever cert-manager leaves behind.
+    rule(core, ["secrets"], ["get", "delete"], roots),
+  ];
+  const held = [
+    rule(core, ["secrets"], ["create", ...follow]),
+    rule(core, ["secrets"], ["get", "patch", "delete"], intermediates),
+  ];
+  return [
+    ...(args.roots === "stateHeld" ? [] : ofCluster),
+    ...(args.roots === "cluster" ? [] : held),
+    rule(core, ["events"], ["get", ...follow]),
+  ];
+}
+
+function previewerOnCluster(args: RolesArgs): Rule[] {
+  return [
+    knownNamespaces(args),
+    rule(certificates, ["clusterissuers"], ["get"], sharedNames(args).issuers),
+    ...rotation,
+  ];
+}
+
+function previewerInPlatform(args: RolesArgs): Rule[] {
+  const secrets = [...secretsReadAtPreview, ...(args.roots === "stateHeld" ? [] : ownRoots(args))];
+  const readable = made.map(([group, resources]) =>
+    rule(
+      group,
+      resources.filter((resource) => resource !== "secrets"),
+      ["get"],
+    ),
+  );
+  return [
+    ...readable,
+    rule(core, ["secrets"], ["get"], secrets.sort()),
+    rule(rbac, ["roles", "rolebindings"], ["get"], renewerGrants),
+    // `preview --refresh` asks whether workloads are ready.
+    rule("apps", ["replicasets"], ["list"]),
+    rule(core, ["pods"], ["list"]),
+    ...portForwards(),
+  ];
+}
+
+function previewerAtIssuers(args: RolesArgs): Rule[] {
+  if (args.roots === "stateHeld") return [];
+  const { roots } = sharedNames(args);
+  return [rule(certificates, ["certificates"], ["get"], roots), rule(core, ["secrets"], ["get"], roots)];
+}
+
+/** Who would be left behind by a rotation of roots may be in any namespace. RBAC knows no labels. */
+const rotation: readonly Rule[] = [
+  rule(core, ["configmaps", "pods"], ["list"]),
+  rule(certificates, ["certificates", "certificaterequests"], ["list"]),
+];
+
+/** The Admin API and etcd are reached by port-forwards. Up to Kubernetes 1.34 a WebSocket needs `get`, from 1.35 on `create` too. */
+function portForwards(): Rule[] {
+  return [rule(core, ["pods/portforward"], ["get", "create"])];
+}
+
+/** `kube-system`, whose UID tells clusters apart, and the platform's own. */
+function knownNamespaces({ namespace }: RolesArgs): Rule {
+  return rule(core, ["namespaces"], ["get"], ["kube-system", namespace]);
+}
+
+/** Names of the cluster-wide planes' objects. */
+function sharedNames(args: RolesArgs) {
+  const prefixes = prefixesOf(args, sharedPlanes);
+  return {
+    issuers: prefixes.flatMap((prefix) => [prefix, `${prefix}-self-signed`]),
+    roots: prefixes.map((prefix) => `${prefix}-root`),
+    intermediates: prefixes.map((prefix) => `${prefix}-intermediate`),
+  };
+}
+
+/** The Secrets of the other planes' roots; they hold keys of certificate authorities. */
+function ownRoots(args: RolesArgs): string[] {
+  return prefixesOf(
+    args,
+    planes.filter((plane) => !sharedPlanes.includes(plane)),
+  ).map((prefix) => `${prefix}-root`);
+}
+
+/** How the names of each generation's objects begin. */
+function prefixesOf({ namespace, certManagerNamespace, generations }: RolesArgs, of: readonly Plane[]): string[] {
+  return generations.flatMap((name, index) =>
+    of.map((plane) => {
+      const args = { plane, namespace, clusterResourceNamespace: certManagerNamespace };
+      return issuerPlace(args, { name, founder: index === 0 }).prefix;
+    }),
+  );
+}
+
+/** A grant as the two objects that Kubernetes makes of it. */
+export function objectsOf({ name, namespace, rules, subjects }: Grant) {
+  const kind = namespace === undefined ? "ClusterRole" : "Role";
+  const metadata = { name, ...(namespace === undefined ? {} : { namespace }) };
+  const role = { apiVersion: `${rbac}/v1`, kind, metadata, rules: [...rules] };
+  const binding = {
+    apiVersion: `${rbac}/v1`,
+    kind: `${kind}Binding`,
+    metadata,
+    roleRef: { apiGroup: rbac, kind, name },
+    subjects: subjects.map(({ kind, name, namespace }) =>
+      kind === "ServiceAccount" ? { kind, name, namespace } : { kind, name, apiGroup: rbac },
+    ),
+  };
+  return { role, binding };
+}
+
+const usage = `Usage: node tools/roles/roles.ts [--namespace NAME] [--cert-manager-namespace NAME]
+                                   [--roots cluster|stateHeld|both] [--generations NAME,...] [--upstreams NAMESPACE,...]
+                                   [--deployers GROUP] [--previewers GROUP]
+
+Prints the roles and bindings of one platform as YAML, for: kubectl apply -f -
+The namespaces must exist. Generations: those of pki.root.trusted, the one that the stack began with first, and the next.
+Upstreams: namespaces of services behind the gateway.
+Defaults: mtls, cert-manager, cluster, 1, none, groups mtls-platform-deployers and mtls-platform-previewers.
+`;
+
+if (import.meta.main) {
+  const { values } = parseArgs({
+    options: {
+      help: { type: "boolean", short: "h" },
+      namespace: { type: "string", default: "mtls" },
+      "cert-manager-namespace": { type: "string", default: "cert-manager" },
+      roots: { type: "string", default: "cluster" },
+      generations: { type: "string", default: "1" },
+      upstreams: { type: "string", default: "" },
+      deployers: { type: "string", default: "mtls-platform-deployers" },
+      previewers: { type: "string", default: "mtls-platform-previewers" },
+    },
+  });
+  const roots = rootKinds.safeParse(values.roots);
+  if (values.help || !roots.success) {
+    process[values.help ? "stdout" : "stderr"].write(usage);
+    process.exit(values.help ? 0 : 2);
+  }
+  const grants = platformGrants({
+    namespace: values.namespace,
+    certManagerNamespace: values["cert-manager-namespace"],
+    roots: roots.data,
+    generations: values.generations.split(","),
+    upstreams: values.upstreams.split(",").filter((name) => name !== ""),
+    deployers: [{ kind: "Group", name: values.deployers }],
+    previewers: [{ kind: "Group", name: values.previewers }],
+  });
+  const documents = grants.flatMap((grant) => Object.values(objectsOf(grant))).map((object) => stringify(object));
+  process.stdout.write(documents.join("---\n"));
+}

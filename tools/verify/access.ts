@@ -1,0 +1,6 @@
+// What the checks need of a cluster beside what the life cycle needs: `Cluster` has it all.
+
+import type { Access } from "@mtls-everywhere/cluster-access";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+
+export type PlatformAccess = Access & Pick<Cluster, "open" | "readyPods" | "workloads">;

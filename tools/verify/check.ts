@@ -1,0 +1,137 @@
+// The vocabulary of a check: what is expected, what was observed, and when the two agree.
+
+import { isUntrusted } from "@mtls-everywhere/cluster-access";
+
+/** Where in the platform a check looks; the order is the report's. */
+export type Hop = "gateway" | "Admin API" | "etcd" | "etcd peers" | "upstream" | "gateway to upstream";
+
+/** One way in which a case may rightly end. */
+export type Outcome =
+  /** An HTTP answer with this status; with `words`, the server must have said them. */
+  | { readonly kind: "answer"; readonly status: number; readonly words?: string }
+  /** The server ended the connection with this TLS alert. */
+  | { readonly kind: "alert"; readonly alert: AlertName }
+  /** This client refused the server's certificate, for lack of a trusted root. */
+  | { readonly kind: "untrusted" }
+  /** An answer on a second connection, which offered the first one's session. */
+  | { readonly kind: "session"; readonly resumed: boolean };
+
+/** What a run of the case showed. */
+export type Observation =
+  | { readonly kind: "answer"; readonly status: number; readonly words: string; readonly body: string }
+  | { readonly kind: "alert"; readonly number: number }
+  | { readonly kind: "untrusted"; readonly reason: string }
+  | { readonly kind: "session"; readonly resumed: boolean }
+  /** Anything that proves nothing: time-outs, resets, errors on the way. Never right. */
+  | { readonly kind: "failed"; readonly reason: string };
+
+/** A case, and how to try it. */
+export interface Check {
+  readonly hop: Hop;
+  readonly case: string;
+  /** Any of these is right. */
+  readonly expect: readonly Outcome[];
+  /** Settles when the case can be tried; the check's deadline starts then. */
+  readonly ready?: Promise<unknown>;
+  /** Tries the case. An error thrown is classified; it need not be caught. */
+  observe(signal: AbortSignal): Promise<Observation>;
+}
+
+/** The TLS alerts that servers of the platform end a handshake with (RFC 8446, section 6; RFC 5246, section 7.2). */
+export const alerts = {
+  handshake_failure: 40,
+  bad_certificate: 42,
+  unsupported_certificate: 43,
+  certificate_revoked: 44,
+  certificate_expired: 45,
+  certificate_unknown: 46,
+  illegal_parameter: 47,
+  unknown_ca: 48,
+  access_denied: 49,
+  decode_error: 50,
+  decrypt_error: 51,
+  protocol_version: 70,
+  insufficient_security: 71,
+  internal_error: 80,
+  unrecognized_name: 112,
+  certificate_required: 116,
+} as const;
+
+export type AlertName = keyof typeof alerts;
+
+/** Whether the observation is one of the outcomes that are right. */
+export function isRight(expected: readonly Outcome[], observed: Observation): boolean {
+  return expected.some((outcome) => {
+    switch (outcome.kind) {
+      case "answer":
+        return (
+          observed.kind === "answer" &&
+          observed.status === outcome.status &&
+          observed.words.includes(outcome.words ?? "")
+        );
+      case "alert":
+        return observed.kind === "alert" && observed.number === alerts[outcome.alert];
+      case "untrusted":
+        return observed.kind === "untrusted";
+      case "session":
+        return observed.kind === "session" && observed.resumed === outcome.resumed;
+    }
+  });
+}
+
+/** The outcomes as the report prints them. */
+export function expectedText(expected: readonly Outcome[]): string {
+  return expected
+    .map((outcome) => {
+      switch (outcome.kind) {
+        case "answer":
+          return outcome.words ? `${outcome.status} ${outcome.words}` : String(outcome.status);
+        case "alert":
+          return alertText(alerts[outcome.alert]);
+        case "untrusted":
+          return "client refuses the server";
+        case "session":
+          return sessionText(outcome);
+      }
+    })
+    .join(" or ");
+}
+
+/** The observation as the report prints it. */
+export function observedText(observed: Observation): string {
+  switch (observed.kind) {
+    case "answer":
+      return observed.words ? `${observed.status} ${observed.words}` : String(observed.status);
+    case "alert":
+      return alertText(observed.number);
+    case "untrusted":
+      return "client refuses the server";
+    case "session":
+      return sessionText(observed);
+    case "failed":
+      return `failed: ${observed.reason}`;
+  }
+}
+
+/**
+ * What an error of a connection proves: an alert that the server sent, this client's own refusal, or nothing.
+ * OpenSSL names one alert differently from version to version, but always gives its number.
+ */
+export function classify(error: unknown): Observation {
+  const failure: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));
+  const { message, code } = failure;
+  const alert = /SSL alert number (\d+)/.exec(message);
+  if (alert) return { kind: "alert", number: Number(alert[1]) };
+  if (code !== undefined && isUntrusted(failure)) return { kind: "untrusted", reason: code };
+  const reason = message.split("\n")[0] || "unknown error";
+  return { kind: "failed", reason: code && !reason.includes(code) ? `${code}: ${reason}` : reason };
+}
+
+function sessionText({ resumed }: { readonly resumed: boolean }): string {
+  return resumed ? "resumed" : "not resumed";
+}
+
+function alertText(number: number): string {
+  const name = Object.entries(alerts).find(([, known]) => known === number)?.[0] ?? "unknown";
+  return `alert ${name} (${number})`;
+}

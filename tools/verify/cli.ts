@@ -1,0 +1,95 @@
+// Command line of the check after `pulumi up`: what must pass passes, what must be refused is refused.
+
+import { parseArgs } from "node:util";
+
+import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+
+import { clusterOf } from "../pulumiCli.ts";
+import { RequestedCertificates } from "./certificates.ts";
+import { readOutputs } from "./outputs.ts";
+import { render } from "./report.ts";
+import { run } from "./run.ts";
+
+const usage = `Usage: node tools/verify/cli.ts [--stack NAME] [--outputs FILE] [--context NAME] [--json]
+
+Tries every hop of a platform that is up, with the right credentials and with wrong ones.
+
+  -s, --stack NAME    stack whose outputs tell where things are; the selected one unless given
+  --outputs FILE      read the outputs from a file (\`pulumi stack output --json\`), or - for standard input
+  --context NAME      context of the kubeconfig; kubernetes:context of the stack (not with --outputs), else its current
+                      one unless given. The kubeconfig is the stack's kubernetes:kubeconfig, else KUBECONFIG
+  --json              print the report as JSON
+  -h, --help          this text
+
+Exit code: 0 when every line is right, 1 when one is wrong, 2 when the checks could not be made, 130 when interrupted.
+`;
+
+process.exit(await main());
+
+async function main(): Promise<number> {
+  const interrupt = new AbortController();
+  process.on("SIGTERM", onSignal);
+  process.on("SIGINT", onSignal);
+  function onSignal() {
+    // The second time somebody is in a hurry.
+    if (interrupt.signal.aborted) process.exit(130);
+    process.stderr.write("\nInterrupted: removing what the checks created.\n");
+    interrupt.abort(new Error("interrupted"));
+  }
+
+  try {
+    const { values } = parseArgs({
+      options: {
+        stack: { type: "string", short: "s" },
+        outputs: { type: "string" },
+        context: { type: "string" },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+    if (values.help) {
+      process.stdout.write(usage);
+      return 0;
+    }
+
+    const { stack, outputs: file, context } = values;
+    const project = `${import.meta.dirname}/../..`;
+    const outputs = await readOutputs({ stack, file }, project);
+    // The program's own choice of a cluster; outputs from a file may come from where there is no Pulumi.
+    const cluster = new Cluster(file === undefined ? await clusterOf({ stack, project }, context) : { context });
+    progress("asking for certificates");
+    const report = await run({
+      outputs,
+      access: cluster,
+      certificates: new RequestedCertificates(cluster.config, outputs.namespace),
+      signal: interrupt.signal,
+      onLeftover: (reason) =>
+        process.stderr.write(`Not cleaned up: ${reason} The next run ten minutes from now removes it.\n`),
+      onWaiting: (reasons) => progress(`waiting: ${reasons.join(", ")}`),
+      onRestless: (reasons) => {
+        progress("");
+        process.stderr.write(`The platform has not come to rest and is checked as it is: ${reasons.join(", ")}.\n`);
+      },
+      onResult: ({ hop, case: name }, done, total) => progress(`${done} of ${total} done: ${hop}, ${name}`),
+    });
+    progress("");
+
+    const colour = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;
+    process.stdout.write(
+      values.json
+        ? `${JSON.stringify({ ...(stack ? { stack } : {}), ...report }, undefined, 2)}\n`
+        : render(report, outputs.gateway.url, { colour }),
+    );
+    return report.ok ? 0 : 1;
+  } catch (error) {
+    progress("");
+    if (interrupt.signal.aborted) return 130;
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  }
+}
+
+/** One line that rewrites itself; nothing where nobody watches. */
+function progress(line: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line.slice(0, (process.stderr.columns || 80) - 1)}`);
+}

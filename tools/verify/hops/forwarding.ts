@@ -1,0 +1,119 @@
+// The gateway to upstreams: APISIX refuses a server with the wrong name, or of the wrong plane.
+
+import { type Access, type Answer, type KeyPair, until } from "@mtls-everywhere/cluster-access";
+
+import type { PlatformOutputs } from "../../../outputs.ts";
+import { type Check, type Observation, observedText } from "../check.ts";
+import { ask, observed } from "../http.ts";
+import type { Material } from "../material.ts";
+import type { TemporaryObjects } from "../temporary.ts";
+
+/** A PUT is live after some 14 ms; a gateway that needs longer than this is not healthy. */
+const liveWithin = 3_000;
+const pause = 100;
+/** Header that the temporary routes put on answers: a route of the platform's may take the same path. */
+const mark = "x-mtls-everywhere-verify";
+
+/**
+ * Each check puts a temporary route in front of a server. The first is the control: it shows that such a route reaches
+ * its server, so that the refusals of the others come from verification alone.
+ */
+export function forwardingChecks(
+  outputs: PlatformOutputs,
+  material: Material,
+  access: Access,
+  temporary: TemporaryObjects,
+): readonly Check[] {
+  const { gateway, upstream, store } = outputs;
+  const host = new URL(gateway.url).hostname;
+
+  // A 502 without an upstream's status is the gateway's own, for a certificate that this worker has not heard of yet.
+  const isOwn = ({ status, headers }: Answer) =>
+    status === 502 ? headers["x-apisix-upstream-status"] === "502" : headers[mark] === temporary.id;
+
+  const through = async (name: string, server: Server, signal: AbortSignal): Promise<Observation> => {
+    const path = `/.verify/${temporary.id}/${name}`;
+    const certificate = await temporary.put("ssls", name, {
+      type: "client",
+      cert: server.pair.cert,
+      key: server.pair.key,
+    });
+    await temporary.put("routes", name, {
+      uri: path,
+      hosts: [host],
+      plugins: { "response-rewrite": { headers: { set: { [mark]: temporary.id } } } },
+      upstream: {
+        type: "roundrobin",
+        scheme: "https",
+        nodes: { [server.node]: 1 },
+        pass_host: "rewrite",
+        upstream_host: server.name,
+        tls: { client_cert_id: certificate },
+      },
+    });
+    const client = { ca: material.roots.edge, pair: material.edge };
+    return onceLive(() => ask(access, gateway, client, { path, headers: { host } }, signal), isOwn, signal);
+  };
+
+  const node = `${upstream.node.host}:${upstream.node.port}`;
+  const member = new URL(store.endpoints[0] ?? "");
+  return [
+    {
+      hop: "gateway to upstream",
+      case: "server with the right name and plane",
+      // The path is the temporary route's: whether the upstream has a page there does not matter.
+      expect: [
+        { kind: "answer", status: 200 },
+        { kind: "answer", status: 404 },
+      ],
+      observe: (signal) =>
+        through("control", { node, name: upstream.serverName, pair: material.apisixUpstream }, signal),
+    },
+    {
+      hop: "gateway to upstream",
+      case: "server with another name",
+      expect: [{ kind: "answer", status: 502 }],
+      // A name never used before: no pooled connection can answer for it.
+      observe: (signal) =>
+        through("name", { node, name: `${temporary.id}.invalid`, pair: material.apisixUpstream }, signal),
+    },
+    {
+      hop: "gateway to upstream",
+      case: "server of the etcd plane",
+      expect: [{ kind: "answer", status: 502 }],
+      // etcd itself, with a certificate that it takes: without verification it would answer 404.
+      observe: (signal) =>
+        through(
+          "plane",
+          { node: `${member.hostname}:${member.port || 443}`, name: member.hostname, pair: material.etcd },
+          signal,
+        ),
+    },
+  ];
+}
+
+interface Server {
+  readonly node: string;
+  readonly name: string;
+  /** What APISIX presents to it. */
+  readonly pair: KeyPair;
+}
+
+/** The first answer that the temporary route has given. */
+async function onceLive(
+  attempt: () => Promise<Answer>,
+  isOwn: (answer: Answer) => boolean,
+  signal: AbortSignal,
+): Promise<Observation> {
+  let last: Answer | undefined;
+  const live = await until(
+    async () => {
+      last = await attempt();
+      return isOwn(last) && last;
+    },
+    { within: liveWithin, pause, signal },
+  );
+  if (live) return observed(live);
+  const shown = last && observedText(observed(last));
+  return { kind: "failed", reason: `the temporary route is not live after ${liveWithin / 1000} s (${shown})` };
+}

@@ -1,0 +1,82 @@
+// Clients to the gateway: only a valid leaf of the edge plane gets an answer.
+
+import type { SecureVersion } from "node:tls";
+
+import type { Request } from "@mtls-everywhere/cluster-access";
+
+import type { PlatformOutputs } from "../../../outputs.ts";
+import type { PlatformAccess } from "../access.ts";
+import type { AlertName, Check } from "../check.ts";
+import { observe } from "../http.ts";
+import type { Material } from "../material.ts";
+import { sessionChecks } from "../sessions.ts";
+
+export function gatewayChecks(outputs: PlatformOutputs, material: Material, access: PlatformAccess): readonly Check[] {
+  const { gateway } = outputs;
+  const { roots, edge, upstream, expiredEdge } = material;
+  const request = requestFor(gateway.url);
+  const checks: Check[] = [];
+
+  for (const version of ["TLSv1.3", "TLSv1.2"] as const) {
+    const add = (name: string, expect: Check["expect"], pair: typeof edge | undefined | typeof expiredEdge) =>
+      checks.push({
+        hop: "gateway",
+        case: `${name}, ${version.replace("v", " ")}`,
+        expect,
+        ...(pair instanceof Promise ? { ready: pair } : {}),
+        observe: async (signal) => {
+          const presented = await pair;
+          return observe(
+            access,
+            gateway,
+            { ca: roots.edge, minVersion: version, maxVersion: version, ...(presented ? { pair: presented } : {}) },
+            request,
+            signal,
+          );
+        },
+      });
+    add("edge certificate", [{ kind: "answer", status: 200 }], edge);
+    add("no certificate", [alert(missingCertificate[version])], undefined);
+    add("certificate of the upstream plane", [alert("unknown_ca")], upstream);
+    add("expired edge certificate", [alert("certificate_expired")], expiredEdge);
+  }
+
+  checks.push(
+    ...sessionChecks(access, { hop: "gateway", to: gateway, client: { ca: roots.edge, pair: edge }, request }),
+    {
+      hop: "gateway",
+      case: "name that is not served",
+      expect: [alert("internal_error")],
+      observe: (signal) =>
+        observe(
+          access,
+          { ...gateway, serverName: "not-served.invalid" },
+          { ca: roots.edge, pair: edge },
+          request,
+          signal,
+        ),
+    },
+    {
+      hop: "gateway",
+      case: "client that trusts the upstream plane's roots",
+      expect: [{ kind: "untrusted" }],
+      observe: (signal) => observe(access, gateway, { ca: roots.upstream, pair: edge }, request, signal),
+    },
+  );
+  return checks;
+}
+
+/** The request for a URL of the gateway. */
+export function requestFor(url: string): Request {
+  const { host, pathname, search } = new URL(url);
+  return { path: pathname + search, headers: { host } };
+}
+
+const missingCertificate = {
+  "TLSv1.3": "certificate_required",
+  "TLSv1.2": "handshake_failure",
+} as const satisfies Partial<Record<SecureVersion, AlertName>>;
+
+function alert(name: AlertName) {
+  return { kind: "alert", alert: name } as const;
+}

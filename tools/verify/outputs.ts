@@ -1,0 +1,35 @@
+// The stack's outputs from outside the program: fetched with the Pulumi CLI or read from a file, and checked before use.
+
+import { readFile } from "node:fs/promises";
+import { text } from "node:stream/consumers";
+
+import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
+import { pulumi } from "../pulumiCli.ts";
+
+/** Where the outputs come from; the stack that is selected unless told otherwise. */
+export interface OutputsSource {
+  readonly stack?: string | undefined;
+  /** A file with the answer of `pulumi stack output --json`; `-` is the standard input. */
+  readonly file?: string | undefined;
+}
+
+export async function readOutputs(source: OutputsSource, project: string): Promise<PlatformOutputs> {
+  const json =
+    source.file === undefined
+      ? await pulumi({ project, stack: source.stack }, ["stack", "output", "--json"], instead)
+      : await fromFile(source.file);
+  let value: unknown;
+  try {
+    value = JSON.parse(json);
+  } catch (error) {
+    throw new Error(`The stack outputs are not JSON: ${(error as Error).message}`);
+  }
+  return parseOutputs(value, source.stack);
+}
+
+/** What also helps where there is no CLI. */
+const instead = ", or give the outputs with --outputs FILE";
+
+async function fromFile(file: string): Promise<string> {
+  return file === "-" ? text(process.stdin) : readFile(file, "utf8");
+}

@@ -1,0 +1,195 @@
+// What every server really serves, seen at the wire: a handshake with each of its pods, held against the Secret that its leaf comes from.
+
+import type { X509Certificate } from "node:crypto";
+
+import {
+  certificatesOf,
+  digestOf,
+  isTransient,
+  type KeyPair,
+  rootOf,
+  shownBy,
+  until,
+} from "@mtls-everywhere/cluster-access";
+import type { Plane } from "@mtls-everywhere/vocabulary/planes";
+import { type PodPort, type SecretRef } from "@mtls-everywhere/vocabulary/references";
+
+import type { PlatformOutputs } from "../../outputs.ts";
+import type { PlatformAccess } from "./access.ts";
+import { classify, type Hop, observedText } from "./check.ts";
+import type { Material } from "./material.ts";
+
+/** A leaf as one pod serves it. */
+export interface Served {
+  readonly hop: Hop;
+  /** Empty when no pod of the hop is ready. */
+  readonly pod: string;
+  /** Hexadecimal; empty, as the next two are, when nothing was served. */
+  readonly serial: string;
+  /** The trusted root that the chain ends at, by its name. */
+  readonly root: string;
+  /** The root's generation, where the outputs name it. */
+  readonly generation?: string;
+  /** As ISO 8601 writes it, in UTC. */
+  readonly notAfter: string;
+  /** What a warning names, time will heal. */
+  readonly verdict: "right" | "warning" | "wrong";
+  /** What is to be said of it, as a sentence; empty when it is right. */
+  readonly remark: string;
+}
+
+/** Milliseconds for one handshake, and after which it is not tried again. */
+const deadline = 10_000;
+/** How long a server may serve another leaf than its Secret holds, in milliseconds: files reach pods within a minute or so. */
+const overlap = 120_000;
+
+/** The servers' leaves, hop by hop and pod by pod. */
+export async function servedCertificates(
+  outputs: PlatformOutputs,
+  material: Material,
+  access: PlatformAccess,
+  signal: AbortSignal,
+): Promise<Served[]> {
+  const { gateway, admin, store, upstream } = outputs;
+  const servers: readonly Server[] = [
+    { hop: "gateway", plane: "edge", at: gateway, pair: material.edge },
+    { hop: "Admin API", plane: "admin", at: admin, pair: material.adminClient },
+    { hop: "etcd", plane: "etcd", at: store, pair: material.etcd },
+    { hop: "etcd peers", plane: "etcd-peer", at: store.peer },
+    { hop: "upstream", plane: "upstream", at: upstream.pods, pair: material.apisixUpstream },
+  ];
+  const served = servers.map(async (server) => {
+    const trusted = {
+      roots: certificatesOf(material.roots[server.plane]),
+      generations: outputs.generations?.digests[server.plane] ?? {},
+    };
+    const secret = outputs.serverCertificates?.[server.plane];
+    const { hop, at, pair } = server;
+    const look = async (pod: string): Promise<Served | undefined> => {
+      try {
+        const chain = await shown(access, { ...at, pod }, pair, signal);
+        const declared = secret && (await declaredIn(secret, access));
+        return { hop, pod, ...judged(chain, trusted, declared, material.now()) };
+      } catch (error) {
+        // One that has left in the meantime serves nobody.
+        const left = await access.readyPods(at.namespace, at.selector).catch(() => [pod]);
+        return left.includes(pod) ? { hop, pod, ...nothing, remark: observedText(classify(error)) } : undefined;
+      }
+    };
+    try {
+      return await Promise.all((await access.readyPods(at.namespace, at.selector)).map(look));
+    } catch (error) {
+      return [{ hop, pod: "", ...nothing, remark: (error as Error).message }];
+    }
+  });
+  return (await Promise.all(served)).flat().filter((one) => one !== undefined);
+}
+
+/** What a Secret holds, or why that is not known. */
+export type Declared =
+  { readonly name: string; readonly leaf: X509Certificate } | { readonly name: string; readonly problem: string };
+
+/** The roots that clients trust, and the SHA-256 of those of each generation. */
+export interface Trusted {
+  readonly roots: readonly X509Certificate[];
+  readonly generations: Readonly<Record<string, readonly string[]>>;
+}
+
+/** Judges a chain as it was served at a moment of the cluster's clock. */
+export function judged(
+  chain: readonly X509Certificate[],
+  { roots, generations }: Trusted,
+  declared: Declared | undefined,
+  now: number,
+): Omit<Served, "hop" | "pod"> {
+  const leaf = chain[0]!;
+  const root = rootOf(chain, roots);
+  const generation = Object.keys(generations).find(
+    (name) => root && generations[name]?.includes(digestOf(root.toString())),
+  );
+  const [verdict, remark] = verdictOn(leaf, root, declared, now);
+  return {
+    serial: leaf.serialNumber,
+    root: root ? nameOf(root, roots) : "none that is trusted",
+    ...(generation === undefined ? {} : { generation }),
+    notAfter: instant(leaf.validToDate),
+    verdict,
+    remark,
+  };
+}
+
+function verdictOn(
+  leaf: X509Certificate,
+  root: X509Certificate | undefined,
+  declared: Declared | undefined,
+  now: number,
+): [verdict: Served["verdict"], remark: string] {
+  if (now > Number(leaf.validToDate)) return ["wrong", "It has expired."];
+  if (root === undefined) return ["wrong", "Its chain ends at no root that its clients trust."];
+  if (declared === undefined) return ["right", ""];
+  if ("problem" in declared) return ["warning", declared.problem];
+  if (declared.leaf.fingerprint256 === leaf.fingerprint256) return ["right", ""];
+  // What is served may be the newer one, too: the Secret was read a moment later, and somebody may have put an old one back.
+  const since = Math.max(Number(declared.leaf.validFromDate), Number(leaf.validFromDate));
+  const other = declared.leaf.validFromDate > leaf.validFromDate ? "a newer one" : "another one";
+  const remark = `Secret ${declared.name} holds ${other}, valid from ${instant(declared.leaf.validFromDate)}.`;
+  return [now - since > overlap ? "wrong" : "warning", remark];
+}
+
+interface Server {
+  readonly hop: Hop;
+  readonly plane: Plane;
+  readonly at: PodPort;
+  /** What its client presents; the peer port shows its leaf before it asks. */
+  readonly pair?: KeyPair;
+}
+
+const nothing = { serial: "", root: "", notAfter: "", verdict: "wrong" } as const;
+
+async function shown(
+  access: PlatformAccess,
+  at: PodPort & { readonly pod: string },
+  pair: KeyPair | undefined,
+  signal: AbortSignal,
+): Promise<readonly X509Certificate[]> {
+  let last: unknown;
+  const chain = await until(
+    async () => {
+      const within = AbortSignal.any([signal, AbortSignal.timeout(deadline)]);
+      try {
+        return await shownBy({ socket: await access.open(at, within) }, at.serverName, pair);
+      } catch (error) {
+        if (!isTransient(error)) throw error;
+        last = error;
+        return undefined;
+      }
+    },
+    { within: deadline, signal },
+  );
+  if (chain === undefined) throw last;
+  return chain;
+}
+
+async function declaredIn(secret: SecretRef, access: PlatformAccess): Promise<Declared> {
+  const name = `${secret.namespace}/${secret.name}`;
+  try {
+    return { name, leaf: certificatesOf(await access.certificate(secret))[0]! };
+  } catch (error) {
+    return { name, problem: (error as Error).message };
+  }
+}
+
+/** A root's common name; the first eight hex digits of its SHA-256 where that tells it from no other. */
+function nameOf(root: X509Certificate, roots: readonly X509Certificate[]): string {
+  const name = commonName(root);
+  const alone = name !== undefined && roots.every((other) => other === root || commonName(other) !== name);
+  return alone ? name : root.fingerprint256.replaceAll(":", "").slice(0, 8).toLowerCase();
+}
+
+function commonName({ subject }: X509Certificate): string | undefined {
+  return /^CN=(.+)$/m.exec(subject ?? "")?.[1];
+}
+
+function instant(date: Date): string {
+  return date.toISOString().replace(".000Z", "Z");
+}

@@ -1,0 +1,61 @@
+// Whether a server resumes TLS sessions: one that was made under a withdrawn root would live on.
+
+import { type ClientTls, exchange, type Request } from "@mtls-everywhere/cluster-access";
+import { type PodPort } from "@mtls-everywhere/vocabulary/references";
+
+import type { PlatformAccess } from "./access.ts";
+import type { Check, Hop, Observation } from "./check.ts";
+import { observed } from "./http.ts";
+
+/** Something that a client with the right certificate asks of a server. */
+export interface RightQuestion {
+  readonly hop: Hop;
+  readonly to: PodPort;
+  readonly client: ClientTls;
+  readonly request: Request;
+}
+
+/** One check for each version of TLS: they resume in different ways. */
+export function sessionChecks(access: PlatformAccess, question: RightQuestion): readonly Check[] {
+  return (["TLSv1.3", "TLSv1.2"] as const).map((version) => ({
+    hop: question.hop,
+    case: `session of an earlier connection, ${version.replace("v", " ")}`,
+    expect: [{ kind: "session", resumed: false }],
+    observe: (signal) =>
+      offeredAgain(
+        access,
+        { ...question, client: { ...question.client, minVersion: version, maxVersion: version } },
+        signal,
+      ),
+  }));
+}
+
+/** Offers the session of one connection to the same pod on a second one. */
+async function offeredAgain(
+  access: PlatformAccess,
+  { to, client, request }: RightQuestion,
+  signal: AbortSignal,
+): Promise<Observation> {
+  const [pod] = await access.readyPods(to.namespace, to.selector);
+  let session: Buffer | undefined;
+  const ask = async (offered: Partial<ClientTls>) => {
+    const socket = await access.connect({ ...to, ...(pod ? { pod } : {}) }, { ...client, ...offered }, signal);
+    try {
+      // With TLS 1.3 a server gives sessions, and refuses clients, after the handshake.
+      socket.on("session", (given) => (session = given));
+      const answer = await exchange(
+        socket,
+        { ...request, headers: { host: to.serverName, ...request.headers } },
+        signal,
+      );
+      session ??= socket.getSession();
+      return { answer, resumed: socket.isSessionReused() };
+    } finally {
+      socket.destroy();
+    }
+  };
+  const first = await ask({});
+  if (first.answer.status !== 200) return observed(first.answer);
+  const second = await ask(session ? { session } : {});
+  return second.answer.status === 200 ? { kind: "session", resumed: second.resumed } : observed(second.answer);
+}

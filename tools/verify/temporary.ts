@@ -1,0 +1,76 @@
+// Objects that the checks put into APISIX for a moment, and their removal, come what may.
+
+import { randomBytes } from "node:crypto";
+
+import { AdminClient, type Body } from "@mtls-everywhere/apisix-admin";
+import { type Access, connectTo } from "@mtls-everywhere/cluster-access";
+import { type AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+
+import { leftoverAge, temporaryLabel } from "./certificates.ts";
+
+/** Kinds in the order in which they can be removed: a route holds on to its certificate. */
+const kinds = ["routes", "ssls"] as const;
+type Kind = (typeof kinds)[number];
+
+/** A write is finished even when the run is interrupted: what is half done could not be undone. Milliseconds. */
+const writeWithin = 10_000;
+
+export class TemporaryObjects {
+  /** Random, so that runs side by side do not meet. */
+  readonly id = `verify-${randomBytes(4).toString("hex")}`;
+  readonly #client: AdminClient;
+  readonly #ids: Record<Kind, string[]> = { routes: [], ssls: [] };
+  readonly #begun: Promise<unknown>[] = [];
+  #closed = false;
+
+  constructor(access: Access, admin: AdminEndpoint, key: string) {
+    this.#client = new AdminClient({
+      ...{ connect: connectTo(access, admin), key, host: admin.serverName },
+      deadline: writeWithin,
+    });
+  }
+
+  /** Creates an object and gives its id. */
+  async put(kind: Kind, name: string, spec: Body): Promise<string> {
+    if (this.#closed) throw new Error("the run is over");
+    const id = `${this.id}-${name}`;
+    this.#ids[kind].push(id);
+    const write = this.#client.put(kind, id, { ...spec, labels: { [temporaryLabel]: new Date().toISOString() } });
+    this.#begun.push(write);
+    await write;
+    return id;
+  }
+
+  /** Begins to remove the objects of runs that were killed; one that stays is left to the next run. */
+  removeLeftovers(): void {
+    // When the Admin API does not answer, the checks say so better.
+    this.#begun.push(this.#removeLeftovers().catch(() => undefined));
+  }
+
+  /** Removes this run's objects, and closes the connections. */
+  async remove(): Promise<void> {
+    this.#closed = true;
+    await Promise.allSettled(this.#begun);
+    try {
+      await this.#delete(this.#ids);
+    } finally {
+      this.#client.close();
+    }
+  }
+
+  async #removeLeftovers(): Promise<void> {
+    const old = async (kind: Kind) =>
+      (await this.#client.list(kind))
+        .filter((object) => Date.now() - Date.parse(labelsOf(object)[temporaryLabel] ?? "") > leftoverAge)
+        .map((object) => String(object["id"]));
+    await this.#delete({ routes: await old("routes"), ssls: await old("ssls") });
+  }
+
+  async #delete(ids: Record<Kind, readonly string[]>): Promise<void> {
+    for (const kind of kinds) await Promise.all(ids[kind].map((id) => this.#client.delete(kind, id)));
+  }
+}
+
+function labelsOf(object: Body): Readonly<Record<string, string>> {
+  return (object["labels"] ?? {}) as Readonly<Record<string, string>>;
+}
