@@ -39,7 +39,12 @@ export function handshake(over: Way, serverName: string, { pair, ...client }: Cl
  * The certificates that a server shows, its leaf first. Nothing is sent to it and nothing trusted: they are only looked
  * at, also when they have expired.
  */
-export function shownBy(over: Way, serverName: string, pair?: KeyPair): Promise<readonly X509Certificate[]> {
+export function shownBy(
+  over: Way,
+  serverName: string,
+  pair?: KeyPair,
+  signal?: AbortSignal,
+): Promise<readonly X509Certificate[]> {
   return new Promise((resolve, reject) => {
     const secure = tls.connect({ ...over, ...named(serverName), ...pair, rejectUnauthorized: false });
     const end = (error: Error) => {
@@ -52,6 +57,8 @@ export function shownBy(over: Way, serverName: string, pair?: KeyPair): Promise<
     secure.once("secureConnect", () => end(new Error("the server shows no certificate")));
     // A server that refuses its client in TLS 1.2 has shown its own certificate before.
     secure.on("error", end);
+    secure.on("close", () => end(Object.assign(new Error("the connection was closed"), { code: "ECONNRESET" })));
+    signal?.addEventListener("abort", () => secure.destroy(signal.reason as Error), { once: true });
   });
 }
 
@@ -79,7 +86,7 @@ const untrusted: ReadonlySet<string> = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
 ]);
 
-/** SNI carries names only. */
+/** SNI carries names only; an empty name is none. */
 function named(serverName: string): tls.ConnectionOptions {
   return isIP(serverName) ? { host: serverName } : { servername: serverName };
 }

@@ -5,5 +5,6 @@ export * from "./certificates.ts";
 export * from "./errors.ts";
 export * from "./exchange.ts";
 export * from "./handshake.ts";
+export * from "./served.ts";
 export * from "./transport.ts";
 export * from "./until.ts";

@@ -5,6 +5,8 @@ import type { Kind } from "@mtls-everywhere/dynamic-resources";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
 
+import { readUrn } from "../urn.ts";
+
 type Props = Readonly<Record<string, unknown>>;
 
 interface DynamicProvider extends pulumi.dynamic.ResourceProvider<Props, Props> {
@@ -77,7 +79,8 @@ function ownerOf(name: string, parent: pulumi.Resource | undefined): pulumi.Inpu
   return parent === undefined ? owner() : parent.urn.apply((urn) => owner(...parentTypes(urn)));
 }
 
+/** The stack itself is no parent in this sense. */
 function parentTypes(urn: string): string[] {
-  const types = urn.split("::")[2] ?? "";
+  const types = readUrn(urn).types.join("$");
   return types === "" || types === "pulumi:pulumi:Stack" ? [] : [types];
 }

@@ -1,7 +1,6 @@
 // The life cycle of an Admin API object of any kind: planned, checked, owned, and compared with what is live.
 
 import { randomBytes } from "node:crypto";
-import { setTimeout as sleep } from "node:timers/promises";
 
 import { adminClient, type AdminClient, labelledSeal, refusal } from "@mtls-everywhere/apisix-admin";
 import { type Failure, hasUnknown, type Props } from "@mtls-everywhere/apisix-admin/checks";
@@ -15,6 +14,7 @@ import {
   MissingObject,
   patienceOf,
   Transient,
+  until,
   Unusable,
 } from "@mtls-everywhere/cluster-access";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
@@ -150,21 +150,25 @@ const unreachable = new WeakSet<AdminClient>();
 /** Milliseconds that a server may go on believing in a user of an object that has been deleted. */
 const releaseTime = 10_000;
 
-/** Milliseconds between two tries. */
-const pause = 250;
-
 /**
  * The server looks for users in what its worker has heard of etcd, which lags behind a route that was deleted or moved a
  * moment ago. When etcd itself knows of no user, the refusal passes.
  */
 async function deleteOnceReleased(client: AdminClient, name: KindName, kind: Kind, id: string): Promise<void> {
-  for (const end = Date.now() + releaseTime; ; await sleep(pause)) {
-    try {
-      await client.delete(name, id);
-      return;
-    } catch (error) {
-      const used = error instanceof AdminError && error.said.includes("still using it");
-      if (!used || Date.now() > end || (await kind.inUse(id, client))) throw error;
-    }
-  }
+  let refused: unknown;
+  const deleted = await until(
+    async () => {
+      try {
+        await client.delete(name, id);
+        return true;
+      } catch (error) {
+        const used = error instanceof AdminError && error.said.includes("still using it");
+        if (!used || (await kind.inUse(id, client))) throw error;
+        refused = error;
+        return false;
+      }
+    },
+    { within: releaseTime },
+  );
+  if (!deleted) throw refused;
 }

@@ -24,6 +24,9 @@ export interface Parts {
   readonly now?: () => Date;
 }
 
+/** How a certificate stands: as its Secret wants it, the last good one for want of a better, or to be tried again. */
+type Outcome = "right" | "kept" | "again";
+
 /** What one object has been through since the start. */
 export interface History {
   renewals: number;
@@ -85,9 +88,8 @@ export class Renewer {
     this.#followSecrets();
     served.follow(this.live);
     const all = await Promise.all(this.live.map((one) => this.#settle(one)));
-    if (all.includes(false)) return false;
-    this.lastSuccess = now();
-    return true;
+    if (all.every((outcome) => outcome === "right")) this.lastSuccess = now();
+    return !all.includes("again");
   }
 
   /** The watch of the Secret of a certificate. */
@@ -117,8 +119,8 @@ export class Renewer {
     }
   }
 
-  /** Does for one certificate what its Secret asks for. False when it must be tried again. */
-  async #settle(live: LiveCertificate): Promise<boolean> {
+  /** Does for one certificate what its Secret asks for. */
+  async #settle(live: LiveCertificate): Promise<Outcome> {
     const { journal, now = () => new Date() } = this.#parts;
     const source = this.sourceOf(live);
     const topic = `ssls/${live.id}`;
@@ -129,23 +131,23 @@ export class Renewer {
       } catch (error) {
         const read = `Secret ${nameOf(live.secret)} cannot be read anew: ${(error as Error).message}`;
         journal.note(topic, `keeps its certificate, which is not older than its Secret's: ${read}.`);
-        return false;
+        return "again";
       }
       decision = decide(live, source.found, now(), true);
     }
     switch (decision.kind) {
       case "keep":
         journal.note(topic, `keeps its certificate. Secret ${nameOf(live.secret)}: ${decision.problem}`);
-        return true;
+        return "kept";
       case "renew":
         return this.#renew(live, source, decision.pair);
       default:
         journal.note(topic, undefined);
-        return true;
+        return "right";
     }
   }
 
-  async #renew(live: LiveCertificate, source: SecretSource, pair: Parameters<typeof renewedLeaf>[0]): Promise<boolean> {
+  async #renew(live: LiveCertificate, source: SecretSource, pair: Parameters<typeof renewedLeaf>[0]): Promise<Outcome> {
     const { admin, sealedBy, journal } = this.#parts;
     const history = this.histories.get(live.id)!;
     const topic = `ssls/${live.id}`;
@@ -153,10 +155,10 @@ export class Renewer {
     try {
       await admin.patch("ssls", live.id, renewedLeaf(pair, sealedBy));
     } catch (error) {
-      if (error instanceof AdminError && error.status === 404) return true; // Deleted meanwhile.
+      if (error instanceof AdminError && error.status === 404) return "right"; // Deleted meanwhile.
       history.failures += 1;
       journal.note(topic, `could not be renewed, and is tried again: ${(error as Error).message}`);
-      return false;
+      return "again";
     }
     const seconds = (performance.now() - seen) / 1_000;
     history.renewals += 1;
@@ -166,7 +168,7 @@ export class Renewer {
     journal.event(topic, `renewed from Secret ${nameOf(live.secret)} after ${seconds.toFixed(3)} s; ends ${end}.`);
     // Look at once whether it is so.
     this.#wake.abort();
-    return true;
+    return "right";
   }
 }
 

@@ -62,7 +62,10 @@ export class SecretWatch implements SecretSource {
       } catch (error) {
         if (signal.aborted) return;
         // 410: the version is too old for the server's memory. The list says what was missed.
-        if (!(error instanceof ApiStatus && error.status === 410)) this.#report(false, troubleOf(error as Error));
+        const outdated = error instanceof ApiStatus && error.status === 410;
+        // A watch that breaks is no trouble yet: the next try tells.
+        const broken = this.watching && failures === 0;
+        if (!outdated && !broken) this.#report(false, troubleOf(error as Error));
         failures += 1;
         const pause = Math.min(longestPause, 100 * 2 ** failures) * (0.75 + Math.random() / 2);
         await sleep(pause, undefined, { signal }).catch(() => {});

@@ -7,7 +7,7 @@ import { type AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
 
 import { firstKeys, type KeyNames, keysOf } from "../components/keyNames.ts";
 import type { LiveObject } from "./live.ts";
-import { type Certificates, generationOf } from "./served.ts";
+import { type Certificates, generationOf } from "./generationOf.ts";
 
 /** The Admin API, as pods with these keys are reached. */
 export type AdminOf = (running: KeyNames) => AdminEndpoint;

@@ -3,7 +3,7 @@
 import type { X509Certificate } from "node:crypto";
 
 import type { V1ConfigMap, V1Pod } from "@kubernetes/client-node";
-import { certificatesOf, digestOf } from "@mtls-everywhere/cluster-access";
+import { certificatesOf, digestOf, servedChain } from "@mtls-everywhere/cluster-access";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
@@ -14,7 +14,7 @@ import { issuerOf, type Issuers, leavesOf } from "./leaves.ts";
 import { Lists } from "./lists.ts";
 import { isOurs, type Live, type LiveBundle, type LivePod, type LiveRoots, type LiveServer } from "./live.ts";
 import { isUpstream, livePod, portsOf, ready, running } from "./pods.ts";
-import { type Certificates, generationOf, servedChain } from "./served.ts";
+import { type Certificates, generationOf } from "./generationOf.ts";
 
 /** Whose rotation it is. */
 export interface Platform extends Issuers {
@@ -120,9 +120,11 @@ export class RotationReader {
     return Promise.all(
       portsOf(pod).map(async ([port, plane]): Promise<LiveServer> => {
         const server = { namespace, pod: name, port, plane };
-        const serverName = plane === "edge" ? this.#platform.host : undefined;
+        // The peer port, and others but the gateway, serve whoever names no one.
+        const serverName = plane === "edge" ? this.#platform.host : "";
         try {
-          const chain = await servedChain(this.#cluster, { namespace, pod: name, port, serverName }, this.#deadline);
+          const at = { namespace, selector: "", pod: name, port, serverName };
+          const chain = await servedChain(this.#cluster, at, { within: this.#deadline });
           const generation = generationOf(chain, certificates[plane] ?? {});
           return generation === undefined ? server : { ...server, generation };
         } catch (error) {

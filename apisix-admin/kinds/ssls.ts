@@ -1,7 +1,5 @@
 // Certificates: the gateway's own towards clients (server), or the one that it presents to upstreams (client). Taken from a Secret.
 
-import { setTimeout as sleep } from "node:timers/promises";
-
 import {
   AdminError,
   bundleProblems,
@@ -13,6 +11,7 @@ import {
   notAfter,
   pairProblems,
   Unusable,
+  until,
 } from "@mtls-everywhere/cluster-access";
 import type { ConfigMapKeyRef, LeafRef } from "@mtls-everywhere/vocabulary/references";
 import { z } from "zod";
@@ -183,17 +182,12 @@ async function problemsOf({ admin, certificate, snis = [], clients }: Spec, sour
   }
 }
 
-/** Milliseconds between two looks at a Secret that is being issued anew. */
-const pause = 250;
-
 /** Milliseconds that a leaf whose declared names have changed may take to be issued anew. */
 const reissueTime = 30_000;
 
 /** Waits until the Secret holds the leaf that is declared: cert-manager is at it when the same update changed its names. */
 async function reissue(certificate: LeafRef, sources: Sources): Promise<void> {
-  const deadline = Date.now() + reissueTime;
-  while (!coversAll((await sources.keyPair(certificate)).cert, certificate.dnsNames ?? [])) {
-    if (Date.now() > deadline) return; // What is wrong is said by the checks that follow.
-    await sleep(pause);
-  }
+  const { dnsNames = [] } = certificate;
+  // What is wrong with one that does not come is said by the checks that follow.
+  await until(async () => coversAll((await sources.keyPair(certificate)).cert, dnsNames), { within: reissueTime });
 }

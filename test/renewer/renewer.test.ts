@@ -179,6 +179,9 @@ describe("the renewer", function () {
       await shows(first);
       equal(run.lines.filter((line) => words.test(line)).length, 1);
       same([run.patches(), run.renewer.histories.get("site")], [0, { renewals: 0, failures: 0 }]);
+      const { lastSuccess } = run.renewer;
+      await run.renewer.pass();
+      equal(run.renewer.lastSuccess, lastSuccess, "a certificate that is kept for want of a better counts as success");
       const renewed = await later();
       api.pair("mtls/gateway", renewed);
       await shows(renewed);

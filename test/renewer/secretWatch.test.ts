@@ -16,9 +16,9 @@ describe("the renewer's watch of a Secret", () => {
   let server: SecretsApi;
   let api: KubernetesApi;
   const watches: SecretWatch[] = [];
-  const follow = (limits: Limits = {}) => {
+  const follow = (limits: Limits = {}, onChange = () => {}) => {
     api = new KubernetesApi("localhost", server.port, server.account, limits);
-    const watch = new SecretWatch(api, ref, () => {});
+    const watch = new SecretWatch(api, ref, onChange);
     watches.push(watch);
     return watch;
   };
@@ -78,6 +78,17 @@ describe("the renewer's watch of a Secret", () => {
     equal(watch.trouble, undefined);
     server.pair(name, pair("2"));
     await holds(watch, "2");
+  });
+
+  it("says nothing of a watch that breaks once", async () => {
+    const troubles: unknown[] = [];
+    const watch: SecretWatch = follow({}, () => troubles.push(watch.trouble));
+    await until("it watches", () => server.watching === 1);
+    server.cut();
+    await until("it watches again", () => server.watching === 1);
+    server.pair(name, pair("2"));
+    await holds(watch, "2");
+    same(troubles, [undefined, undefined, undefined]);
   });
 
   for (const gone of ["event", "status"] as const) {

@@ -72,6 +72,12 @@ export class SecretsApi {
     this.#watchers.clear();
   }
 
+  /** Breaks every connection, as something between them may. */
+  cut(): void {
+    this.#server?.closeAllConnections();
+    this.#watchers.clear();
+  }
+
   async stop(): Promise<void> {
     await this.down();
     rmSync(this.account, { recursive: true });

@@ -2,15 +2,7 @@
 
 import type { X509Certificate } from "node:crypto";
 
-import {
-  certificatesOf,
-  digestOf,
-  isTransient,
-  type KeyPair,
-  rootOf,
-  shownBy,
-  until,
-} from "@mtls-everywhere/cluster-access";
+import { certificatesOf, digestOf, type KeyPair, rootOf, servedChain } from "@mtls-everywhere/cluster-access";
 import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 import { type PodPort, type SecretRef } from "@mtls-everywhere/vocabulary/references";
 
@@ -67,7 +59,7 @@ export async function servedCertificates(
     const { hop, at, pair } = server;
     const look = async (pod: string): Promise<Served | undefined> => {
       try {
-        const chain = await shown(access, { ...at, pod }, pair, signal);
+        const chain = await servedChain(access, { ...at, pod }, { within: deadline, pair, signal });
         const declared = secret && (await declaredIn(secret, access));
         return { hop, pod, ...judged(chain, trusted, declared, material.now()) };
       } catch (error) {
@@ -145,30 +137,6 @@ interface Server {
 }
 
 const nothing = { serial: "", root: "", notAfter: "", verdict: "wrong" } as const;
-
-async function shown(
-  access: PlatformAccess,
-  at: PodPort & { readonly pod: string },
-  pair: KeyPair | undefined,
-  signal: AbortSignal,
-): Promise<readonly X509Certificate[]> {
-  let last: unknown;
-  const chain = await until(
-    async () => {
-      const within = AbortSignal.any([signal, AbortSignal.timeout(deadline)]);
-      try {
-        return await shownBy({ socket: await access.open(at, within) }, at.serverName, pair);
-      } catch (error) {
-        if (!isTransient(error)) throw error;
-        last = error;
-        return undefined;
-      }
-    },
-    { within: deadline, signal },
-  );
-  if (chain === undefined) throw last;
-  return chain;
-}
 
 async function declaredIn(secret: SecretRef, access: PlatformAccess): Promise<Declared> {
   const name = `${secret.namespace}/${secret.name}`;

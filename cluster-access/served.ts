@@ -1,0 +1,50 @@
+// What one port of one pod really serves, whoever comes.
+
+import type { X509Certificate } from "node:crypto";
+import type { Duplex } from "node:stream";
+
+import type { OnePodPort } from "@mtls-everywhere/vocabulary/references";
+
+import type { KeyPair } from "./certificates.ts";
+import { shownBy } from "./handshake.ts";
+import { isTransient } from "./transport.ts";
+import { until } from "./until.ts";
+
+/** The way to a port; `Cluster` has it. */
+export interface PodDialer {
+  open(to: OnePodPort, signal?: AbortSignal): Promise<Duplex>;
+}
+
+/**
+ * The chain that a port serves, its leaf first. Tries again within that many milliseconds when a tunnel breaks: that says nothing
+ * of the server.
+ * @param pair what to present to a server that asks for it
+ * @throws when nothing answers with a certificate.
+ */
+export async function servedChain(
+  dialer: PodDialer,
+  at: OnePodPort,
+  {
+    within,
+    pair,
+    signal,
+  }: { readonly within: number; readonly pair?: KeyPair | undefined; readonly signal?: AbortSignal },
+): Promise<readonly X509Certificate[]> {
+  let last: unknown;
+  const chain = await until(
+    async () => {
+      const timeout = AbortSignal.timeout(within);
+      const limit = signal ? AbortSignal.any([signal, timeout]) : timeout;
+      try {
+        return await shownBy({ socket: await dialer.open(at, limit) }, at.serverName, pair, limit);
+      } catch (error) {
+        if (!isTransient(error)) throw error;
+        last = error;
+        return undefined;
+      }
+    },
+    { within, ...(signal && { signal }) },
+  );
+  if (chain === undefined) throw last;
+  return chain;
+}
