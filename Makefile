@@ -12,8 +12,8 @@ STACK ?= dev
 CACHE := $(or $(MTLS_CACHE),$(or $(XDG_CACHE_HOME),$(HOME)/.cache)/mtls-everywhere)
 export STACK CONTEXT LAB_DIR LAB_APISIX_IMAGE MTLS_CACHE
 
-# Node.js 24 from npm when the one on PATH is older than 22.18, which cannot run TypeScript as it is.
-NODE_VERSION := 24.21.0
+# Node.js of .node-version, from npm, when the one on PATH is older than 22.18, which cannot run TypeScript as it is.
+NODE_VERSION := $(shell cat .node-version)
 NODE_ARCH := $(subst aarch64,arm64,$(subst x86_64,x64,$(shell uname -m)))
 NODE_OK := $(shell node -p "const [a, b] = process.versions.node.split('.'); +(a > 22 || (a == 22 && b >= 18))" 2>/dev/null)
 NODE := $(if $(filter 1,$(NODE_OK)),,$(CACHE)/node/bin/node)
