@@ -1,0 +1,61 @@
+// The notes of a release: the changelog's section, and refusals of a tag that is of something else.
+
+import { equal, throws } from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import { releaseNotes } from "../../tools/release/notes.ts";
+
+const changelog = `# Changelog
+
+## Unreleased
+
+- Soon.
+
+## 0.2.0 - 2027-01-31
+
+- New.
+
+### Updating from 0.1.0
+
+- Run it twice.
+
+## 0.1.0 - 2026-11-22
+
+First release.
+`;
+
+describe("the notes of a release", () => {
+  it("are the section of its version, subsections too", () => {
+    equal(releaseNotes("v0.2.0", "0.2.0", changelog), "- New.\n\n### Updating from 0.1.0\n\n- Run it twice.\n");
+    equal(releaseNotes("v0.1.0", "0.1.0", changelog), "First release.\n");
+  });
+
+  it("are refused to a tag of another version", () => {
+    throws(() => releaseNotes("v0.3.0", "0.2.0", changelog), {
+      message: "The tag v0.3.0 is not of the version in package.json, which is 0.2.0: tag v0.2.0.",
+    });
+    throws(() => releaseNotes("0.2.0", "0.2.0", changelog), { message: /^The tag 0\.2\.0 is not/ });
+  });
+
+  it("are refused while the changelog has no dated section of the version", () => {
+    const message = 'CHANGELOG.md has no section "## 0.2.1 - YYYY-MM-DD": give the Unreleased one this heading.';
+    throws(() => releaseNotes("v0.2.1", "0.2.1", changelog), { message });
+    throws(() => releaseNotes("v0.2.1", "0.2.1", changelog + "\n## 0.2.1\n\n- No date.\n"), { message });
+  });
+
+  it("are asked for by a command, which says what is wrong with a tag", () => {
+    const project = join(import.meta.dirname, "../..");
+    const { version } = JSON.parse(readFileSync(join(project, "package.json"), "utf8")) as { version: string };
+    const run = (tag: string) =>
+      spawnSync(process.execPath, ["tools/release/cli.ts", tag], { cwd: project, encoding: "utf8" });
+    const wrong = run("v99.0.0");
+    equal(wrong.status, 1);
+    equal(
+      wrong.stderr,
+      `The tag v99.0.0 is not of the version in package.json, which is ${version}: tag v${version}.\n`,
+    );
+    equal(run("").status, 2);
+  });
+});
