@@ -5,10 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
-/**
- * The object's id ends in a digest of its owner, since a global rule has no labels to name one in: none can be taken over.
- * The server refuses a plugin that another global rule has already.
- */
+/** What a global rule does, and where. It takes none over: it has no labels that could name an owner. */
 export interface ApisixGlobalRuleArgs extends Omit<AdminObjectArgs, "adopt"> {
   /** Plugins by name with their configuration. A plugin's secrets enter the state: pass them as secret outputs. */
   readonly plugins: pulumi.Input<Readonly<Record<string, unknown>>>;
@@ -16,7 +13,14 @@ export interface ApisixGlobalRuleArgs extends Omit<AdminObjectArgs, "adopt"> {
 
 const provider = providerOf("global_rules");
 
+/**
+ * Plugins that act on every request, whichever route it takes. Its id ends in a digest of its owner. The server refuses a plugin that
+ * another global rule has already.
+ * @example
+ * new ApisixGlobalRule("limits", { admin, plugins: { "limit-count": { count: 100, time_window: 60, key: "remote_addr" } } });
+ */
 export class ApisixGlobalRule extends pulumi.dynamic.Resource {
+  /** The Admin API that it is in. */
   declare readonly admin: pulumi.Output<AdminEndpoint>;
   /** The object as the server holds it, plugins by their names. */
   declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;

@@ -6,6 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
+/** Which requests a route takes, and where they go. */
 export interface ApisixRouteArgs extends AdminObjectArgs {
   /** Hosts that the route answers for; at least one. Without it the route could be reached under another host's client policy. */
   readonly hosts: pulumi.Input<pulumi.Input<string>[]>;
@@ -13,34 +14,71 @@ export interface ApisixRouteArgs extends AdminObjectArgs {
   readonly uri?: pulumi.Input<string>;
   /** Several paths or prefixes. Give this or `uri`. */
   readonly uris?: pulumi.Input<pulumi.Input<string>[]>;
-  /** Methods that the route answers. Defaults to all. */
+  /**
+   * Methods that the route answers.
+   * @default all
+   */
   readonly methods?: pulumi.Input<pulumi.Input<Method>[]>;
-  /** Id of the ApisixUpstream that requests go to. */
+  /** Id of the {@link ApisixUpstream} that requests go to. */
   readonly upstream: pulumi.Input<string>;
-  /** The higher wins where several routes match. Defaults to 0. */
+  /**
+   * The higher wins where several routes match.
+   * @default 0
+   */
   readonly priority?: pulumi.Input<number>;
-  /** Plugins by name with their configuration. Defaults to none. A plugin's secrets enter the state: pass them as secret outputs. */
+  /**
+   * Plugins by name with their configuration. A plugin's secrets enter the state: pass them as secret outputs.
+   * @default none
+   */
   readonly plugins?: pulumi.Input<Readonly<Record<string, unknown>>>;
-  /** Id of an ApisixPluginConfig. Of a plugin that both have, the route's own counts. Defaults to none. */
+  /**
+   * Id of an {@link ApisixPluginConfig}. Of a plugin that both have, the route's own counts.
+   * @default none
+   */
   readonly pluginConfig?: pulumi.Input<string>;
-  /** Lets WebSocket connections through. Defaults to false. */
+  /**
+   * Lets WebSocket connections through.
+   * @default false
+   */
   readonly websocket?: pulumi.Input<boolean>;
-  /** Time limits towards the upstream, in seconds. Defaults to the upstream's. */
+  /**
+   * Time limits towards the upstream, in seconds.
+   * @default the upstream's
+   */
   readonly timeout?: pulumi.Input<Timeouts>;
-  /** What must hold of a request beside host, path and method; all of it. Defaults to nothing. */
+  /**
+   * What must hold of a request beside host, path and method; all of it.
+   * @default nothing
+   */
   readonly vars?: pulumi.Input<pulumi.Input<Condition>[]>;
-  /** For people; at most 256 characters. Defaults to none. */
+  /**
+   * For people; at most 256 characters.
+   * @default none
+   */
   readonly description?: pulumi.Input<string>;
-  /** Whether the route answers. Defaults to true. */
+  /**
+   * Whether the route answers.
+   * @default true
+   */
   readonly enabled?: pulumi.Input<boolean>;
 }
 
 const provider = providerOf("routes");
 
+/**
+ * A route: which requests go to which upstream. The gateway's answer to a request without one is 404.
+ * @example
+ * new ApisixRoute("shop", { admin: platform.admin, hosts: [platform.gateway.serverName], uri: "/shop/*", upstream: backend.id });
+ * @throws RunError unless exactly one of `uri` and `uris` is given.
+ */
 export class ApisixRoute extends pulumi.dynamic.Resource {
+  /** The Admin API that it is in. */
   declare readonly admin: pulumi.Output<AdminEndpoint>;
+  /** Hosts that it answers for. */
   declare readonly hosts: pulumi.Output<readonly string[]>;
+  /** Paths that it answers, `uri` as a list of one. */
   declare readonly uris: pulumi.Output<readonly string[]>;
+  /** Id of the upstream. */
   declare readonly upstream: pulumi.Output<string>;
   /** The object as the server holds it. */
   declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;

@@ -6,16 +6,23 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
+/** What both kinds of the gateway's certificates have. */
 interface CertificateArgs extends AdminObjectArgs {
   /** The Secret that holds the leaf and its key. It is read when the resource is applied; neither enters the state. */
   readonly certificate: pulumi.Input<LeafRef>;
-  /** Protocols that the gateway speaks with this certificate. Defaults to the gateway's own list. */
+  /**
+   * Protocols that the gateway speaks with this certificate.
+   * @default the gateway's own list
+   */
   readonly protocols?: pulumi.Input<pulumi.Input<TlsProtocol>[]>;
 }
 
 /** The certificate that the gateway shows to its clients. */
 export interface ServerCertificateArgs extends CertificateArgs {
-  /** Defaults to `server`. */
+  /**
+   * Towards clients.
+   * @default `server`
+   */
   readonly use?: "server";
   /** Names that select this certificate; each must be covered by it. */
   readonly snis: pulumi.Input<pulumi.Input<string>[]>;
@@ -25,25 +32,40 @@ export interface ServerCertificateArgs extends CertificateArgs {
 
 /** The certificate that the gateway presents to upstreams. */
 export interface ClientCertificateArgs extends CertificateArgs {
+  /** Towards upstreams. */
   readonly use: "client";
+  /** None: an upstream names it by its id. */
   readonly snis?: undefined;
+  /** None: it faces no clients. */
   readonly clients?: undefined;
 }
 
+/** One of the two, told apart by `use`. */
 export type ApisixSslArgs = ServerCertificateArgs | ClientCertificateArgs;
 
 /** Whose client certificates are accepted. */
 export interface ClientTrust {
   /** Roots that client certificates must chain to. */
   readonly trust: pulumi.Input<ConfigMapKeyRef>;
-  /** Certificates allowed between leaf and root. Defaults to 1. */
+  /**
+   * Certificates allowed between leaf and root.
+   * @default 1
+   */
   readonly depth?: pulumi.Input<number>;
 }
 
 const provider = providerOf("ssls");
 
+/**
+ * A certificate in the gateway, taken from a Secret: its own towards clients, or one that it presents to upstreams. The gateway's renewer
+ * carries a renewed Secret into it, where a {@link RenewerGrant} lets it.
+ * @example
+ * new ApisixSsl("site", { admin, certificate: leaf.secret, snis: ["api.example.com"], clients: { trust: platform.trust.edge } });
+ */
 export class ApisixSsl extends pulumi.dynamic.Resource {
+  /** The Admin API that it is in. */
   declare readonly admin: pulumi.Output<AdminEndpoint>;
+  /** Names that select it; none for `use: "client"`. */
   declare readonly snis: pulumi.Output<readonly string[] | undefined>;
   /** SHA-256 of the certificate in use, hex: of the leaf alone, it is the usual fingerprint. */
   declare readonly digest: pulumi.Output<string>;

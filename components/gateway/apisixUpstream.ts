@@ -13,34 +13,71 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
+/** Which servers are behind an upstream, and how the gateway speaks to them. */
 export interface ApisixUpstreamArgs extends AdminObjectArgs {
-  /** The servers behind the upstream; at least one. A node's weight defaults to 1. */
+  /** The servers behind the upstream; at least one. */
   readonly nodes: pulumi.Input<pulumi.Input<UpstreamNode>[]>;
   /** Name in the servers' certificates: sent as Host and SNI, and verified by the gateway. */
   readonly serverName: pulumi.Input<string>;
-  /** Id of the ApisixSsl with `use: "client"` that the gateway presents. Defaults to none: only for servers that ask for no certificate. */
+  /**
+   * Id of the {@link ApisixSsl} with `use: "client"` that the gateway presents in place of its own leaf.
+   * @default the gateway's own leaf, by itself
+   */
   readonly clientCertificate?: pulumi.Input<string>;
-  /** Protocol towards the servers. Defaults to `https`. */
+  /**
+   * Protocol towards the servers.
+   * @default `https`
+   */
   readonly scheme?: pulumi.Input<Scheme>;
-  /** How requests are spread over the nodes. Defaults to `roundrobin`. */
+  /**
+   * How requests are spread over the nodes.
+   * @default `roundrobin`
+   */
   readonly balancer?: pulumi.Input<Balancer>;
-  /** Time limits towards the servers, in seconds. Defaults to the gateway's own: 60 each. */
+  /**
+   * Time limits towards the servers, in seconds.
+   * @default the gateway's own: 60 each
+   */
   readonly timeout?: pulumi.Input<Timeouts>;
-  /** How often a request that failed goes to another node. Defaults to once for each other node. */
+  /**
+   * How often a request that failed goes to another node.
+   * @default once for each other node
+   */
   readonly retries?: pulumi.Input<number>;
-  /** For how long it is tried again, in seconds; 0 for as long as `retries` lasts. Defaults to 0. */
+  /**
+   * For how long it is tried again, in seconds; 0 for as long as `retries` lasts.
+   * @default 0
+   */
   readonly retryTimeout?: pulumi.Input<number>;
-  /** How nodes are watched, so that requests pass by those that fail. Defaults to not at all. */
+  /**
+   * How nodes are watched, so that requests pass by those that fail.
+   * @default not at all
+   */
   readonly healthChecks?: pulumi.Input<HealthChecks>;
-  /** How connections to the nodes are kept for later requests. Defaults to the gateway's own pool. */
+  /**
+   * How connections to the nodes are kept for later requests.
+   * @default the gateway's own pool
+   */
   readonly keepAlivePool?: pulumi.Input<KeepAlivePool>;
 }
 
 const provider = providerOf("upstreams");
 
+/**
+ * An upstream: where a route's requests go, over TLS verified on both sides.
+ * @example
+ * const backend = new ApisixUpstream("shop", {
+ *   admin: platform.admin,
+ *   nodes: [{ host: "shop.shop.svc", port: 443 }],
+ *   serverName: "shop.shop.svc",
+ * });
+ */
 export class ApisixUpstream extends pulumi.dynamic.Resource {
+  /** The Admin API that it is in. */
   declare readonly admin: pulumi.Output<AdminEndpoint>;
+  /** The servers behind it. */
   declare readonly nodes: pulumi.Output<readonly UpstreamNode[]>;
+  /** Name in their certificates. */
   declare readonly serverName: pulumi.Output<string>;
   /** The object as the server holds it, without keys. */
   declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;
