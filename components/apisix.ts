@@ -21,8 +21,11 @@ import { renewerFiles, renewerMetrics } from "./renewer.ts";
 import { trustRef } from "./trustBundle.ts";
 import { labelsOf, rolledBy, selectorOf, serving, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
 
+/** How APISIX runs, and with whom it speaks. */
 export interface ApisixArgs {
+  /** Who signs its leaves, and whom it trusts at each of its hops. */
   readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
+  /** Namespace of its objects. */
   readonly namespace: string;
   /** UID of the cluster, for the dynamic resources that use the Admin API. */
   readonly cluster: string;
@@ -42,6 +45,7 @@ export interface ApisixArgs {
   readonly serviceType: "ClusterIP" | "LoadBalancer";
   /** Annotations of the gateway's Service. */
   readonly serviceAnnotations: Readonly<Record<string, string>>;
+  /** APISIX's image. */
   readonly image: string;
   /** Node.js, and a shell: the renewer's program comes by a ConfigMap. */
   readonly renewerImage: string;
@@ -71,6 +75,7 @@ function adminNameOf(name: string, namespace: string): string {
   return `${name}-admin.${namespace}.svc`;
 }
 
+/** Apache APISIX: the gateway, and its Admin API on the pods' loopback, which talks mutual TLS alone. A renewer runs beside it. */
 export class Apisix extends pulumi.ComponentResource {
   /** Who APISIX is towards etcd and upstreams. */
   readonly identity: Identity;

@@ -3,6 +3,7 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
+/** Whether cert-manager is installed, and from where. */
 export interface CertManagerArgs {
   /** Install it; `false` uses the installed one (of two stacks on a cluster exactly one owns it). */
   readonly install: boolean;

@@ -9,15 +9,21 @@ import { type KeyAlgorithm, subjectLimit } from "../config.ts";
 
 /** Who signs leaves of a plane, and by which rules. */
 export interface LeafAuthority<P extends Plane> {
+  /** The plane that its leaves are of. */
   readonly plane: P;
+  /** cert-manager's issuer that signs them. */
   readonly issuer: pulumi.Output<IssuerRef<P>>;
+  /** Trust domain that they speak for. */
   readonly trustDomain: string;
+  /** Kind of their keys. */
   readonly algorithm: KeyAlgorithm;
   /** Lifetime, such as `24h`; cert-manager renews after two thirds of it. */
   readonly leafDuration: string;
 }
 
+/** Whom a leaf speaks for, and what it may prove. */
 export interface CertificateArgs<P extends Plane> {
+  /** Who signs it. */
   readonly authority: LeafAuthority<P>;
   /** Namespace of the certificate and its Secret. */
   readonly namespace: string;
@@ -25,15 +31,27 @@ export interface CertificateArgs<P extends Plane> {
   readonly serviceAccount: string;
   /** What the leaf may prove; etcd's server leaf needs both, since its JSON gateway dials itself with it. */
   readonly usages: readonly LeafUsage[];
-  /** DNS names of a server. Default none. */
+  /**
+   * DNS names of a server.
+   * @default none
+   */
   readonly dnsNames?: readonly string[];
-  /** Leave the subject empty: etcd would take a common name for a user. Default `false`. */
+  /**
+   * Leave the subject empty: etcd would take a common name for a user.
+   * @default false
+   */
   readonly emptySubject?: boolean;
 }
 
+/** What a leaf proves: that it is a server, or a client. */
 export type LeafUsage = "server auth" | "client auth";
 
-/** A leaf of plane `P`. Its key is born in the cluster and stays there, in the Secret that `secret` names. */
+/**
+ * A leaf of plane `P`. Its key is born in the cluster and stays there, in the Secret that `secret` names.
+ * @example
+ * const leaf = new Certificate("orders", { authority: pki.edge, namespace: "shop", serviceAccount: "orders", usages: ["client auth"] });
+ * @throws ResourceError when a part of the subject is longer than a certificate can hold.
+ */
 export class Certificate<P extends Plane> extends pulumi.ComponentResource {
   /** The Secret with `tls.crt` and `tls.key`; known once the leaf is issued. */
   readonly secret: pulumi.Output<CertSecretRef<P>>;

@@ -13,7 +13,9 @@ import { createStateHeldRoot, type StateHeldSettings } from "./stateHeldRoots.ts
 import { TrustBundle } from "./trustBundle.ts";
 import { rootDigests } from "./workload.ts";
 
+/** A plane's roots, and where its objects go. */
 export interface CertificateAuthorityArgs<P extends Plane> {
+  /** The plane whose leaves it signs. */
   readonly plane: P;
   /** The trusted generations; the active one signs the leaves. */
   readonly generations: readonly Generation[];
@@ -23,6 +25,7 @@ export interface CertificateAuthorityArgs<P extends Plane> {
   readonly namespace: string;
   /** Where ClusterIssuers find their Secrets: cert-manager's own namespace. */
   readonly clusterResourceNamespace: string;
+  /** UID of the cluster, for the dynamic resources that read its roots. */
   readonly cluster: string;
   /** Lifetime of leaves, such as `24h`. */
   readonly leafDuration: string;
@@ -38,16 +41,21 @@ export type RootDigests = Readonly<Record<string, readonly string[]>>;
 export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResource implements LeafAuthority<P> {
   /** The active generation's. */
   readonly issuer: pulumi.Output<IssuerRef<P>>;
+  /** The trust bundle in the platform's namespace. */
   readonly trust: pulumi.Output<TrustRef<P>>;
   /** The plane's roots in PEM: public. */
   readonly roots: pulumi.Output<string>;
+  /** The roots by their digests. */
   readonly digests: pulumi.Output<RootDigests>;
+  /** The plane whose leaves it signs. */
   readonly plane: P;
   /** The active generation's. */
   readonly trustDomain: string;
   /** Those of all trusted generations, the active one's first: leaves of any may be met. */
   readonly trustDomains: readonly string[];
+  /** The active generation's. */
   readonly algorithm: KeyAlgorithm;
+  /** Lifetime of its leaves. */
   readonly leafDuration: string;
 
   constructor(name: string, args: CertificateAuthorityArgs<P>, opts?: pulumi.ComponentResourceOptions) {

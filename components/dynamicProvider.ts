@@ -61,9 +61,15 @@ export function providerOf(kind: Kind): pulumi.dynamic.ResourceProvider {
 export interface AdminObjectArgs {
   /** The Admin API to create the object in: `apisix.admin`. An endpoint in another cluster replaces the object. */
   readonly admin: pulumi.Input<AdminEndpoint>;
-  /** Id in the Admin API: letters, digits, `-`, `_`, `.`, at most 64. Defaults to the resource's name. A new id replaces the object. */
+  /**
+   * Id in the Admin API: letters, digits, `-`, `_`, `.`, at most 64. A new id replaces the object.
+   * @default the resource's name
+   */
   readonly id?: pulumi.Input<string>;
-  /** Take over an object that has this id and another owner or none. Defaults to false: such an object is refused. */
+  /**
+   * Take over an object that has this id and another owner or none, in place of refusing it.
+   * @default false
+   */
   readonly adopt?: pulumi.Input<boolean>;
 }
 

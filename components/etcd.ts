@@ -24,8 +24,11 @@ import { firstValue } from "./firstValue.ts";
 import { firstKeys, inUse, suffixed } from "./keyNames.ts";
 import { labelsOf, selectorOf, serving, startedWith, waitAtMost } from "./workload.ts";
 
+/** How large an etcd is, and for whom. */
 export interface EtcdArgs {
+  /** Who signs the leaves of its client port and of its peer port. */
   readonly authorities: Pick<Authorities, "etcd" | "etcd-peer">;
+  /** Namespace of its objects. */
   readonly namespace: string;
   /** UID of the cluster, for the dynamic resource that sets up the users. */
   readonly cluster: string;
@@ -37,10 +40,14 @@ export interface EtcdArgs {
   readonly replicas: number;
   /** Volume of each member, such as `1Gi`. */
   readonly storage: string;
-  /** Default: the cluster's default class. */
+  /**
+   * Storage class of the volumes.
+   * @default the cluster's default class
+   */
   readonly storageClass?: string | undefined;
   /** Keep the volumes on destroy. */
   readonly keepData: boolean;
+  /** etcd's image. */
   readonly image: string;
   /** How long its pods may take to become ready, such as `5m`. */
   readonly readyTimeout: string;
@@ -60,7 +67,7 @@ export async function keepMembers(name: string, replicas: number): Promise<void>
   );
 }
 
-/** A running etcd with authentication on. */
+/** APISIX's store: a running etcd with authentication on, and mutual TLS at both its ports. */
 export class Etcd extends pulumi.ComponentResource {
   /** How the client reaches it and what it presents; known once its user may sign in. */
   readonly store: pulumi.Output<StoreEndpoint>;

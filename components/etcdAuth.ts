@@ -5,6 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { providerOf } from "./dynamicProvider.ts";
 
+/** Who may sign in at an etcd. */
 export interface EtcdAuthArgs {
   /** The etcd to administer. */
   readonly etcd: pulumi.Input<EtcdEndpoint>;
@@ -14,9 +15,11 @@ export interface EtcdAuthArgs {
   readonly users: pulumi.Input<pulumi.Input<EtcdUserArgs>[]>;
 }
 
+/** A user, confined to its prefix. */
 export interface EtcdUserArgs {
   /** User name; also the name of the role that carries its permission. */
   readonly name: pulumi.Input<string>;
+  /** Where its password lies. */
   readonly password: pulumi.Input<SecretKeyRef>;
   /** The user may read and write keys that start with this, and nothing else. */
   readonly prefix: pulumi.Input<string>;
@@ -24,7 +27,7 @@ export interface EtcdUserArgs {
 
 const provider = providerOf("etcdAuth");
 
-/** Deleting it leaves etcd as it is: an etcd that stays must not fall open because its administrator left. */
+/** etcd's users, with authentication on. Deleting it leaves etcd as it is: an etcd that stays must not fall open because its administrator left. */
 export class EtcdAuth extends pulumi.dynamic.Resource {
   /** The endpoint, once auth is enabled: use this to wait for it. */
   declare readonly etcd: pulumi.Output<EtcdEndpoint>;

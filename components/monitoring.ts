@@ -5,6 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { dashboardConfigMap, type MetricsPort, podMonitor, prometheusRule, scrapePolicy } from "./monitoringPlan.ts";
 
+/** Who watches whom. */
 export interface MonitoringArgs {
   /** Namespace of the platform. */
   readonly namespace: string;
@@ -16,7 +17,7 @@ export interface MonitoringArgs {
   readonly target: MetricsPort;
 }
 
-/** Alerts, a scrape rule, its network edge and a dashboard. */
+/** What watches the platform's certificates, for clusters with the Prometheus operator: alerts, a scrape rule, its network edge and a dashboard. */
 export class Monitoring extends pulumi.ComponentResource {
   constructor(name: string, args: MonitoringArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:Monitoring", name, {}, opts);

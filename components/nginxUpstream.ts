@@ -33,9 +33,11 @@ import {
 /** User id of nginx in its official image. */
 const uid = 101;
 
+/** Whom an nginx answers, and with what. */
 export interface NginxUpstreamArgs {
   /** Who signs its leaf, and the trust bundle that its callers chain to, in its own namespace. */
   readonly authority: LeafAuthority<"upstream"> & Pick<CertificateAuthority<"upstream">, "trust" | "roots">;
+  /** Namespace of its objects. */
   readonly namespace: string;
   /** The only identities that it answers. */
   readonly callers: readonly Identity[];
@@ -43,11 +45,28 @@ export interface NginxUpstreamArgs {
   readonly clientCertificate: pulumi.Output<CertSecretRef<"upstream">>;
   /** What it serves, by file name; `index.json` is the index. */
   readonly files: Readonly<Record<string, string>>;
+  /** nginx's image. */
   readonly image: string;
-  /** How long its pods may take to become ready. Default `5m`. */
+  /**
+   * How long its pods may take to become ready.
+   * @default `5m`
+   */
   readonly readyTimeout?: string;
 }
 
+/**
+ * An nginx behind the gateway: it serves files over mutual TLS, answers its callers alone, reads a renewed leaf at the next handshake and
+ * rolls without a dropped request.
+ * @example
+ * const shop = new NginxUpstream("shop", {
+ *   authority,
+ *   namespace: "shop",
+ *   callers: platform.caller.identities ?? [platform.caller.identity],
+ *   clientCertificate: pulumi.output(platform.upstream.clientCertificate),
+ *   files: { "shop.json": '{ "shop": "open" }' },
+ *   image,
+ * });
+ */
 export class NginxUpstream extends pulumi.ComponentResource {
   /** How APISIX reaches and verifies it; known once it is ready. */
   readonly upstream: pulumi.Output<UpstreamEndpoint>;

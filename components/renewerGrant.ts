@@ -7,6 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { labelsOf } from "./workload.ts";
 
+/** Which Secret, and to which gateway. */
 export interface RenewerGrantArgs {
   /** The Secret that an `ApisixSsl` names as its certificate. */
   readonly secret: pulumi.Input<SecretRef>;
@@ -14,7 +15,12 @@ export interface RenewerGrantArgs {
   readonly gateway: Pick<Identity, "namespace" | "serviceAccount">;
 }
 
-/** A Role and a RoleBinding. Without them the gateway keeps the certificate that it has until the next `pulumi up`. */
+/**
+ * Lets a gateway's renewer read one Secret: a Role and a RoleBinding in the Secret's namespace. Without them the gateway keeps the
+ * certificate that it has until the next `pulumi up`.
+ * @example
+ * new RenewerGrant("shop-renewer", { secret: leaf.secret, gateway: platform.caller.identity });
+ */
 export class RenewerGrant extends pulumi.ComponentResource {
   constructor(name: string, args: RenewerGrantArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:RenewerGrant", name, {}, opts);

@@ -4,13 +4,18 @@ import type { Plane, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
+/** Whose roots go where. */
 export interface TrustBundleArgs<P extends Plane> {
+  /** The plane that the roots are of. */
   readonly plane: P;
   /** Namespace of the ConfigMap: that of the pods that mount it. */
   readonly namespace: pulumi.Input<string>;
   /** Root certificates in PEM; several during an overlap. */
   readonly roots: pulumi.Input<string>;
-  /** SHA-256 of the roots by their generation's name: the platform's own bundles say it. */
+  /**
+   * SHA-256 of the roots by their generation's name: the platform's own bundles say it.
+   * @default not said
+   */
   readonly digests?: pulumi.Input<Readonly<Record<string, readonly string[]>>>;
 }
 
@@ -27,8 +32,13 @@ export function trustRef<P extends Plane>(plane: P, namespace: string): TrustRef
   return { plane, namespace, name: `${plane}-trust`, key: trustKey };
 }
 
-/** ConfigMap `<plane>-trust` with the plane's roots. */
+/**
+ * ConfigMap `<plane>-trust` with the plane's roots. A rotation of roots waits until every bundle of the cluster has the new one.
+ * @example
+ * const { trust } = new TrustBundle("trust", { plane: "upstream", namespace: "shop", roots: platform.roots.upstream });
+ */
 export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
+  /** Where the roots are, for whoever mounts them. */
   readonly trust: pulumi.Output<TrustRef<P>>;
 
   constructor(name: string, args: TrustBundleArgs<P>, opts?: pulumi.ComponentResourceOptions) {
