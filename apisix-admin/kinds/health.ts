@@ -26,7 +26,6 @@ const unhealthy = {
 /** Seconds between two checks. */
 const interval = whole(1).optional();
 
-/** The names are the Admin API's own, in camel case; what is left out has the server's defaults. */
 export const healthChecks = record({
   /** Asks each node in turn. `tcp` only connects: a check of `https` shows no client certificate, and trusts no upstream's root. */
   active: record({
@@ -50,17 +49,28 @@ export const healthChecks = record({
     unhealthy: record(unhealthy).optional(),
   }).optional(),
 });
-export type HealthChecks = z.infer<typeof healthChecks>;
+/** How an upstream's nodes are watched. The names are the Admin API's own, in camel case; what is left out has the server's defaults. */
+export interface HealthChecks extends z.infer<typeof healthChecks> {}
 
 export const keepAlivePool = record({
-  /** Idle connections that are kept, over all nodes. Server's default 320. */
+  /**
+   * Idle connections that are kept, over all nodes.
+   * @default 320, the server's
+   */
   size: whole(1).optional(),
-  /** How long one is kept, in seconds. Server's default 60. */
+  /**
+   * How long one is kept, in seconds.
+   * @default 60, the server's
+   */
   idleTimeout: seconds.optional(),
-  /** Requests after which one is closed. Server's default 1000. */
+  /**
+   * Requests after which one is closed.
+   * @default 1000, the server's
+   */
   requests: whole(1).optional(),
 });
-export type KeepAlivePool = z.infer<typeof keepAlivePool>;
+/** How connections to an upstream's nodes are kept for later requests. */
+export interface KeepAlivePool extends z.infer<typeof keepAlivePool> {}
 
 /** The fields as the Admin API spells them. */
 export function snakeCase(value: unknown): unknown {

@@ -18,16 +18,22 @@ const balancer = oneOf(["roundrobin", "least_conn", "ewma"]);
 export type Balancer = z.infer<typeof balancer>;
 
 const node = z.object({
+  /** Name or address that the gateway dials. */
   host: nodeHost,
+  /** Port that its server listens on. */
   port: value<number>(isPort, (port) =>
     port === undefined
       ? "A node needs a port: the one that its server listens on."
       : `A port is a number from 1 to 65535, not ${JSON.stringify(port)}.`,
   ),
-  /** Share of requests relative to the other nodes; 0 takes a node out. Defaults to 1. */
+  /**
+   * Share of requests relative to the other nodes; 0 takes a node out.
+   * @default 1
+   */
   weight: value<number>(isCount, (weight) => `A weight is a whole number from 0 up, not ${String(weight)}.`).optional(),
 });
-export type UpstreamNode = Readonly<z.infer<typeof node>>;
+/** A server behind an upstream. */
+export interface UpstreamNode extends Readonly<z.infer<typeof node>> {}
 
 const schema = identity
   .extend({

@@ -72,10 +72,13 @@ export const seconds = value<number>(
 
 export const description = z.string().max(256, "At most 256 characters.");
 
-/** Limits in seconds. */
+/** Time limits, in seconds above 0. */
 export interface Timeouts {
+  /** To connect. */
   readonly connect: number;
+  /** Between two writes of the request. */
   readonly send: number;
+  /** Between two reads of the answer. */
   readonly read: number;
 }
 
