@@ -33,6 +33,7 @@ type config struct {
 			Enable             *bool    `json:"enable"`
 			Listen             []listen `json:"listen"`
 			Protocols          string   `json:"ssl_protocols"`
+			Ciphers            string   `json:"ssl_ciphers"`
 			TrustedCertificate string   `json:"ssl_trusted_certificate"`
 		} `json:"ssl"`
 	} `json:"apisix"`
@@ -185,6 +186,7 @@ func (c *config) validate() error {
 	setDefault(&c.Deployment.RoleTraditional.ConfigProvider, "etcd")
 	setDefault(&etcd.Timeout, 30)
 	setDefault(&a.SSL.Protocols, "TLSv1.2 TLSv1.3")
+	setDefault(&a.SSL.Ciphers, defaultCiphers)
 	setDefault(&a.Status.IP, "127.0.0.1")
 	setDefault(&a.Status.Port, 7085)
 	setDefault(&admin.Listen.IP, "0.0.0.0")

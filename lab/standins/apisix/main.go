@@ -223,12 +223,12 @@ func newWorker(cfg *config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	w.adminTLS = &tls.Config{
-		GetCertificate:         certificate,
-		MinVersion:             tls.VersionTLS12,
-		NextProtos:             []string{"http/1.1"},
-		SessionTicketsDisabled: cfg.admin.noSessions,
+	if w.adminTLS, err = serverTLS(strings.Fields(cfg.Apisix.SSL.Protocols), cfg.Apisix.SSL.Ciphers); err != nil {
+		return nil, err
 	}
+	w.adminTLS.GetCertificate = certificate
+	w.adminTLS.NextProtos = []string{"http/1.1"}
+	w.adminTLS.SessionTicketsDisabled = cfg.admin.noSessions
 	if ca := cfg.Deployment.Admin.MTLS.CA; ca != "" {
 		if w.adminTrust, err = readTrust(ca, 1); err != nil {
 			return nil, err

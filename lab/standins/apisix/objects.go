@@ -208,20 +208,14 @@ func (s *ssl) prepare(c *config) error {
 	s.pair = &pair
 	protocols := s.Protocols
 	setDefaultList(&protocols, strings.Fields(c.Apisix.SSL.Protocols)...)
-	config := &tls.Config{
-		Certificates:           []tls.Certificate{pair},
-		MinVersion:             tls.VersionTLS12,
-		MaxVersion:             tls.VersionTLS12,
-		NextProtos:             []string{"h2", "http/1.1"},
-		SessionTicketsDisabled: c.server.noSessions,
-		Time:                   clock.Now,
+	config, err := serverTLS(protocols, c.Apisix.SSL.Ciphers)
+	if err != nil {
+		return err
 	}
-	if slices.Contains(protocols, "TLSv1.3") {
-		config.MaxVersion = tls.VersionTLS13
-		if !slices.Contains(protocols, "TLSv1.2") {
-			config.MinVersion = tls.VersionTLS13
-		}
-	}
+	config.Certificates = []tls.Certificate{pair}
+	config.NextProtos = []string{"h2", "http/1.1"}
+	config.SessionTicketsDisabled = c.server.noSessions
+	config.Time = clock.Now
 	if s.Client != nil {
 		config.ClientAuth = tls.RequireAndVerifyClientCert
 		depth := *cmp.Or(s.Client.Depth, new(1))

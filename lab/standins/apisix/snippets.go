@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,9 @@ type snippet struct {
 	proxyCert     string
 	proxyKey      string
 }
+
+// ofTemplate are directives that APISIX's own template has already put into the same block, and nginx takes only once.
+var ofTemplate = []string{"ssl_session_tickets", "ssl_ciphers", "ssl_prefer_server_ciphers"}
 
 func (c *config) parseSnippets() error {
 	variable, err := parseVariable(c.Nginx.HTTPSnippet)
@@ -62,8 +66,7 @@ func (s *snippet) parse(where, text string) (err error) {
 		directive, value := words[0], strings.Join(words[1:], " ")
 		known := true
 		switch {
-		case directive == "ssl_session_tickets" || (directive == "proxy_ssl_trusted_certificate" && !inLocation && !inAdmin):
-			// nginx refuses a directive that APISIX's own template has already put into the same block.
+		case slices.Contains(ofTemplate, directive) || (directive == "proxy_ssl_trusted_certificate" && !inLocation && !inAdmin):
 			return fmt.Errorf("nginx: [emerg] %q directive is duplicate: %s, the template has one", directive, where)
 		case directive == "ssl_session_cache" && value == "off" && !inLocation:
 			s.noSessions = true

@@ -969,6 +969,46 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       }
     });
 
+    it("offers the versions and suites that config.yaml names, on the gateway and the Admin API", async () => {
+      const candidates = ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305", "AES128-SHA"].map(
+        (rest) => `ECDHE-ECDSA-${rest}`,
+      );
+      const offered = async (port: number, client: tls.ConnectionOptions) => {
+        const takes = (options: tls.ConnectionOptions) =>
+          connected(port, { ...client, ...options }).then(
+            (socket) => Boolean(socket.destroy()),
+            () => false,
+          );
+        const suites = [];
+        for (const ciphers of candidates) if (await takes({ maxVersion: "TLSv1.2", ciphers })) suites.push(ciphers);
+        return { suites, tls13: await takes({ minVersion: "TLSv1.3" }) };
+      };
+      const both = async (...patches: Patch[]) => {
+        await restart(patches);
+        await gateway();
+        await put("ssls/ec", { snis: ["ec.local"], cert: pems["gateway-ec.crt"], key: pems["gateway-ec.key"] });
+        return [
+          await offered(ports.https, clientOf("user-client", "ec.local")),
+          await offered(ports.admin, clientOf("admin-client", "apisix-admin")),
+        ];
+      };
+      const everywhere = (suites: string[], tls13 = true) => Array.from({ length: 2 }, () => ({ suites, tls13 }));
+      assert.deepEqual(await both(), everywhere(candidates.slice(0, 3)));
+      const [, strong = ""] = candidates;
+      const named = ["apisix.ssl.ssl_ciphers", `NO-SUCH-SUITE:${strong}:DHE-RSA-AES256-GCM-SHA384`] as const;
+      assert.deepEqual(await both(named), everywhere([strong]));
+      assert.deepEqual(await both(named, ["apisix.ssl.ssl_protocols", "TLSv1.2"]), everywhere([strong], false));
+      assert.deepEqual(await both(["apisix.ssl.ssl_protocols", "TLSv1.3"]), everywhere([]));
+      await restart();
+
+      const refused = async (key: string, value: string) =>
+        (await spawnApisix(join(folder, "other"), configYaml(ports, file, [[`apisix.ssl.${key}`, value]])).ended)
+          .output;
+      assert.match(await refused("ssl_ciphers", "DHE-RSA-AES256-GCM-SHA384"), /has none of the suites in "DHE-RSA/);
+      assert.match(await refused("ssl_ciphers", "HIGH:!aNULL"), /knows OpenSSL's names of suites, not "HIGH"/);
+      assert.match(await refused("ssl_protocols", "TLSv1.1"), /knows TLSv1\.2 and TLSv1\.3, not "TLSv1\.1"/);
+    });
+
     it("runs headers.set of response-rewrite, and says what it does not run", async () => {
       const answers = async (plugins: object) => {
         await put("routes/p", { ...way("/p"), plugins });
@@ -1269,7 +1309,8 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.match(await snippet("http_server_configuration_snippet", "lua_code_cache off;"), /^1 [^]*lua_code_cache/);
       const trusted = `proxy_ssl_trusted_certificate ${file("ca.crt")};`;
       assert.match(await snippet("http_server_configuration_snippet", trusted), /^1 [^]*duplicate/);
-      assert.match(await snippet("http_server_configuration_snippet", "ssl_session_tickets off;"), /^1 [^]*duplicate/);
+      for (const ofTemplate of ["ssl_session_tickets off;", "ssl_ciphers HIGH;"])
+        assert.match(await snippet("http_server_configuration_snippet", ofTemplate), /^1 [^]*duplicate/);
       assert.match(
         await snippet("http_configuration_snippet", "map $host $x { default a; }"),
         /^1 [^]*only a map of \$host to an empty variable/,
