@@ -7,6 +7,8 @@ import { forms } from "./forms.ts";
 import { render, verdictsOf } from "./report.ts";
 import { soak, type SoakResult } from "./soak.ts";
 
+const mark = "<!-- Below this line: written by the soak's option --write. -->";
+
 const usage = `Usage: node lab/soak/cli.ts [--short] [--untimed] [--json] [--write] [--keep]
 
 Starts a lab of its own, brings the platform up, and then does all at once: new and kept-alive connections through the
@@ -75,5 +77,3 @@ async function writeDocument(result: SoakResult): Promise<void> {
   const text = `${words}${mark}\n\n${about}.\n\n\`\`\`\n${render(result)}\`\`\`\n`;
   await writeFile(file, text);
 }
-
-const mark = "<!-- Below this line: written by the soak's option --write. -->";

@@ -37,7 +37,7 @@ export interface Order {
 }
 
 /** Milliseconds for old pods to leave, and new ones to be ready. */
-const settledWithin = 60_000;
+export const settledWithin = 60_000;
 
 export async function pass(scene: Scene, order: Order, timeline: Timeline, signal: AbortSignal): Promise<Passage> {
   const name = `${order.gateways} gateway ${order.gateways === 1 ? "pod" : "pods"}`;

@@ -6,7 +6,7 @@ import { firstOf, nextOf, type Form, type PlatformForm } from "./forms.ts";
 import { compareHandshakes, type Handshakes } from "./handshakes.ts";
 import type { ArrivalNumbers } from "./newConnections.ts";
 import type { KeptNumbers } from "./keptAlive.ts";
-import { pass, type Passage } from "./passage.ts";
+import { pass, type Passage, settledWithin } from "./passage.ts";
 import { Platform } from "./platform.ts";
 import { renewAll, type Round } from "./rounds.ts";
 import { Scene } from "./scene.ts";
@@ -116,6 +116,7 @@ async function onScene(
       if (scaled.problem !== undefined) throw new Error(`${gateways} gateway pods: pulumi up ${scaled.problem}`);
       await scene.load.call("leave"); // so that the next ones are spread
     }
+    await scene.view.settled(settledWithin, signal); // pods of before are still leaving
     const before = processTable(scene.view.pods());
     for (let round = 1; round <= form.rounds; round++)
       rounds.push(await timeline.step(`every leaf renews, ${round} of ${form.rounds}`, () => renewAll(scene, signal)));
