@@ -2,17 +2,13 @@
 
 import { isIP } from "node:net";
 
+import { keyAlgorithms } from "@mtls-everywhere/vocabulary/algorithms";
+import { hours } from "@mtls-everywhere/vocabulary/durations";
+import { subjectLimit } from "@mtls-everywhere/vocabulary/identities";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
 import { keyList } from "./components/keyNames.ts";
-
-/** Key algorithms that cert-manager, OpenSSL and Go's crypto/tls all take in leaves and roots. */
-export const keyAlgorithms = ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"] as const;
-export type KeyAlgorithm = (typeof keyAlgorithms)[number];
-
-/** X.520 upper bound of O, OU and CN, in characters. */
-export const subjectLimit = 64;
 
 const dnsLabel = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
 const dnsName = z
@@ -255,11 +251,6 @@ export function readConfig(): PlatformConfig {
     if (key.startsWith(prefix)) values[key.slice(prefix.length)] = decode(value);
   }
   return parseConfig(values, pulumi.getStack());
-}
-
-/** Hours of a duration such as `24h`. */
-export function hours(value: string): number {
-  return Number.parseInt(value, 10);
 }
 
 /** The engine hands a yes or no at the top level over as a word. */

@@ -1,5 +1,6 @@
 // The platform of one environment: configuration in, components composed, outputs out. It reads like README's diagram.
 
+import type { GatewayEndpoint, StoreEndpoint, UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
@@ -22,7 +23,7 @@ import { callerCertificate } from "./components/gateway/callerCertificate.ts";
 import { labelObjects } from "./components/stackLabel.ts";
 import { platformNamespace } from "./components/workload.ts";
 import { readConfig } from "./config.ts";
-import { contractVersions, type GatewayEndpoint, type StoreEndpoint, type UpstreamEndpoint } from "./outputs.ts";
+import { contractVersions } from "./outputs.ts";
 import { trustedGenerations } from "./rotation/trusted.ts";
 
 const env = readConfig();

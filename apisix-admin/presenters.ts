@@ -1,12 +1,8 @@
 // Who presents a client certificate to servers: the objects in the gateway that name it by its id.
 
-import { type Access } from "@mtls-everywhere/cluster-access";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
-
 import type { Body } from "./body.ts";
 import type { Referrers } from "./kinds/kind.ts";
 import { isObject } from "./kinds/values.ts";
-import { adminClient, closeSessions } from "./session.ts";
 
 /** The objects that name it, such as `upstreams/hello`. */
 export async function presenters(id: string, referrers: Referrers): Promise<readonly string[]> {
@@ -20,13 +16,4 @@ export async function presenters(id: string, referrers: Referrers): Promise<read
     ),
   );
   return found.flat();
-}
-
-/** The same, asked of a gateway. */
-export async function livePresenters(id: string, admin: AdminEndpoint, access: Access): Promise<readonly string[]> {
-  try {
-    return await presenters(id, await adminClient(access, admin));
-  } finally {
-    await closeSessions(access);
-  }
 }

@@ -1,7 +1,8 @@
 // The clients of Admin APIs that this process has: one for each endpoint.
 
 import { type Access, adviceFor, connectTo, patienceOf, Unusable } from "@mtls-everywhere/cluster-access";
-import type { AdminEndpoint, SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
 
 import { AdminClient } from "./client.ts";
 

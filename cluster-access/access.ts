@@ -2,10 +2,9 @@
 
 import type { TLSSocket } from "node:tls";
 
+import type { AdminEndpoint, EtcdEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type {
-  AdminEndpoint,
   ConfigMapKeyRef,
-  EtcdEndpoint,
   OnePodPort,
   PodPort,
   SecretKeyRef,

@@ -5,15 +5,16 @@ import { createHash } from "node:crypto";
 import { sealOf } from "@mtls-everywhere/apisix-admin";
 import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
-import { type AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
+import { keyFamilyOf } from "@mtls-everywhere/vocabulary/algorithms";
+import type { AdminEndpoint, GatewayEndpoint, StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 
-import type { GatewayEndpoint, StoreEndpoint } from "../outputs.ts";
-import { apisixConfigYaml, apisixPorts, apisixVariables } from "./apisixConfig.ts";
-import { apisixDeployment, apisixDisruptionBudget, apisixService } from "./apisixPlan.ts";
-import { Certificate, keyFamilyOf } from "./certificate.ts";
+import { apisixConfigYaml, apisixVariables } from "./apisixConfig.ts";
+import { apisixDeployment, apisixDisruptionBudget, type ApisixPlanArgs, apisixService } from "./apisixPlan.ts";
+import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
@@ -22,33 +23,19 @@ import { trustRef } from "./trustBundle.ts";
 import { labelsOf, rolledBy, selectorOf, serving, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
 
 /** How APISIX runs, and with whom it speaks. */
-export interface ApisixArgs {
+export interface ApisixArgs extends ApisixPlanArgs {
   /** Who signs its leaves, and whom it trusts at each of its hops. */
   readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
-  /** Namespace of its objects. */
-  readonly namespace: string;
   /** UID of the cluster, for the dynamic resources that use the Admin API. */
   readonly cluster: string;
   /** The etcd that it keeps its objects in, with its user already there: it crash-loops before. */
   readonly store: pulumi.Output<Pick<StoreEndpoint, "endpoints" | "prefix" | "user">>;
   /** The passwords of its users there, in the order of `keys.users`. */
   readonly storePasswords: readonly pulumi.Output<string>[];
-  /** Its keys that are no certificates. */
-  readonly keys: KeyNames;
   /** The leaf that it presents there. */
   readonly storeCertificate: pulumi.Output<CertSecretRef<"etcd">>;
   /** Host that clients ask the gateway for. */
   readonly host: string;
-  /** Gateway pods. */
-  readonly replicas: number;
-  /** Type of the gateway's Service. */
-  readonly serviceType: "ClusterIP" | "LoadBalancer";
-  /** Annotations of the gateway's Service. */
-  readonly serviceAnnotations: Readonly<Record<string, string>>;
-  /** APISIX's image. */
-  readonly image: string;
-  /** Node.js, and a shell: the renewer's program comes by a ConfigMap. */
-  readonly renewerImage: string;
   /** How long its pods may take to become ready, and its Service to get an address from outside, such as `5m`. */
   readonly readyTimeout: string;
 }

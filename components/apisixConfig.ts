@@ -1,12 +1,11 @@
 // Plans APISIX's config.yaml. Every key is one that real APISIX 3.18 accepts: it ignores unknown ones in silence.
 
+import type { StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
 import { stringify } from "yaml";
 
-import type { StoreEndpoint } from "../outputs.ts";
 import { inUse, type KeyNames, suffixed, variableOf } from "./keyNames.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
-
-export const apisixPorts = { gateway: 9443, admin: 9180, status: 7085 } as const;
 
 /** Where the image lives, and where certificates and trust bundles are mounted. */
 export const apisixPaths = {

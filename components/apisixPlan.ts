@@ -1,11 +1,11 @@
 // Plans APISIX's Deployment: the official image under Pod Security `restricted`, with a root file system that cannot be written.
 
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
+import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
 import type * as pulumi from "@pulumi/pulumi";
 
-import type { ApisixArgs } from "./apisix.ts";
-import { apisixPaths, apisixPorts } from "./apisixConfig.ts";
-import { startedWithKeys } from "./keyNames.ts";
+import { apisixPaths } from "./apisixConfig.ts";
+import { type KeyNames, startedWithKeys } from "./keyNames.ts";
 import { renewerSidecar } from "./renewer.ts";
 import {
   configMapMount,
@@ -28,6 +28,24 @@ const uid = 636;
 /** Folders of the image that APISIX writes to; each becomes a part of one scratch volume. */
 const writable = ["conf", "logs", "client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi_temp"] as const;
 
+/** What its objects are planned from. */
+export interface ApisixPlanArgs {
+  /** Namespace of its objects. */
+  readonly namespace: string;
+  /** Gateway pods. */
+  readonly replicas: number;
+  /** Type of the gateway's Service. */
+  readonly serviceType: "ClusterIP" | "LoadBalancer";
+  /** Annotations of the gateway's Service. */
+  readonly serviceAnnotations: Readonly<Record<string, string>>;
+  /** APISIX's image. */
+  readonly image: string;
+  /** Node.js, and a shell: the renewer's program comes by a ConfigMap. */
+  readonly renewerImage: string;
+  /** Its keys that are no certificates. */
+  readonly keys: KeyNames;
+}
+
 /** What the pods mount, once it is issued. */
 export interface ApisixMaterial {
   readonly etcdLeaf: Mountable<CertSecretRef<"etcd">>;
@@ -46,7 +64,7 @@ export interface ApisixMaterial {
 /** The Service that clients reach the gateway by. */
 export function apisixService(
   name: string,
-  args: Pick<ApisixArgs, "namespace" | "serviceType" | "serviceAnnotations">,
+  args: Pick<ApisixPlanArgs, "namespace" | "serviceType" | "serviceAnnotations">,
 ) {
   const annotations = {
     // An address from outside is worth waiting for; the Deployment already waits for ready pods.
@@ -72,7 +90,7 @@ export function apisixService(
 /** The Deployment. */
 export function apisixDeployment(
   name: string,
-  args: Pick<ApisixArgs, "namespace" | "replicas" | "image" | "renewerImage" | "keys">,
+  args: Omit<ApisixPlanArgs, "serviceType" | "serviceAnnotations">,
   material: ApisixMaterial,
 ) {
   const { home } = apisixPaths;

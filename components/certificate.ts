@@ -1,11 +1,10 @@
 // A leaf: a certificate that speaks for one identity in one plane, issued and renewed by cert-manager.
 
-import { type Identity, spiffeId } from "@mtls-everywhere/vocabulary/identities";
+import { type KeyAlgorithm, privateKey } from "@mtls-everywhere/vocabulary/algorithms";
+import { type Identity, spiffeId, subjectLimit } from "@mtls-everywhere/vocabulary/identities";
 import { type CertSecretRef, type IssuerRef, type Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
-
-import { type KeyAlgorithm, subjectLimit } from "../config.ts";
 
 /** Who signs leaves of a plane, and by which rules. */
 export interface LeafAuthority<P extends Plane> {
@@ -104,17 +103,6 @@ export function leafSpec(
         }),
     issuerRef: { name: issuer.name, kind: issuer.kind, group: issuer.group },
   };
-}
-
-/** cert-manager's `privateKey` for an algorithm such as `ECDSA-P256`. */
-export function privateKey(algorithm: KeyAlgorithm) {
-  const [, size = ""] = algorithm.split("-");
-  return { algorithm: keyFamilyOf(algorithm), size: Number(size.replace("P", "")) };
-}
-
-/** The kind of key that an algorithm such as `ECDSA-P256` makes. */
-export function keyFamilyOf(algorithm: KeyAlgorithm): "ECDSA" | "RSA" {
-  return algorithm.startsWith("RSA") ? "RSA" : "ECDSA";
 }
 
 function checkSubject(identity: Identity, resource: pulumi.Resource): void {

@@ -1,10 +1,10 @@
 // A plane's certificate authority: the roots of its trusted generations, an issuer for each, and the trust bundle.
 
+import type { KeyAlgorithm } from "@mtls-everywhere/vocabulary/algorithms";
 import { type IssuerRef, type Plane, planes, type TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { KeyAlgorithm } from "../config.ts";
 import type { LeafAuthority } from "./certificate.ts";
 import { createClusterRoot } from "./clusterRoot.ts";
 import type { Generation } from "./generations.ts";

@@ -1,10 +1,10 @@
 // A plane's root that cert-manager makes and keeps: its key never leaves the cluster.
 
+import { privateKey } from "@mtls-everywhere/vocabulary/algorithms";
 import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import type * as pulumi from "@pulumi/pulumi";
 
-import { privateKey } from "./certificate.ts";
 import type { Generation } from "./generations.ts";
 import { commonName, type IssuerPlace, named, type SigningPair } from "./issuerPlace.ts";
 import { RootCertificates } from "./rootCertificates.ts";

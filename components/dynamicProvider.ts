@@ -2,7 +2,7 @@
 
 import type { ClusterSelection } from "@mtls-everywhere/cluster-access/cluster";
 import type { Kind } from "@mtls-everywhere/dynamic-resources";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
 import { readUrn } from "../urn.ts";

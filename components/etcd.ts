@@ -1,11 +1,12 @@
 // etcd, APISIX's store: mutual TLS for clients and peers, and a user for each client that is limited to its prefix.
 
+import type { StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
+import { etcdPorts } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 
-import type { StoreEndpoint } from "../outputs.ts";
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import { EtcdAuth } from "./etcdAuth.ts";
@@ -14,8 +15,8 @@ import {
   etcdDisruptionBudget,
   etcdEndpoints,
   etcdNames,
+  type EtcdPlanArgs,
   etcdPeerService,
-  etcdPorts,
   etcdServerNames,
   etcdService,
   etcdStatefulSet,
@@ -25,30 +26,15 @@ import { firstKeys, inUse, suffixed } from "./keyNames.ts";
 import { labelsOf, selectorOf, serving, startedWith, waitAtMost } from "./workload.ts";
 
 /** How large an etcd is, and for whom. */
-export interface EtcdArgs {
+export interface EtcdArgs extends EtcdPlanArgs {
   /** Who signs the leaves of its client port and of its peer port. */
   readonly authorities: Pick<Authorities, "etcd" | "etcd-peer">;
-  /** Namespace of its objects. */
-  readonly namespace: string;
   /** UID of the cluster, for the dynamic resource that sets up the users. */
   readonly cluster: string;
   /** Service account of the only client, APISIX: its leaf's SPIFFE ID and its user name. */
   readonly client: string;
   /** Names of its users, which share a role's rights: it signs in as the first. */
   readonly users: readonly string[];
-  /** Members: 1, 3 or 5. */
-  readonly replicas: number;
-  /** Volume of each member, such as `1Gi`. */
-  readonly storage: string;
-  /**
-   * Storage class of the volumes.
-   * @default the cluster's default class
-   */
-  readonly storageClass?: string | undefined;
-  /** Keep the volumes on destroy. */
-  readonly keepData: boolean;
-  /** etcd's image. */
-  readonly image: string;
   /** How long its pods may take to become ready, such as `5m`. */
   readonly readyTimeout: string;
 }

@@ -1,6 +1,7 @@
 // etcd's users: auth enabled, each user confined to its prefix, over etcd's JSON gateway with no Job and no shell.
 
-import type { EtcdEndpoint, SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
+import type { EtcdEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
 
 import { providerOf } from "./dynamicProvider.ts";

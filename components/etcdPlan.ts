@@ -1,8 +1,8 @@
 // Plans etcd's objects: names, certificates' DNS names, the StatefulSet and its Services.
 
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
+import { etcdPorts } from "@mtls-everywhere/vocabulary/ports";
 
-import type { EtcdArgs } from "./etcd.ts";
 import {
   configMapMount,
   labelsOf,
@@ -15,8 +15,6 @@ import {
   secretMount,
   spreadOverNodes,
 } from "./workload.ts";
-
-export const etcdPorts = { client: 2379, peer: 2380, status: 2381 } as const;
 
 /** User id of etcd's process; its image names none. */
 const uid = 1000;
@@ -61,7 +59,24 @@ export interface EtcdMaterial {
   readonly annotations: PodAnnotations;
 }
 
-export type EtcdPlanArgs = Pick<EtcdArgs, "namespace" | "replicas" | "storage" | "storageClass" | "keepData" | "image">;
+/** What its objects are planned from. */
+export interface EtcdPlanArgs {
+  /** Namespace of its objects. */
+  readonly namespace: string;
+  /** Members: 1, 3 or 5. */
+  readonly replicas: number;
+  /** Volume of each member, such as `1Gi`. */
+  readonly storage: string;
+  /**
+   * Storage class of the volumes.
+   * @default the cluster's default class
+   */
+  readonly storageClass?: string | undefined;
+  /** Keep the volumes on destroy. */
+  readonly keepData: boolean;
+  /** etcd's image. */
+  readonly image: string;
+}
 
 /** The Service that clients use. */
 export function etcdService(name: string, args: EtcdPlanArgs) {

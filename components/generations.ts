@@ -1,8 +1,8 @@
 // Generations of roots: which are trusted, which one signs, and what each was made with and keeps.
 
+import type { KeyAlgorithm } from "@mtls-everywhere/vocabulary/algorithms";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { KeyAlgorithm, PlatformConfig } from "../config.ts";
 import { firstValue } from "./firstValue.ts";
 
 /** What a generation is made with, for good: a root does not change. */
@@ -23,10 +23,16 @@ export interface Generation extends Made {
   readonly founder: boolean;
 }
 
-type RootConfig = PlatformConfig["pki"]["root"];
+/** Which generations the configuration names. */
+export interface NamedGenerations {
+  /** The one that signs. */
+  readonly active: string;
+  /** All that are trusted, the active one among them. */
+  readonly trusted: readonly string[];
+}
 
 /** The name of the stack's first generation: the active one of its first `up`. */
-export async function founderOf(name: string, root: Pick<RootConfig, "active">): Promise<string> {
+export async function founderOf(name: string, root: Pick<NamedGenerations, "active">): Promise<string> {
   return (await firstValue(`${name}-founder`, root.active)).value ?? root.active;
 }
 
@@ -37,7 +43,7 @@ export async function founderOf(name: string, root: Pick<RootConfig, "active">):
 export async function keepGenerations(
   name: string,
   founder: string,
-  root: Pick<RootConfig, "active" | "trusted">,
+  root: NamedGenerations,
   wanted: Made,
 ): Promise<readonly Generation[]> {
   const generations: Generation[] = [];

@@ -3,7 +3,7 @@
 import { adminClient, closeSessions, type SealedObject, sealedObjects } from "@mtls-everywhere/apisix-admin";
 import { patienceOf } from "@mtls-everywhere/cluster-access";
 import { type Cluster, readyCondition } from "@mtls-everywhere/cluster-access/cluster";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type KeyNames, keysOf } from "./keyNames.ts";

@@ -1,12 +1,10 @@
 // Who may talk to whom: NetworkPolicies for exactly the edges of the diagram, everything else in the namespace denied.
 
 import type { ApiServer } from "@mtls-everywhere/cluster-access/cluster";
+import { apisixPorts, etcdPorts, nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import { apisixPorts } from "./apisixConfig.ts";
-import { etcdPorts } from "./etcdPlan.ts";
-import { nginxPort } from "./nginxConfig.ts";
 import { renewerEdges } from "./renewer.ts";
 import { matchLabelsOf, upstreamLabel } from "./workload.ts";
 

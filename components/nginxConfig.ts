@@ -1,10 +1,9 @@
 // nginx.conf of an upstream that serves files and only answers the callers it names.
 
 import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities";
+import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
-
-export const nginxPort = 8443;
 
 /** Mount points that the configuration refers to. */
 export const nginxPaths = {

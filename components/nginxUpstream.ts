@@ -1,14 +1,15 @@
 // An nginx behind the gateway that verifies its caller: the platform's example of an upstream.
 
+import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
+import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { UpstreamEndpoint } from "../outputs.ts";
 import { Certificate, type LeafAuthority } from "./certificate.ts";
 import type { CertificateAuthority } from "./certificateAuthority.ts";
-import { nginxConfig, nginxDrain, nginxPaths, nginxPort } from "./nginxConfig.ts";
+import { nginxConfig, nginxDrain, nginxPaths } from "./nginxConfig.ts";
 import {
   configMapMount,
   labelsOf,

@@ -5,10 +5,11 @@ import { isIPv6 } from "node:net";
 
 import type { ApiServer } from "@mtls-everywhere/cluster-access/cluster";
 import { type CertSecretRef, planes } from "@mtls-everywhere/vocabulary/planes";
+import { apisixPorts, metricsPort } from "@mtls-everywhere/vocabulary/ports";
 import type * as pulumi from "@pulumi/pulumi";
 
 import type { Settings } from "../renewer/settings.ts";
-import { apisixPaths, apisixPorts, apisixVariables } from "./apisixConfig.ts";
+import { apisixPaths, apisixVariables } from "./apisixConfig.ts";
 import { inUse, type KeyNames } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
 import { trustRef } from "./trustBundle.ts";
@@ -21,12 +22,12 @@ import {
   secretMount,
 } from "./workload.ts";
 
-/** Port of its metrics, and its name. */
-const metricsPort = { name: "metrics", containerPort: 9464 } as const;
+/** Name of its port. */
+const metrics = "metrics";
 
 /** Where the pods of a gateway export what their renewers know. */
 export function renewerMetrics(name: string): MetricsPort {
-  return { matchLabels: matchLabelsOf(name), port: metricsPort.name, portNumber: metricsPort.containerPort };
+  return { matchLabels: matchLabelsOf(name), port: metrics, portNumber: metricsPort };
 }
 
 /** Where its files are mounted, in its container alone. */
@@ -44,7 +45,7 @@ export function renewerFiles(adminName: string): Record<"renewer.cjs" | "setting
     account: paths.account,
     roots: Object.fromEntries(planes.map((plane) => [plane, `${paths.roots}/${plane}/ca.crt`])),
     gatewayPort: apisixPorts.gateway,
-    metricsPort: metricsPort.containerPort,
+    metricsPort,
   };
   return {
     "renewer.cjs": readFileSync(new URL("../renewer/bundle.cjs", import.meta.url), "utf8"),
@@ -93,7 +94,7 @@ export function renewerSidecar(
       { name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: `${name}-env`, key: adminKey } } },
       { name: "SEALED_BY", value: sealedBy },
     ],
-    ports: [metricsPort],
+    ports: [{ name: metrics, containerPort: metricsPort }],
     volumeMounts: [
       ...mounts.map(({ mount }) => mount),
       { name: "admin-trust", mountPath: apisixPaths.adminTrust, readOnly: true },

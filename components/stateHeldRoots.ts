@@ -1,12 +1,12 @@
 // A generation's root held in Pulumi's state, encrypted and protected, with an intermediate of it in the cluster.
 
+import { privateKey } from "@mtls-everywhere/vocabulary/algorithms";
+import { hours } from "@mtls-everywhere/vocabulary/durations";
 import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as tls from "@pulumi/tls";
 
-import { hours } from "../config.ts";
-import { privateKey } from "./certificate.ts";
 import type { Generation } from "./generations.ts";
 import { commonName, type IssuerPlace, named, type SigningPair } from "./issuerPlace.ts";
 

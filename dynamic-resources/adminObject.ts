@@ -17,7 +17,7 @@ import {
   until,
   Unusable,
 } from "@mtls-everywhere/cluster-access";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import type { Lifecycle } from "./lifecycle.ts";
 import { Unconfirmed } from "./unconfirmed.ts";

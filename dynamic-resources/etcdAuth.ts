@@ -11,7 +11,8 @@ import {
   type Patience,
   patienceOf,
 } from "@mtls-everywhere/cluster-access";
-import type { EtcdEndpoint, SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
+import type { EtcdEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
 
 import { type AuthState, authSteps, EtcdAdmin, type EtcdUser } from "./etcd.ts";
 import type { Lifecycle } from "./lifecycle.ts";

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { type AdminClient, renewedLeaf } from "@mtls-everywhere/apisix-admin";
 import { AdminError } from "@mtls-everywhere/cluster-access";
-import { type SecretRef } from "@mtls-everywhere/vocabulary/references";
+import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 
 import { decide, endOf, type LiveCertificate, liveCertificates } from "./decide.ts";
 import { Histogram } from "./exposition.ts";

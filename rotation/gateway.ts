@@ -3,7 +3,7 @@
 import { adminClient, type Body, closeSessions } from "@mtls-everywhere/apisix-admin";
 import { certificatesOf, digestOf, patienceOf } from "@mtls-everywhere/cluster-access";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
-import { type AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import { firstKeys, type KeyNames, keysOf } from "../components/keyNames.ts";
 import type { LiveObject } from "./live.ts";

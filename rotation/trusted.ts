@@ -2,12 +2,22 @@
 
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
-import { founderOf, type Generation, keepGenerations } from "../components/generations.ts";
-import type { PlatformConfig } from "../config.ts";
+import {
+  founderOf,
+  type Generation,
+  keepGenerations,
+  type Made,
+  type NamedGenerations,
+} from "../components/generations.ts";
 import { checkRotation } from "./check.ts";
 import type { AdminOf } from "./gateway.ts";
 
-type Environment = Pick<PlatformConfig, "namespace" | "gateway" | "pki" | "trustDomain">;
+/** What the configuration says of them, and of where their leaves are. */
+interface Environment extends Pick<Made, "trustDomain"> {
+  readonly namespace: string;
+  readonly gateway: { readonly host: string };
+  readonly pki: Pick<Made, "algorithm" | "rootDuration"> & { readonly root: NamedGenerations & Pick<Made, "kind"> };
+}
 
 export interface TrustedGenerations {
   readonly generations: readonly Generation[];

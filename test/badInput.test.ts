@@ -25,7 +25,7 @@ import { parseConfig } from "../config.ts";
 import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
 import { contractVersions, refuseOldGateway } from "../outputs.ts";
 import { readOutputs } from "../tools/verify/outputs.ts";
-import { type AdminEndpoint } from "../vocabulary/references.ts";
+import type { AdminEndpoint } from "../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, type Started, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
 import { kubeconfigFor, KubernetesApi, LoopbackCluster } from "./support/kubernetesApi.ts";

@@ -8,7 +8,8 @@ import * as pulumi from "@pulumi/pulumi";
 import fc from "fast-check";
 import { parse } from "yaml";
 
-import { hours, parseConfig, readConfig } from "../config.ts";
+import { parseConfig, readConfig } from "../config.ts";
+import { hours } from "../vocabulary/durations.ts";
 
 const checkout = resolve(import.meta.dirname, "..");
 const trustDomain = "dev.example.internal";

@@ -1,11 +1,16 @@
 // Who a leaf speaks for, and how servers see it.
 
+import { z } from "zod";
+
+export const identity = z
+  .object({ trustDomain: z.string(), namespace: z.string(), serviceAccount: z.string() })
+  .readonly();
+
 /** Who a leaf speaks for. */
-export interface Identity {
-  readonly trustDomain: string;
-  readonly namespace: string;
-  readonly serviceAccount: string;
-}
+export type Identity = z.infer<typeof identity>;
+
+/** X.520 upper bound of O, OU and CN, in characters. */
+export const subjectLimit = 64;
 
 /** The SPIFFE ID of an identity: `spiffe://<trust-domain>/ns/<namespace>/sa/<service-account>`. */
 export function spiffeId(identity: Identity): string {

@@ -1,6 +1,6 @@
 // The values that inputs are made of, each with the sentence that it is refused in.
 
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import { z } from "zod";
 
 import type { Body } from "../body.ts";

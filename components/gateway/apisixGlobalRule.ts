@@ -1,6 +1,6 @@
 // A global rule in the gateway: plugins that act on every request, whichever route it takes.
 
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";

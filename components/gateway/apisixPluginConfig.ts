@@ -1,6 +1,6 @@
 // A plugin config in the gateway: plugins that several routes share.
 
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";

@@ -1,7 +1,7 @@
 // A route in the gateway: which requests go to which upstream.
 
 import type { Condition, Method, Timeouts } from "@mtls-everywhere/apisix-admin";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";

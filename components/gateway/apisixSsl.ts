@@ -1,7 +1,8 @@
 // A certificate in the gateway, taken from a Secret: its own towards clients (server), or the one that it presents to upstreams (client).
 
 import type { TlsProtocol } from "@mtls-everywhere/apisix-admin";
-import type { AdminEndpoint, ConfigMapKeyRef, LeafRef } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { ConfigMapKeyRef, LeafRef } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";

@@ -8,7 +8,7 @@ import type {
   Timeouts,
   UpstreamNode,
 } from "@mtls-everywhere/apisix-admin";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";

@@ -1,13 +1,12 @@
 // The gateway's leaf towards upstreams as an object in APISIX: release 0.1 presented it so, and consumers' upstreams name it. It stays while one does.
 
-import { livePresenters } from "@mtls-everywhere/apisix-admin/presenters";
+import { livePresenters } from "@mtls-everywhere/apisix-admin/livePresenters";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint, GatewayCaller } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
-import type { GatewayCaller } from "../../outputs.ts";
 import { lastOutputs } from "../lastOutputs.ts";
 import { RenewerGrant } from "../renewerGrant.ts";
 import { ApisixSsl, type ClientCertificateArgs } from "./apisixSsl.ts";

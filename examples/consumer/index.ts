@@ -1,12 +1,12 @@
 // Another team's stack: its own service behind the platform's gateway, with its own leaf, trust bundle and route.
 
+import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import { connectCluster } from "../../components/cluster.ts";
 import { ApisixRoute } from "../../components/gateway/apisixRoute.ts";
 import { ApisixUpstream } from "../../components/gateway/apisixUpstream.ts";
-import { nginxPort } from "../../components/nginxConfig.ts";
 import { NginxUpstream } from "../../components/nginxUpstream.ts";
 import { TrustBundle } from "../../components/trustBundle.ts";
 import { matchLabelsOf, platformNamespace } from "../../components/workload.ts";

@@ -5,7 +5,7 @@ import type { TLSSocket } from "node:tls";
 import { adminClient, type AdminClient, closeSessions } from "@mtls-everywhere/apisix-admin";
 import { type Access } from "@mtls-everywhere/cluster-access";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
-import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import { type Numbers, type Spread, spreadOf, Tally } from "./tally.ts";
 

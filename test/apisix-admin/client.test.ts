@@ -6,7 +6,7 @@ import { AdminClient, refusalOf } from "../../apisix-admin/client.ts";
 import { connectTo } from "../../cluster-access/access.ts";
 import { AdminError, Transient } from "../../cluster-access/errors.ts";
 import { persistently } from "../../cluster-access/transport.ts";
-import type { AdminEndpoint } from "../../vocabulary/references.ts";
+import type { AdminEndpoint } from "../../vocabulary/endpoints.ts";
 import { adminKey, MemoryCluster, startApisix, type Started } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 

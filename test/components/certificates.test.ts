@@ -4,11 +4,12 @@ import { deepStrictEqual as same } from "node:assert/strict";
 
 import fc from "fast-check";
 
-import { leafSpec, privateKey } from "../../components/certificate.ts";
+import { leafSpec } from "../../components/certificate.ts";
 import { certManagerValues } from "../../components/certManager.ts";
 import { rootSpec } from "../../components/clusterRoot.ts";
 import { commonName, issuerPlace } from "../../components/issuerPlace.ts";
-import { keyAlgorithms, parseConfig } from "../../config.ts";
+import { parseConfig } from "../../config.ts";
+import { keyAlgorithms, privateKey } from "../../vocabulary/algorithms.ts";
 import { spiffeId, subjectOf } from "../../vocabulary/identities.ts";
 import { planes } from "../../vocabulary/planes.ts";
 

@@ -6,7 +6,7 @@ import { connectTo } from "../../cluster-access/access.ts";
 import { Transport } from "../../cluster-access/transport.ts";
 import { authSteps, permissionOn } from "../../dynamic-resources/etcd.ts";
 import { check, create, diff, read, remove, update } from "../../dynamic-resources/resources.ts";
-import type { EtcdEndpoint } from "../../vocabulary/references.ts";
+import type { EtcdEndpoint } from "../../vocabulary/endpoints.ts";
 import { MemoryCluster, type Started, startEtcd } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 

@@ -7,13 +7,13 @@ import type { TLSSocket } from "node:tls";
 import type { Body } from "../../apisix-admin/body.ts";
 import type { AdminClient } from "../../apisix-admin/client.ts";
 import type { KindName } from "../../apisix-admin/kinds/registry.ts";
-import { livePresenters } from "../../apisix-admin/presenters.ts";
+import { livePresenters } from "../../apisix-admin/livePresenters.ts";
 import { renewedLeaf } from "../../apisix-admin/renewal.ts";
 import { sealOf } from "../../apisix-admin/sealing.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { digestOf } from "../../cluster-access/certificates.ts";
 import { check, create, diff, read, remove, update } from "../../dynamic-resources/resources.ts";
-import type { AdminEndpoint } from "../../vocabulary/references.ts";
+import type { AdminEndpoint } from "../../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, type Started } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 

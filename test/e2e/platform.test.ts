@@ -16,7 +16,7 @@ import type { PlatformOutputs } from "../../outputs.ts";
 import { ask } from "../../tools/verify/http.ts";
 import type { Report } from "../../tools/verify/run.ts";
 import { planes } from "../../vocabulary/planes.ts";
-import { type PodPort } from "../../vocabulary/references.ts";
+import type { PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
 import { Rotation } from "./rotation.ts";

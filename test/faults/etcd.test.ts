@@ -3,7 +3,7 @@
 import { deepStrictEqual as same, ok, rejects, strictEqual as equal } from "node:assert/strict";
 
 import type { Props } from "../../apisix-admin/checks.ts";
-import type { EtcdEndpoint } from "../../vocabulary/references.ts";
+import type { EtcdEndpoint } from "../../vocabulary/endpoints.ts";
 import { MemoryCluster, type Started, startEtcd } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 import { FaultyProxy } from "../support/faultyProxy.ts";

@@ -9,7 +9,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { ownershipOf } from "../../apisix-admin/ownership.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
-import type { AdminEndpoint } from "../../vocabulary/references.ts";
+import type { AdminEndpoint } from "../../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, type Started } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 import { FaultyProxy } from "../support/faultyProxy.ts";

@@ -14,7 +14,7 @@ import { bundle, bundleFile } from "../../renewer/bundle.ts";
 import { fingerprintOf } from "../../renewer/decide.ts";
 import { shownFor } from "../../renewer/served.ts";
 import type { Settings } from "../../renewer/settings.ts";
-import { type AdminEndpoint } from "../../vocabulary/references.ts";
+import type { AdminEndpoint } from "../../vocabulary/endpoints.ts";
 import { adminKey, MemoryCluster, startApisix } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
 import { SecretsApi } from "./secretsApi.ts";

@@ -11,14 +11,8 @@ import type { Access } from "../../cluster-access/access.ts";
 import type { KeyPair } from "../../cluster-access/certificates.ts";
 import { MissingObject, WrongCluster } from "../../cluster-access/errors.ts";
 import { type ClientTls, handshake } from "../../cluster-access/handshake.ts";
-import type {
-  AdminEndpoint,
-  ConfigMapKeyRef,
-  EtcdEndpoint,
-  PodPort,
-  SecretKeyRef,
-  SecretRef,
-} from "../../vocabulary/references.ts";
+import type { AdminEndpoint, EtcdEndpoint } from "../../vocabulary/endpoints.ts";
+import type { ConfigMapKeyRef, PodPort, SecretKeyRef, SecretRef } from "../../vocabulary/references.ts";
 import { Authority } from "./authorities.ts";
 import { programPath } from "./programs.ts";
 

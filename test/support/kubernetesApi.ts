@@ -8,7 +8,7 @@ import type { TLSSocket } from "node:tls";
 
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { type ClientTls, handshake } from "../../cluster-access/handshake.ts";
-import { type PodPort } from "../../vocabulary/references.ts";
+import type { PodPort } from "../../vocabulary/references.ts";
 import { Authority } from "./authorities.ts";
 
 /** An object that a test puts there; those without a namespace are the cluster's. */

@@ -8,7 +8,7 @@ import {
   type Request,
   saidIn,
 } from "@mtls-everywhere/cluster-access";
-import { type PodPort } from "@mtls-everywhere/vocabulary/references";
+import type { PodPort } from "@mtls-everywhere/vocabulary/references";
 
 import type { Observation } from "./check.ts";
 

@@ -4,7 +4,7 @@ import type { X509Certificate } from "node:crypto";
 
 import { certificatesOf, digestOf, type KeyPair, rootOf, servedChain } from "@mtls-everywhere/cluster-access";
 import type { Plane } from "@mtls-everywhere/vocabulary/planes";
-import { type PodPort, type SecretRef } from "@mtls-everywhere/vocabulary/references";
+import type { PodPort, SecretRef } from "@mtls-everywhere/vocabulary/references";
 
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { PlatformAccess } from "./access.ts";

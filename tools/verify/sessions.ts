@@ -1,7 +1,7 @@
 // Whether a server resumes TLS sessions: one that was made under a withdrawn root would live on.
 
 import { type ClientTls, exchange, type Request } from "@mtls-everywhere/cluster-access";
-import { type PodPort } from "@mtls-everywhere/vocabulary/references";
+import type { PodPort } from "@mtls-everywhere/vocabulary/references";
 
 import type { PlatformAccess } from "./access.ts";
 import type { Check, Hop, Observation } from "./check.ts";

@@ -4,7 +4,7 @@ import { randomBytes } from "node:crypto";
 
 import { AdminClient, type Body } from "@mtls-everywhere/apisix-admin";
 import { type Access, connectTo } from "@mtls-everywhere/cluster-access";
-import { type AdminEndpoint } from "@mtls-everywhere/vocabulary/references";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import { leftoverAge, temporaryLabel } from "./certificates.ts";
 

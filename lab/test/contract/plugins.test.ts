@@ -9,7 +9,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { type Json, type Outcome, type Plugin, type Recorded, startPlugin } from "./pluginsClient.ts";
+import { type Outcome, type Plugin, startPlugin } from "./pluginsClient.ts";
 import { labBin, missingBinaries, startCluster, type TestCluster, until } from "./pluginsCluster.ts";
 import {
   exceptionFor,
@@ -17,9 +17,11 @@ import {
   fixtures,
   formFor,
   isUnreachable,
+  type Json,
   normal,
   normalRandom,
   project,
+  type Recorded,
   recording,
   youngestCertificate,
 } from "./pluginsRecordings.ts";

@@ -10,6 +10,7 @@ import { join } from "node:path";
 import { createInterface } from "node:readline";
 
 import { binary } from "./pluginsCluster.ts";
+import type { Json } from "./pluginsRecordings.ts";
 
 const require = createRequire(import.meta.url);
 // The SDK's generated messages are untyped for our purpose: fields are reached by name.
@@ -26,17 +27,6 @@ const struct = (() => {
 const provider = sdk("provider_pb");
 const language = sdk("language_pb");
 const engine = sdk("engine_pb");
-
-export type Json = any;
-
-/** A call as recorded: an answer or an error, never both. */
-export interface Recorded {
-  readonly method: string;
-  readonly request: Json;
-  readonly response?: Json;
-  readonly errors?: readonly string[];
-  readonly ms?: number;
-}
 
 /** What came of a call, in the recordings' form, with the details that only direct-init-failure.json has. */
 export interface Outcome {

@@ -8,7 +8,18 @@ import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 
 import { readUrn } from "../../../urn.ts";
-import type { Json, Recorded } from "./pluginsClient.ts";
+
+// eslint-disable-next-line @typescript-eslint/no-explicit-any
+export type Json = any;
+
+/** A call as recorded: an answer or an error, never both. */
+export interface Recorded {
+  readonly method: string;
+  readonly request: Json;
+  readonly response?: Json;
+  readonly errors?: readonly string[];
+  readonly ms?: number;
+}
 
 export const project = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 export const fixtures = join(project, "..", "shared", "fixtures", "pulumi");

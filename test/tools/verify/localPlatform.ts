@@ -18,7 +18,7 @@ import type { PlatformAccess } from "../../../tools/verify/access.ts";
 import type { CertificateSource, LeafOrder } from "../../../tools/verify/certificates.ts";
 import { spiffeId } from "../../../vocabulary/identities.ts";
 import { type Plane, planes } from "../../../vocabulary/planes.ts";
-import { type PodPort, type SecretRef } from "../../../vocabulary/references.ts";
+import type { PodPort, SecretRef } from "../../../vocabulary/references.ts";
 import { Authority } from "../../support/authorities.ts";
 import { byPlane } from "../../support/outputs.ts";
 import { programPath } from "../../support/programs.ts";

@@ -1,0 +1,116 @@
+// How each server of the platform is reached and verified, and what to present to it: all by reference. Types follow from the schemas.
+
+import { z } from "zod";
+
+import { keyFamilies } from "./algorithms.ts";
+import { identity } from "./identities.ts";
+import { leafOf, trustOf } from "./planes.ts";
+import { configMapKeyRef, objectFields, podPort, podPortFields, secretKeyRef, secretRef } from "./references.ts";
+
+const text = z.string();
+
+/** Fields of what an endpoint's client needs. */
+const clientFields = {
+  ...podPortFields,
+  /** UID of the cluster's `kube-system` namespace: another cluster is refused. */
+  cluster: text,
+  /** Roots that the server's certificate must chain to. */
+  trust: configMapKeyRef,
+};
+
+export const adminEndpoint = z
+  .object({
+    ...clientFields,
+    /** Client certificate of the admin plane. */
+    certificate: secretRef,
+    /** The Admin API key. */
+    key: secretKeyRef,
+    /** Whether the gateway's own renewer carries renewed Secrets into its server certificates. Default: it has none. */
+    renews: z.boolean().exactOptional(),
+    /** Kind of the key of the leaf that the gateway presents to upstreams by itself. Default: it presents none. */
+    presents: z.enum(keyFamilies).exactOptional(),
+    /**
+     * What the gateway now seals keys with, as objects' labels say it: another one is a difference, so that the next update
+     * seals them anew. Absent in outputs of 0.1.0, whose objects carry no such label.
+     */
+    sealedBy: text.exactOptional(),
+  })
+  .readonly();
+
+/** All that is needed to speak to one Admin API. Safe in state and in stack outputs. */
+export type AdminEndpoint = z.infer<typeof adminEndpoint>;
+
+const etcdFields = {
+  ...clientFields,
+  /** Client certificate of the etcd plane, with an empty subject: the JSON gateway refuses a common name. */
+  certificate: secretRef,
+};
+export const etcdEndpoint = z.object(etcdFields).readonly();
+
+/** All that is needed to administer one etcd's users over its JSON gateway. */
+export type EtcdEndpoint = z.infer<typeof etcdEndpoint>;
+
+export const storeEndpoint = z
+  .object({
+    ...etcdFields,
+    /** URLs as APISIX dials them: every member of etcd, or the Service of a single one. */
+    endpoints: z.array(text).readonly(),
+    /** The peer port: only members may speak there. */
+    peer: podPort,
+    /** The user that APISIX signs in as; it may touch keys under `prefix` only. */
+    user: text,
+    password: secretKeyRef,
+    prefix: text,
+  })
+  .readonly();
+
+/** APISIX's store, and the credentials that APISIX uses there. */
+export type StoreEndpoint = z.infer<typeof storeEndpoint>;
+
+export const gatewayEndpoint = z
+  .object({
+    ...podPortFields,
+    /** `https://<host>/`, the host being also the SNI that clients must send. */
+    url: text,
+    /** The cluster-internal Service in front of the gateway. */
+    service: z.object({ ...objectFields, port: z.number() }).readonly(),
+    /** Roots of the gateway's certificate and of the client certificates it accepts. */
+    trust: trustOf("edge"),
+  })
+  .readonly();
+
+/** Where clients reach the platform. */
+export type GatewayEndpoint = z.infer<typeof gatewayEndpoint>;
+
+export const upstreamEndpoint = z
+  .object({
+    node: z.object({ host: text, port: z.number() }).readonly(),
+    /** Name that the service's certificate carries and APISIX verifies. */
+    serverName: text,
+    trust: trustOf("upstream"),
+    /** The leaf that APISIX presents to it. */
+    clientCertificate: leafOf("upstream"),
+    /** The pods behind the node, to look at the service without the gateway. */
+    pods: podPort,
+  })
+  .readonly();
+
+/** A service behind the gateway that verifies its caller. */
+export type UpstreamEndpoint = z.infer<typeof upstreamEndpoint>;
+
+export const gatewayCaller = z
+  .object({
+    /**
+     * Id of the `ApisixSsl` that release 0.1 presented: there only while an `ApisixUpstream` names it as its `clientCertificate`. Name
+     * none: the gateway presents its leaf by itself.
+     */
+    clientCertificate: text.exactOptional(),
+    /** Who that certificate speaks for. */
+    identity,
+    /** All that it may speak for while generations of roots overlap, `identity` first: let a service answer these alone. Since 0.2. */
+    identities: z.array(identity).readonly().exactOptional(),
+  })
+  .readonly();
+
+/** As whom the gateway calls the services behind it. */
+export type GatewayCaller = z.infer<typeof gatewayCaller>;
