@@ -1,25 +1,7 @@
-// Lint rules: type-aware TypeScript, Pulumi's own, and the borders between product, lab and tests.
+// Lint rules: type-aware TypeScript, and Pulumi's own. Who may import whom is in .dependency-cruiser.mjs.
 
 import pulumi from "@pulumi/eslint-plugin";
 import tseslint from "typescript-eslint";
-
-const product = [
-  "index.ts",
-  "config.ts",
-  "outputs.ts",
-  "urn.ts",
-  "consume.ts",
-  "components/**",
-  "apisix-admin/**",
-  "cluster-access/**",
-  "dynamic-resources/**",
-  "examples/**",
-  "policy/**",
-  "renewer/**",
-  "rotation/**",
-  "tools/**",
-  "vocabulary/**",
-];
 
 export default tseslint.config(
   { ignores: ["node_modules/", ".lab/", ".labs/", "coverage/", "renewer/bundle.cjs"] },
@@ -39,17 +21,6 @@ export default tseslint.config(
       "@typescript-eslint/no-empty-object-type": ["error", { allowInterfaces: "with-single-extends" }],
       // An async method without await still turns a throw into a rejection.
       "@typescript-eslint/require-await": "off",
-    },
-  },
-  {
-    files: product,
-    rules: {
-      "no-restricted-imports": [
-        "error",
-        {
-          patterns: [{ group: ["**/lab/**", "@mtls-everywhere/lab*"], message: "Product code never imports the lab." }],
-        },
-      ],
     },
   },
   {

@@ -38,7 +38,7 @@ export const adminEndpoint = z
   .readonly();
 
 /** All that is needed to speak to one Admin API. Safe in state and in stack outputs. */
-export type AdminEndpoint = z.infer<typeof adminEndpoint>;
+export interface AdminEndpoint extends z.infer<typeof adminEndpoint> {}
 
 const etcdFields = {
   ...clientFields,
@@ -48,7 +48,7 @@ const etcdFields = {
 export const etcdEndpoint = z.object(etcdFields).readonly();
 
 /** All that is needed to administer one etcd's users over its JSON gateway. */
-export type EtcdEndpoint = z.infer<typeof etcdEndpoint>;
+export interface EtcdEndpoint extends z.infer<typeof etcdEndpoint> {}
 
 export const storeEndpoint = z
   .object({
@@ -65,7 +65,7 @@ export const storeEndpoint = z
   .readonly();
 
 /** APISIX's store, and the credentials that APISIX uses there. */
-export type StoreEndpoint = z.infer<typeof storeEndpoint>;
+export interface StoreEndpoint extends z.infer<typeof storeEndpoint> {}
 
 export const gatewayEndpoint = z
   .object({
@@ -80,7 +80,7 @@ export const gatewayEndpoint = z
   .readonly();
 
 /** Where clients reach the platform. */
-export type GatewayEndpoint = z.infer<typeof gatewayEndpoint>;
+export interface GatewayEndpoint extends z.infer<typeof gatewayEndpoint> {}
 
 export const upstreamEndpoint = z
   .object({
@@ -96,7 +96,7 @@ export const upstreamEndpoint = z
   .readonly();
 
 /** A service behind the gateway that verifies its caller. */
-export type UpstreamEndpoint = z.infer<typeof upstreamEndpoint>;
+export interface UpstreamEndpoint extends z.infer<typeof upstreamEndpoint> {}
 
 export const gatewayCaller = z
   .object({
@@ -113,4 +113,4 @@ export const gatewayCaller = z
   .readonly();
 
 /** As whom the gateway calls the services behind it. */
-export type GatewayCaller = z.infer<typeof gatewayCaller>;
+export interface GatewayCaller extends z.infer<typeof gatewayCaller> {}

@@ -7,7 +7,7 @@ export const identity = z
   .readonly();
 
 /** Who a leaf speaks for. */
-export type Identity = z.infer<typeof identity>;
+export interface Identity extends z.infer<typeof identity> {}
 
 /** X.520 upper bound of O, OU and CN, in characters. */
 export const subjectLimit = 64;

@@ -22,7 +22,7 @@ export const podPortFields = {
 export const podPort = z.object(podPortFields).readonly();
 
 /** The pods behind one TLS port, reached by a port-forward through the API server. */
-export type PodPort = z.infer<typeof podPort>;
+export interface PodPort extends z.infer<typeof podPort> {}
 
 /** The same port of one pod among them. */
 export interface OnePodPort extends PodPort {
@@ -33,7 +33,7 @@ export interface OnePodPort extends PodPort {
 export const secretRef = z.object(objectFields).readonly();
 
 /** A Secret of type `kubernetes.io/tls` that holds a leaf and its key. */
-export type SecretRef = z.infer<typeof secretRef>;
+export interface SecretRef extends z.infer<typeof secretRef> {}
 
 export const leafFields = {
   ...objectFields,
@@ -43,14 +43,14 @@ export const leafFields = {
 export const leafRef = z.object(leafFields).readonly();
 
 /** A leaf by the Secret that it is issued into. */
-export type LeafRef = z.infer<typeof leafRef>;
+export interface LeafRef extends z.infer<typeof leafRef> {}
 
 export const secretKeyRef = z.object(entryFields).readonly();
 
 /** One entry of an opaque Secret. */
-export type SecretKeyRef = z.infer<typeof secretKeyRef>;
+export interface SecretKeyRef extends z.infer<typeof secretKeyRef> {}
 
 export const configMapKeyRef = z.object(entryFields).readonly();
 
 /** A ConfigMap entry that holds a trust bundle: one or more root certificates in PEM. */
-export type ConfigMapKeyRef = z.infer<typeof configMapKeyRef>;
+export interface ConfigMapKeyRef extends z.infer<typeof configMapKeyRef> {}
