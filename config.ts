@@ -274,13 +274,13 @@ function describe(issue: z.core.$ZodIssue): string[] {
   switch (issue.code) {
     case "unrecognized_keys":
       return issue.keys.map(
-        (key) => `${at([...issue.path, key])}: is not a known key; remove it or correct its spelling`,
+        (key) => `${at([...issue.path, key])}: ${issue.path.length === 0 ? unknownKey(key) : unknown}`,
       );
     case "invalid_key":
       return issue.issues.flatMap((inner) => describe({ ...inner, path: issue.path }));
     case "invalid_type":
       if (issue.input !== undefined)
-        return here(`must be ${withArticle(issue.expected)}, not ${typeName(issue.input)}`);
+        return here(`must be ${withArticle(issue.expected)}, not ${typeName(issue.input)}${asText(issue)}`);
       return issue.path.length > 1
         ? here("is required")
         : here(`is required; set it with: pulumi config set ${at(issue.path)} VALUE`);
@@ -295,6 +295,24 @@ function describe(issue: z.core.$ZodIssue): string[] {
     default:
       return here(issue.message);
   }
+}
+
+const unknown = "is not a known key; remove it or correct its spelling";
+
+/** A path that was meant to lead into one of the objects is a key of its own to the CLI, unless it is told so. */
+function unknownKey(key: string): string {
+  const [first = ""] = key.split(/[.[]/);
+  if (first === key || !(first in platform.shape)) return unknown;
+  return (
+    `is a path, and was taken for a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. ` +
+    `With pulumi up -c it takes --config-path`
+  );
+}
+
+/** The CLI takes a name of digits for a number. */
+function asText({ expected, input }: z.core.$ZodIssueInvalidType): string {
+  const scalar = typeof input === "number" || typeof input === "boolean";
+  return expected === "string" && scalar ? "; put it in quotes, or add --type string to pulumi config set" : "";
 }
 
 function alternatives(values: readonly unknown[]): string {

@@ -143,6 +143,9 @@ const duration = 'must be a whole number of hours, at least "1h"';
 const untagged = 'must carry a tag or a digest, such as "nginx:1.28"';
 const unknownKey = "is not a known key; remove it or correct its spelling";
 
+const pathAsKey = (key: string) =>
+  `is a path, and was taken for a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. With pulumi up -c it takes --config-path`;
+
 /** What is wrong with one key, and the whole line that says so. */
 const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ trustDomain: undefined }, "trustDomain: is required; set it with: pulumi config set trustDomain VALUE"],
@@ -155,11 +158,18 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   ],
   [{ trustdomain: "x" }, `trustdomain: ${unknownKey}`],
   [{ etcd: { replica: 3 } }, `etcd.replica: ${unknownKey}`],
+  // Case 16: what -c and config set make of a path without --path or --config-path.
+  [{ "apisix.replicas": "2" }, `apisix.replicas: ${pathAsKey("apisix.replicas")}`],
+  [{ 'upstream.files["a.json"]': "x" }, `upstream.files["a.json"]: ${pathAsKey('upstream.files["a.json"]')}`],
+  [{ "apisixx.replicas": "2" }, `apisixx.replicas: ${unknownKey}`],
   [{ namespace: "Platform" }, `namespace: ${kubernetesName}`],
   [{ namespace: "a".repeat(64) }, `namespace: ${kubernetesName}`],
   [{ pki: { leafDuration: "30m" } }, `pki.leafDuration: ${duration}`],
   [{ pki: { leafDuration: "0h" } }, `pki.leafDuration: ${duration}`],
-  [{ pki: { leafDuration: 24 } }, "pki.leafDuration: must be a string, not a whole number"],
+  [
+    { pki: { leafDuration: 24 } },
+    "pki.leafDuration: must be a string, not a whole number; put it in quotes, or add --type string to pulumi config set",
+  ],
   [{ pki: { rootDuration: "0.5h" } }, `pki.rootDuration: ${duration}`],
   [
     { pki: { leafDuration: "24h", rootDuration: "47h" } },
@@ -191,7 +201,10 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ apisix: { keyring: ["2", "1", "2"] } }, "apisix.keyring: must name each key once"],
   [{ apisix: { adminKeys: ["Key_2"] } }, `apisix.adminKeys.0: ${keyName}`],
   [{ etcd: { users: ["a".repeat(17)] } }, `etcd.users.0: ${keyName}`],
-  [{ etcd: { users: [2] } }, "etcd.users.0: must be a string, not a whole number"],
+  [
+    { etcd: { users: [2] } },
+    "etcd.users.0: must be a string, not a whole number; put it in quotes, or add --type string to pulumi config set",
+  ],
   [{ apisix: { image: "apache/apisix" } }, `apisix.image: ${untagged}`],
   [{ upstream: { image: "registry:5000/nginx" } }, `upstream.image: ${untagged}`],
   [{ upstream: { image: "ngi nx:1" } }, 'upstream.image: must be an image reference, such as "nginx:1.28"'],
@@ -199,7 +212,10 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
     { upstream: { files: { "index.json": "", "a/b": "" } } },
     "upstream.files.a/b: must be a plain file name, without folders",
   ],
-  [{ upstream: { files: { "index.json": 1 } } }, "upstream.files.index.json: must be a string, not a whole number"],
+  [
+    { upstream: { files: { "index.json": 1 } } },
+    "upstream.files.index.json: must be a string, not a whole number; put it in quotes, or add --type string to pulumi config set",
+  ],
   [{ upstream: { files: { "a.json": "" } } }, 'upstream.files: must have "index.json", which answers /'],
   [{ gateway: { host: "*.example.internal" } }, `gateway.host: ${dnsName}`],
   [{ gateway: { clients: "curl" } }, "gateway.clients: must be an array, not a string"],
@@ -207,7 +223,7 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ gateway: { clients: ["curl", "curl"] } }, "gateway.clients: must name each client once"],
   [
     { gateway: { serviceAnnotations: { "example.com/internal": true } } },
-    "gateway.serviceAnnotations.example.com/internal: must be a string, not a boolean",
+    "gateway.serviceAnnotations.example.com/internal: must be a string, not a boolean; put it in quotes, or add --type string to pulumi config set",
   ],
   [{ gateway: { serviceType: "NodePort" } }, 'gateway.serviceType: must be one of "ClusterIP", "LoadBalancer"'],
   [{ readyTimeout: "5" }, 'readyTimeout: must be a number of seconds or minutes, such as "5m"'],

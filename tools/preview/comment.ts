@@ -223,11 +223,20 @@ if (import.meta.main) {
   }
 }
 
-/** What is no JSON is shown as the failure that it is. */
+/** The answer, behind what the CLI and its plugins print before it. What cannot be read is not repeated: it may hold any value. */
 function parsed(answer: string): PreviewResult {
-  try {
-    return JSON.parse(answer) as PreviewResult;
-  } catch {
-    return { diagnostics: [{ severity: "error", message: answer.trim() || "pulumi preview printed nothing." }] };
+  for (const { index } of answer.matchAll(/^\{/gm)) {
+    for (const end of [answer.length, answer.lastIndexOf("\n}") + 2]) {
+      try {
+        return JSON.parse(answer.slice(index, Math.max(index, end))) as PreviewResult;
+      } catch {
+        // A line that only begins like it, or more text behind it.
+      }
+    }
   }
+  const message =
+    answer.trim() === ""
+      ? "pulumi preview printed nothing; the log of the run tells why."
+      : "What pulumi preview printed is no JSON; the log of the run has it.";
+  return { diagnostics: [{ severity: "error", message }] };
 }

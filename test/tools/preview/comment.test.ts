@@ -148,7 +148,19 @@ describe("the comment on a preview", () => {
     const run = (input: string) =>
       execFileSync(process.execPath, ["tools/preview/comment.ts", "--stack", "dev"], { input, encoding: "utf8" });
     match(run('{ "steps": [], "changeSummary": {} }'), /no changes/);
-    match(run("error: no stack named 'dev' found"), /failed\n\n```text\nerror: no stack named 'dev' found\n```/);
     match(run(""), /pulumi preview printed nothing/);
+  });
+
+  it("skips what is printed around the answer, and repeats nothing that it cannot read (case 10)", () => {
+    const run = (input: string) =>
+      execFileSync(process.execPath, ["tools/preview/comment.ts", "--stack", "dev"], { input, encoding: "utf8" });
+    const answer = JSON.stringify({ config: { key: "s3cret" }, steps: [], changeSummary: {} }, undefined, 4);
+    const around = `Installing policy pack mtls...\n{ "not": it\n${answer}\nFinished installing policy pack\n`;
+    for (const printed of [answer, around]) match(run(printed), /^### Preview of `dev`: no changes$/m);
+    equal(
+      run(around.slice(0, -60)),
+      "<!-- mtls-everywhere preview of dev -->\n\n### Preview of `dev`: failed\n\n" +
+        "```text\nWhat pulumi preview printed is no JSON; the log of the run has it.\n```\n",
+    );
   });
 });
