@@ -9,6 +9,7 @@ export const lines = [
   "lab/test/",
   "test/",
   "lab/",
+  "docs/api/",
   "examples/",
   // The product.
   "tools/roles/",

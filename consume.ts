@@ -7,6 +7,8 @@ import { outputNames, parseOutputs, type PlatformOutputs, refuseOldGateway } fro
 /**
  * The outputs of a platform's stack, `<organization>/<project>/<stack>`. They are known at preview too: they come from
  * the stack's state, as its last `pulumi up` left them.
+ * @example
+ * const platform = await readPlatform("organization/mtls-everywhere/prod");
  * @throws RunError when an output is missing, has another form, or is of another version or release: with what to do about it.
  */
 export async function readPlatform(stack: string): Promise<PlatformOutputs> {

@@ -1,13 +1,19 @@
 // What the stack gives to other stacks and to `verify`: references and public data, nothing secret. The schema is the check, and the types follow from it.
 
 import {
+  type AdminEndpoint,
   adminEndpoint,
+  type GatewayCaller,
   gatewayCaller,
+  type GatewayEndpoint,
   gatewayEndpoint,
+  type StoreEndpoint,
   storeEndpoint,
+  type UpstreamEndpoint,
   upstreamEndpoint,
 } from "@mtls-everywhere/vocabulary/endpoints";
 import { issuerOf, leafOf, ofEachPlane, perPlane, trustOf } from "@mtls-everywhere/vocabulary/planes";
+import { named } from "@mtls-everywhere/vocabulary/references";
 import { z } from "zod";
 
 /**
@@ -33,25 +39,35 @@ const generations = z.object({
 const platform = z.object({
   /** Which of `contractVersions` they are of. */
   contract: z.number(),
+  /** Whom certificates speak for. */
   trustDomain: text,
+  /** Where the platform lives. */
   namespace: text,
-  gateway: gatewayEndpoint,
-  admin: adminEndpoint,
-  store: storeEndpoint,
-  caller: gatewayCaller,
-  upstream: upstreamEndpoint,
+  /** Where clients reach it. */
+  gateway: named<GatewayEndpoint>(gatewayEndpoint),
+  /** For what is put into the gateway. */
+  admin: named<AdminEndpoint>(adminEndpoint),
+  /** APISIX's store: for verify. */
+  store: named<StoreEndpoint>(storeEndpoint),
+  /** As whom the gateway calls. */
+  caller: named<GatewayCaller>(gatewayCaller),
+  /** The platform's own upstream. */
+  upstream: named<UpstreamEndpoint>(upstreamEndpoint),
+  /** Who signs the leaves of each plane. */
   issuers: ofEachPlane(issuerOf),
+  /** Where each plane's roots lie in the platform's namespace. */
   trust: ofEachPlane(trustOf),
   /** PEM roots per plane: public, for clients outside the cluster. */
   roots: perPlane(text),
-  /** Since 0.2. */
+  /** Which roots are trusted, and which sign. Since 0.2. */
   generations: generations.exactOptional(),
   /** The Secret that each plane's server has its leaf from. Since 0.2. */
   serverCertificates: ofEachPlane(leafOf).exactOptional(),
   /** Routes as the Admin API holds them. */
   routes: z.array(z.object({ id: text, hosts: z.array(text).readonly(), uris: z.array(text).readonly() })).readonly(),
 });
-export type PlatformOutputs = z.infer<typeof platform>;
+/** The outputs of a platform's stack. */
+export interface PlatformOutputs extends z.infer<typeof platform> {}
 
 /** The value as the stack's outputs, or an error that names all that is missing. */
 export function parseOutputs(value: unknown, stack?: string): PlatformOutputs {

@@ -2,6 +2,7 @@
 
 /** Key algorithms that cert-manager, OpenSSL and Go's crypto/tls all take in leaves and roots. */
 export const keyAlgorithms = ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"] as const;
+/** One of them: `ECDSA-P256`, `ECDSA-P384`, `RSA-2048` or `RSA-4096`. */
 export type KeyAlgorithm = (typeof keyAlgorithms)[number];
 
 export const keyFamilies = ["ECDSA", "RSA"] as const;

@@ -3,9 +3,21 @@
 import { z } from "zod";
 
 import { keyFamilies } from "./algorithms.ts";
-import { identity } from "./identities.ts";
+import { type Identity, identity } from "./identities.ts";
 import { leafOf, trustOf } from "./planes.ts";
-import { configMapKeyRef, objectFields, podPort, podPortFields, secretKeyRef, secretRef } from "./references.ts";
+import {
+  type ConfigMapKeyRef,
+  configMapKeyRef,
+  named,
+  objectFields,
+  type PodPort,
+  podPort,
+  podPortFields,
+  type SecretKeyRef,
+  secretKeyRef,
+  type SecretRef,
+  secretRef,
+} from "./references.ts";
 
 const text = z.string();
 
@@ -15,19 +27,25 @@ const clientFields = {
   /** UID of the cluster's `kube-system` namespace: another cluster is refused. */
   cluster: text,
   /** Roots that the server's certificate must chain to. */
-  trust: configMapKeyRef,
+  trust: named<ConfigMapKeyRef>(configMapKeyRef),
 };
 
 export const adminEndpoint = z
   .object({
     ...clientFields,
     /** Client certificate of the admin plane. */
-    certificate: secretRef,
+    certificate: named<SecretRef>(secretRef),
     /** The Admin API key. */
-    key: secretKeyRef,
-    /** Whether the gateway's own renewer carries renewed Secrets into its server certificates. Default: it has none. */
+    key: named<SecretKeyRef>(secretKeyRef),
+    /**
+     * Whether the gateway's own renewer carries renewed Secrets into its server certificates.
+     * @default it has none
+     */
     renews: z.boolean().exactOptional(),
-    /** Kind of the key of the leaf that the gateway presents to upstreams by itself. Default: it presents none. */
+    /**
+     * Kind of the key of the leaf that the gateway presents to upstreams by itself.
+     * @default it presents none
+     */
     presents: z.enum(keyFamilies).exactOptional(),
     /**
      * What the gateway now seals keys with, as objects' labels say it: another one is a difference, so that the next update
@@ -43,7 +61,7 @@ export interface AdminEndpoint extends z.infer<typeof adminEndpoint> {}
 const etcdFields = {
   ...clientFields,
   /** Client certificate of the etcd plane, with an empty subject: the JSON gateway refuses a common name. */
-  certificate: secretRef,
+  certificate: named<SecretRef>(secretRef),
 };
 export const etcdEndpoint = z.object(etcdFields).readonly();
 
@@ -56,10 +74,10 @@ export const storeEndpoint = z
     /** URLs as APISIX dials them: every member of etcd, or the Service of a single one. */
     endpoints: z.array(text).readonly(),
     /** The peer port: only members may speak there. */
-    peer: podPort,
+    peer: named<PodPort>(podPort),
     /** The user that APISIX signs in as; it may touch keys under `prefix` only. */
     user: text,
-    password: secretKeyRef,
+    password: named<SecretKeyRef>(secretKeyRef),
     prefix: text,
   })
   .readonly();
@@ -84,14 +102,16 @@ export interface GatewayEndpoint extends z.infer<typeof gatewayEndpoint> {}
 
 export const upstreamEndpoint = z
   .object({
+    /** Where APISIX dials it. */
     node: z.object({ host: text, port: z.number() }).readonly(),
     /** Name that the service's certificate carries and APISIX verifies. */
     serverName: text,
+    /** Roots of its own certificate and of its callers'. */
     trust: trustOf("upstream"),
     /** The leaf that APISIX presents to it. */
     clientCertificate: leafOf("upstream"),
     /** The pods behind the node, to look at the service without the gateway. */
-    pods: podPort,
+    pods: named<PodPort>(podPort),
   })
   .readonly();
 
@@ -106,9 +126,9 @@ export const gatewayCaller = z
      */
     clientCertificate: text.exactOptional(),
     /** Who that certificate speaks for. */
-    identity,
+    identity: named<Identity>(identity),
     /** All that it may speak for while generations of roots overlap, `identity` first: let a service answer these alone. Since 0.2. */
-    identities: z.array(identity).readonly().exactOptional(),
+    identities: z.array(named<Identity>(identity)).readonly().exactOptional(),
   })
   .readonly();
 

@@ -15,6 +15,7 @@ import { type ConfigMapKeyRef, entryFields, leafFields, type LeafRef } from "./r
  * - `upstream`: the services behind the gateway, with APISIX as their client.
  */
 export const planes = ["etcd", "etcd-peer", "admin", "edge", "upstream"] as const;
+/** One of them: `etcd`, `etcd-peer`, `admin`, `edge` or `upstream`; a certificate of one opens no other's door. */
 export type Plane = (typeof planes)[number];
 
 /** Planes whose leaves other teams' namespaces may ask for: their issuers are ClusterIssuers. */

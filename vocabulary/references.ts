@@ -4,6 +4,9 @@ import { z } from "zod";
 
 const text = z.string();
 
+/** A schema with the name of its type, which editors and docs/api.md show in place of all its fields. */
+export const named = <T>(schema: z.ZodType<T>): z.ZodType<T> => schema;
+
 /** Fields of every reference to an object. */
 export const objectFields = { namespace: text, name: text };
 
@@ -11,6 +14,7 @@ export const objectFields = { namespace: text, name: text };
 export const entryFields = { ...objectFields, key: text };
 
 export const podPortFields = {
+  /** The pods' namespace. */
   namespace: text,
   /** Label selector, e.g. `app.kubernetes.io/name=apisix`. Any ready pod serves. */
   selector: text,
@@ -26,7 +30,10 @@ export interface PodPort extends z.infer<typeof podPort> {}
 
 /** The same port of one pod among them. */
 export interface OnePodPort extends PodPort {
-  /** The pod's name. Default: any that is ready. */
+  /**
+   * The pod's name.
+   * @default any that is ready
+   */
   readonly pod?: string;
 }
 
@@ -37,7 +44,10 @@ export interface SecretRef extends z.infer<typeof secretRef> {}
 
 export const leafFields = {
   ...objectFields,
-  /** DNS names that the leaf is declared with: a preview knows them before it is issued anew. Default: what the Secret holds. */
+  /**
+   * DNS names that the leaf is declared with: a preview knows them before it is issued anew.
+   * @default what the Secret holds
+   */
   dnsNames: z.array(text).readonly().exactOptional(),
 };
 export const leafRef = z.object(leafFields).readonly();

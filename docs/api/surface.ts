@@ -1,0 +1,35 @@
+// The public surface, from which `npm run docs` makes docs/api.md: what stacks use that put something behind the gateway, this one's and other teams'.
+
+export { readPlatform } from "../../consume.ts";
+export type { PlatformOutputs } from "../../outputs.ts";
+
+export { type Cluster, connectCluster } from "../../components/cluster.ts";
+export { Certificate, type CertificateArgs, type LeafAuthority, type LeafUsage } from "../../components/certificate.ts";
+export { NginxUpstream, type NginxUpstreamArgs } from "../../components/nginxUpstream.ts";
+export { RenewerGrant, type RenewerGrantArgs } from "../../components/renewerGrant.ts";
+export { TrustBundle, type TrustBundleArgs } from "../../components/trustBundle.ts";
+
+export { ApisixGlobalRule, type ApisixGlobalRuleArgs } from "../../components/gateway/apisixGlobalRule.ts";
+export { ApisixPluginConfig, type ApisixPluginConfigArgs } from "../../components/gateway/apisixPluginConfig.ts";
+export { ApisixRoute, type ApisixRouteArgs } from "../../components/gateway/apisixRoute.ts";
+export * from "../../components/gateway/apisixSsl.ts";
+export { ApisixUpstream, type ApisixUpstreamArgs } from "../../components/gateway/apisixUpstream.ts";
+export type { Condition, HealthChecks, KeepAlivePool, Timeouts, UpstreamNode } from "@mtls-everywhere/apisix-admin";
+
+export type { KeyAlgorithm } from "@mtls-everywhere/vocabulary/algorithms";
+export type {
+  AdminEndpoint,
+  GatewayCaller,
+  GatewayEndpoint,
+  StoreEndpoint,
+  UpstreamEndpoint,
+} from "@mtls-everywhere/vocabulary/endpoints";
+export type { Identity } from "@mtls-everywhere/vocabulary/identities";
+export type { CertSecretRef, IssuerRef, Plane, TrustRef } from "@mtls-everywhere/vocabulary/planes";
+export type {
+  ConfigMapKeyRef,
+  LeafRef,
+  PodPort,
+  SecretKeyRef,
+  SecretRef,
+} from "@mtls-everywhere/vocabulary/references";
