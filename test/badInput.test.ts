@@ -123,7 +123,7 @@ case "$*" in "stack export -s dev") cat ${folder}/state.json ;; "config --json -
 `;
     writeFileSync(join(folder, "pulumi"), script, { mode: 0o755 });
     const env = { ...process.env, PATH: `${folder}:/usr/bin:/bin`, KUBECONFIG: join(folder, "kubeconfig") };
-    const cli = join(import.meta.dirname, "../recover/cli.ts");
+    const cli = join(import.meta.dirname, "../tools/recover/cli.ts");
     return new Promise<string>((done) =>
       execFile(process.execPath, [cli, "-s", "dev", ...args], { env }, (_error, _stdout, stderr) =>
         done(stderr.trim()),
@@ -164,6 +164,13 @@ const rows: readonly Row[] = [
     input: "a key that does not exist",
     provoke: configured({ etcd: { replica: 3 } }),
     message: config("etcd.replica: is not a known key; remove it or correct its spelling"),
+  },
+  {
+    input: "a path that was taken for a key",
+    provoke: configured({ "apisix.replicas": "2" }),
+    message: config(
+      "apisix.replicas: is a path, and was taken for a key; remove it (pulumi config rm 'apisix.replicas') and set it with: pulumi config set --path 'apisix.replicas' VALUE. With pulumi up -c it takes --config-path",
+    ),
   },
   {
     input: "a generation with a name that other objects have",
