@@ -4,13 +4,15 @@ import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
 import tls from "node:tls";
 
+import { clientPolicy } from "@mtls-everywhere/vocabulary/tlsPolicy";
+
 import type { KeyPair } from "./certificates.ts";
 
 /** What a TLS client presents and whom it trusts. */
 export interface ClientTls {
   readonly ca: string;
   readonly pair?: KeyPair;
-  /** TLS 1.2 unless given. */
+  /** The policy's unless given. */
   readonly minVersion?: tls.SecureVersion;
   readonly maxVersion?: tls.SecureVersion;
   /** A session of an earlier connection, to be resumed. */
@@ -26,7 +28,7 @@ export function handshake(over: Way, serverName: string, { pair, ...client }: Cl
     const secure = tls.connect(
       {
         ...{ ...over, ...named(serverName) },
-        ...{ minVersion: "TLSv1.2", ...client, ...pair },
+        ...{ ...clientPolicy, ...client, ...pair },
       },
       () => resolve(secure),
     );
@@ -46,7 +48,7 @@ export function shownBy(
   signal?: AbortSignal,
 ): Promise<readonly X509Certificate[]> {
   return new Promise((resolve, reject) => {
-    const secure = tls.connect({ ...over, ...named(serverName), ...pair, rejectUnauthorized: false });
+    const secure = tls.connect({ ...over, ...named(serverName), ...clientPolicy, ...pair, rejectUnauthorized: false });
     const end = (error: Error) => {
       const chain: X509Certificate[] = [];
       for (let next = secure.getPeerX509Certificate(); next; next = next.issuerCertificate) chain.push(next);

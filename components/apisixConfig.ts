@@ -2,6 +2,7 @@
 
 import type { StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
+import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 import { stringify } from "yaml";
 
 import { inUse, type KeyNames, suffixed, variableOf } from "./keyNames.ts";
@@ -33,7 +34,8 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
   const fromEnvironment = (name: string) => `\${{${name}}}`;
   const admin = liveLeaf(apisixPaths.adminLeaf);
   const upstream = liveLeaf(apisixPaths.upstreamLeaf);
-  const listener = `ssl_session_cache off;\nkeepalive_time ${keepaliveSeconds}s;\n`;
+  const policy = `ssl_session_cache ${sessions.cache};\nssl_ecdh_curve ${curves.join(":")};\n`;
+  const listener = `${policy}keepalive_time ${keepaliveSeconds}s;\n`;
   const verification = "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n";
   const trusted = `proxy_ssl_trusted_certificate ${apisixPaths.upstreamTrust}/ca.crt;\n`;
   const presented = `proxy_ssl_certificate ${upstream.cert};\nproxy_ssl_certificate_key ${upstream.key};\n`;
@@ -54,7 +56,9 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       ssl: {
         enable: true,
         listen: [{ port: apisixPorts.gateway }],
-        ssl_protocols: "TLSv1.2 TLSv1.3",
+        // Of the Admin API too.
+        ssl_protocols: tlsVersions.join(" "),
+        ssl_ciphers: openSslSuites.join(":"),
         // The etcd plane only; upstreams are trusted by the location snippet below.
         ssl_trusted_certificate: `${apisixPaths.etcdTrust}/ca.crt`,
       },

@@ -2,6 +2,7 @@
 
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import { etcdPorts } from "@mtls-everywhere/vocabulary/ports";
+import { standardSuites, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
 import {
   configMapMount,
@@ -160,7 +161,9 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
                 "--peer-cert-file=/tls/peer/tls.crt",
                 "--peer-key-file=/tls/peer/tls.key",
                 "--peer-trusted-ca-file=/trust/peer/ca.crt",
-                "--tls-min-version=TLS1.2",
+                `--tls-min-version=${tlsVersions[0].replace("v", "")}`,
+                // Of TLS 1.2, for clients and peers; it has no word on curves and sessions.
+                `--cipher-suites=${standardSuites.join(",")}`,
                 // Health and metrics only: kubelet's probes carry no certificate.
                 `--listen-metrics-urls=http://0.0.0.0:${etcdPorts.status}`,
                 "--auto-compaction-mode=periodic",

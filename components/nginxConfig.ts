@@ -2,6 +2,7 @@
 
 import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
+import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 
@@ -20,12 +21,6 @@ export const nginxPaths = {
  * answer, their end is seen in time, and the rest of the pause is for a pod's removal to reach every proxy.
  */
 export const nginxDrain = { pause: 5, connections: 3 } as const;
-
-/** What TLS 1.2 may use: forward secrecy and authenticated encryption, as Mozilla's intermediate profile has it. TLS 1.3 has nothing else. */
-const suites = ["AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"].flatMap((suite) => [
-  `ECDHE-ECDSA-${suite}`,
-  `ECDHE-RSA-${suite}`,
-]);
 
 /** Bytes for a map's key: nginx does not start with one over its default of 64, and a subject has up to 200 characters. */
 const longestCaller = 256;
@@ -63,10 +58,11 @@ ${allowed.join("\n")}
     ssl_client_certificate ${nginxPaths.trust}/ca.crt;
     ssl_verify_client on;
     ssl_verify_depth 2;
-    ssl_protocols TLSv1.2 TLSv1.3;
-    ssl_ciphers ${suites.join(":")};
-    ssl_session_cache off;
-    ssl_session_tickets off;
+    ssl_protocols ${tlsVersions.join(" ")};
+    ssl_ciphers ${openSslSuites.join(":")};
+    ssl_ecdh_curve ${curves.join(":")};
+    ssl_session_cache ${sessions.cache};
+    ssl_session_tickets ${sessions.tickets};
     root ${nginxPaths.files};
     index index.json;
     if ($caller_allowed = 0) {

@@ -14,6 +14,7 @@ import {
   until,
 } from "@mtls-everywhere/cluster-access";
 import type { ConfigMapKeyRef, LeafRef } from "@mtls-everywhere/vocabulary/references";
+import { tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 import { z } from "zod";
 
 import { type Body, labels } from "../body.ts";
@@ -25,7 +26,7 @@ import { clientsName } from "./names.ts";
 import { identity, isCount, isObject, listOf, oneOf, value } from "./values.ts";
 
 /** TLS 1.1 is left out on purpose, though the gateway would speak it. */
-const protocol = oneOf(["TLSv1.2", "TLSv1.3"]);
+const protocol = oneOf(tlsVersions);
 export type TlsProtocol = z.infer<typeof protocol>;
 
 const both = identity.extend({

@@ -45,6 +45,38 @@ describe("what a server shows", () => {
     same(subjects(await shownBy(at, "server.test")), ["CN=server"]);
   });
 
+  it("is taken in the policy's versions and suites, and in no others", async () => {
+    const tried = async (options: tls.TlsOptions) => {
+      const at = await serve(await leaf(), options);
+      const client = { ca: authority.root };
+      return handshake(at, "server.test", client).then(
+        (socket) => {
+          const taken = `${socket.getProtocol()} ${socket.getCipher().name}`;
+          socket.destroy();
+          return taken;
+        },
+        ({ code }: NodeJS.ErrnoException) => code,
+      );
+    };
+    const old = { maxVersion: "TLSv1.2" } as const;
+    same(
+      {
+        anything: (await tried({}))?.split(" ")[0],
+        ...{ "CBC, SHA-1": await tried({ ...old, ciphers: "ECDHE-ECDSA-AES128-SHA" }) },
+        ...{ "CBC, SHA-384": await tried({ ...old, ciphers: "ECDHE-ECDSA-AES256-SHA384" }) },
+        ...{ GCM: await tried({ ...old, ciphers: "ECDHE-ECDSA-AES256-GCM-SHA384" }) },
+        ...{ "TLS 1.1": await tried({ minVersion: "TLSv1.1", maxVersion: "TLSv1.1", ciphers: "ALL:@SECLEVEL=0" }) },
+      },
+      {
+        anything: "TLSv1.3",
+        ...{ "CBC, SHA-1": "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE" },
+        ...{ "CBC, SHA-384": "ERR_SSL_SSL/TLS_ALERT_HANDSHAKE_FAILURE" },
+        ...{ GCM: "TLSv1.2 ECDHE-ECDSA-AES256-GCM-SHA384" },
+        ...{ "TLS 1.1": "ERR_SSL_TLSV1_ALERT_PROTOCOL_VERSION" },
+      },
+    );
+  });
+
   it("cannot be seen where nobody speaks TLS", async () => {
     await rejects(shownBy({ host: "127.0.0.1", port: 1 }, "server.test"), { code: "ECONNREFUSED" });
   });

@@ -53,6 +53,9 @@ describe("config.yaml", () => {
           enable: true,
           listen: [{ port: 9443 }],
           ssl_protocols: "TLSv1.2 TLSv1.3",
+          ssl_ciphers:
+            "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:" +
+            "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305",
           ssl_trusted_certificate: "/trust/etcd/ca.crt",
         },
       },
@@ -60,8 +63,10 @@ describe("config.yaml", () => {
         worker_processes: 2,
         http_configuration_snippet: 'map $host $leaves { default ""; }\n',
         http_server_configuration_snippet:
-          "ssl_session_cache off;\nkeepalive_time 60s;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
-        http_admin_configuration_snippet: "ssl_session_cache off;\nkeepalive_time 60s;\n",
+          "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n" +
+          "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
+        http_admin_configuration_snippet:
+          "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n",
         http_server_location_configuration_snippet:
           "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n" +
           "proxy_ssl_certificate $leaves/tls/upstream/tls.crt;\nproxy_ssl_certificate_key $leaves/tls/upstream/tls.key;\n",

@@ -75,6 +75,9 @@ describe("etcd's StatefulSet", () => {
                   "--peer-key-file=/tls/peer/tls.key",
                   "--peer-trusted-ca-file=/trust/peer/ca.crt",
                   "--tls-min-version=TLS1.2",
+                  "--cipher-suites=TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256," +
+                    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384," +
+                    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
                   "--listen-metrics-urls=http://0.0.0.0:2381",
                   "--auto-compaction-mode=periodic",
                   "--auto-compaction-retention=1h",

@@ -223,12 +223,11 @@ func newWorker(cfg *config) (*worker, error) {
 	if err != nil {
 		return nil, err
 	}
-	if w.adminTLS, err = serverTLS(strings.Fields(cfg.Apisix.SSL.Protocols), cfg.Apisix.SSL.Ciphers); err != nil {
+	if w.adminTLS, err = serverTLS(strings.Fields(cfg.Apisix.SSL.Protocols), cfg.Apisix.SSL.Ciphers, cfg.admin); err != nil {
 		return nil, err
 	}
 	w.adminTLS.GetCertificate = certificate
 	w.adminTLS.NextProtos = []string{"http/1.1"}
-	w.adminTLS.SessionTicketsDisabled = cfg.admin.noSessions
 	if ca := cfg.Deployment.Admin.MTLS.CA; ca != "" {
 		if w.adminTrust, err = readTrust(ca, 1); err != nil {
 			return nil, err

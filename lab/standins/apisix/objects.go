@@ -208,13 +208,12 @@ func (s *ssl) prepare(c *config) error {
 	s.pair = &pair
 	protocols := s.Protocols
 	setDefaultList(&protocols, strings.Fields(c.Apisix.SSL.Protocols)...)
-	config, err := serverTLS(protocols, c.Apisix.SSL.Ciphers)
+	config, err := serverTLS(protocols, c.Apisix.SSL.Ciphers, c.server)
 	if err != nil {
 		return err
 	}
 	config.Certificates = []tls.Certificate{pair}
 	config.NextProtos = []string{"h2", "http/1.1"}
-	config.SessionTicketsDisabled = c.server.noSessions
 	config.Time = clock.Now
 	if s.Client != nil {
 		config.ClientAuth = tls.RequireAndVerifyClientCert

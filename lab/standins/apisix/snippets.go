@@ -2,6 +2,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"regexp"
@@ -14,6 +15,7 @@ import (
 // snippet is the union of the nginx directives known here, with nginx's defaults.
 type snippet struct {
 	noSessions    bool // ssl_session_cache off: neither TLS 1.2 nor 1.3 resumes
+	curves        []tls.CurveID
 	keepaliveTime time.Duration
 	proxyTrusted  string
 	proxyVerify   bool
@@ -70,6 +72,10 @@ func (s *snippet) parse(where, text string) (err error) {
 			return fmt.Errorf("nginx: [emerg] %q directive is duplicate: %s, the template has one", directive, where)
 		case directive == "ssl_session_cache" && value == "off" && !inLocation:
 			s.noSessions = true
+		case directive == "ssl_ecdh_curve" && !inLocation && s.curves != nil:
+			return fmt.Errorf("nginx: [emerg] %q directive is duplicate: %s", directive, where)
+		case directive == "ssl_ecdh_curve" && !inLocation:
+			s.curves, known = parseCurves(value)
 		case directive == "keepalive_time" && !inLocation:
 			s.keepaliveTime, err = time.ParseDuration(value) // of nginx's units s and m mean the same in Go
 		case directive == "proxy_ssl_trusted_certificate" && inLocation:

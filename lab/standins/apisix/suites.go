@@ -1,4 +1,4 @@
-// TLS versions and suites by the names that nginx.conf has for them, on the gateway and the Admin API alike.
+// TLS versions, suites and curves by the names that nginx.conf has for them, on the gateway and the Admin API alike.
 package main
 
 import (
@@ -30,11 +30,35 @@ var suites = func() map[string]uint16 {
 	return byName
 }()
 
+// curves are Go's by OpenSSL's names. X448 is not among them.
+var curves = map[string]tls.CurveID{"X25519": tls.X25519, "prime256v1": tls.CurveP256, "secp384r1": tls.CurveP384, "secp521r1": tls.CurveP521}
+
+// defaultCurves are what Go has of those that OpenSSL 3.4, the real server's, offers where nothing is said.
+var defaultCurves = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP521, tls.CurveP384}
+
+func parseCurves(text string) (ids []tls.CurveID, known bool) {
+	for _, name := range strings.Split(text, ":") {
+		id, ok := curves[name]
+		if !ok {
+			return nil, false
+		}
+		ids = append(ids, id)
+	}
+	return ids, true
+}
+
 var suiteName = regexp.MustCompile(`^[A-Z0-9]+([-_][A-Z0-9]+)+$`)
 
-// serverTLS offers these versions and suites and no others; which suite of them is taken, Go decides in an order of its own.
-func serverTLS(protocols []string, ciphers string) (*tls.Config, error) {
-	c := &tls.Config{MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS12}
+// serverTLS offers these versions, suites and curves and no others; which of them are taken, Go decides in an order of its own.
+func serverTLS(protocols []string, ciphers string, s snippet) (*tls.Config, error) {
+	c := &tls.Config{
+		MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS12,
+		CurvePreferences:       defaultCurves,
+		SessionTicketsDisabled: s.noSessions,
+	}
+	if s.curves != nil {
+		c.CurvePreferences = s.curves
+	}
 	for _, name := range protocols {
 		version, ok := versions[name]
 		if !ok {

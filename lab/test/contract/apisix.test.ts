@@ -1009,6 +1009,38 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.match(await refused("ssl_protocols", "TLSv1.1"), /knows TLSv1\.2 and TLSv1\.3, not "TLSv1\.1"/);
     });
 
+    it("offers the curves that its snippets name, on the gateway and the Admin API each, and without one OpenSSL's", async () => {
+      const candidates = ["X25519", "prime256v1", "secp384r1", "secp521r1"];
+      const offered = async (port: number, client: tls.ConnectionOptions) => {
+        const takes = (ecdhCurve: string) =>
+          connected(port, { ...client, ecdhCurve }).then(
+            (socket) => Boolean(socket.destroy()),
+            () => false,
+          );
+        const curves = [];
+        for (const curve of candidates) if (await takes(curve)) curves.push(curve);
+        return curves;
+      };
+      const both = async (...patches: Patch[]) => {
+        await restart(patches);
+        await gateway();
+        await put("ssls/g1", site(clientsOf("ca")));
+        return [
+          await offered(ports.https, clientOf("user-client", "gw.local")),
+          await offered(ports.admin, clientOf("admin-client", "apisix-admin")),
+        ];
+      };
+      assert.deepEqual(await both(), [candidates, candidates]);
+      assert.deepEqual(
+        await both(
+          ["nginx_config.http_server_configuration_snippet", "ssl_ecdh_curve X25519:secp384r1;"],
+          ["nginx_config.http_admin_configuration_snippet", "ssl_ecdh_curve prime256v1;"],
+        ),
+        [["X25519", "secp384r1"], ["prime256v1"]],
+      );
+      await restart();
+    });
+
     it("runs headers.set of response-rewrite, and says what it does not run", async () => {
       const answers = async (plugins: object) => {
         await put("routes/p", { ...way("/p"), plugins });
@@ -1311,6 +1343,15 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.match(await snippet("http_server_configuration_snippet", trusted), /^1 [^]*duplicate/);
       for (const ofTemplate of ["ssl_session_tickets off;", "ssl_ciphers HIGH;"])
         assert.match(await snippet("http_server_configuration_snippet", ofTemplate), /^1 [^]*duplicate/);
+      const curves = (text: string) => snippet("http_admin_configuration_snippet", text);
+      assert.match(
+        await curves("ssl_ecdh_curve X448;"),
+        /^1 [^]*does not know the directive or value "ssl_ecdh_curve X448"/,
+      );
+      assert.match(
+        await curves("ssl_ecdh_curve X25519; ssl_ecdh_curve X25519;"),
+        /^1 [^]*"ssl_ecdh_curve" directive is dup/,
+      );
       assert.match(
         await snippet("http_configuration_snippet", "map $host $x { default a; }"),
         /^1 [^]*only a map of \$host to an empty variable/,
