@@ -16,6 +16,7 @@ import {
 
 import { build, chart, type ProgramName, programs } from "./binaries.ts";
 import type { Part } from "./cache.ts";
+import { removeLeftCgroups } from "./cgroups.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
 import { namedCluster } from "./context.ts";
 import { debian, promtool } from "./debian.ts";
@@ -229,9 +230,9 @@ async function down(): Promise<void> {
       await execa(process.execPath, [import.meta.filename, "down"], { env: { LAB_DIR: other }, stderr: "inherit" });
     }
     await removeTemporary();
+    await removeLeftCgroups();
   }
-  if (!existsSync(lab)) return;
-  if (!existsSync(mark)) refuse([notALab]);
+  if (existsSync(lab) && !existsSync(mark)) refuse([notALab]);
   endEngines();
   endOrphans();
   if (context === undefined) await stopCluster();

@@ -1,14 +1,14 @@
 /** One running lab: started, asked for its health, and taken down so that nothing of it is left. */
 import { spawn } from "node:child_process";
-import { createHash } from "node:crypto";
 import { once } from "node:events";
-import { existsSync, globSync } from "node:fs";
-import { copyFile, mkdir, open, readdir, readFile, rm, rmdir, writeFile } from "node:fs/promises";
+import { existsSync } from "node:fs";
+import { copyFile, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
 import { stringify } from "yaml";
+import { cgroupOf, removeCgroup } from "./cgroups.ts";
 import { run, volumes } from "./inside/addresses.ts";
 import { configFiles, type NodeSpec } from "./inside/components.ts";
 import { inLab, kubeconfig, lab } from "./paths.ts";
@@ -17,7 +17,7 @@ import { init, processesOf, specFileOf } from "./processes.ts";
 
 /** How long a step of the start may take; it takes seconds, on loaded cores up to a minute. */
 const patience = 120_000;
-const cgroup = `mtls-lab-${createHash("sha256").update(lab).digest("hex").slice(0, 8)}`;
+const cgroup = cgroupOf(lab);
 const specFile = specFileOf(lab);
 /** Becomes `kubeconfig` when the cluster is complete: until then the lab counts as broken. */
 const earlyKubeconfig = inLab("config/host.kubeconfig");
@@ -98,16 +98,7 @@ export async function health(): Promise<"up" | "broken" | "down"> {
 export async function stopCluster(): Promise<void> {
   for (const pid of await processesOf(lab)) kill(pid);
   await until("the lab's processes end", async () => (await processesOf(lab)).length === 0, false);
-  const folders = globSync([`/sys/fs/cgroup/*/${cgroup}`, `/sys/fs/cgroup/${cgroup}`]);
-  await until(
-    `the cgroup ${cgroup} is free`,
-    () =>
-      Promise.all(folders.map(removeCgroup)).then(
-        () => true,
-        () => false,
-      ),
-    false,
-  );
+  await until(`the cgroup ${cgroup} is free`, () => removeCgroup(cgroup), false);
   for (const name of ["kubeconfig", "config", "log", "state"]) await rm(inLab(name), { recursive: true, force: true });
 }
 
@@ -180,12 +171,6 @@ function kill(pid: number): void {
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== "ESRCH") throw error;
   }
-}
-
-async function removeCgroup(folder: string): Promise<void> {
-  for (const entry of await readdir(folder, { withFileTypes: true }))
-    if (entry.isDirectory()) await removeCgroup(join(folder, entry.name));
-  await rmdir(folder);
 }
 
 function volume(name: string) {

@@ -17,12 +17,16 @@ export async function processesOf(folder: string): Promise<number[]> {
     .sort((a, b) => a - b);
 }
 
-/** The folders of all labs that run and that this checkout has started or holds. */
-export async function runningLabs(): Promise<string[]> {
-  const labs = (await commandLines())
+/** All labs that run on this machine, and which of them this checkout has started. */
+export async function labsOfMachine(): Promise<{ started: boolean; folder: string }[]> {
+  return (await commandLines())
     .filter(({ words }) => words[0] === "unshare" && words.some((word) => word.endsWith("/lab/inside/init.ts")))
     .map(({ words }) => ({ started: words.includes(init), folder: dirname(dirname(words.at(-1) ?? "")) }));
-  return labs
+}
+
+/** The folders of all labs that run and that this checkout has started or holds. */
+export async function runningLabs(): Promise<string[]> {
+  return (await labsOfMachine())
     .filter(({ started, folder }) => started || folder.startsWith(inCheckout("/")))
     .map(({ folder }) => folder);
 }

@@ -9,17 +9,23 @@ import {
   mkdirSync,
   readdirSync,
   readFileSync,
+  rmSync,
   symlinkSync,
   writeFileSync,
 } from "node:fs";
 import { createServer } from "node:http";
 import type { AddressInfo } from "node:net";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { promisify } from "node:util";
 
+import { removeLeftCgroups } from "../cgroups.ts";
 import { makeFolder, removeFolder } from "../temporary.ts";
 
+/** Where each lab has a cgroup of its own: the root of a version 2, or every folder of a version 1. */
+const hierarchies = existsSync("/sys/fs/cgroup/cgroup.procs")
+  ? ["/sys/fs/cgroup"]
+  : globSync("/sys/fs/cgroup/*/cgroup.procs").map(dirname);
 const cli = join(import.meta.dirname, "../cli.ts");
 
 describe("the lab's command line", function () {
@@ -187,6 +193,10 @@ describe("the lab's command line", function () {
         (JSON.parse(stacks) as { name: string }[]).map(({ name }) => name),
         ["dev"],
       );
+
+      rmSync(lab, { recursive: true });
+      assert.equal(run("down").status, 0);
+      assert.deepEqual([processes("unshare\0"), traces().cgroups], [[], []], "a lab ends whose folder is gone");
     });
 
     it("ends every lab that its checkout started, as killed runs leave them", async () => {
@@ -204,6 +214,8 @@ describe("the lab's command line", function () {
       mkdirSync(labs.stopped, { recursive: true });
       mkdirSync(labs.ofOthers);
       writeFileSync(join(labs.stopped, "LAB"), "");
+      for (const hierarchy of hierarchies)
+        mkdirSync(join(hierarchy, "mtls-lab-of-a-folder-gone/k8s.io/container"), { recursive: true });
       const started = inCopy("up", labs.running);
       assert.equal(started.status, 0, started.stderr);
       const engine = join(folder, "pulumi");
@@ -223,6 +235,7 @@ describe("the lab's command line", function () {
       await ended();
       assert.deepEqual(await engineEnded, [null, "SIGKILL"]);
       assert.deepEqual([existsSync(labs.running), existsSync(join(copy, ".labs"))], [false, false]);
+      assert.deepEqual(globSync("/sys/fs/cgroup/**/mtls-lab-of-a-folder-gone"), []);
     });
 
     it("comes up, comes back after kill -9, and leaves nothing on the machine", async () => {
@@ -238,6 +251,8 @@ describe("the lab's command line", function () {
       assert.match(ready.stdout, /^lab +Ready /);
       assert.equal(run("up").status, 0);
       assert.deepEqual(processes("unshare\0"), [first], "the lab that is up is left alone");
+      await removeLeftCgroups();
+      assert.equal(traces().cgroups.length, hierarchies.length, "the cgroup of a lab that is up is left alone");
 
       process.kill(first ?? 0, "SIGKILL");
       await ended();
