@@ -1,7 +1,6 @@
 // The platform of one environment: configuration in, components composed, outputs out. It reads like README's diagram.
 
 import type { GatewayEndpoint, StoreEndpoint, UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
-import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import { adminEndpoint, Apisix } from "./components/apisix.ts";
@@ -13,7 +12,7 @@ import { Etcd, keepMembers } from "./components/etcd.ts";
 import { checkKeys } from "./components/keyCheck.ts";
 import type { KeyNames } from "./components/keyNames.ts";
 import { Monitoring } from "./components/monitoring.ts";
-import { NetworkPolicies } from "./components/networkPolicies.ts";
+import { closedNamespace } from "./components/namespace.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { RenewerGrant } from "./components/renewerGrant.ts";
 import { ApisixRoute } from "./components/gateway/apisixRoute.ts";
@@ -21,7 +20,6 @@ import { ApisixSsl } from "./components/gateway/apisixSsl.ts";
 import { ApisixUpstream } from "./components/gateway/apisixUpstream.ts";
 import { callerCertificate } from "./components/gateway/callerCertificate.ts";
 import { labelObjects } from "./components/stackLabel.ts";
-import { platformNamespace } from "./components/workload.ts";
 import { readConfig } from "./config.ts";
 import { contractVersions } from "./outputs.ts";
 import { trustedGenerations } from "./rotation/trusted.ts";
@@ -39,9 +37,7 @@ const trusted = await trustedGenerations("pki", cluster.access, adminOf, env);
 const apiServer = await cluster.apiServer();
 
 // The ground: a namespace, and who issues certificates in it.
-const home = env.createNamespace
-  ? new k8s.core.v1.Namespace("namespace", platformNamespace(env.namespace), on)
-  : k8s.core.v1.Namespace.get("namespace", env.namespace, on);
+const home = closedNamespace("namespace", env, on);
 const certManager = new CertManager("cert-manager", env.certManager, on);
 
 // Trust: one certificate authority per plane, so that a certificate opens one door.
@@ -66,10 +62,9 @@ const apisix = new Apisix(
     ...env.apisix,
     ...env.gateway,
     authorities: pki,
-    store: etcd.store,
-    storePasswords: etcd.clientPasswords,
+    store: etcd,
+    apiServer,
     keys,
-    storeCertificate: etcd.clientCertificate,
   },
   inNamespace,
 );
@@ -79,15 +74,8 @@ const hello = new NginxUpstream(
     ...common,
     ...env.upstream,
     authority: pki.upstream,
-    callers: apisix.identities,
-    clientCertificate: apisix.upstreamCertificate,
+    gateway: apisix,
   },
-  inNamespace,
-);
-
-new NetworkPolicies(
-  "edges",
-  { namespace: env.namespace, etcd: "etcd", apisix: "apisix", upstream: "upstream", apiServer },
   inNamespace,
 );
 

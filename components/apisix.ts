@@ -3,9 +3,10 @@
 import { createHash } from "node:crypto";
 
 import { sealOf } from "@mtls-everywhere/apisix-admin";
+import type { ApiServer } from "@mtls-everywhere/cluster-access/cluster";
 import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
-import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
+import { apisixPorts, etcdPorts } from "@mtls-everywhere/vocabulary/ports";
 import { keyFamilyOf } from "@mtls-everywhere/vocabulary/algorithms";
 import type { AdminEndpoint, GatewayEndpoint, StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as k8s from "@pulumi/kubernetes";
@@ -13,14 +14,25 @@ import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 
 import { apisixConfigYaml, apisixVariables } from "./apisixConfig.ts";
-import { apisixDeployment, apisixDisruptionBudget, type ApisixPlanArgs, apisixService } from "./apisixPlan.ts";
+import { apisixDeployment, type ApisixPlanArgs, apisixService, gatewayPolicy } from "./apisixPlan.ts";
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
+import { allow, createPolicy, formerly, type Pods, podsOf } from "./edges.ts";
+import type { Etcd } from "./etcd.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
-import { renewerFiles, renewerMetrics } from "./renewer.ts";
+import { renewerFiles, renewerMetrics, renewerPolicy } from "./renewer.ts";
 import { trustRef } from "./trustBundle.ts";
-import { labelsOf, rolledBy, selectorOf, serving, settingsDigest, startedWith, waitAtMost } from "./workload.ts";
+import {
+  disruptionBudget,
+  labelsOf,
+  rolledBy,
+  selectorOf,
+  serving,
+  settingsDigest,
+  startedWith,
+  waitAtMost,
+} from "./workload.ts";
 
 /** How APISIX runs, and with whom it speaks. */
 export interface ApisixArgs extends ApisixPlanArgs {
@@ -29,15 +41,18 @@ export interface ApisixArgs extends ApisixPlanArgs {
   /** UID of the cluster, for the dynamic resources that use the Admin API. */
   readonly cluster: string;
   /** The etcd that it keeps its objects in, with its user already there: it crash-loops before. */
-  readonly store: pulumi.Output<Pick<StoreEndpoint, "endpoints" | "prefix" | "user">>;
-  /** The passwords of its users there, in the order of `keys.users`. */
-  readonly storePasswords: readonly pulumi.Output<string>[];
-  /** The leaf that it presents there. */
-  readonly storeCertificate: pulumi.Output<CertSecretRef<"etcd">>;
+  readonly store: Store;
+  /** Where the API server really listens: its renewer watches Secrets there. */
+  readonly apiServer: ApiServer;
   /** Host that clients ask the gateway for. */
   readonly host: string;
   /** How long its pods may take to become ready, and its Service to get an address from outside, such as `5m`. */
   readonly readyTimeout: string;
+}
+
+/** What it needs of its etcd. The passwords are those of `keys.users`, in their order. */
+export interface Store extends Pick<Etcd, "pods" | "clientCertificate" | "clientPasswords"> {
+  readonly store: pulumi.Output<Pick<StoreEndpoint, "endpoints" | "prefix" | "user">>;
 }
 
 /** The Admin API of pods with these keys, by the names that the component gives to its objects. */
@@ -64,6 +79,8 @@ function adminNameOf(name: string, namespace: string): string {
 
 /** Apache APISIX: the gateway, and its Admin API on the pods' loopback, which talks mutual TLS alone. A renewer runs beside it. */
 export class Apisix extends pulumi.ComponentResource {
+  /** Its pods, for the edge at those whom it speaks to. */
+  readonly pods: Pods;
   /** Who APISIX is towards etcd and upstreams. */
   readonly identity: Identity;
   /** The same by each trust domain that a trusted generation was made with: let upstreams answer these callers alone. */
@@ -85,6 +102,7 @@ export class Apisix extends pulumi.ComponentResource {
     const { namespace, authorities } = args;
     const meta = { name, namespace, labels: labelsOf(name) };
     const adminName = adminNameOf(name, namespace);
+    this.pods = podsOf(name, namespace);
     this.identities = authorities.upstream.trustDomains.map((trustDomain) => ({
       ...{ trustDomain, namespace, serviceAccount: name },
     }));
@@ -124,7 +142,9 @@ export class Apisix extends pulumi.ComponentResource {
     const environment = Object.fromEntries([
       ...adminKeys.map((value, index) => [apisixVariables.adminKey(keys.adminKeys[index]!), value] as const),
       ...keyring.map((value, index) => [apisixVariables.keyring(keys.keyring[index]!), value] as const),
-      ...args.storePasswords.map((value, index) => [apisixVariables.etcdPassword(keys.users[index]!), value] as const),
+      ...args.store.clientPasswords.map(
+        (value, index) => [apisixVariables.etcdPassword(keys.users[index]!), value] as const,
+      ),
     ]);
     const secret = new k8s.core.v1.Secret(
       `${name}-env`,
@@ -136,7 +156,7 @@ export class Apisix extends pulumi.ComponentResource {
       pulumi.jsonStringify(environment).apply((text) => createHash("sha256").update(text).digest("hex")),
     );
 
-    const yaml = args.store.apply((store) => apisixConfigYaml(store, keys));
+    const yaml = args.store.store.apply((store) => apisixConfigYaml(store, keys));
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
       { metadata: { ...meta, name: `${name}-config` }, data: { "config.yaml": yaml } },
@@ -152,13 +172,16 @@ export class Apisix extends pulumi.ComponentResource {
     const awaited = { ...child, ...waitAtMost(args.readyTimeout) };
     const service = new k8s.core.v1.Service(name, apisixService(name, args), awaited);
     if (args.replicas > 1) {
-      new k8s.policy.v1.PodDisruptionBudget(name, apisixDisruptionBudget(name, namespace), child);
+      new k8s.policy.v1.PodDisruptionBudget(name, disruptionBudget(name, namespace), child);
     }
+    createPolicy(gatewayPolicy(name, args), child);
+    createPolicy(renewerPolicy(name, namespace, args.apiServer), { ...child, aliases: [formerly(`${name}-renewer`)] });
+    allow(this.pods, args.store.pods, etcdPorts.client, child);
     const sealedBy = pulumi.unsecret(keyring[0]!.apply((key) => sealOf(inUse(keys.keyring), key)));
     const deployment = new k8s.apps.v1.Deployment(
       name,
       apisixDeployment(name, args, {
-        etcdLeaf: args.storeCertificate,
+        etcdLeaf: args.store.clientCertificate,
         adminLeaf: adminServer.secret,
         upstreamLeaf: upstreamClient.secret,
         renewerLeaf: renewer.secret,

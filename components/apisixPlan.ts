@@ -5,6 +5,7 @@ import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
 import type * as pulumi from "@pulumi/pulumi";
 
 import { apisixPaths } from "./apisixConfig.ts";
+import { networkPolicy, podsOf, tcp, toNameService } from "./edges.ts";
 import { type KeyNames, startedWithKeys } from "./keyNames.ts";
 import { renewerSidecar } from "./renewer.ts";
 import {
@@ -19,6 +20,7 @@ import {
   restrictedPod,
   secretMount,
   spreadOverNodes,
+  upstreamLabel,
   withoutGap,
 } from "./workload.ts";
 
@@ -170,10 +172,12 @@ export function apisixDeployment(
   };
 }
 
-/** Keeps a gateway pod up while nodes are drained; would block the drain of a single one. */
-export function apisixDisruptionBudget(name: string, namespace: string) {
-  return {
-    metadata: { name, namespace, labels: labelsOf(name) },
-    spec: { maxUnavailable: 1, selector: { matchLabels: matchLabelsOf(name) } },
-  };
+/** What the gateway does beside talking to its store. */
+export function gatewayPolicy(name: string, args: Pick<ApisixPlanArgs, "namespace">) {
+  return networkPolicy(`${name}-gateway`, podsOf(name, args.namespace), {
+    // Clients come from anywhere: the gateway's mutual TLS tells them apart.
+    ingress: [{ ports: [tcp(apisixPorts.gateway)] }],
+    // Upstreams of any team, by a label that they set themselves; the port is theirs.
+    egress: [{ to: [{ namespaceSelector: {}, podSelector: { matchLabels: upstreamLabel } }] }, toNameService],
+  });
 }

@@ -34,11 +34,19 @@ export interface CertificateAuthorityArgs<P extends Plane> {
 /** SHA-256 of each trusted generation's roots, by the generation's name: one, unless a lost one was made anew. */
 export type RootDigests = Readonly<Record<string, readonly string[]>>;
 
+/** Who signs a plane's leaves, and the roots that they chain to: where a server and its callers both belong to the plane. */
+export interface PlaneAuthority<P extends Plane> extends LeafAuthority<P> {
+  /** The roots as a ConfigMap, in the namespace of the pods that mount it. */
+  readonly trust: pulumi.Output<TrustRef<P>>;
+  /** The same in PEM: public. */
+  readonly roots: pulumi.Output<string>;
+}
+
 /**
  * One plane's authority. A plane that other teams use has ClusterIssuers, the others Issuers in the platform's namespace: one for
  * each generation, so that another active one makes cert-manager issue every leaf anew.
  */
-export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResource implements LeafAuthority<P> {
+export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResource implements PlaneAuthority<P> {
   /** The active generation's. */
   readonly issuer: pulumi.Output<IssuerRef<P>>;
   /** The trust bundle in the platform's namespace. */

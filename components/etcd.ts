@@ -9,11 +9,12 @@ import * as random from "@pulumi/random";
 
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
+import { createPolicy, type Pods, podsOf } from "./edges.ts";
 import { EtcdAuth } from "./etcdAuth.ts";
 import {
   apisixPrefix,
-  etcdDisruptionBudget,
   etcdEndpoints,
+  etcdMembersPolicy,
   etcdNames,
   type EtcdPlanArgs,
   etcdPeerService,
@@ -23,7 +24,7 @@ import {
 } from "./etcdPlan.ts";
 import { firstValue } from "./firstValue.ts";
 import { firstKeys, inUse, suffixed } from "./keyNames.ts";
-import { labelsOf, selectorOf, serving, startedWith, waitAtMost } from "./workload.ts";
+import { disruptionBudget, labelsOf, selectorOf, serving, startedWith, waitAtMost } from "./workload.ts";
 
 /** How large an etcd is, and for whom. */
 export interface EtcdArgs extends EtcdPlanArgs {
@@ -55,6 +56,8 @@ export async function keepMembers(name: string, replicas: number): Promise<void>
 
 /** APISIX's store: a running etcd with authentication on, and mutual TLS at both its ports. */
 export class Etcd extends pulumi.ComponentResource {
+  /** Its members, for the edge of who speaks to them. */
+  readonly pods: Pods;
   /** How the client reaches it and what it presents; known once its user may sign in. */
   readonly store: pulumi.Output<StoreEndpoint>;
   /** The leaf that the client presents; a preview knows it before it knows `store`. */
@@ -68,6 +71,7 @@ export class Etcd extends pulumi.ComponentResource {
     super("mtls:platform:Etcd", name, {}, opts);
     const child = { parent: this };
     const { namespace } = args;
+    this.pods = podsOf(name, namespace);
     const names = etcdNames(name, namespace, args.replicas);
     const dnsNames = etcdServerNames(name, namespace, args.replicas);
     const both = ["server auth", "client auth"] as const;
@@ -107,8 +111,9 @@ export class Etcd extends pulumi.ComponentResource {
     );
     const peers = new k8s.core.v1.Service(`${name}-peers`, etcdPeerService(name, args), child);
     const service = new k8s.core.v1.Service(name, etcdService(name, args), child);
+    createPolicy(etcdMembersPolicy(name, args), child);
     if (args.replicas > 1) {
-      new k8s.policy.v1.PodDisruptionBudget(name, etcdDisruptionBudget(name, args), child);
+      new k8s.policy.v1.PodDisruptionBudget(name, disruptionBudget(name, namespace), child);
     }
     const { etcd: clientPlane, "etcd-peer": peerPlane } = args.authorities;
     const members = new k8s.apps.v1.StatefulSet(

@@ -4,6 +4,7 @@ import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes
 import { etcdPorts } from "@mtls-everywhere/vocabulary/ports";
 import { standardSuites, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
+import { networkPolicy, peer, podsOf, tcp, toNameService } from "./edges.ts";
 import {
   configMapMount,
   labelsOf,
@@ -193,10 +194,12 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
   };
 }
 
-/** Keeps a majority of members up while nodes are drained; pointless for a single one. */
-export function etcdDisruptionBudget(name: string, args: EtcdPlanArgs) {
-  return {
-    metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
-    spec: { maxUnavailable: 1, selector: { matchLabels: matchLabelsOf(name) } },
-  };
+/** What members do among themselves: talk on the peer port, and find each other by name. Who else may come is said where they come from. */
+export function etcdMembersPolicy(name: string, args: Pick<EtcdPlanArgs, "namespace">) {
+  const members = podsOf(name, args.namespace);
+  const between = { peers: [peer(members, members)], ports: [tcp(etcdPorts.peer)] };
+  return networkPolicy(`${name}-members`, members, {
+    ingress: [{ from: between.peers, ports: between.ports }],
+    egress: [{ to: between.peers, ports: between.ports }, toNameService],
+  });
 }

@@ -1,14 +1,15 @@
 // An nginx behind the gateway that verifies its caller: the platform's example of an upstream.
 
 import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
-import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import { Certificate, type LeafAuthority } from "./certificate.ts";
-import type { CertificateAuthority } from "./certificateAuthority.ts";
+import { Certificate } from "./certificate.ts";
+import type { PlaneAuthority } from "./certificateAuthority.ts";
+import { createPolicy, networkPolicy, peer, podsOf, tcp } from "./edges.ts";
+import type { Gateway } from "./gateway.ts";
 import { nginxConfig, nginxDrain, nginxPaths } from "./nginxConfig.ts";
 import {
   configMapMount,
@@ -37,13 +38,11 @@ const uid = 101;
 /** Whom an nginx answers, and with what. */
 export interface NginxUpstreamArgs {
   /** Who signs its leaf, and the trust bundle that its callers chain to, in its own namespace. */
-  readonly authority: LeafAuthority<"upstream"> & Pick<CertificateAuthority<"upstream">, "trust" | "roots">;
+  readonly authority: PlaneAuthority<"upstream">;
   /** Namespace of its objects. */
   readonly namespace: string;
-  /** The only identities that it answers. */
-  readonly callers: readonly Identity[];
-  /** The leaf that APISIX presents to it. */
-  readonly clientCertificate: pulumi.Output<CertSecretRef<"upstream">>;
+  /** The gateway in front of it: it answers no one else, by certificate and on the network. */
+  readonly gateway: Pick<Gateway, "pods" | "identities" | "upstreamCertificate">;
   /** What it serves, by file name; `index.json` is the index. */
   readonly files: Readonly<Record<string, string>>;
   /** nginx's image. */
@@ -77,7 +76,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
   constructor(name: string, args: NginxUpstreamArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:NginxUpstream", name, {}, opts);
     const child = { parent: this };
-    const { namespace } = args;
+    const { namespace, gateway } = args;
     const host = `${name}.${namespace}.svc`;
     const meta = { name, namespace, labels: labelsOf(name) };
 
@@ -87,7 +86,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       child,
     );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
-    const settings = { "nginx.conf": nginxConfig(args.callers, args.image) };
+    const settings = { "nginx.conf": nginxConfig(gateway.identities, args.image) };
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
       { metadata: { ...meta, name: `${name}-config` }, data: settings },
@@ -106,6 +105,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       },
       child,
     );
+    createPolicy(nginxPolicy(name, args), child);
     const deployment = new k8s.apps.v1.Deployment(
       name,
       nginxDeployment(name, args, {
@@ -122,7 +122,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
 
     this.certificate = leaf.secret;
     this.upstream = pulumi
-      .all([args.authority.trust, args.clientCertificate, deployment.metadata])
+      .all([args.authority.trust, gateway.upstreamCertificate, deployment.metadata])
       .apply(([trust, clientCertificate]) => ({
         node: { host, port: 443 },
         serverName: host,
@@ -140,6 +140,18 @@ export interface NginxMaterial {
   readonly trust: Mountable<TrustRef<"upstream">>;
   /** What nginx reads only when it starts: its configuration, and the callers' roots; files are read anew. */
   readonly annotations: PodAnnotations;
+}
+
+/** It is spoken to by the gateway, whose own end is open towards all upstreams, and speaks to no one. */
+export function nginxPolicy(
+  name: string,
+  { namespace, gateway }: { readonly namespace: string; readonly gateway: Pick<Gateway, "pods"> },
+) {
+  const pods = podsOf(name, namespace);
+  return networkPolicy(`${name}-from-${gateway.pods.name}`, pods, {
+    ingress: [{ from: [peer(gateway.pods, pods)], ports: [tcp(nginxPort)] }],
+    egress: [],
+  });
 }
 
 /** The Deployment. */

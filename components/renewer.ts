@@ -10,6 +10,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import type { Settings } from "../renewer/settings.ts";
 import { apisixPaths, apisixVariables } from "./apisixConfig.ts";
+import { networkPolicy, podsOf, tcp } from "./edges.ts";
 import { inUse, type KeyNames } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
 import { trustRef } from "./trustBundle.ts";
@@ -103,13 +104,12 @@ export function renewerSidecar(
   return { container, volumes: mounts.map(({ volume }) => volume) };
 }
 
-/** What its pod may do beside the gateway's edges: watch Secrets. */
-export function renewerEdges({ addresses, port }: ApiServer) {
+/** What it does beside the gateway: watch Secrets, at the API server's own addresses, since policies are applied behind Services. */
+export function renewerPolicy(name: string, namespace: string, { addresses, port }: ApiServer) {
   const only = (address: string) => ({ ipBlock: { cidr: `${address}/${isIPv6(address) ? 128 : 32}` } });
-  return {
-    policyTypes: ["Egress"],
-    egress: [{ to: addresses.map(only), ports: [{ protocol: "TCP", port }] }],
-  };
+  return networkPolicy(`${name}-renewer`, podsOf(name, namespace), {
+    egress: [{ to: addresses.map(only), ports: [tcp(port)] }],
+  });
 }
 
 /** A token of the pod's service account, for this container alone, and the roots of the API server. */

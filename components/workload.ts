@@ -21,6 +21,11 @@ export function matchLabelsOf(name: string) {
   return { "app.kubernetes.io/name": name };
 }
 
+/** The labels that a selector such as `a=b,c=d` asks for. */
+export function labelsIn(selector: string): Readonly<Record<string, string>> {
+  return Object.fromEntries(selector.split(",").map((label) => label.split("=") as [string, string]));
+}
+
 /** Pods with this label may be reached by the gateway, in any namespace. */
 export const upstreamLabel = { "mtls-everywhere/upstream": "true" };
 
@@ -32,11 +37,6 @@ export const upstreamSelector = Object.entries(upstreamLabel)
 /** What selects a workload's pods, as kubectl takes it. */
 export function selectorOf(name: string): string {
   return `app.kubernetes.io/name=${name}`;
-}
-
-/** A namespace that refuses pods which are not `restricted`. */
-export function platformNamespace(name: string) {
-  return { metadata: { name, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } };
 }
 
 /** Pod fields that `restricted` asks for; the service account's token is mounted nowhere. */
@@ -81,6 +81,14 @@ export const withoutGap = { type: "RollingUpdate", rollingUpdate: { maxUnavailab
  */
 export function leavingFirst(seconds: number) {
   return { lifecycle: { preStop: { exec: { command: ["sleep", String(seconds)] } } } };
+}
+
+/** Keeps all but one of a workload's pods up while nodes are drained; it would block the drain of a single one. */
+export function disruptionBudget(name: string, namespace: string) {
+  return {
+    metadata: { name, namespace, labels: labelsOf(name) },
+    spec: { maxUnavailable: 1, selector: { matchLabels: matchLabelsOf(name) } },
+  };
 }
 
 /** Keeps a workload's pods on different nodes where there are enough of them; a single pod needs no such rule. */

@@ -8,10 +8,16 @@ import { readPlatform } from "../consume.ts";
 import { outputs } from "./support/outputs.ts";
 
 /** A platform's stack with these outputs. */
-async function platformWith(values: Readonly<Record<string, unknown>>): Promise<void> {
+async function platformWith(
+  values: Readonly<Record<string, unknown>>,
+  onResource: (resource: pulumi.runtime.MockResourceArgs) => void = () => {},
+): Promise<void> {
   await pulumi.runtime.setMocks(
     {
-      newResource: ({ name, inputs }) => ({ id: name, state: { ...(inputs as object), outputs: values } }),
+      newResource(resource) {
+        onResource(resource);
+        return { id: resource.name, state: { ...(resource.inputs as object), outputs: values } };
+      },
       call: ({ inputs }) => inputs as Record<string, unknown>,
     },
     "shop",
@@ -24,7 +30,58 @@ describe("a consumer of the platform", () => {
 
   it("gets its outputs as plain values, without those that it does not know", async () => {
     await platformWith({ ...outputs, added: "in a later release" });
-    deepEqual(await readPlatform(stack), outputs);
+    const { apisix: _apisix, authorityFor: _authorityFor, ...plain } = await readPlatform(stack);
+    deepEqual(plain, outputs);
+  });
+
+  it("gets the gateway that alone may speak to its services", async () => {
+    await platformWith(outputs);
+    const { apisix } = await readPlatform(stack);
+    const identity = { trustDomain: "dev", namespace: "mtls", serviceAccount: "apisix" };
+    deepEqual(
+      { ...apisix, upstreamCertificate: await settled(apisix.upstreamCertificate) },
+      {
+        admin: outputs.admin,
+        pods: { name: "apisix", namespace: "mtls", selector: "app.kubernetes.io/name=apisix" },
+        identity,
+        identities: [identity],
+        upstreamCertificate: { plane: "upstream", namespace: "mtls", name: "apisix-upstream" },
+      },
+    );
+  });
+
+  it("gets an authority for leaves in its namespace, with the plane's roots there", async () => {
+    const made: object[] = [];
+    await platformWith(outputs, ({ type, name, inputs }) => made.push({ type, name, inputs: inputs as object }));
+    const platform = await readPlatform(stack);
+    const { issuer, trust, roots, ...plain } = platform.authorityFor("upstream", "shop");
+    const trustBundle = { plane: "upstream", namespace: "shop", name: "upstream-trust", key: "ca.crt" };
+    deepEqual(
+      { ...plain, issuer: await settled(issuer), trust: await settled(trust), roots: await settled(roots) },
+      {
+        plane: "upstream",
+        issuer: { plane: "upstream", kind: "ClusterIssuer", name: "mtls-upstream", group: "cert-manager.io" },
+        trust: trustBundle,
+        roots: "PEM",
+        trustDomain: "dev",
+        algorithm: "ECDSA-P256",
+        leafDuration: "24h",
+      },
+    );
+    deepEqual(made.slice(1), [
+      { type: "mtls:platform:TrustBundle", name: "shop-upstream-trust", inputs: {} },
+      {
+        type: "kubernetes:core/v1:ConfigMap",
+        name: "shop-upstream-trust",
+        inputs: {
+          ...{ apiVersion: "v1", kind: "ConfigMap" },
+          metadata: { name: "upstream-trust", namespace: "shop", labels: { "mtls-everywhere/trust": "upstream" } },
+          data: { "ca.crt": "PEM" },
+        },
+      },
+    ]);
+    const longer = platform.authorityFor("edge", "shop", {}, { algorithm: "RSA-2048", leafDuration: "720h" });
+    deepEqual([longer.plane, longer.algorithm, longer.leafDuration], ["edge", "RSA-2048", "720h"]);
   });
 
   it("is told what is missing, and what to do", async () => {
@@ -47,3 +104,7 @@ Run \`pulumi up -s ${stack}\` first.`,
     await rejects(readPlatform(stack), /outputs of stack organization\/mtls-everywhere\/dev are of version 3, but/);
   });
 });
+
+function settled<T>(output: pulumi.Output<T>): Promise<T> {
+  return new Promise((done) => output.apply((value) => done(value)));
+}

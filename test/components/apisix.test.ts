@@ -8,9 +8,10 @@ import { parse } from "yaml";
 
 import { Apisix } from "../../components/apisix.ts";
 import { apisixConfig, apisixConfigYaml } from "../../components/apisixConfig.ts";
-import { apisixDeployment, apisixDisruptionBudget, apisixService } from "../../components/apisixPlan.ts";
+import { apisixDeployment, apisixService, gatewayPolicy } from "../../components/apisixPlan.ts";
 import type { Generation } from "../../components/generations.ts";
 import { createAuthorities } from "../../components/certificateAuthority.ts";
+import { podsOf, toNameService } from "../../components/edges.ts";
 import { firstKeys } from "../../components/keyNames.ts";
 import { renewerSidecar } from "../../components/renewer.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
@@ -241,10 +242,18 @@ describe("APISIX's Deployment", () => {
     );
   });
 
-  it("keeps a gateway up while nodes are drained", () => {
-    same(apisixDisruptionBudget("apisix", "mtls"), {
-      metadata: { name: "apisix", namespace: "mtls", labels: labels("apisix") },
-      spec: { maxUnavailable: 1, selector: { matchLabels: { "app.kubernetes.io/name": "apisix" } } },
+  it("is spoken to by anyone, and speaks to upstreams of any team", () => {
+    same(gatewayPolicy("apisix", { namespace: "mtls" }), {
+      metadata: { name: "apisix-gateway", namespace: "mtls" },
+      spec: {
+        podSelector: { matchLabels: { "app.kubernetes.io/name": "apisix" } },
+        policyTypes: ["Ingress", "Egress"],
+        ingress: [{ ports: [{ protocol: "TCP", port: 9443 }] }],
+        egress: [
+          { to: [{ namespaceSelector: {}, podSelector: { matchLabels: { "mtls-everywhere/upstream": "true" } } }] },
+          toNameService,
+        ],
+      },
     });
   });
 });
@@ -294,10 +303,14 @@ describe("the gateway's Service", () => {
           ...{ generations: [generation], clusterResourceNamespace: "cert-manager", leafDuration: "24h" },
           root: { kind: "cluster" },
         }),
-        store: pulumi.output(store),
-        storePasswords: [pulumi.output("password")],
+        store: {
+          store: pulumi.output(store),
+          pods: podsOf("etcd", "mtls"),
+          clientCertificate: pulumi.output(material.etcdLeaf),
+          clientPasswords: [pulumi.output("password")],
+        },
+        apiServer: { addresses: ["192.0.2.1"], port: 6443 },
         keys: firstKeys,
-        storeCertificate: pulumi.output(material.etcdLeaf),
         ...{ host: "upstream", replicas: 1, image: "apisix:3.18.0", renewerImage: "node:24" },
         ...{ readyTimeout: "90s" },
         ...{ serviceType: "LoadBalancer", serviceAnnotations: {} },

@@ -4,9 +4,10 @@ import { deepStrictEqual as same, ok, strictEqual as equal } from "node:assert/s
 
 import fc from "fast-check";
 
+import { toNameService } from "../../components/edges.ts";
 import {
-  etcdDisruptionBudget,
   etcdEndpoints,
+  etcdMembersPolicy,
   etcdNames,
   etcdPeerService,
   etcdServerNames,
@@ -168,10 +169,17 @@ describe("etcd's Services", () => {
     });
   });
 
-  it("keep a majority while nodes are drained", () => {
-    same(etcdDisruptionBudget("etcd", args), {
-      metadata: { name: "etcd", namespace: "mtls", labels: labels("etcd") },
-      spec: { maxUnavailable: 1, selector: { matchLabels: selector } },
+  it("talk among themselves and find each other by name", () => {
+    const peers = [{ podSelector: { matchLabels: selector } }];
+    const ports = [{ protocol: "TCP", port: 2380 }];
+    same(etcdMembersPolicy("etcd", args), {
+      metadata: { name: "etcd-members", namespace: "mtls" },
+      spec: {
+        podSelector: { matchLabels: selector },
+        policyTypes: ["Ingress", "Egress"],
+        ingress: [{ from: peers, ports }],
+        egress: [{ to: peers, ports }, toNameService],
+      },
     });
   });
 });

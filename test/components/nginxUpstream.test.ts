@@ -3,7 +3,7 @@
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 
 import { nginxConfig } from "../../components/nginxConfig.ts";
-import { nginxDeployment } from "../../components/nginxUpstream.ts";
+import { nginxDeployment, nginxPolicy } from "../../components/nginxUpstream.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, trustRef } from "./podSecurity.ts";
 
@@ -143,5 +143,28 @@ describe("the upstream's Deployment", () => {
   it("keeps the rules for pods", () => {
     const pod = deployment().spec.template.spec;
     same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
+  });
+});
+
+describe("the upstream's policy", () => {
+  const upstream = { matchLabels: { "app.kubernetes.io/name": "shop" } };
+  const gateway = { pods: { name: "apisix", namespace: "mtls", selector: "app.kubernetes.io/name=apisix" } };
+  const gatewayPods = { matchLabels: { "app.kubernetes.io/name": "apisix" } };
+  const isolated = { podSelector: upstream, policyTypes: ["Ingress", "Egress"] };
+  const ports = [{ protocol: "TCP", port: 8443 }];
+
+  it("lets the gateway in, and nobody out", () => {
+    same(nginxPolicy("shop", { namespace: "mtls", gateway }), {
+      metadata: { name: "shop-from-apisix", namespace: "mtls" },
+      spec: { ...isolated, ingress: [{ from: [{ podSelector: gatewayPods }], ports }] },
+    });
+  });
+
+  it("knows the gateway in another namespace", () => {
+    const namespaceSelector = { matchLabels: { "kubernetes.io/metadata.name": "mtls" } };
+    same(nginxPolicy("shop", { namespace: "shop", gateway }), {
+      metadata: { name: "shop-from-apisix", namespace: "shop" },
+      spec: { ...isolated, ingress: [{ from: [{ namespaceSelector, podSelector: gatewayPods }], ports }] },
+    });
   });
 });

@@ -18,7 +18,9 @@ const platform = (plane: string) => [`Certificate mtls/${plane}-root`, `Issuer m
 const shared = (plane: string) => [
   ...[`Certificate cert-manager/mtls-${plane}-root`, `ClusterIssuer /mtls-${plane}-self-signed`],
 ];
-const policies = ["deny-all", "etcd", "apisix", "apisix-renewer", "upstream"].map(
+/** Both ends of the edge between APISIX and etcd; of the one to the upstream that which is not open to all of them. */
+const joined = ["apisix-to-etcd", "etcd-from-apisix", "upstream-from-apisix"];
+const policies = ["deny-all", "etcd-members", "apisix-gateway", "apisix-renewer", ...joined].map(
   (name) => `NetworkPolicy mtls/${name}`,
 );
 

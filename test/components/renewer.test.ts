@@ -8,7 +8,7 @@ import { join } from "node:path";
 
 import { apisixDeployment } from "../../components/apisixPlan.ts";
 import { firstKeys } from "../../components/keyNames.ts";
-import { forEver, renewerEdges, renewerFiles, renewerSidecar } from "../../components/renewer.ts";
+import { forEver, renewerFiles, renewerPolicy, renewerSidecar } from "../../components/renewer.ts";
 import { renewerGrant } from "../../components/renewerGrant.ts";
 import { bundleFile } from "../../renewer/bundle.ts";
 import { planes } from "../../vocabulary/planes.ts";
@@ -165,14 +165,18 @@ describe("the renewer's rights", () => {
   });
 
   it("lead to the API server's own addresses", () => {
-    same(renewerEdges({ addresses: ["192.0.2.1", "2001:db8::1"], port: 6443 }), {
-      policyTypes: ["Egress"],
-      egress: [
-        {
-          to: [{ ipBlock: { cidr: "192.0.2.1/32" } }, { ipBlock: { cidr: "2001:db8::1/128" } }],
-          ports: [{ protocol: "TCP", port: 6443 }],
-        },
-      ],
+    same(renewerPolicy("apisix", "mtls", { addresses: ["192.0.2.1", "2001:db8::1"], port: 6443 }), {
+      metadata: { name: "apisix-renewer", namespace: "mtls" },
+      spec: {
+        podSelector: { matchLabels: { "app.kubernetes.io/name": "apisix" } },
+        policyTypes: ["Egress"],
+        egress: [
+          {
+            to: [{ ipBlock: { cidr: "192.0.2.1/32" } }, { ipBlock: { cidr: "2001:db8::1/128" } }],
+            ports: [{ protocol: "TCP", port: 6443 }],
+          },
+        ],
+      },
     });
   });
 });

@@ -5,7 +5,7 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import { CertManager } from "../../components/certManager.ts";
-import { platformNamespace } from "../../components/workload.ts";
+import { platformNamespace } from "../../components/namespace.ts";
 import { certManager } from "../../config.ts";
 import { objectsOf, platformGrants, rootKinds, type Subject } from "./roles.ts";
 

@@ -1,0 +1,21 @@
+// A gateway, as the services behind it and its own objects see it: this stack's `Apisix`, or another stack's by its outputs.
+
+import type { Identity } from "@mtls-everywhere/vocabulary/identities";
+import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type * as pulumi from "@pulumi/pulumi";
+
+import type { Pods } from "./edges.ts";
+
+export interface Gateway {
+  /** Where its Admin API is. */
+  readonly admin: pulumi.Input<AdminEndpoint>;
+  /** Its pods, for the edge at those whom it speaks to. */
+  readonly pods: Pods;
+  /** Who it is towards the cluster and upstreams. */
+  readonly identity: Identity;
+  /** The same by each trust domain that a trusted generation was made with: let upstreams answer these callers alone. */
+  readonly identities: readonly Identity[];
+  /** The leaf that it presents to upstreams, from its own files. */
+  readonly upstreamCertificate: pulumi.Output<CertSecretRef<"upstream">>;
+}

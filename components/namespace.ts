@@ -1,0 +1,42 @@
+// A namespace in which no pod may speak or be spoken to until an edge allows it, and none may run that is not `restricted`.
+
+import * as k8s from "@pulumi/kubernetes";
+import type * as pulumi from "@pulumi/pulumi";
+
+import { createPolicy, formerly, type NetworkPolicy } from "./edges.ts";
+
+export interface NamespaceArgs {
+  /** Name of the namespace. */
+  readonly namespace: string;
+  /**
+   * Make it. `false` uses one that is there, and only denies all traffic in it.
+   * @default true
+   */
+  readonly createNamespace?: boolean;
+}
+
+/**
+ * The namespace, with traffic denied in it. It is no component: a stack that lets go of its namespace goes on naming it, in the same
+ * place of its state, or the engine would delete it.
+ */
+export function closedNamespace(
+  name: string,
+  { namespace, createNamespace = true }: NamespaceArgs,
+  opts?: pulumi.CustomResourceOptions,
+): k8s.core.v1.Namespace {
+  const home = createNamespace
+    ? new k8s.core.v1.Namespace(name, platformNamespace(namespace), opts)
+    : k8s.core.v1.Namespace.get(name, namespace, opts);
+  createPolicy(denyAll(namespace), { ...opts, dependsOn: home, aliases: [formerly("deny-all")] }, `${name}-deny-all`);
+  return home;
+}
+
+/** A namespace that refuses pods which are not `restricted`. */
+export function platformNamespace(name: string) {
+  return { metadata: { name, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } };
+}
+
+/** Cuts off every pod of a namespace, but for what other policies open. */
+export function denyAll(namespace: string): NetworkPolicy {
+  return { metadata: { name: "deny-all", namespace }, spec: { podSelector: {}, policyTypes: ["Ingress", "Egress"] } };
+}

@@ -1,0 +1,67 @@
+// Who may reach whom in the platform: computed from the planned policies, as a network plugin would.
+
+import { deepStrictEqual as same } from "node:assert/strict";
+
+import { keptState } from "../support/keptState.ts";
+import { type NetworkObject, type Place, reachable } from "../support/reach.ts";
+import { plan, type PlanOptions } from "./mockedPlatform.ts";
+
+const elsewhere: readonly Place[] = [
+  { name: "dns", namespace: "kube-system", labels: { "k8s-app": "kube-dns" } },
+  { name: "dns-cache", address: "169.254.20.10" },
+  { name: "api-server", address: "192.0.2.1" },
+  { name: "internet", address: "198.51.100.7" },
+  { name: "stranger", namespace: "mtls", labels: { "app.kubernetes.io/name": "stranger" } },
+  { name: "prometheus", namespace: "monitoring", labels: { "app.kubernetes.io/name": "prometheus" } },
+  { name: "shop", namespace: "shop", labels: { "app.kubernetes.io/name": "shop", "mtls-everywhere/upstream": "true" } },
+  // Whoever has a name of ours in another namespace is another.
+  { name: "other-apisix", namespace: "shop", labels: { "app.kubernetes.io/name": "apisix" } },
+  { name: "other-etcd", namespace: "shop", labels: { "app.kubernetes.io/name": "etcd" } },
+];
+
+const nameService = (from: string) =>
+  ["dns", "dns-cache"].flatMap((to) => ["TCP 53", "UDP 53"].map((port) => `${from} -> ${to} ${port}`));
+/** Clients come from anywhere but the namespace itself, where pods that have no edge speak to nobody. */
+const toGateway = elsewhere.filter(({ name }) => name !== "stranger").map(({ name }) => `${name} -> apisix TCP 9443`);
+const apiServer = "apisix -> api-server TCP 6443";
+const diagram = [
+  "apisix -> etcd TCP 2379",
+  "apisix -> shop any port",
+  "apisix -> upstream TCP 8443",
+  apiServer,
+  ...["apisix", "etcd"].flatMap(nameService),
+  "etcd -> etcd TCP 2380",
+  ...toGateway,
+].sort();
+
+/** What a plan opens. */
+async function opened(changes: Readonly<Record<string, unknown>> = {}, options?: PlanOptions): Promise<string[]> {
+  const { resources } = await plan("dev", changes, options);
+  return reachable(
+    resources.filter(isNetworkObject).map(({ inputs }) => inputs as NetworkObject),
+    elsewhere,
+  );
+}
+
+function isNetworkObject({ type }: { readonly type: string }): boolean {
+  return /^kubernetes:(apps|networking\.k8s\.io)\//.test(type);
+}
+
+describe("the edges between the platform's pods", () => {
+  it("are the diagram's, and no others", async () => {
+    same(await opened(), diagram);
+  });
+
+  it("are those of 0.1.0, and the renewer's way to the API server", () => {
+    const objects = keptState("0.1.0").filter(isNetworkObject);
+    const before = reachable(
+      objects.map(({ inputs }) => inputs as unknown as NetworkObject),
+      elsewhere,
+    );
+    same([...before, apiServer].sort(), diagram);
+  });
+
+  it("with monitoring let Prometheus fetch the metrics", async () => {
+    same(await opened({ monitoring: { install: true } }), [...diagram, "prometheus -> apisix TCP 9464"].sort());
+  });
+});
