@@ -24,6 +24,7 @@ export const lines = [
   "config.ts",
   "outputs.ts",
   "rotation/",
+  "components/site.ts",
   "components/gateway/",
   "components/",
   "renewer/",

@@ -82,7 +82,9 @@ export function identityOf(name: string, args: AdminObjectArgs, opts: pulumi.Cus
 function ownerOf(name: string, parent: pulumi.Resource | undefined): pulumi.Input<string> {
   const owner = (...parents: string[]) =>
     [pulumi.getProject(), pulumi.getStack(), ...parents, name].map(encodeURIComponent).join("/");
-  return parent === undefined ? owner() : parent.urn.apply((urn) => owner(...parentTypes(urn)));
+  if (parent === undefined) return owner();
+  // Past the output: that depends on the parent, which as a component means all that it holds, and two in it would wait for each other.
+  return new Promise((known) => parent.urn.apply((urn) => known(owner(...parentTypes(urn)))));
 }
 
 /** The stack itself is no parent in this sense. */

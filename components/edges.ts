@@ -37,8 +37,9 @@ export function createPolicy(
 }
 
 /** Where the policy was in the state while one component made them all: made anew, it would meet itself under the same name. */
-export function formerly(policy: string): pulumi.Alias {
-  return { name: `edges-${policy}`, parent: pulumi.createUrn("edges", "mtls:platform:NetworkPolicies") };
+export function formerly(policy: string): pulumi.Output<pulumi.URN> {
+  const all = pulumi.createUrn("edges", "mtls:platform:NetworkPolicies");
+  return pulumi.createUrn(`edges-${policy}`, "kubernetes:networking.k8s.io/v1:NetworkPolicy", all);
 }
 
 /** The half of an edge at the pods that speak. */

@@ -2,26 +2,25 @@
 
 import { livePresenters } from "@mtls-everywhere/apisix-admin/livePresenters";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
-import type { Identity } from "@mtls-everywhere/vocabulary/identities";
-import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
 import type { AdminEndpoint, GatewayCaller } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
 
+import type { Gateway } from "../gateway.ts";
 import { lastOutputs } from "../lastOutputs.ts";
 import { RenewerGrant } from "../renewerGrant.ts";
-import { ApisixSsl, type ClientCertificateArgs } from "./apisixSsl.ts";
+import { ApisixSsl } from "./apisixSsl.ts";
+import type { ApisixUpstreamArgs } from "./apisixUpstream.ts";
 
 export interface CallerCertificate {
   /** The object, while an upstream names it; a stack that never had it gets none. */
   readonly object?: ApisixSsl;
-  /** What this stack's own upstreams name: the object, in the update that replaces a gateway that presents nothing by itself. */
-  readonly own?: pulumi.Output<string>;
+  /** What this stack's own upstreams say of it: they name the object in the update that replaces a gateway that presents nothing by itself. */
+  readonly upstream: Pick<ApisixUpstreamArgs, "clientCertificate">;
 }
 
-export interface CallerCertificateArgs extends Omit<ClientCertificateArgs, "use" | "certificate"> {
-  readonly certificate: pulumi.Output<CertSecretRef<"upstream">>;
-  /** Who the gateway is, whose renewer keeps the object up. */
-  readonly gateway: Identity;
+export interface CallerCertificateArgs {
+  /** The gateway that presents it, and whose renewer keeps the object up. */
+  readonly gateway: Pick<Gateway, "admin" | "identity" | "upstreamCertificate">;
   /** The cluster where the gateway is asked who names the object. */
   readonly cluster: Cluster;
   /** This stack's own upstreams, such as `upstreams/hello`: they do not count. */
@@ -34,17 +33,18 @@ export async function callerCertificate(
   args: CallerCertificateArgs,
   opts?: pulumi.ComponentResourceOptions,
 ): Promise<CallerCertificate> {
-  const { cluster, own, gateway, ...spec } = args;
+  const { cluster, own, gateway } = args;
   const outputs = await lastOutputs();
   const fate = fateOf(outputs["caller"] as Partial<GatewayCaller> | undefined);
-  if (fate === "none") return {};
+  if (fate === "none") return { upstream: {} };
   if (fate === "kept while named") {
     const named = await namedByOthers(name, outputs["admin"] as AdminEndpoint, { cluster, own });
-    if (!named) return {};
+    if (!named) return { upstream: {} };
   }
-  const object = new ApisixSsl(name, { ...spec, use: "client" });
-  new RenewerGrant("apisix-upstream-renewer", { secret: args.certificate, gateway }, opts);
-  return { object, ...(fate === "named" ? { own: object.id } : {}) };
+  const { admin, identity, upstreamCertificate: certificate } = gateway;
+  const object = new ApisixSsl(name, { admin, certificate, use: "client" });
+  new RenewerGrant("apisix-upstream-renewer", { secret: certificate, gateway: identity }, opts);
+  return { object, upstream: fate === "named" ? { clientCertificate: object.id } : {} };
 }
 
 /**

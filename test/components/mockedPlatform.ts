@@ -5,6 +5,7 @@
 import { generateKeyPairSync } from "node:crypto";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:http";
+import { createRequire } from "node:module";
 import type { AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
@@ -12,6 +13,7 @@ import { join, resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
 
+import { readUrn } from "../../urn.ts";
 import { Authority } from "../support/authorities.ts";
 
 const checkout = resolve(import.meta.dirname, "../..");
@@ -34,6 +36,8 @@ export interface Registered {
   readonly inputs: Inputs;
   /** Name of the explicit provider, if any. */
   readonly provider: string;
+  /** Its URN, and those under which a state may still have it. */
+  readonly urns: readonly string[];
 }
 
 export interface Planned {
@@ -52,6 +56,8 @@ export interface PlanOptions {
   readonly running?: readonly Readonly<Record<string, string>>[];
   /** The stack's outputs as its last `up` left them. Default none. */
   readonly lastOutputs?: object;
+  /** What to run in place of index.ts: a file in the checkout. */
+  readonly program?: string;
   /** Told of each resource that is registered. */
   readonly onResource?: (name: string) => void;
 }
@@ -62,13 +68,28 @@ let runs = 0;
 export async function plan(
   stack: string,
   changes: Readonly<Record<string, unknown>> = {},
-  { unreachable = false, preview = false, records = {}, running, lastOutputs = {}, onResource }: PlanOptions = {},
+  {
+    unreachable = false,
+    preview = false,
+    records = {},
+    running,
+    lastOutputs = {},
+    program,
+    onResource,
+  }: PlanOptions = {},
 ): Promise<Planned> {
   const resources: Registered[] = [];
+  const urns = new Map<string, readonly string[]>();
   await pulumi.runtime.setMocks(
     {
       newResource({ type, name, inputs, provider }) {
-        resources.push({ type, name, inputs, provider: provider?.split("::").at(-2) ?? "" });
+        resources.push({
+          type,
+          name,
+          inputs,
+          provider: provider?.split("::").at(-2) ?? "",
+          urns: urns.get(`${type} ${name}`) ?? [],
+        });
         onResource?.(name);
         const made: Record<string, unknown> =
           type === "pulumi:index:Stash"
@@ -85,6 +106,7 @@ export async function plan(
     preview,
     "organization",
   );
+  noteUrns(urns);
   const { config } = parse(readFileSync(join(checkout, `Pulumi.${stack}.yaml`), "utf8")) as {
     config: Record<string, unknown>;
   };
@@ -99,8 +121,8 @@ export async function plan(
   process.env.KUBECONFIG = cluster.kubeconfig;
   try {
     // The query makes it a module of its own, which runs once more.
-    const program = `../../index.ts?run=${++runs}`;
-    const exported = { ...((await import(program)) as Record<string, unknown>) };
+    const module = `${program ?? join(checkout, "index.ts")}?run=${++runs}`;
+    const exported = { ...((await import(module)) as Record<string, unknown>) };
     const outputs = preview ? {} : await settled(pulumi.output(exported));
     return { resources: await whenQuiet(resources), outputs };
   } finally {
@@ -110,6 +132,40 @@ export async function plan(
     cluster.stop();
     cluster.remove();
   }
+}
+
+/** Notes each resource's URN and aliases by `type name`: the mocks are not told. */
+function noteUrns(urns: Map<string, readonly string[]>): void {
+  const monitor = pulumi.runtime.getMonitor() as unknown as Monitor;
+  const register = monitor.registerResource.bind(monitor);
+  monitor.registerResource = (request, answered) => {
+    const [type, name] = [request.getType(), request.getName()];
+    const types = [...parentTypes(request.getParent()), type].join("$");
+    const own = `urn:pulumi:${pulumi.getStack()}::${pulumi.getProject()}::${types}::${name}`;
+    urns.set(`${type} ${name}`, [own, ...request.getAliasurnsList()]);
+    register(request, answered);
+  };
+  // Otherwise it is the engine that makes URNs of what aliases say.
+  runtimeState.getStore().supportsAliasSpecs = false;
+}
+
+function parentTypes(urn: string): readonly string[] {
+  return urn === "" ? [] : readUrn(urn).types.filter((type) => type !== "pulumi:pulumi:Stack");
+}
+
+const runtimeState = createRequire(import.meta.url)("@pulumi/pulumi/runtime/state") as {
+  getStore(): { supportsAliasSpecs: boolean };
+};
+
+interface Monitor {
+  registerResource(request: Registration, answered: unknown): void;
+}
+
+interface Registration {
+  getType(): string;
+  getName(): string;
+  getParent(): string;
+  getAliasurnsList(): readonly string[];
 }
 
 /** What the real providers compute. Keys are made here, so that a leak of one would be found. */

@@ -1,0 +1,114 @@
+// A host of the gateway: the certificate that it shows, whose clients it lets in, and the services that its routes lead to.
+
+import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { LeafRef } from "@mtls-everywhere/vocabulary/references";
+import * as pulumi from "@pulumi/pulumi";
+
+import { Certificate } from "./certificate.ts";
+import type { PlaneAuthority } from "./certificateAuthority.ts";
+import { ApisixRoute, type ApisixRouteArgs } from "./gateway/apisixRoute.ts";
+import { ApisixSsl, type ServerCertificateArgs } from "./gateway/apisixSsl.ts";
+import { ApisixUpstream, type ApisixUpstreamArgs } from "./gateway/apisixUpstream.ts";
+import type { Gateway } from "./gateway.ts";
+import { RenewerGrant } from "./renewerGrant.ts";
+
+interface Common {
+  /** The gateway that serves it: an `Apisix` of this stack, or `platform.apisix` of another. */
+  readonly gateway: Pick<Gateway, "admin" | "identity">;
+  /** What clients ask for: the name in the certificate, their SNI and Host. */
+  readonly host: string;
+  /** Its routes by their ids in the Admin API. The upstream behind each has the same id. */
+  readonly routes: Readonly<Record<string, SiteRoute>>;
+}
+
+/** A site whose leaf and clients are of the edge plane, unless others are given. */
+interface OfEdgePlane extends Common {
+  /** Signs the leaf, and is whose clients are let in. */
+  readonly edge: PlaneAuthority<"edge">;
+  /** Namespace of the leaf and its Secret. */
+  readonly namespace: string;
+  /**
+   * Name of the leaf and its Secret.
+   * @default the site's name
+   */
+  readonly leaf?: string;
+  readonly certificate?: undefined;
+  /** @default the edge plane's trust bundle */
+  readonly clients?: ServerCertificateArgs["clients"];
+}
+
+/** A site with a certificate from elsewhere, such as one of a public authority. */
+interface WithCertificate extends Common {
+  readonly edge?: undefined;
+  /** The Secret that holds the certificate and its key. */
+  readonly certificate: pulumi.Input<LeafRef>;
+  /** Whose certificates clients must present, or `anyone`. */
+  readonly clients: ServerCertificateArgs["clients"];
+}
+
+export type SiteArgs = OfEdgePlane | WithCertificate;
+
+/** A route, and the service that it leads to. */
+export interface SiteRoute extends Omit<
+  ApisixRouteArgs,
+  "admin" | "id" | "adopt" | "hosts" | "uri" | "uris" | "upstream"
+> {
+  /**
+   * Paths, or path prefixes ending in `*`.
+   * @default ["/*"]
+   */
+  readonly uris?: ApisixRouteArgs["uris"];
+  /** Where the service is, and the name in its certificate: an `NginxUpstream`'s `upstream`, or another's. */
+  readonly service: pulumi.Input<Pick<UpstreamEndpoint, "node" | "serverName">>;
+  /**
+   * How the gateway treats the service: time limits, health checks and the like.
+   * @default the gateway's own ways
+   */
+  readonly upstream?: Omit<ApisixUpstreamArgs, "admin" | "id" | "adopt" | "nodes" | "serverName">;
+}
+
+/**
+ * What clients reach under one host, over mutual TLS.
+ * @example
+ * const shop = new NginxUpstream("shop", { ...args, authority: pki.upstream, gateway: apisix });
+ * new Site("shop", {
+ *   ...{ gateway: apisix, host: "shop.example.com", edge: pki.edge, namespace },
+ *   routes: { shop: { service: shop.upstream } },
+ * });
+ */
+export class Site extends pulumi.ComponentResource {
+  /** The Secret of the certificate that it shows. */
+  readonly certificate: pulumi.Output<LeafRef>;
+  /** The routes as the Admin API holds them. */
+  readonly routes: readonly Pick<ApisixRoute, "id" | "hosts" | "uris">[];
+
+  constructor(name: string, args: SiteArgs, opts?: pulumi.ComponentResourceOptions) {
+    super("mtls:platform:Site", name, {}, opts);
+    // Before there were sites, these had no parent.
+    const child = { parent: this, aliases: [{ parent: pulumi.rootStackResource }] };
+    const { admin, identity } = args.gateway;
+
+    const leaf = args.edge ? (args.leaf ?? name) : name;
+    this.certificate = args.edge
+      ? new Certificate(
+          leaf,
+          {
+            ...{ authority: args.edge, namespace: args.namespace, serviceAccount: identity.serviceAccount },
+            ...{ usages: ["server auth"], dnsNames: [args.host] },
+          },
+          child,
+        ).secret
+      : pulumi.output(args.certificate);
+    // The gateway's renewer may read what the gateway shows, Secret by Secret.
+    new RenewerGrant(`${leaf}-renewer`, { secret: this.certificate, gateway: identity }, child);
+
+    const clients = args.edge ? (args.clients ?? { trust: args.edge.trust }) : args.clients;
+    new ApisixSsl(name, { admin, certificate: this.certificate, snis: [args.host], clients }, child);
+    this.routes = Object.entries(args.routes).map(([id, { service, upstream, uris = ["/*"], ...more }]) => {
+      const { node, serverName } = pulumi.output(service);
+      const backend = new ApisixUpstream(id, { ...upstream, admin, nodes: [node], serverName }, child);
+      return new ApisixRoute(id, { ...more, admin, hosts: [args.host], uris, upstream: backend.id }, child);
+    });
+    this.registerOutputs({ certificate: this.certificate });
+  }
+}

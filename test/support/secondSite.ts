@@ -1,0 +1,41 @@
+// index.ts with a second host that has its own upstream, as a user would add it: by two statements.
+
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { join, relative, resolve } from "node:path";
+
+const checkout = resolve(import.meta.dirname, "../..");
+
+/** Host of the second site, and what it answers. */
+export const second = { host: "orders.example", body: '{ "orders": [] }' } as const;
+
+const statements = `
+const orders = new NginxUpstream(
+  "orders",
+  { ...common, ...env.upstream, files: { "index.json": '${second.body}' }, authority: pki.upstream, gateway: apisix },
+  inNamespace,
+);
+new Site(
+  "orders",
+  {
+    ...{ gateway: apisix, host: "${second.host}", edge: pki.edge, namespace: env.namespace },
+    routes: { orders: { service: orders.upstream } },
+  },
+  inNamespace,
+);
+`;
+
+/** Writes the program, with the project's file beside it, into a folder of the checkout. Gives the program's path. */
+export function writeSecondSite(folder: string): string {
+  mkdirSync(folder, { recursive: true });
+  const upwards = relative(folder, checkout);
+  const text = readFileSync(join(checkout, "index.ts"), "utf8");
+  const outputs = text.indexOf("\n// For other stacks");
+  if (outputs < 0) throw new Error("index.ts has no outputs where this looks for them.");
+  const program = (text.slice(0, outputs) + statements + text.slice(outputs)).replaceAll(
+    'from "./',
+    `from "${upwards}/`,
+  );
+  writeFileSync(join(folder, "index.ts"), program);
+  writeFileSync(join(folder, "Pulumi.yaml"), readFileSync(join(checkout, "Pulumi.yaml")));
+  return join(folder, "index.ts");
+}
