@@ -263,6 +263,23 @@ describe("the life cycle of Admin API objects", function () {
     equal((await stored("upstreams", id))["upstream_host"], "hello.example");
   });
 
+  it("goes on with its object when its resource moves under another parent, and so has another owner", async () => {
+    const { id, outs } = await create("upstreams", upstream(), cluster);
+    const moved = upstream({ owner: "mtls/dev/mtls%3Aplatform%3ASite/x" });
+    same(await diff("upstreams", id, outs, moved, cluster), { changes: true, deleteBeforeReplace: true });
+    await update("upstreams", id, outs, moved, cluster);
+    // Killed before the state had it, the update is run again from where it began.
+    const { outs: now } = await update("upstreams", id, outs, moved, cluster);
+    same((await stored("upstreams", id))["labels"], {
+      "mtls-everywhere.owner": moved.owner,
+      "mtls-everywhere.instance": outs["instance"],
+    });
+    equal((await diff("upstreams", id, now, moved, cluster)).changes, false);
+    // Who took it meanwhile keeps it.
+    await create("upstreams", upstream({ owner: "shop/prod/y", adopt: true }), cluster);
+    await rejects(update("upstreams", id, outs, moved, cluster), /belongs to shop\/prod\/y/);
+  });
+
   it("leaves the object of its own replacement under the same id", async () => {
     const old = await create("upstreams", upstream(), cluster);
     const replacement = await create("upstreams", upstream(), cluster);

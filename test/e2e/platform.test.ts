@@ -3,6 +3,7 @@
 import { deepStrictEqual as same, doesNotMatch, match, ok, strictEqual as equal } from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
+import { dirname } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { parse, stringify } from "yaml";
@@ -18,6 +19,7 @@ import type { Report } from "../../tools/verify/run.ts";
 import { planes } from "../../vocabulary/planes.ts";
 import type { PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
+import { second, writeSecondSite } from "../support/secondSite.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
 import { Rotation } from "./rotation.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
@@ -221,6 +223,19 @@ describe("the platform in a lab of its own", function () {
     await Promise.all(load);
     same(failed, []);
     ok(asked > 20);
+  });
+
+  it("answers under a second host with an upstream of its own, which two statements in index.ts bring up", async () => {
+    const program = dirname(writeSecondSite(inLabFolder("second-site")));
+    const { create = [], ...others } = changes(await must("pulumi", [...up, "--cwd", program]));
+    same(others, {});
+    ok(
+      ["Site orders", "NginxUpstream orders", "NetworkPolicy orders-from-apisix"].every((one) => create.includes(one)),
+    );
+    await eventually("the second host's answer", async () => (await fromGateway(second.host)).text.trim(), second.body);
+    await answers('{ "hello": "world" }');
+    same(Object.keys(changes(await must("pulumi", up))), ["delete"]);
+    await showsNothing();
   });
 
   it("refuses an unknown configuration key, and changes nothing", async () => {
@@ -459,11 +474,12 @@ describe("the platform in a lab of its own", function () {
   }
 
   /** What a client with the edge certificate gets. */
-  async function fromGateway(): Promise<{ status: number; text: string }> {
+  async function fromGateway(host = outputs.gateway.serverName): Promise<{ status: number; text: string }> {
     const cluster = new Cluster();
     const pair = await cluster.keyPair({ namespace: "mtls", name: "client-curl" });
     const ca = await cluster.trustBundle(outputs.gateway.trust);
-    return ask(cluster, outputs.gateway, { ca, pair }, { path: "/" }, AbortSignal.timeout(10_000));
+    const gateway = { ...outputs.gateway, serverName: host };
+    return ask(cluster, gateway, { ca, pair }, { path: "/" }, AbortSignal.timeout(10_000));
   }
 
   async function finds404(): Promise<void> {
