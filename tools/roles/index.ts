@@ -23,6 +23,7 @@ const grants = platformGrants({
   certManagerNamespace: certs.clusterResourceNamespace,
   roots: rootKinds.parse(config.get("roots") ?? "cluster"),
   generations: config.getObject<string[]>("generations") ?? ["1"],
+  sites: config.getObject<string[]>("sites") ?? ["gateway"],
   upstreams: config.getObject<string[]>("upstreams") ?? [],
   deployers: subjects("deployers", "mtls-platform-deployers"),
   previewers: subjects("previewers", "mtls-platform-previewers"),

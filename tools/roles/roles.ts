@@ -30,6 +30,8 @@ export interface RolesArgs {
   readonly roots: z.infer<typeof rootKinds>;
   /** Names of the generations of roots that the stack has or will have; the first is the one that it began with. */
   readonly generations: readonly string[];
+  /** Names of the leaves of the stack's sites; that of its first is `gateway`. */
+  readonly sites: readonly string[];
   /** Namespaces of services behind the gateway: a retirement of roots asks their pods what they serve. */
   readonly upstreams: readonly string[];
   readonly deployers: readonly Subject[];
@@ -52,7 +54,7 @@ export interface Grant {
   readonly subjects: readonly Subject[];
 }
 
-/** Secrets of the platform's namespace that the dynamic resources read, at each preview too. */
+/** Secrets of the platform's namespace that the dynamic resources read, at each preview too, beside those of the sites' leaves. */
 export const secretsReadAtPreview = [
   "apisix-deployer",
   "apisix-env",
@@ -60,7 +62,6 @@ export const secretsReadAtPreview = [
   "etcd-apisix-password",
   "etcd-deployer",
   "etcd-root-password",
-  "gateway",
 ] as const;
 
 /** The grants of both users. */
@@ -70,7 +71,7 @@ export function platformGrants(args: RolesArgs): readonly Grant[] {
   const previewer = { name: `${namespace}-platform-previewer`, subjects: args.previewers };
   return [
     { ...deployer, rules: deployerOnCluster(args) },
-    { ...deployer, namespace, rules: deployerInPlatform },
+    { ...deployer, namespace, rules: deployerInPlatform(args) },
     // A platform beside cert-manager has its own role there: names must differ where the namespaces do not.
     { ...deployer, name: `${deployer.name}-issuers`, namespace: certManagerNamespace, rules: deployerAtIssuers(args) },
     ...args.upstreams.flatMap((upstream) =>
@@ -122,16 +123,16 @@ const made: readonly (readonly [group: string, resources: string[]])[] = [
 const rbac = "rbac.authorization.k8s.io";
 
 /** Roles of the gateway's renewer, and their bindings. The API server lets nobody grant what they do not hold. */
-const renewerGrants = ["apisix-upstream-renewer", "gateway-renewer"];
+const renewerGrants = ({ sites }: RolesArgs) => ["apisix-upstream", ...sites].map((leaf) => `${leaf}-renewer`);
 
-const deployerInPlatform: readonly Rule[] = [
+const deployerInPlatform = (args: RolesArgs): readonly Rule[] => [
   ...made.map(([group, resources]) => rule(group, resources, ["get", ...follow, ...write])),
   // Why something is not ready yet.
   rule(core, ["endpoints", "events", "persistentvolumeclaims", "pods"], ["get", ...follow]),
   rule("apps", ["replicasets"], ["get", ...follow]),
   ...portForwards(),
   rule(rbac, ["roles", "rolebindings"], ["create", ...follow]),
-  rule(rbac, ["roles", "rolebindings"], ["get", "patch", "delete"], renewerGrants),
+  rule(rbac, ["roles", "rolebindings"], ["get", "patch", "delete"], renewerGrants(args)),
   // The checks ask for certificates that live for seconds.
   rule(certificates, ["certificaterequests"], ["get", "list", "create", "delete"]),
   // tools/rotate has leaves issued anew.
@@ -177,7 +178,7 @@ function previewerOnCluster(args: RolesArgs): Rule[] {
 }
 
 function previewerInPlatform(args: RolesArgs): Rule[] {
-  const secrets = [...secretsReadAtPreview, ...(args.roots === "stateHeld" ? [] : ownRoots(args))];
+  const secrets = [...secretsReadAtPreview, ...args.sites, ...(args.roots === "stateHeld" ? [] : ownRoots(args))];
   const readable = made.map(([group, resources]) =>
     rule(
       group,
@@ -188,7 +189,7 @@ function previewerInPlatform(args: RolesArgs): Rule[] {
   return [
     ...readable,
     rule(core, ["secrets"], ["get"], secrets.sort()),
-    rule(rbac, ["roles", "rolebindings"], ["get"], renewerGrants),
+    rule(rbac, ["roles", "rolebindings"], ["get"], renewerGrants(args)),
     // `preview --refresh` asks whether workloads are ready.
     rule("apps", ["replicasets"], ["list"]),
     rule(core, ["pods"], ["list"]),
@@ -264,13 +265,13 @@ export function objectsOf({ name, namespace, rules, subjects }: Grant) {
 }
 
 const usage = `Usage: node tools/roles/roles.ts [--namespace NAME] [--cert-manager-namespace NAME]
-                                   [--roots cluster|stateHeld|both] [--generations NAME,...] [--upstreams NAMESPACE,...]
-                                   [--deployers GROUP] [--previewers GROUP]
+                                   [--roots cluster|stateHeld|both] [--generations NAME,...] [--sites NAME,...]
+                                   [--upstreams NAMESPACE,...] [--deployers GROUP] [--previewers GROUP]
 
 Prints the roles and bindings of one platform as YAML, for: kubectl apply -f -
 The namespaces must exist. Generations: those of pki.root.trusted, the one that the stack began with first, and the next.
-Upstreams: namespaces of services behind the gateway.
-Defaults: mtls, cert-manager, cluster, 1, none, groups mtls-platform-deployers and mtls-platform-previewers.
+Sites: names of the leaves of the stack's sites. Upstreams: namespaces of services behind the gateway.
+Defaults: mtls, cert-manager, cluster, 1, gateway, none, groups mtls-platform-deployers and mtls-platform-previewers.
 `;
 
 if (import.meta.main) {
@@ -281,6 +282,7 @@ if (import.meta.main) {
       "cert-manager-namespace": { type: "string", default: "cert-manager" },
       roots: { type: "string", default: "cluster" },
       generations: { type: "string", default: "1" },
+      sites: { type: "string", default: "gateway" },
       upstreams: { type: "string", default: "" },
       deployers: { type: "string", default: "mtls-platform-deployers" },
       previewers: { type: "string", default: "mtls-platform-previewers" },
@@ -296,6 +298,7 @@ if (import.meta.main) {
     certManagerNamespace: values["cert-manager-namespace"],
     roots: roots.data,
     generations: values.generations.split(","),
+    sites: values.sites.split(","),
     upstreams: values.upstreams.split(",").filter((name) => name !== ""),
     deployers: [{ kind: "Group", name: values.deployers }],
     previewers: [{ kind: "Group", name: values.previewers }],

@@ -9,6 +9,7 @@ const args: RolesArgs = {
   certManagerNamespace: "pki",
   roots: "cluster",
   generations: ["1", "2"],
+  sites: ["gateway", "orders"],
   upstreams: ["shop"],
   deployers: [{ kind: "Group", name: "deployers" }],
   previewers: [{ kind: "ServiceAccount", name: "ci", namespace: "builds" }],
@@ -51,7 +52,7 @@ describe("roles of the platform's users", () => {
           .filter((rule) => rule.apiGroups.includes("rbac.authorization.k8s.io"))
           .map(({ verbs, resourceNames }) => ({ name, namespace, verbs: verbs.join(" "), resourceNames })),
       );
-    const renewer = ["apisix-upstream-renewer", "gateway-renewer"];
+    const renewer = ["apisix-upstream-renewer", "gateway-renewer", "orders-renewer"];
     const deployer = { name: "edge-platform-deployer", namespace: "edge" };
     const each = [
       { ...deployer, verbs: "create list watch", resourceNames: undefined },
@@ -66,6 +67,13 @@ describe("roles of the platform's users", () => {
     const rules = both.flatMap((one) => of(platformGrants(one), "previewer")).flatMap((grant) => grant.rules);
     const changes = rules.filter((rule) => rule.verbs.some((verb) => changing.has(verb)));
     deepEqual(new Set(changes.flatMap(resources)), new Set(["/pods/portforward"]));
+  });
+
+  it("let a previewer read the leaf of each site, which its certificate is compared with", () => {
+    const [secrets] = of(platformGrants(args), "previewer")
+      .filter(({ namespace }) => namespace === "edge")
+      .flatMap(({ rules }) => rules.filter((rule) => resources(rule).includes("/secrets")));
+    ok(args.sites.every((leaf) => secrets?.resourceNames?.includes(leaf)));
   });
 
   it("never let all Secrets be listed by a previewer, nor any but the platform's roots be read beside cert-manager", () => {
