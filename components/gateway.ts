@@ -7,6 +7,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import type { Pods } from "./edges.ts";
 
+/** Who the gateway is, and where its objects are made. */
 export interface Gateway {
   /** Where its Admin API is. */
   readonly admin: pulumi.Input<AdminEndpoint>;

@@ -5,6 +5,7 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import { createPolicy, formerly, type NetworkPolicy } from "./edges.ts";
 
+/** Which namespace, and who makes it. */
 export interface NamespaceArgs {
   /** Name of the namespace. */
   readonly namespace: string;

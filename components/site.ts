@@ -12,7 +12,8 @@ import { ApisixUpstream, type ApisixUpstreamArgs } from "./gateway/apisixUpstrea
 import type { Gateway } from "./gateway.ts";
 import { RenewerGrant } from "./renewerGrant.ts";
 
-interface Common {
+/** What every site has. */
+export interface AnySite {
   /** The gateway that serves it: an `Apisix` of this stack, or `platform.apisix` of another. */
   readonly gateway: Pick<Gateway, "admin" | "identity">;
   /** What clients ask for: the name in the certificate, their SNI and Host. */
@@ -22,7 +23,7 @@ interface Common {
 }
 
 /** A site whose leaf and clients are of the edge plane, unless others are given. */
-interface OfEdgePlane extends Common {
+export interface SiteOfEdgePlane extends AnySite {
   /** Signs the leaf, and is whose clients are let in. */
   readonly edge: PlaneAuthority<"edge">;
   /** Namespace of the leaf and its Secret. */
@@ -38,7 +39,7 @@ interface OfEdgePlane extends Common {
 }
 
 /** A site with a certificate from elsewhere, such as one of a public authority. */
-interface WithCertificate extends Common {
+export interface SiteWithCertificate extends AnySite {
   readonly edge?: undefined;
   /** The Secret that holds the certificate and its key. */
   readonly certificate: pulumi.Input<LeafRef>;
@@ -46,7 +47,8 @@ interface WithCertificate extends Common {
   readonly clients: ServerCertificateArgs["clients"];
 }
 
-export type SiteArgs = OfEdgePlane | WithCertificate;
+/** A host, and what is behind it: with a leaf of the edge plane, or with a certificate from elsewhere. */
+export type SiteArgs = SiteOfEdgePlane | SiteWithCertificate;
 
 /** A route, and the service that it leads to. */
 export interface SiteRoute extends Omit<

@@ -1,12 +1,17 @@
 // The public surface, from which `npm run docs` makes docs/api.md: what stacks use that put something behind the gateway, this one's and other teams'.
 
-export { readPlatform } from "../../consume.ts";
+export * from "../../consume.ts";
 export type { PlatformOutputs } from "../../outputs.ts";
 
 export { type Cluster, connectCluster } from "../../components/cluster.ts";
 export { Certificate, type CertificateArgs, type LeafAuthority, type LeafUsage } from "../../components/certificate.ts";
+export type { PlaneAuthority } from "../../components/certificateAuthority.ts";
+export type * from "../../components/gateway.ts";
+export type { Pods } from "../../components/edges.ts";
+export { closedNamespace, type NamespaceArgs } from "../../components/namespace.ts";
 export { NginxUpstream, type NginxUpstreamArgs } from "../../components/nginxUpstream.ts";
 export { RenewerGrant, type RenewerGrantArgs } from "../../components/renewerGrant.ts";
+export * from "../../components/site.ts";
 export { TrustBundle, type TrustBundleArgs } from "../../components/trustBundle.ts";
 
 export { ApisixGlobalRule, type ApisixGlobalRuleArgs } from "../../components/gateway/apisixGlobalRule.ts";
