@@ -13,6 +13,7 @@ import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { certificatesOf } from "../../cluster-access/certificates.ts";
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { shownBy } from "../../cluster-access/handshake.ts";
+import { withoutSslyze } from "../../lab/sslyze.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { ask } from "../../tools/verify/http.ts";
 import type { Report } from "../../tools/verify/run.ts";
@@ -22,6 +23,7 @@ import { platformOutputs } from "../support/outputs.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
 import { Rotation } from "./rotation.ts";
+import { scanListeners } from "./tlsScan.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
 
 const keep = Boolean(process.env.E2E_KEEP);
@@ -77,6 +79,23 @@ describe("the platform in a lab of its own", function () {
     );
     ok(allRight && checks.length > 20);
     equal(body, '{ "hello": "world" }');
+  });
+
+  it("offers at each listener what Mozilla's intermediate profile has, and no more", async function () {
+    this.timeout(15 * minute); // some hundred connections a listener, and sslyze is fetched first
+    const reason = await withoutSslyze();
+    if (reason) {
+      console.log(`      skipped: ${reason}`);
+      return this.skip();
+    }
+    // Nothing is forgiven for private roots and short lives: sslyze trusts the plane's roots, and hours are short enough.
+    const client = { namespace: "mtls", name: "client-curl" };
+    const ofGo = { tls_curves: "TLS curves {'secp521r1'} are supported, but should be rejected." };
+    same(await scanListeners(new Cluster(), outputs, client), {
+      // Go offers P-521 last of all, and etcd has no setting for curves.
+      ...{ etcd: ofGo, "etcd-peer": ofGo },
+      ...{ admin: {}, edge: {}, upstream: {} },
+    });
   });
 
   it("shows nothing to change", async () => {
