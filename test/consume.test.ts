@@ -1,11 +1,14 @@
 // What another team's stack gets of the platform, and what it is told when it cannot use it.
 
 import { deepEqual, rejects } from "node:assert/strict";
+import { fileURLToPath } from "node:url";
 
 import * as pulumi from "@pulumi/pulumi";
 
 import { readPlatform } from "../consume.ts";
-import { outputs } from "./support/outputs.ts";
+import { plan, rootPem } from "./components/mockedPlatform.ts";
+import { byPlane, outputs } from "./support/outputs.ts";
+import { type NetworkObject, reachable } from "./support/reach.ts";
 
 /** A platform's stack with these outputs. */
 async function platformWith(
@@ -102,6 +105,40 @@ Run \`pulumi up -s ${stack}\` first.`,
   it("is told of outputs of another version", async () => {
     await platformWith({ ...outputs, contract: 3 });
     await rejects(readPlatform(stack), /outputs of stack organization\/mtls-everywhere\/dev are of version 3, but/);
+  });
+});
+
+describe("the example of a consumer", () => {
+  it("brings up a service that the platform's gateway alone can reach, with a route to it", async () => {
+    const referenced = { ...outputs, roots: byPlane(() => rootPem) };
+    const values = { platform: "organization/mtls-everywhere/dev", image: "nginx:1.28.0" };
+    const program = fileURLToPath(new URL("../examples/consumer/index.ts", import.meta.url));
+    const { resources, outputs: given } = await plan("dev", values, { program, referenced });
+    const objects = resources.filter(({ type }) => type.startsWith("kubernetes:"));
+    deepEqual(objects.map(({ type, name }) => `${type.split(":").at(-1)} ${name}`).sort(), [
+      ...["Certificate shop-server", "ConfigMap shop-config", "ConfigMap shop-files", "ConfigMap shop-upstream-trust"],
+      ...[
+        "Deployment shop",
+        "Namespace namespace",
+        "NetworkPolicy namespace-deny-all",
+        "NetworkPolicy shop-from-apisix",
+      ],
+      ...["Service shop", "ServiceAccount shop"],
+    ]);
+    const [gateway, stranger] = ["mtls", "shop"].map((namespace) => ({
+      ...{ name: `apisix in ${namespace}`, namespace, labels: { "app.kubernetes.io/name": "apisix" } },
+    }));
+    const network = objects.filter(({ type }) => /:(apps|networking\.k8s\.io)\//.test(type));
+    deepEqual(
+      reachable(
+        network.map(({ inputs }) => inputs as NetworkObject),
+        [gateway!, stranger!, { name: "internet", address: "198.51.100.7" }],
+      ),
+      ["apisix in mtls -> shop TCP 8443"],
+    );
+    const route = resources.find(({ type }) => type.endsWith(":ApisixRoute"))?.inputs as Record<string, unknown>;
+    deepEqual([route["hosts"], route["uris"], route["upstream"]], [["upstream"], ["/shop.json"], "shop-id"]);
+    deepEqual(given, { url: "https://upstream/shop.json" });
   });
 });
 

@@ -58,6 +58,8 @@ export interface PlanOptions {
   readonly lastOutputs?: object;
   /** What to run in place of index.ts: a file in the checkout. */
   readonly program?: string;
+  /** Outputs of the stack that a StackReference names. */
+  readonly referenced?: object;
   /** Told of each resource that is registered. */
   readonly onResource?: (name: string) => void;
 }
@@ -75,6 +77,7 @@ export async function plan(
     running,
     lastOutputs = {},
     program,
+    referenced,
     onResource,
   }: PlanOptions = {},
 ): Promise<Planned> {
@@ -94,7 +97,9 @@ export async function plan(
         const made: Record<string, unknown> =
           type === "pulumi:index:Stash"
             ? { output: records[name] ?? (inputs.input as unknown) }
-            : computed(type, name, inputs);
+            : type === "pulumi:pulumi:StackReference"
+              ? { outputs: referenced }
+              : computed(type, name, inputs);
         if (!preview) return { id: `${name}-id`, state: { ...(inputs as object), ...made } };
         for (const property of Object.keys(made)) made[property] = pulumi.unknown;
         return { id: undefined, state: { ...(inputs as object), ...made } };
