@@ -24,7 +24,7 @@ export function podsOf(name: string, namespace: string): Pods {
  * Probes and port-forwards come from the node itself, past them.
  */
 export function allow(from: Pods, to: Pods, port: number, opts: pulumi.CustomResourceOptions): void {
-  for (const policy of [egressTo(to, port, from), ingressFrom(from, port, to)]) createPolicy(policy, opts);
+  for (const policy of edgeBetween(from, to, port)) createPolicy(policy, opts);
 }
 
 /** Makes a policy; unless another name is given, its name in the cluster is its name in the state too. */
@@ -42,18 +42,13 @@ export function formerly(policy: string): pulumi.Output<pulumi.URN> {
   return pulumi.createUrn(`edges-${policy}`, "kubernetes:networking.k8s.io/v1:NetworkPolicy", all);
 }
 
-/** The half of an edge at the pods that speak. */
-export function egressTo(to: Pods, port: number, from: Pods): NetworkPolicy {
-  return networkPolicy(`${from.name}-to-${to.name}`, from, {
-    egress: [{ to: [peer(to, from)], ports: [tcp(port)] }],
-  });
-}
-
-/** The half of an edge at the pods that are spoken to. */
-export function ingressFrom(from: Pods, port: number, to: Pods): NetworkPolicy {
-  return networkPolicy(`${to.name}-from-${from.name}`, to, {
-    ingress: [{ from: [peer(from, to)], ports: [tcp(port)] }],
-  });
+/** Both halves of an edge: that of the pods that speak, and that of those that are spoken to. */
+export function edgeBetween(from: Pods, to: Pods, port: number): NetworkPolicy[] {
+  const ports = [tcp(port)];
+  return [
+    networkPolicy(`${from.name}-to-${to.name}`, from, { egress: [{ to: [peer(to, from)], ports }] }),
+    networkPolicy(`${to.name}-from-${from.name}`, to, { ingress: [{ from: [peer(from, to)], ports }] }),
+  ];
 }
 
 export interface NetworkPolicy {

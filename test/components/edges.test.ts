@@ -2,6 +2,7 @@
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
+import { edgeBetween, podsOf } from "../../components/edges.ts";
 import { keptState } from "../support/keptState.ts";
 import { type NetworkObject, type Place, reachable } from "../support/reach.ts";
 import { plan, type PlanOptions } from "./mockedPlatform.ts";
@@ -63,5 +64,37 @@ describe("the edges between the platform's pods", () => {
 
   it("with monitoring let Prometheus fetch the metrics", async () => {
     same(await opened({ monitoring: { install: true } }), [...diagram, "prometheus -> apisix TCP 9464"].sort());
+  });
+});
+
+describe("an edge", () => {
+  const apisix = podsOf("apisix", "mtls");
+  const pods = (name: string) => ({ podSelector: { matchLabels: { "app.kubernetes.io/name": name } } });
+  const inside = (namespace: string) => ({
+    namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": namespace } },
+  });
+  const ports = [{ protocol: "TCP", port: 2379 }];
+
+  it("is open at both ends, for one port", () => {
+    const etcd = podsOf("etcd", "mtls");
+    same(edgeBetween(apisix, etcd, 2379), [
+      {
+        metadata: { name: "apisix-to-etcd", namespace: "mtls" },
+        spec: { ...pods("apisix"), policyTypes: ["Egress"], egress: [{ to: [pods("etcd")], ports }] },
+      },
+      {
+        metadata: { name: "etcd-from-apisix", namespace: "mtls" },
+        spec: { ...pods("etcd"), policyTypes: ["Ingress"], ingress: [{ from: [pods("apisix")], ports }] },
+      },
+    ]);
+  });
+
+  it("between namespaces names each in the other's policy", () => {
+    const [there, here] = edgeBetween(apisix, podsOf("etcd", "stores"), 2379);
+    same(there!.spec.egress, [{ to: [{ ...inside("stores"), ...pods("etcd") }], ports }]);
+    same(
+      { namespace: here!.metadata.namespace, ingress: here!.spec.ingress },
+      { namespace: "stores", ingress: [{ from: [{ ...inside("mtls"), ...pods("apisix") }], ports }] },
+    );
   });
 });
