@@ -7,7 +7,7 @@ import { execa } from "execa";
 import { cached, contentsOf, keyOf, type Part } from "./cache.ts";
 import { inCache } from "./paths.ts";
 
-export const versions = { kubernetes: "v1.36.3", certManager: "v1.21.2", etcd: "v3.6.15", pulumi: "3.246.0" };
+export const versions = { kubernetes: "v1.36.3", certManager: "v1.21.2", etcd: "v3.6.15", pulumi: "3.274.1" };
 
 const module = import.meta.dirname;
 const component = "k8s.io/component-base/version";

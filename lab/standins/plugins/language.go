@@ -40,7 +40,7 @@ func (n *nodejs) Handshake(_ context.Context, r *pulumirpc.LanguageHandshakeRequ
 }
 
 func (n *nodejs) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.PluginInfo, error) {
-	return &pulumirpc.PluginInfo{Version: "3.246.0"}, nil
+	return &pulumirpc.PluginInfo{Version: "3.274.1"}, nil
 }
 
 // Cancel stops the programs that still run: a ^C reaches the engine only.
