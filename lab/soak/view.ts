@@ -37,7 +37,7 @@ export class View {
   /** Every leaf that was seen, oldest first. */
   readonly changes: LeafChange[] = [];
   /** Told of every change, after it can be seen here. */
-  onChange: (what: "leaf" | "bundle" | "pod") => void = () => {};
+  onChange: () => void = () => {};
 
   constructor(config: KubeConfig, namespace: string) {
     this.#config = config;
@@ -59,7 +59,7 @@ export class View {
         {
           seen: ({ metadata, data = {} }) => {
             this.#bundles.set(metadata?.name ?? "", data);
-            this.onChange("bundle");
+            this.onChange();
           },
           gone: ({ metadata }) => this.#bundles.delete(metadata?.name ?? ""),
         },
@@ -67,11 +67,11 @@ export class View {
       this.#follow<V1Pod>(`/api/v1/namespaces/${namespace}/pods`, () => this.#api.listNamespacedPod({ namespace }), {
         seen: (pod) => {
           this.#pods.set(pod.metadata?.uid ?? "", pod);
-          this.onChange("pod");
+          this.onChange();
         },
         gone: (pod) => {
           this.#pods.delete(pod.metadata?.uid ?? "");
-          this.onChange("pod");
+          this.onChange();
         },
       }),
     ]);
@@ -125,7 +125,7 @@ export class View {
     if (serial === undefined || this.#pairs.get(name)?.serial === serial) return;
     this.#pairs.set(name, { cert: pem, key: Buffer.from(key, "base64").toString(), serial });
     this.changes.push({ secret: name, serial, at: Date.now() });
-    this.onChange("leaf");
+    this.onChange();
   }
 
   async #follow<T extends KubernetesObject>(
