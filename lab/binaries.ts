@@ -61,6 +61,14 @@ export const programs = {
     sources: ["tools.go"],
     ldflags: pulumiFlags,
   },
+  /** For a test; its database is pinned in the same module. */
+  govulncheck: {
+    title: "govulncheck",
+    folder: join(module, "vulnerabilities"),
+    package: "golang.org/x/vuln/cmd/govulncheck",
+    sources: ["tools.go"],
+    ldflags: "-s -w",
+  },
 } satisfies Record<string, Program>;
 
 export type ProgramName = keyof typeof programs;
