@@ -5,6 +5,7 @@ import { isIP } from "node:net";
 import { keyAlgorithms } from "@mtls-everywhere/vocabulary/algorithms";
 import { hours } from "@mtls-everywhere/vocabulary/durations";
 import { subjectLimit } from "@mtls-everywhere/vocabulary/identities";
+import { mebibytes } from "@mtls-everywhere/vocabulary/quantities";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
@@ -131,8 +132,10 @@ const etcd = z
   .strictObject({
     /** Members: 1, 3 or 5, chosen before the first `up`: an etcd that runs takes no new ones this way. Default 1. */
     replicas: z.literal([1, 3, 5], { error: "must be 1, 3 or 5: an even number adds no tolerance" }).default(1),
-    /** Volume of each member. Default `1Gi`. */
-    storage: quantity.default("1Gi"),
+    /** Volume of each member, at least `512Mi`: etcd's log alone may take 384 MiB of it. Default `1Gi`. */
+    storage: quantity
+      .refine((value) => mebibytes(value) >= 512, 'must be at least "512Mi": etcd\'s log alone may take 384 MiB of it')
+      .default("1Gi"),
     /** Storage class; the cluster's default when absent. */
     storageClass: kubernetesName.optional(),
     /** Keep the volumes when the StatefulSet is destroyed. Default `true`. */

@@ -2,6 +2,7 @@
 
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import { etcdPorts } from "@mtls-everywhere/vocabulary/ports";
+import { mebibytes } from "@mtls-everywhere/vocabulary/quantities";
 import { standardSuites, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
 import { networkPolicy, peer, podsOf, tcp, toNameService } from "./edges.ts";
@@ -167,6 +168,7 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
                 `--cipher-suites=${standardSuites.join(",")}`,
                 // Health and metrics only: kubelet's probes carry no certificate.
                 `--listen-metrics-urls=http://0.0.0.0:${etcdPorts.status}`,
+                `--quota-backend-bytes=${quotaFor(args.storage)}`,
                 "--auto-compaction-mode=periodic",
                 "--auto-compaction-retention=1h",
               ],
@@ -202,4 +204,16 @@ export function etcdMembersPolicy(name: string, args: Pick<EtcdPlanArgs, "namesp
     ingress: [{ from: between.peers, ports: between.ports }],
     egress: [{ to: between.peers, ports: between.ports }, toNameService],
   });
+}
+
+/** Mebibytes that the log may take: five files of 64 MiB are kept beside the one that is written. */
+const logSize = 6 * 64;
+
+/**
+ * Bytes of etcd's database, after which it takes no more writes: beside its log, a volume has to hold the database and the copy that
+ * etcd makes of it for a member or to defragment it. etcd's own default of 2 GiB would fill a smaller volume first, and a full one
+ * ends the member. No more than the 8 GiB that etcd advises.
+ */
+export function quotaFor(storage: string): number {
+  return Math.min((mebibytes(storage) - logSize) / 2, 8 * 1024) * 1024 ** 2;
 }

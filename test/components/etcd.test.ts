@@ -13,6 +13,7 @@ import {
   etcdServerNames,
   etcdService,
   etcdStatefulSet,
+  quotaFor,
 } from "../../components/etcdPlan.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
@@ -80,6 +81,7 @@ describe("etcd's StatefulSet", () => {
                     "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384," +
                     "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256,TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
                   "--listen-metrics-urls=http://0.0.0.0:2381",
+                  `--quota-backend-bytes=${832 * 1024 ** 2}`,
                   "--auto-compaction-mode=periodic",
                   "--auto-compaction-retention=1h",
                 ],
@@ -120,6 +122,17 @@ describe("etcd's StatefulSet", () => {
         ],
       },
     });
+  });
+
+  it("stops writing before its volume is full, log and a copy of the database included (case 20)", () => {
+    fc.assert(
+      fc.property(fc.integer({ min: 512, max: 64 * 1024 }), (size) => {
+        const quota = quotaFor(`${size}Mi`) / 1024 ** 2;
+        ok(quota >= 64 && quota <= 8 * 1024 && 2 * quota + 384 <= size);
+      }),
+    );
+    equal(quotaFor("1Gi"), 320 * 1024 ** 2);
+    equal(quotaFor("1Ti"), 8 * 1024 ** 3);
   });
 
   it("of one member leaves the choice of its node alone", () => {
