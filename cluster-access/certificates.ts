@@ -2,6 +2,8 @@
 
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 
+import type { KeyFamily } from "@mtls-everywhere/vocabulary/algorithms";
+
 /** A certificate chain with its private key, both PEM. Lives in memory only. */
 export interface KeyPair {
   readonly cert: string;
@@ -81,11 +83,11 @@ export function bundleProblems(pem: string, now = new Date()): string[] {
 }
 
 /** What kind of key a PEM chain's leaf has: a TLS client or server holds one certificate of each kind. */
-export function keyFamily(pem: string): "ECDSA" | "RSA" | undefined {
+export function keyFamily(pem: string): KeyFamily | undefined {
   return families[leafOf(pem).publicKey.asymmetricKeyType ?? ""];
 }
 
-const families: Readonly<Record<string, "ECDSA" | "RSA">> = { ec: "ECDSA", rsa: "RSA" };
+const families: Readonly<Record<string, KeyFamily>> = { ec: "ECDSA", rsa: "RSA" };
 
 /** Whether a certificate signed itself, as roots do. */
 export function selfSigned(certificate: X509Certificate): boolean {

@@ -2,6 +2,7 @@
 
 import { type ClientTls, exchange, type Request } from "@mtls-everywhere/cluster-access";
 import type { PodPort } from "@mtls-everywhere/vocabulary/references";
+import { tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
 import type { PlatformAccess } from "./access.ts";
 import type { Check, Hop, Observation } from "./check.ts";
@@ -17,7 +18,7 @@ export interface RightQuestion {
 
 /** One check for each version of TLS: they resume in different ways. */
 export function sessionChecks(access: PlatformAccess, question: RightQuestion): readonly Check[] {
-  return (["TLSv1.3", "TLSv1.2"] as const).map((version) => ({
+  return tlsVersions.toReversed().map((version) => ({
     hop: question.hop,
     case: `session of an earlier connection, ${version.replace("v", " ")}`,
     expect: [{ kind: "session", resumed: false }],

@@ -1,8 +1,7 @@
 // Clients to the gateway: only a valid leaf of the edge plane gets an answer.
 
-import type { SecureVersion } from "node:tls";
-
 import type { Request } from "@mtls-everywhere/cluster-access";
+import { type TlsVersion, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
 import type { PlatformOutputs } from "../../../outputs.ts";
 import type { PlatformAccess } from "../access.ts";
@@ -17,7 +16,7 @@ export function gatewayChecks(outputs: PlatformOutputs, material: Material, acce
   const request = requestFor(gateway.url);
   const checks: Check[] = [];
 
-  for (const version of ["TLSv1.3", "TLSv1.2"] as const) {
+  for (const version of tlsVersions.toReversed()) {
     const add = (name: string, expect: Check["expect"], pair: typeof edge | undefined | typeof expiredEdge) =>
       checks.push({
         hop: "gateway",
@@ -75,7 +74,7 @@ export function requestFor(url: string): Request {
 const missingCertificate = {
   "TLSv1.3": "certificate_required",
   "TLSv1.2": "handshake_failure",
-} as const satisfies Partial<Record<SecureVersion, AlertName>>;
+} as const satisfies Record<TlsVersion, AlertName>;
 
 function alert(name: AlertName) {
   return { kind: "alert", alert: name } as const;
