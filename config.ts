@@ -27,9 +27,10 @@ const duration = z.string().regex(/^[1-9]\d*h$/, {
   error: 'must be a whole number of hours, at least "1h"',
   abort: true, // what compares durations needs both
 });
-const quantity = z
-  .string()
-  .regex(/^[1-9]\d*(Mi|Gi|Ti)$/, 'must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"');
+const quantity = z.string().regex(/^[1-9]\d*(Mi|Gi|Ti)$/, {
+  error: 'must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"',
+  abort: true, // what compares quantities needs one
+});
 const image = z
   .string()
   .regex(

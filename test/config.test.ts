@@ -191,10 +191,7 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   ],
   [{ etcd: { replicas: 2 } }, "etcd.replicas: must be 1, 3 or 5: an even number adds no tolerance"],
   [{ etcd: { storage: "1GB" } }, 'etcd.storage: must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"'],
-  [
-    { etcd: { storage: "511Mi" } },
-    'etcd.storage: must be at least "512Mi": etcd\'s log alone may take 384 MiB of it',
-  ],
+  [{ etcd: { storage: "511Mi" } }, 'etcd.storage: must be at least "512Mi": etcd\'s log alone may take 384 MiB of it'],
   [{ etcd: { keepData: "yes" } }, "etcd.keepData: must be a boolean, not a string"],
   [{ etcd: null }, "etcd: must be an object, not null"],
   [{ etcd: "large" }, "etcd: must be an object, not a string"],
