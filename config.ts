@@ -278,7 +278,7 @@ function describe(issue: z.core.$ZodIssue): string[] {
   switch (issue.code) {
     case "unrecognized_keys":
       return issue.keys.map(
-        (key) => `${at([...issue.path, key])}: ${issue.path.length === 0 ? unknownKey(key) : unknown}`,
+        (key) => `${at([...issue.path, key])}: ${issue.path.length === 0 ? unknownKey(key) : unknownKeyMessage}`,
       );
     case "invalid_key":
       return issue.issues.flatMap((inner) => describe({ ...inner, path: issue.path }));
@@ -301,12 +301,12 @@ function describe(issue: z.core.$ZodIssue): string[] {
   }
 }
 
-const unknown = "is not a known key; remove it or correct its spelling";
+const unknownKeyMessage = "is not a known key; remove it or correct its spelling";
 
 /** A path that was meant to lead into one of the objects is a key of its own to the CLI, unless it is told so. */
 function unknownKey(key: string): string {
   const [first = ""] = key.split(/[.[]/);
-  if (first === key || !(first in platform.shape)) return unknown;
+  if (first === key || !(first in platform.shape)) return unknownKeyMessage;
   return (
     `is a path, and was taken for a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. ` +
     `With pulumi up -c it takes --config-path`

@@ -12,12 +12,12 @@ export interface Failure {
 export type Props = Readonly<Record<string, unknown>>;
 
 /** Stands for a value that is not known yet (`unknownValue` in the SDK's runtime/rpc). */
-export const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
+export const unknownValue = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
 /** Whether any part of a value is not known yet. */
 export function hasUnknown(value: unknown): boolean {
   if (typeof value === "object" && value !== null) return Object.values(value).some(hasUnknown);
-  return value === unknown;
+  return value === unknownValue;
 }
 
 /** All that a schema has against inputs, wherever they are known. */

@@ -4,7 +4,7 @@ import {
   AdminError,
   type Answer,
   type Connect,
-  type Patience,
+  type TimeLimits,
   persistently,
   saidIn,
   Transport,
@@ -14,7 +14,7 @@ import {
 import type { Body } from "./body.ts";
 import type { KindName } from "./kinds/registry.ts";
 
-export interface AdminClientOptions extends Patience {
+export interface AdminClientOptions extends TimeLimits {
   readonly connect: Connect;
   /** The Admin API key. */
   readonly key: string;
@@ -39,13 +39,13 @@ export class AdminClient {
   }
 
   /** The object without its keys, or undefined when there is none. */
-  async get(kind: KindName, id: string, patience: Patience = {}): Promise<Body | undefined> {
-    const answer = await this.#send("GET", kind, id, undefined, patience);
+  async get(kind: KindName, id: string, limits: TimeLimits = {}): Promise<Body | undefined> {
+    const answer = await this.#send("GET", kind, id, undefined, limits);
     return answer.status === 404 ? undefined : (parse(answer)["value"] as Body);
   }
 
-  async list(path: ListedPath, patience: Patience = {}): Promise<readonly Body[]> {
-    const answer = await this.#send("GET", path, "", undefined, patience);
+  async list(path: ListedPath, limits: TimeLimits = {}): Promise<readonly Body[]> {
+    const answer = await this.#send("GET", path, "", undefined, limits);
     // A page without items is `{}`; a kind that has lost its folder in etcd is not found.
     const { list } = answer.status === 404 ? {} : parse(answer);
     return Array.isArray(list) ? list.map((entry: Body) => entry["value"] as Body) : [];
@@ -68,9 +68,9 @@ export class AdminClient {
   }
 
   /** What the server's JSON schema has against a body, or undefined. Saves nothing. */
-  async validate(kind: KindName, body: Body, patience: Patience = {}): Promise<string | undefined> {
+  async validate(kind: KindName, body: Body, limits: TimeLimits = {}): Promise<string | undefined> {
     try {
-      await this.#send("POST", `schema/validate/${kind}`, "", body, patience);
+      await this.#send("POST", `schema/validate/${kind}`, "", body, limits);
       return undefined;
     } catch (error) {
       if (error instanceof AdminError && error.status === 400 && error.said) return error.said;
@@ -83,11 +83,11 @@ export class AdminClient {
     this.#transport.close();
   }
 
-  async #send(method: string, kind: string, id: string, body?: Body, patience: Patience = {}): Promise<Answer> {
+  async #send(method: string, kind: string, id: string, body?: Body, limits: TimeLimits = {}): Promise<Answer> {
     const object = id ? `${kind}/${id}` : kind;
     const path = `/apisix/admin/${kind}${id && `/${encodeURIComponent(id)}`}`;
     const headers = { host: this.#options.host ?? "apisix-admin", "x-api-key": this.#options.key };
-    return persistently(`${method} ${object}`, { ...this.#options, ...patience }, async (signal) => {
+    return persistently(`${method} ${object}`, { ...this.#options, ...limits }, async (signal) => {
       const answer = await this.#transport.send({ method, path, headers, body }, signal);
       if (answer.status < 300 || (answer.status === 404 && method !== "POST")) return answer;
       throw refusalOf(answer, object);

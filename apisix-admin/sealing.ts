@@ -2,7 +2,7 @@
 
 import { createHash } from "node:crypto";
 
-import type { Patience } from "@mtls-everywhere/cluster-access";
+import type { TimeLimits } from "@mtls-everywhere/cluster-access";
 
 import { type Body, labels } from "./body.ts";
 import type { AdminClient, ListedKind, ListedPath } from "./client.ts";
@@ -39,11 +39,11 @@ export interface SealedObject {
 /** All objects that hold something sealed, be they of this stack, of another, or made by hand. */
 export async function sealedObjects(
   client: Pick<AdminClient, "list">,
-  patience: Patience = {},
+  limits: TimeLimits = {},
 ): Promise<SealedObject[]> {
   const found: SealedObject[] = [];
   const look = async (kind: ListedKind, path: ListedPath) => {
-    const objects = await client.list(path, patience);
+    const objects = await client.list(path, limits);
     found.push(...objects.filter((object) => isSealed(kind, object)).map((object) => described(path, object)));
     return objects;
   };

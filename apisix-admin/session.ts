@@ -1,6 +1,6 @@
 // The clients of Admin APIs that this process has: one for each endpoint.
 
-import { type Access, adviceFor, connectTo, patienceOf, Unusable } from "@mtls-everywhere/cluster-access";
+import { type Access, adviceFor, connectTo, timeLimitsOf, Unusable } from "@mtls-everywhere/cluster-access";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
 
@@ -38,7 +38,7 @@ async function open(access: Access, endpoint: AdminEndpoint): Promise<AdminClien
   const key = await access.secretValue(endpoint.key);
   refuseUnusableKey(endpoint.key, key);
   return new AdminClient({
-    ...patienceOf(access).acting,
+    ...timeLimitsOf(access).changing,
     connect: connectTo(access, endpoint),
     key,
     host: endpoint.serverName,

@@ -14,7 +14,7 @@ import type {
 import { certificatesOf, type KeyPair, pairProblems } from "./certificates.ts";
 import { Unusable } from "./errors.ts";
 import { type ClientTls, isUntrusted } from "./handshake.ts";
-import type { Connect, Patience } from "./transport.ts";
+import type { Connect, TimeLimits } from "./transport.ts";
 
 /** What is needed of a cluster; `Cluster` provides it. */
 export interface Access {
@@ -28,14 +28,14 @@ export interface Access {
   removeIssued(ref: SecretRef, certificate: string): Promise<void>;
   connect(to: OnePodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
   /** Other limits than the usual ones. */
-  readonly patience?: { readonly acting?: Patience; readonly looking?: Patience };
+  readonly timeLimits?: { readonly changing?: TimeLimits; readonly reading?: TimeLimits };
 }
 
-/** Changing something waits for a server that restarts. Looking, all that a preview does, waits less where nobody answers at all. */
-export function patienceOf({ patience }: Access) {
+/** Changing something waits for a server that restarts. Reading, all that a preview does, waits less where nobody answers at all. */
+export function timeLimitsOf({ timeLimits }: Access) {
   return {
-    acting: { deadline: 60_000, ...patience?.acting },
-    looking: { deadline: 60_000, silence: 10_000, ...patience?.looking },
+    changing: { deadline: 60_000, ...timeLimits?.changing },
+    reading: { deadline: 60_000, unanswered: 10_000, ...timeLimits?.reading },
   };
 }
 

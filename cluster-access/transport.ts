@@ -10,13 +10,13 @@ import { type Answer, exchange, type Request } from "./exchange.ts";
 /** Opens a verified TLS connection; gives up when the signal aborts. */
 export type Connect = (signal: AbortSignal) => Promise<TLSSocket>;
 
-export interface Patience {
+export interface TimeLimits {
   /** How long to go on trying, in milliseconds. Defaults to 60,000. */
   readonly deadline?: number;
   /** How long to go on while no server answers at all, in milliseconds. Defaults to the deadline. */
-  readonly silence?: number;
+  readonly unanswered?: number;
   /** How long one try may take, in milliseconds: a connection gone silent must leave time for another. Defaults to 20,000. */
-  readonly attempt?: number;
+  readonly perAttempt?: number;
   /** What to do when the time is over: a sentence for the final error. */
   readonly advice?: string;
   /** Ends the waiting before that. */
@@ -55,12 +55,12 @@ export class Transport {
 /** Repeats what fails transiently, with growing pauses, until the deadline. The last failure is part of the final error. */
 export async function persistently<T>(
   what: string,
-  patience: Patience,
+  limits: TimeLimits,
   attempt: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const { deadline = 60_000, silence = deadline, attempt: longest = 20_000, advice = "", signal: stop } = patience;
+  const { deadline = 60_000, unanswered = deadline, perAttempt: longest = 20_000, advice = "", signal: stop } = limits;
   const start = Date.now();
-  let limit = Math.min(silence, deadline);
+  let limit = Math.min(unanswered, deadline);
   let last: Error | undefined;
   for (let pause = 100; ; pause = Math.min(2 * pause, 2_000)) {
     const time = Math.max(1, Math.min(longest, start + limit - Date.now()));

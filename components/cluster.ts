@@ -7,7 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { firstValue } from "./firstValue.ts";
 
 /** The connection to one Kubernetes cluster. */
-export interface Cluster {
+export interface ConnectedCluster {
   /** Give this to every component: `{ provider: cluster.provider }`. */
   readonly provider: k8s.Provider;
   /** The same cluster, for what the program looks at before it plans anything. */
@@ -27,7 +27,7 @@ export interface Cluster {
  * @throws RunError when its API server does not answer, or when it is another cluster than the one that the stack lives
  * on: before anything is planned.
  */
-export async function connectCluster(name: string): Promise<Cluster> {
+export async function connectCluster(name: string): Promise<ConnectedCluster> {
   const config = new pulumi.Config("kubernetes");
   const context = config.get("context");
   let cluster: ClusterAccess;

@@ -1,7 +1,7 @@
 // Refuses a change of keys for which another step must come first: by what the gateway's pods run with, and by what is in the gateway.
 
 import { adminClient, closeSessions, type SealedObject, sealedObjects } from "@mtls-everywhere/apisix-admin";
-import { patienceOf } from "@mtls-everywhere/cluster-access";
+import { timeLimitsOf } from "@mtls-everywhere/cluster-access";
 import { type Cluster, readyCondition } from "@mtls-everywhere/cluster-access/cluster";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import * as pulumi from "@pulumi/pulumi";
@@ -50,7 +50,7 @@ async function faultsOf(cluster: Cluster, wanted: KeyNames, admin: KeyCheck["adm
 /** Everything sealed that is in the gateway. */
 async function objectsIn(cluster: Cluster, admin: AdminEndpoint): Promise<SealedObject[]> {
   try {
-    return await sealedObjects(await adminClient(cluster, admin), patienceOf(cluster).looking);
+    return await sealedObjects(await adminClient(cluster, admin), timeLimitsOf(cluster).reading);
   } finally {
     await closeSessions(cluster);
   }

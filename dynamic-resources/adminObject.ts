@@ -7,12 +7,12 @@ import { type Failure, hasUnknown, type Props } from "@mtls-everywhere/apisix-ad
 import { differences } from "@mtls-everywhere/apisix-admin/compare";
 import type { Kind, Wanted } from "@mtls-everywhere/apisix-admin/kinds/kind";
 import type { KindName } from "@mtls-everywhere/apisix-admin/kinds/registry";
-import { identity } from "@mtls-everywhere/apisix-admin/kinds/values";
+import { objectIdentity } from "@mtls-everywhere/apisix-admin/kinds/values";
 import {
   type Access,
   AdminError,
   MissingObject,
-  patienceOf,
+  timeLimitsOf,
   Transient,
   until,
   Unusable,
@@ -25,7 +25,7 @@ import { Unconfirmed } from "./unconfirmed.ts";
 export function adminObject(name: KindName, kind: Kind): Lifecycle {
   /** Where an object is, by its inputs or by what state holds of it. */
   const placed = (props: Props) => {
-    const { admin, objectId, owner, adopt, instance } = identity.parse(props);
+    const { admin, objectId, owner, adopt, instance } = objectIdentity.parse(props);
     return { admin, owner, adopt, instance, id: kind.mark.id(objectId, owner) };
   };
 
@@ -44,7 +44,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       const client = await adminClient(access, admin);
       if (unreachable.has(client)) return [];
       try {
-        const deadline = Math.min(5_000, patienceOf(access).looking.silence);
+        const deadline = Math.min(5_000, timeLimitsOf(access).reading.unanswered);
         const body = await kind.wanted(inputs).body("preview", access);
         const reason = await client.validate(name, { id, ...body }, { deadline });
         return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
@@ -80,7 +80,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       if (failures.length > 0) return failures.map(({ property, reason }) => `${property}: ${reason}`);
       const place = placed(news);
       const { admin, id } = place;
-      const live = await (await adminClient(access, admin)).get(name, id, patienceOf(access).looking);
+      const live = await (await adminClient(access, admin)).get(name, id, timeLimitsOf(access).reading);
       if (!live) return ["is gone"];
       try {
         const wanted = kind.wanted(news);
@@ -118,7 +118,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
 
     async read(id, props, access) {
       const { admin, owner, instance } = placed(props);
-      const live = await (await adminClient(access, admin)).get(name, id, patienceOf(access).looking);
+      const live = await (await adminClient(access, admin)).get(name, id, timeLimitsOf(access).reading);
       if (!live) return undefined;
       const whose = kind.mark.read(live, { owner, ...(instance && { instance }) });
       return { instance: whose.instance, ...kind.outputs(live), live: kind.presentable(live) };
@@ -142,7 +142,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
 }
 
 function clusterOf(admin: unknown): unknown {
-  return identity.shape.admin.safeParse(admin).data?.cluster;
+  return objectIdentity.shape.admin.safeParse(admin).data?.cluster;
 }
 
 const unreachable = new WeakSet<AdminClient>();

@@ -3,7 +3,7 @@
 import {
   AdminError,
   type Connect,
-  type Patience,
+  type TimeLimits,
   persistently,
   saidIn,
   Transport,
@@ -72,7 +72,7 @@ interface Answer {
   readonly perm?: readonly Partial<Permission>[];
 }
 
-export interface EtcdOptions extends Patience {
+export interface EtcdOptions extends TimeLimits {
   readonly connect: Connect;
   readonly rootPassword: string;
 }

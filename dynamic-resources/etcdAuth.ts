@@ -8,8 +8,8 @@ import {
   AdminError,
   adviceFor,
   connectTo,
-  type Patience,
-  patienceOf,
+  type TimeLimits,
+  timeLimitsOf,
 } from "@mtls-everywhere/cluster-access";
 import type { EtcdEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
@@ -45,14 +45,14 @@ export const etcdAuth: Lifecycle = {
   },
 
   drift: (olds, news, access) =>
-    withEtcd(news, access, patienceOf(access).looking, async (etcd, passwords) =>
+    withEtcd(news, access, timeLimitsOf(access).reading, async (etcd, passwords) =>
       authSteps(wantedUsers(news), gone(olds, news), await etcd.state({ ...none(gone(olds, news)), ...passwords })).map(
         ({ mends }) => mends,
       ),
     ),
 
   apply: (olds, news, access) =>
-    withEtcd(news, access, patienceOf(access).acting, async (etcd, passwords) => {
+    withEtcd(news, access, timeLimitsOf(access).changing, async (etcd, passwords) => {
       const leaving = gone(olds, news);
       const missing = async () =>
         authSteps(wantedUsers(news), leaving, await etcd.state({ ...none(leaving), ...passwords }));
@@ -73,7 +73,7 @@ export const etcdAuth: Lifecycle = {
     }),
 
   read: (_id, props, access) =>
-    withEtcd(props, access, patienceOf(access).looking, async (etcd, passwords) => ({
+    withEtcd(props, access, timeLimitsOf(access).reading, async (etcd, passwords) => ({
       live: shown(await etcd.state(passwords)),
     })),
 
@@ -84,7 +84,7 @@ export const etcdAuth: Lifecycle = {
 async function withEtcd<T>(
   inputs: Props,
   access: Access,
-  patience: Patience,
+  limits: TimeLimits,
   use: (etcd: EtcdAdmin, passwords: Record<string, string>) => Promise<T>,
 ): Promise<T> {
   const { etcd, root, users } = inputs as unknown as Inputs;
@@ -92,7 +92,7 @@ async function withEtcd<T>(
   const rootPassword = await access.secretValue(root);
   const passwords: Record<string, string> = {};
   for (const { name, password } of users) passwords[name] = await access.secretValue(password);
-  const admin = new EtcdAdmin({ ...patience, connect: connectTo(access, etcd), rootPassword, advice: adviceFor(etcd) });
+  const admin = new EtcdAdmin({ ...limits, connect: connectTo(access, etcd), rootPassword, advice: adviceFor(etcd) });
   try {
     return await use(admin, passwords);
   } finally {

@@ -4,13 +4,13 @@ import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import { RunError } from "@pulumi/pulumi";
 
 import { activationRefusal, retired, retirementRefusal, unpreparedRefusal, type Wanted } from "./plan.ts";
-import { type Platform, RotationReader } from "./reader.ts";
+import { type LivePlatform, RotationReader } from "./reader.ts";
 
 /**
  * Compares the configuration with what is live. Looks at all namespaces only when a generation is about to become active or to leave.
  * @throws RunError, before anything is planned, when a server, a bundle or a leaf would be left behind, or could not be looked at.
  */
-export async function checkRotation(cluster: Cluster, platform: Platform, wanted: Wanted): Promise<void> {
+export async function checkRotation(cluster: Cluster, platform: LivePlatform, wanted: Wanted): Promise<void> {
   try {
     const refusal = await refusalOf(new RotationReader(cluster, platform), platform, wanted);
     if (refusal !== undefined) throw new RunError(refusal);
@@ -20,7 +20,11 @@ export async function checkRotation(cluster: Cluster, platform: Platform, wanted
   }
 }
 
-async function refusalOf(reader: RotationReader, { namespace }: Platform, wanted: Wanted): Promise<string | undefined> {
+async function refusalOf(
+  reader: RotationReader,
+  { namespace }: LivePlatform,
+  wanted: Wanted,
+): Promise<string | undefined> {
   const own = await reader.ownBundles();
   const unprepared = unpreparedRefusal(own.roots, wanted, namespace);
   const overlap = Object.values(own.roots).some((generations) => Object.keys(generations).length > 1);

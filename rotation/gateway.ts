@@ -1,7 +1,7 @@
 // What the gateway holds: the certificates that it serves and presents, and the roots that it accepts clients by, whoever put them there.
 
 import { adminClient, type Body, closeSessions } from "@mtls-everywhere/apisix-admin";
-import { certificatesOf, digestOf, patienceOf } from "@mtls-everywhere/cluster-access";
+import { certificatesOf, digestOf, timeLimitsOf } from "@mtls-everywhere/cluster-access";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
@@ -22,7 +22,7 @@ export async function gatewayObjects(
   if (pod === undefined) return [];
   try {
     const client = await adminClient(cluster, admin(keysOf(pod.metadata?.annotations ?? {})));
-    return (await client.list("ssls", patienceOf(cluster).looking)).map((body) => objectOf(body, certificates));
+    return (await client.list("ssls", timeLimitsOf(cluster).reading)).map((body) => objectOf(body, certificates));
   } finally {
     await closeSessions(cluster);
   }

@@ -17,7 +17,7 @@ import { isUpstream, livePod, portsOf, ready, running } from "./pods.ts";
 import { type Certificates, generationOf } from "./generationOf.ts";
 
 /** Whose rotation it is. */
-export interface Platform extends Issuers {
+export interface LivePlatform extends Issuers {
   /** Host of the gateway: it serves nobody who asks for none. */
   readonly host: string;
   readonly admin: AdminOf;
@@ -32,11 +32,11 @@ export interface OwnBundles {
 export class RotationReader {
   readonly #cluster: Cluster;
   readonly #lists: Lists;
-  readonly #platform: Platform;
+  readonly #platform: LivePlatform;
   readonly #deadline: number;
 
   /** `deadline`: for each server's answer, in milliseconds. */
-  constructor(cluster: Cluster, platform: Platform, deadline = 10_000) {
+  constructor(cluster: Cluster, platform: LivePlatform, deadline = 10_000) {
     this.#deadline = deadline;
     this.#cluster = cluster;
     this.#lists = new Lists(cluster.config);

@@ -5,7 +5,7 @@ import { createHash } from "node:crypto";
 import type { OwnerMark } from "../ownership.ts";
 import { defineKind } from "./kind.ts";
 import { plugins, pluginsByName } from "./plugins.ts";
-import { identity } from "./values.ts";
+import { objectIdentity } from "./values.ts";
 
 /** These objects have no labels, so that the owner is in the id: nobody else's object can have it, and ours has nothing to prove. */
 const byId: OwnerMark = {
@@ -16,7 +16,7 @@ const byId: OwnerMark = {
 };
 
 export const globalRules = defineKind({
-  schema: identity.extend({ plugins }),
+  schema: objectIdentity.extend({ plugins }),
   mark: byId,
   defaults: {},
   body: ({ plugins }) => ({ plugins }),

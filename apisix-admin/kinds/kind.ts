@@ -7,7 +7,7 @@ import type { z } from "zod";
 import { type Body, defined } from "../body.ts";
 import { type Failure, objections, type Props } from "../checks.ts";
 import { byLabels, type OwnerMark } from "../ownership.ts";
-import type { Identity } from "./values.ts";
+import type { ObjectIdentity } from "./values.ts";
 
 /** What a body is made from beside its inputs: certificates and trust bundles, read when they are needed. */
 export interface Sources {
@@ -28,7 +28,7 @@ export interface Referred {
 }
 
 /** A kind of objects. `Spec` is what its schema makes of the inputs. */
-export interface Definition<Spec extends Identity> {
+export interface Definition<Spec extends ObjectIdentity> {
   readonly schema: z.ZodType<Spec>;
   /** How its objects carry their owner. Default: in labels. */
   readonly mark?: OwnerMark;
@@ -77,7 +77,7 @@ export interface Kind {
 }
 
 /** Binds a definition's specs, so that kinds of different ones can stand in one registry. */
-export function defineKind<Spec extends Identity>(definition: Definition<Spec>): Kind {
+export function defineKind<Spec extends ObjectIdentity>(definition: Definition<Spec>): Kind {
   const { schema, mark = byLabels, defaults, problems, comparable = (object) => object } = definition;
   const { presentable = comparable } = definition;
   return {

@@ -2,10 +2,10 @@
 
 import { defineKind } from "./kind.ts";
 import { plugins, pluginsByName } from "./plugins.ts";
-import { description, identity } from "./values.ts";
+import { description, objectIdentity } from "./values.ts";
 
 export const pluginConfigs = defineKind({
-  schema: identity.extend({ plugins, description: description.optional() }),
+  schema: objectIdentity.extend({ plugins, description: description.optional() }),
   defaults: {},
   body: ({ plugins, description }) => ({ plugins, desc: description }),
   presentable: pluginsByName,

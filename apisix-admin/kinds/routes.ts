@@ -8,12 +8,12 @@ import { methods } from "./methods.ts";
 import { wildcardHost } from "./names.ts";
 import { whyUnmatched } from "./paths.ts";
 import { plugins, pluginsByName } from "./plugins.ts";
-import { description, identity, limitsOf, listOf, oneOf, text, textWithout, timeouts, value } from "./values.ts";
+import { description, objectIdentity, limitsOf, listOf, oneOf, text, textWithout, timeouts, value } from "./values.ts";
 
 const method = oneOf(methods);
 export type Method = z.infer<typeof method>;
 
-const schema = identity.extend({
+const schema = objectIdentity.extend({
   hosts: listOf(
     wildcardHost,
     "Name the hosts: without them the route could be reached under another host's client policy.",

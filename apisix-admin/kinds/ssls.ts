@@ -23,13 +23,13 @@ import { presenters } from "../presenters.ts";
 import { leftToRenewer } from "../renewal.ts";
 import { defineKind, type Sources } from "./kind.ts";
 import { clientsName } from "./names.ts";
-import { identity, isCount, isObject, listOf, oneOf, value } from "./values.ts";
+import { objectIdentity, isCount, isObject, listOf, oneOf, value } from "./values.ts";
 
 /** TLS 1.1 is left out on purpose, though the gateway would speak it. */
 const protocol = oneOf(tlsVersions);
 export type TlsProtocol = z.infer<typeof protocol>;
 
-const both = identity.extend({
+const both = objectIdentity.extend({
   certificate: value<LeafRef>(isObject, () => "Name the Secret that holds the certificate."),
   protocols: z.array(protocol).optional(),
 });

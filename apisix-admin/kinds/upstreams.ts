@@ -7,7 +7,7 @@ import type { Body } from "../body.ts";
 import { healthChecks, keepAlivePool, snakeCase } from "./health.ts";
 import { defineKind } from "./kind.ts";
 import { nodeHost, serverName } from "./names.ts";
-import { identity, isCount, isPort, limitsOf, listOf, oneOf, seconds, timeouts, value, whole } from "./values.ts";
+import { objectIdentity, isCount, isPort, limitsOf, listOf, oneOf, seconds, timeouts, value, whole } from "./values.ts";
 
 /** Without grpcs: 3.18 verifies no server certificate there (its template has no `grpc_ssl_verify`), whatever its settings say. */
 const scheme = oneOf(["https", "http", "grpc"]);
@@ -35,7 +35,7 @@ const node = z.object({
 /** A server behind an upstream. */
 export interface UpstreamNode extends Readonly<z.infer<typeof node>> {}
 
-const schema = identity
+const schema = objectIdentity
   .extend({
     serverName,
     nodes: listOf(node, "An upstream without nodes answers every request with 503: give at least one."),

@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { Body } from "../body.ts";
 
 /** What names an object and its owner; part of every object's inputs. */
-export const identity = z.object({
+export const objectIdentity = z.object({
   admin: z.custom<AdminEndpoint>(isEndpoint, "Pass the Admin API that the object goes to: the platform's admin."),
   objectId: z.string().regex(/^[a-zA-Z0-9-_.]{1,64}$/, {
     error: ({ input }) =>
@@ -17,7 +17,7 @@ export const identity = z.object({
   /** An output: made at creation, and kept. */
   instance: z.string().optional(),
 });
-export type Identity = z.infer<typeof identity>;
+export type ObjectIdentity = z.infer<typeof objectIdentity>;
 
 /** A value for which the condition holds. */
 export function value<T>(holds: (value: T) => boolean, reason: (value: unknown) => string) {

@@ -8,7 +8,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
 /** What both kinds of the gateway's certificates have. */
-interface CertificateArgs extends AdminObjectArgs {
+interface AnySslArgs extends AdminObjectArgs {
   /** The Secret that holds the leaf and its key. It is read when the resource is applied; neither enters the state. */
   readonly certificate: pulumi.Input<LeafRef>;
   /**
@@ -19,7 +19,7 @@ interface CertificateArgs extends AdminObjectArgs {
 }
 
 /** The certificate that the gateway shows to its clients. */
-export interface ServerCertificateArgs extends CertificateArgs {
+export interface ServerCertificateArgs extends AnySslArgs {
   /**
    * Towards clients.
    * @default `server`
@@ -32,7 +32,7 @@ export interface ServerCertificateArgs extends CertificateArgs {
 }
 
 /** The certificate that the gateway presents to upstreams. */
-export interface ClientCertificateArgs extends CertificateArgs {
+export interface ClientCertificateArgs extends AnySslArgs {
   /** Towards upstreams. */
   readonly use: "client";
   /** None: an upstream names it by its id. */

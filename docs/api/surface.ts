@@ -3,7 +3,7 @@
 export * from "../../consume.ts";
 export type { PlatformOutputs } from "../../outputs.ts";
 
-export { type Cluster, connectCluster } from "../../components/cluster.ts";
+export { type ConnectedCluster, connectCluster } from "../../components/cluster.ts";
 export { Certificate, type CertificateArgs, type LeafAuthority, type LeafUsage } from "../../components/certificate.ts";
 export type { PlaneAuthority } from "../../components/certificateAuthority.ts";
 export type * from "../../components/gateway.ts";

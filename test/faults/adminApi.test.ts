@@ -23,7 +23,7 @@ const owner = "mtls/dev/hello";
 /** A cluster whose pods come and go: each is a port, or nothing is ready. */
 class Pods extends MemoryCluster {
   pods: number[] = [];
-  patience: { acting?: object; looking?: object } = {};
+  timeLimits: { changing?: object; reading?: object } = {};
 
   override async connect(to: PodPort, client: { ca: string; pair?: KeyPair }) {
     const [port] = this.pods;
@@ -67,7 +67,7 @@ describe("faults between the provider and the Admin API", function () {
     console.log = () => {}; // The diffs' sentences are others' tests' matter.
     proxy = await startProxy();
     cluster.pods = [proxy.port];
-    cluster.patience = {};
+    cluster.timeLimits = {};
   });
 
   afterEach(async () => {
@@ -127,7 +127,7 @@ describe("faults between the provider and the Admin API", function () {
 
   for (const kind of ["upstreams", "ssls"] as const) {
     describe(`pass by themselves: ${kind}`, () => {
-      beforeEach(() => (cluster.patience = { acting: { attempt: 1_000 }, looking: { attempt: 1_000 } }));
+      beforeEach(() => (cluster.timeLimits = { changing: { perAttempt: 1_000 }, reading: { perAttempt: 1_000 } }));
 
       // A certificate's body is long: what cuts or repeats it is worth a second look.
       for (const [what, fault] of kind === "ssls" ? passing.slice(0, 2) : passing) {
@@ -210,7 +210,7 @@ describe("faults between the provider and the Admin API", function () {
 
   describe("that outlast the deadline", () => {
     beforeEach(
-      () => (cluster.patience = { acting: { deadline: 2_000 }, looking: { deadline: 2_000, silence: 2_000 } }),
+      () => (cluster.timeLimits = { changing: { deadline: 2_000 }, reading: { deadline: 2_000, unanswered: 2_000 } }),
     );
 
     const advice =
@@ -315,7 +315,7 @@ describe("faults between the provider and the Admin API", function () {
   });
 
   it("an object that another stack made meanwhile is not taken by a repeated create", async () => {
-    cluster.patience = { acting: { deadline: 2_000 } };
+    cluster.timeLimits = { changing: { deadline: 2_000 } };
     const engine = new Engine("upstreams", cluster);
     proxy.inject({ on: /^PUT/, cutAfter: 60, ...endless });
     await rejects(engine.up(inputs.upstreams()));
@@ -342,7 +342,7 @@ describe("faults between the provider and the Admin API", function () {
   });
 
   describe("during a preview", () => {
-    beforeEach(() => (cluster.patience = { looking: { silence: 1_000, deadline: 15_000 } }));
+    beforeEach(() => (cluster.timeLimits = { reading: { unanswered: 1_000, deadline: 15_000 } }));
 
     it("nobody there is said soon", async () => {
       const engine = new Engine("upstreams", cluster);

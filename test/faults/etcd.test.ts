@@ -11,7 +11,7 @@ import { Engine } from "./engine.ts";
 
 describe("faults between the provider and etcd", function () {
   this.timeout(30_000);
-  let cluster: MemoryCluster & { patience?: object };
+  let cluster: MemoryCluster & { timeLimits?: object };
   let etcd: Started<EtcdEndpoint>;
   let proxy: FaultyProxy;
   let inputs: Props;
@@ -61,7 +61,7 @@ describe("faults between the provider and etcd", function () {
   }
 
   it("that outlast the deadline end in a sentence, and the next up goes on from there", async () => {
-    cluster.patience = { acting: { deadline: 2_000 } };
+    cluster.timeLimits = { changing: { deadline: 2_000 } };
     const engine = new Engine("etcdAuth", cluster);
     proxy.inject({ on: /role\/add/, loseAnswer: true, times: Infinity });
     await rejects(

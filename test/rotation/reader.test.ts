@@ -13,12 +13,12 @@ import { adminEndpoint } from "../../components/apisix.ts";
 import { checkRotation } from "../../rotation/check.ts";
 import { objectOf } from "../../rotation/gateway.ts";
 import { leavesOf } from "../../rotation/leaves.ts";
-import { type Platform, RotationReader } from "../../rotation/reader.ts";
+import { type LivePlatform, RotationReader } from "../../rotation/reader.ts";
 import { type Plane, planes } from "../../vocabulary/planes.ts";
 import { Authority } from "../support/authorities.ts";
 import { KubernetesApi } from "../support/kubernetesApi.ts";
 
-const platform: Platform = {
+const platform: LivePlatform = {
   ...{ namespace: "mtls", founder: "1", host: "site.example" },
   admin: (running) => adminEndpoint("apisix", { namespace: "mtls", cluster: "uid" }, running),
 };

@@ -222,7 +222,7 @@ export function kubeconfigFor(port: number, root = ""): string {
 /** The product's own cluster, but for the port-forward: its pods listen on loopback. */
 export class LoopbackCluster extends Cluster {
   /** Limits short enough for a test. */
-  patience = { acting: { deadline: 3_000 }, looking: { deadline: 3_000, silence: 3_000 } };
+  timeLimits = { changing: { deadline: 3_000 }, reading: { deadline: 3_000, unanswered: 3_000 } };
 
   override connect({ port, serverName }: PodPort, client: ClientTls): Promise<TLSSocket> {
     return handshake({ host: "127.0.0.1", port }, serverName, client);
