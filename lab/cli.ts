@@ -5,17 +5,8 @@ import { join } from "node:path";
 import { parseArgs } from "node:util";
 
 import { execa } from "execa";
-import {
-  type DefaultRenderer,
-  Listr,
-  type ListrTask,
-  type ListrTaskWrapper,
-  PRESET_TIMER,
-  type SimpleRenderer,
-} from "listr2";
 
-import { build, chart, type ProgramName, programs } from "./binaries.ts";
-import type { Part } from "./cache.ts";
+import { chart } from "./binaries.ts";
 import { removeLeftCgroups } from "./cgroups.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
 import { namedCluster } from "./context.ts";
@@ -37,6 +28,7 @@ import {
   prepareStack,
   type Toolchain,
 } from "./pulumi.ts";
+import { isReported, part, program, type Reporter, reporter, run, type State, type Step } from "./steps.ts";
 import { marker, otherLabs, removeTemporary } from "./temporary.ts";
 
 const usage = `Usage: node lab/cli.ts COMMAND [DIR]
@@ -54,64 +46,8 @@ LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT context of a cluster 
 above one for each context and stack, .context), LAB_STAND_INS=1 lets stand-ins of Pulumi's plugins act on it: for tests.
 `;
 
-interface State {
-  parts: Partial<Record<ProgramName | "debian" | "chart" | "promtool", string>>;
-  images: { archive: string; name?: string }[];
-  pieces: Piece[];
-}
-type Step = ListrTask<State, typeof DefaultRenderer, typeof SimpleRenderer>;
-type Reporter = ListrTaskWrapper<State, typeof DefaultRenderer, typeof SimpleRenderer>;
-
 const mark = inLab(marker);
 const notALab = `${lab} is not a lab's folder and not empty: nothing was touched. Give LAB_DIR a folder of its own.`;
-const terminal = process.stdout.isTTY;
-
-/** A step that makes one part; its title tells whether the part came from the cache. */
-function part(
-  name: keyof State["parts"],
-  title: string,
-  make: (progress: (line: string) => void) => Promise<Part>,
-): Step {
-  return {
-    title,
-    task: async ({ parts }, task) => {
-      const { path, made } = await make(reporter(task));
-      parts[name] = path;
-      if (!made) task.title = `${title} (from the cache)`;
-    },
-  };
-}
-
-const program = (name: ProgramName) => part(name, `build ${programs[name].title}`, (progress) => build(name, progress));
-
-/** Progress lines as they come on a terminal, one in fifteen seconds elsewhere. */
-function reporter(task: Reporter): (line: string) => void {
-  const start = Date.now();
-  let next = terminal ? 0 : start + 15_000;
-  return (line) => {
-    if (Date.now() < next) return;
-    next = Date.now() + (terminal ? 200 : 15_000);
-    task.output = `${line}, ${Math.round((Date.now() - start) / 1000)} s`;
-  };
-}
-
-/** The error that the step list has shown already. */
-let reported: unknown;
-
-async function run(steps: Step[]): Promise<State> {
-  const state: State = { parts: {}, images: [], pieces: [] };
-  const list = new Listr<State, "default", "simple">(steps, {
-    ctx: state,
-    renderer: "default",
-    fallbackRenderer: "simple",
-    rendererOptions: { timer: PRESET_TIMER, collapseErrors: false },
-    fallbackRendererOptions: { timer: PRESET_TIMER },
-  });
-  return list.run().catch((error: unknown) => {
-    reported = error;
-    throw error;
-  });
-}
 
 async function up(): Promise<void> {
   refuse(problems(await look()));
@@ -315,6 +251,6 @@ for (const [signal, code] of [
 try {
   await main();
 } catch (error) {
-  if (error !== reported) console.error((error as Error).message);
+  if (!isReported(error)) console.error((error as Error).message);
   process.exitCode = 1;
 }
