@@ -3,6 +3,7 @@
 
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
+import { mkdir } from "node:fs/promises";
 import { join } from "node:path";
 import { execa } from "execa";
 
@@ -47,8 +48,9 @@ interface Finding {
 
 describe("the lab's Go code", function () {
   this.timeout(30 * 60_000); // on a machine that has compiled nothing yet; else it takes seconds
-  before(function () {
+  before(async function () {
     if (spawnSync("go", ["version"]).status !== 0) this.skip();
+    await mkdir(goEnv.GOTMPDIR, { recursive: true });
   });
 
   const go = (cwd: string, program: string, ...args: string[]) =>
