@@ -236,12 +236,18 @@ export type PlatformConfig = z.output<typeof platform>;
 
 /**
  * Validates raw configuration values, by key without the project's prefix.
+ * @param secrets keys whose values hold a secret
  * @throws RunError with one line for each wrong key: where it is, what is wrong, what is accepted.
  */
-export function parseConfig(values: Record<string, unknown>, stack: string): PlatformConfig {
+export function parseConfig(
+  values: Record<string, unknown>,
+  stack: string,
+  secrets: readonly string[] = [],
+): PlatformConfig {
   const parsed = platform.safeParse(values, { reportInput: true });
-  if (parsed.success) return deepFreeze(parsed.data);
-  const lines = parsed.error.issues.flatMap((issue) => describe(issue).map((line) => `  ${line}`));
+  if (parsed.success && secrets.length === 0) return deepFreeze(parsed.data);
+  const wrong = [...secrets.map((key) => `${key}: ${secret}`), ...(parsed.error?.issues.flatMap(describe) ?? [])];
+  const lines = wrong.map((line) => `  ${line}`);
   throw new pulumi.RunError(
     `The configuration in Pulumi.${stack}.yaml is not usable:\n${lines.join("\n")}\nNothing was changed. The keys are described in config.ts.`,
   );
@@ -254,8 +260,22 @@ export function readConfig(): PlatformConfig {
   for (const [key, value] of Object.entries(pulumi.runtime.allConfig())) {
     if (key.startsWith(prefix)) values[key.slice(prefix.length)] = decode(value);
   }
-  return parseConfig(values, pulumi.getStack());
+  const secrets = secretKeys().filter((key) => key.startsWith(prefix));
+  return parseConfig(
+    values,
+    pulumi.getStack(),
+    secrets.map((key) => key.slice(prefix.length)),
+  );
 }
+
+/** Keys with a secret anywhere in their value, as the engine tells every program; the SDK only answers for one key at a time. */
+function secretKeys(): readonly string[] {
+  return JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as readonly string[];
+}
+
+/** All of this configuration ends in plain sight: in state, in ConfigMaps, in names. */
+const secret =
+  "holds a secret, which would lie in the clear in the state and in the cluster: nothing here is kept as one; set it again without --secret, and keep what is secret elsewhere";
 
 /** The engine hands a yes or no at the top level over as a word. */
 function booleanOf(value: unknown): unknown {

@@ -173,6 +173,18 @@ const rows: readonly Row[] = [
     ),
   },
   {
+    input: "a secret in the configuration",
+    provoke: () =>
+      said(async () =>
+        parseConfig({ trustDomain: "dev.internal", upstream: { files: { "index.json": "s3cret" } } }, "dev", [
+          "upstream",
+        ]),
+      ),
+    message: config(
+      "upstream: holds a secret, which would lie in the clear in the state and in the cluster: nothing here is kept as one; set it again without --secret, and keep what is secret elsewhere",
+    ),
+  },
+  {
     input: "a generation with a name that other objects have",
     provoke: configured({ pki: { root: { kind: "cluster", trusted: ["1", "peer"] } } }),
     message: config(

@@ -130,7 +130,12 @@ describe("the configuration", () => {
       same(readConfig(), { ...defaults, gateway: { ...defaults.gateway, clients: ["curl"] } });
       pulumi.runtime.setAllConfig({ ...values, "shop:gateway": '{"clients":' });
       throws(readConfig, refusal("gateway: must be an object, not a string"));
+      // Case 15: a secret that would not stay one.
+      pulumi.runtime.setAllConfig(values);
+      process.env.PULUMI_CONFIG_SECRET_KEYS = '["shop:gateway","kubernetes:kubeconfig"]';
+      throws(readConfig, refusal(`gateway: ${keptSecret}`));
     } finally {
+      delete process.env.PULUMI_CONFIG_SECRET_KEYS;
       pulumi.runtime.setAllConfig({});
     }
   });
@@ -141,6 +146,8 @@ const kubernetesName = "must be a Kubernetes name: at most 63 lower-case letters
 const keyName = 'must be a short name such as "2": lower-case letters, digits and hyphens';
 const duration = 'must be a whole number of hours, at least "1h"';
 const untagged = 'must carry a tag or a digest, such as "nginx:1.28"';
+const keptSecret =
+  "holds a secret, which would lie in the clear in the state and in the cluster: nothing here is kept as one; set it again without --secret, and keep what is secret elsewhere";
 const unknownKey = "is not a known key; remove it or correct its spelling";
 
 const pathAsKey = (key: string) =>
