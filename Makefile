@@ -51,7 +51,7 @@ test: node_modules/.stamp ## types, lint, format, then every test; the last line
 	npm run --silent lint
 	npm run --silent format
 	$(if $(filter Linux,$(shell uname -s)),node lab/cli.ts programs .test-programs)
-	LAB_BIN="$(CURDIR)/.test-programs" npx mocha 'test/**/*.test.ts' 'lab/test/**/*.test.ts'
+	LAB_BIN="$(CURDIR)/.test-programs" node test/all.ts
 
 test-dates: node_modules/.stamp ## the tests that need no cluster with the date a month, two and eleven years ahead
 	@node lab/cli.ts programs .test-programs
