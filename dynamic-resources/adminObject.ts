@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 
-import { adminClient, type AdminClient, labelledSeal, refusal } from "@mtls-everywhere/apisix-admin";
+import { adminClient, type AdminClient, labelledSeal, ownershipOf, refusal } from "@mtls-everywhere/apisix-admin";
 import { type Failure, hasUnknown, type Props } from "@mtls-everywhere/apisix-admin/checks";
 import { differences } from "@mtls-everywhere/apisix-admin/compare";
 import type { Kind, Wanted } from "@mtls-everywhere/apisix-admin/kinds/kind";
@@ -12,6 +12,7 @@ import {
   type Access,
   AdminError,
   MissingObject,
+  type TimeLimits,
   timeLimitsOf,
   Transient,
   until,
@@ -58,12 +59,40 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     }
   };
 
+  /** The live objects of others. */
+  const othersThan = async (client: AdminClient, id: string, owners: readonly unknown[], limits?: TimeLimits) =>
+    (await client.list(name, limits)).filter(
+      (object) => object["id"] !== id && !owners.includes(ownershipOf(object).owner),
+    );
+
+  /** What stands against the inputs in others' objects, where a server can be asked. */
+  const clashes = async (inputs: Props, access: Access): Promise<Failure[]> => {
+    const wanted = kind.wanted(inputs);
+    if (wanted.clashes === undefined) return [];
+    try {
+      const { admin, id, owner } = placed(inputs);
+      const client = await adminClient(access, admin);
+      if (unreachable.has(client)) return [];
+      try {
+        const others = await othersThan(client, id, [owner], { deadline: 5_000 });
+        // Its certificate may still have to be issued.
+        return wanted.clashes(others, await wanted.body("preview", access).catch(() => undefined));
+      } catch (error) {
+        unreachable.add(client);
+        throw error;
+      }
+    } catch {
+      return []; // What is wrong with the way there is said by the other checks.
+    }
+  };
+
   return {
     async check(inputs, access) {
       const failures = kind.objections(inputs);
       if (failures.length > 0 || hasUnknown(inputs)) return failures;
       const { problems } = kind.wanted(inputs);
-      return problems ? problems(access) : schemaFailures(inputs, access);
+      const own = await (problems ? problems(access) : schemaFailures(inputs, access));
+      return own.length > 0 ? own : clashes(inputs, access);
     },
 
     replaces(id, olds, news) {
@@ -101,6 +130,8 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       const wanted = kind.wanted(news);
       await wanted.beforePut(access, client);
       const body = await bodyOf(wanted, place, instance, access);
+      const clashing = wanted.clashes?.(await othersThan(client, id, [owner, before?.owner]), body) ?? [];
+      if (clashing.length > 0) throw new Error(clashing.map(({ reason }) => reason).join(" "));
       const live = await client.get(name, id);
       // A resource that was renamed, or moved under another parent, still owns its object.
       const owners = [owner, before?.owner];

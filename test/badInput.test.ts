@@ -646,6 +646,18 @@ const rows: readonly Row[] = [
       "upstreams/hello exists already and belongs to shop/prod/hello. Choose another id, or set adopt: true to take it over.",
   },
   {
+    input: "a host that another stack's certificate serves",
+    provoke: async () => {
+      const theirs = { ...ssl({ objectId: "shop-site" }), owner: "shop/prod/site" };
+      const { id, outs } = await create("ssls", theirs, cluster);
+      const words = await checked("ssls", () => ssl())();
+      await remove("ssls", id, outs, cluster);
+      return words;
+    },
+    message:
+      'ssls/site: "site.example" is served by ssls/shop-site of shop/prod/site already. Take the name out of one of them: APISIX would serve either.',
+  },
+  {
     input: "deleting an upstream that a route uses",
     provoke: async () => {
       const { id, outs } = await create("upstreams", upstream(), cluster);

@@ -46,6 +46,8 @@ export interface Definition<Spec extends ObjectIdentity> {
   outputs?(object: Body): Props;
   /** What the server would accept and then fail with. Default: what the server's own schema objects to. */
   readonly problems?: (spec: Spec, sources: Sources) => Promise<Failure[]>;
+  /** What stands against it in other owners' live objects of the kind. `desired` is its body, where that can be made already. */
+  clashes?(spec: Spec, others: readonly Body[], desired: Body | undefined): Failure[];
   /** Waits for what the same update is still making, and throws when the object cannot serve. */
   beforePut?(spec: Spec, sources: Sources, referred: Referred): Promise<void>;
   /** Throws when the server would let an object go that others still need. */
@@ -59,6 +61,7 @@ export interface Wanted {
   body(instance: string, sources: Sources): Promise<Body>;
   settled(desired: Body, live: Body): Body;
   readonly problems: ((sources: Sources) => Promise<Failure[]>) | undefined;
+  readonly clashes: ((others: readonly Body[], desired?: Body) => Failure[]) | undefined;
   beforePut(sources: Sources, referred: Referred): Promise<void>;
 }
 
@@ -79,7 +82,7 @@ export interface Kind {
 /** Binds a definition's specs, so that kinds of different ones can stand in one registry. */
 export function defineKind<Spec extends ObjectIdentity>(definition: Definition<Spec>): Kind {
   const { schema, mark = byLabels, defaults, problems, comparable = (object) => object } = definition;
-  const { presentable = comparable } = definition;
+  const { presentable = comparable, clashes } = definition;
   return {
     objections: (inputs) => objections(schema, inputs),
     wanted(inputs) {
@@ -89,6 +92,7 @@ export function defineKind<Spec extends ObjectIdentity>(definition: Definition<S
           mark.put(defined(await definition.body(spec, sources)), { owner: spec.owner, instance }),
         settled: (desired, live) => definition.settled?.(spec, desired, live) ?? live,
         problems: problems && ((sources) => problems(spec, sources)),
+        clashes: clashes && ((others, desired) => clashes(spec, others, desired)),
         beforePut: async (sources, referred) => definition.beforePut?.(spec, sources, referred),
       };
     },

@@ -19,6 +19,7 @@ import { z } from "zod";
 
 import { type Body, labels } from "../body.ts";
 import type { Failure } from "../checks.ts";
+import { ownershipOf } from "../ownership.ts";
 import { presenters } from "../presenters.ts";
 import { leftToRenewer } from "../renewal.ts";
 import { defineKind, type Sources } from "./kind.ts";
@@ -105,6 +106,11 @@ export const ssls = defineKind<Spec>({
 
   problems: problemsOf,
 
+  clashes: ({ objectId, snis = [] }, others, desired) =>
+    others
+      .filter(({ type = "server", status = 1 }) => type === "server" && status === 1)
+      .flatMap((other) => clashesWith(other, `ssls/${objectId}`, snis, desired)),
+
   async beforePut(spec, sources) {
     await reissue(spec.certificate, sources);
     // What is put now must do for the SNIs by its own names, not by the declared ones.
@@ -126,6 +132,30 @@ export const ssls = defineKind<Spec>({
     );
   },
 });
+
+/** Which of two objects of the same name APISIX serves is up to chance; with a wildcard beside a name it is the name, until that goes. */
+function clashesWith(other: Body, own: string, snis: readonly string[], desired: Body | undefined): Failure[] {
+  const theirs = Array.isArray(other["snis"]) ? other["snis"].map(String) : [];
+  const { owner = "nobody that says so" } = ownershipOf(other);
+  const whose = `ssls/${String(other["id"])} of ${owner}`;
+  const otherClients = desired !== undefined && clientsOf(desired) !== clientsOf(other);
+  return snis.flatMap((name) =>
+    theirs.flatMap((their) => {
+      const same = name.toLowerCase() === their.toLowerCase();
+      const overlap = same || namesCover([name], their) || namesCover([their], name);
+      if (!overlap || !(same || otherClients)) return [];
+      const reason = same
+        ? `${own}: "${name}" is served by ${whose} already.`
+        : `${own}: "${name}" overlaps "${their}" of ${whose}, which lets other clients in.`;
+      return [{ property: "snis", reason: `${reason} Take the name out of one of them: APISIX would serve either.` }];
+    }),
+  );
+}
+
+/** Whose certificates an object asks clients for. */
+function clientsOf({ client }: Body): string {
+  return client === undefined ? "anyone" : fingerprint((client as Body)["ca"]);
+}
 
 /** Digests in place of certificates, and no key: it is returned encrypted or not at all, and a new one comes with a new certificate. */
 function withDigests({ cert, key: _key, keys: _keys, client, ...object }: Body): Body {

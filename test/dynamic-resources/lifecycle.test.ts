@@ -291,6 +291,32 @@ describe("the life cycle of Admin API objects", function () {
     same(await client.list("upstreams"), []);
   });
 
+  it("refuses a name that another owner's certificate serves, at preview and at create (case 6)", async () => {
+    await create("ssls", ssl(), cluster);
+    const shop = { owner: "shop/dev/site", objectId: "shop-site" };
+    const reasons = async (fields: object) => (await check("ssls", ssl({ ...shop, ...fields }), cluster)).failures;
+    const served =
+      'ssls/shop-site: "site.example" is served by ssls/site of mtls/dev/x already. ' +
+      "Take the name out of one of them: APISIX would serve either.";
+    same(await reasons({ clients: "anyone" }), [{ property: "snis", reason: served }]);
+    await rejects(create("ssls", ssl({ ...shop, clients: "anyone" }), cluster), { message: served });
+    equal(await client.get("ssls", "shop-site"), undefined);
+
+    cluster.leaf("wild", await edge.leaf({ dnsNames: ["*.example"], usages: ["server auth"] }));
+    const wild = { snis: ["*.example"], certificate: { namespace: "mtls", name: "wild" } };
+    same(await reasons(wild), []);
+    same(await reasons({ ...wild, clients: "anyone" }), [
+      {
+        property: "snis",
+        reason:
+          'ssls/shop-site: "*.example" overlaps "site.example" of ssls/site of mtls/dev/x, which lets other clients in. ' +
+          "Take the name out of one of them: APISIX would serve either.",
+      },
+    ]);
+    // Its own object under another id is one that it replaces.
+    same(await check("ssls", ssl({ objectId: "elsewhere" }), cluster).then(({ failures }) => failures), []);
+  });
+
   it("says who still refers to an object that is to be deleted", async () => {
     await rejects(
       create("upstreams", upstream({ clientCertificate: "caller" }), cluster),
