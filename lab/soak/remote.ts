@@ -1,7 +1,6 @@
 /** Calls into a process that runs in a network of the lab, and what it tells unasked, over Node's channel to a child. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { constants, setPriority } from "node:os";
 
 /** What the process offers, by name; arguments and answers must survive JSON. */
 export type Methods = Readonly<Record<string, (...args: never[]) => unknown>>;
@@ -41,8 +40,6 @@ export class Remote<M extends Methods, Event> {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
       detached: true, // Ctrl-C is for the soak, which ends it in order
     });
-    // Before what it measures: a request that is late for want of a processor says nothing of the platform.
-    if (this.#child.pid !== undefined) setPriority(this.#child.pid, constants.priority.PRIORITY_HIGHEST);
     this.#child.on("message", (message: Message<Event>) => {
       if ("event" in message) return onEvent(message.event);
       const { done, failed } = this.#waiting.get(message.id)!;
