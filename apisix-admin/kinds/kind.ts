@@ -47,7 +47,7 @@ export interface Definition<Spec extends ObjectIdentity> {
   /** What the server would accept and then fail with. Default: what the server's own schema objects to. */
   readonly problems?: (spec: Spec, sources: Sources) => Promise<Failure[]>;
   /** What stands against it in other owners' live objects of the kind. `desired` is its body, where that can be made already. */
-  clashes?(spec: Spec, others: readonly Body[], desired: Body | undefined): Failure[];
+  readonly clashes?: (spec: Spec, others: readonly Body[], desired: Body | undefined) => Failure[];
   /** Waits for what the same update is still making, and throws when the object cannot serve. */
   beforePut?(spec: Spec, sources: Sources, referred: Referred): Promise<void>;
   /** Throws when the server would let an object go that others still need. */
