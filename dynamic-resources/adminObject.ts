@@ -38,21 +38,31 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     access: Access,
   ) => labelledSeal(name, await wanted.body(instance, access), admin.sealedBy);
 
+  /** Asks the server of a preview, which waits for it once and not again for each object. */
+  const asked = async (
+    { admin }: { readonly admin: AdminEndpoint },
+    access: Access,
+    ask: (client: AdminClient, limits: TimeLimits) => Promise<Failure[]>,
+  ): Promise<Failure[]> => {
+    const client = await adminClient(access, admin);
+    if (unreachable.has(client)) return [];
+    try {
+      return await ask(client, { deadline: Math.min(5_000, timeLimitsOf(access).reading.unanswered) });
+    } catch (error) {
+      if (!(error instanceof Unusable)) unreachable.add(client);
+      throw error;
+    }
+  };
+
   /** What the server's own schema objects to, where a server can be asked. A first preview has none. */
   const schemaFailures = async (inputs: Props, access: Access): Promise<Failure[]> => {
     try {
-      const { admin, id } = placed(inputs);
-      const client = await adminClient(access, admin);
-      if (unreachable.has(client)) return [];
-      try {
-        const deadline = Math.min(5_000, timeLimitsOf(access).reading.unanswered);
+      const place = placed(inputs);
+      return await asked(place, access, async (client, limits) => {
         const body = await kind.wanted(inputs).body("preview", access);
-        const reason = await client.validate(name, { id, ...body }, { deadline });
+        const reason = await client.validate(name, { id: place.id, ...body }, limits);
         return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
-      } catch (error) {
-        if (!(error instanceof Unusable)) unreachable.add(client); // Not again for each object of the preview.
-        throw error;
-      }
+      });
     } catch (error) {
       // Checking is optional where nothing is up yet; the wrong cluster or key is wrong at once.
       return error instanceof Unusable ? [{ property: "admin", reason: error.message }] : [];
@@ -70,17 +80,13 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     const wanted = kind.wanted(inputs);
     if (wanted.clashes === undefined) return [];
     try {
-      const { admin, id, owner } = placed(inputs);
-      const client = await adminClient(access, admin);
-      if (unreachable.has(client)) return [];
-      try {
-        const others = await othersThan(client, id, [owner], { deadline: 5_000 });
+      const place = placed(inputs);
+      return await asked(place, access, async (client, limits) => {
+        const others = await othersThan(client, place.id, [place.owner], limits);
+        if (others.length === 0) return [];
         // Its certificate may still have to be issued.
-        return wanted.clashes(others, await wanted.body("preview", access).catch(() => undefined));
-      } catch (error) {
-        unreachable.add(client);
-        throw error;
-      }
+        return wanted.clashes!(others, await wanted.body("preview", access).catch(() => undefined));
+      });
     } catch {
       return []; // What is wrong with the way there is said by the other checks.
     }
