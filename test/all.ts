@@ -1,11 +1,7 @@
 // Runs all tests, as two mochas at once: those that bring a platform up in a lab wait a lot, and the others fit in between.
 
-import { spawn } from "node:child_process";
-import { globSync } from "node:fs";
-import { join, resolve } from "node:path";
+import { mocha, startNode, testFiles } from "./mocha.ts";
 
-const checkout = resolve(import.meta.dirname, "..");
-const mocha = join(checkout, "node_modules/mocha/bin/mocha.js");
 /** The last line of `test/reporter.ts`. */
 const counts = /^(\d+) passed, (\d+) failed, (\d+) skipped\n/m;
 
@@ -26,25 +22,18 @@ class Run {
   constructor(files: readonly string[]) {
     // Mocha's colours go where this one's output does; a group of its own ends as a whole.
     const colours = process.stdout.isTTY ? ["--color"] : [];
-    const child = spawn(process.execPath, [mocha, ...colours, ...files], {
-      cwd: checkout,
-      stdio: ["ignore", "pipe", "pipe"],
-      detached: true,
-    });
-    const { pid = 0 } = child;
-    running.add(pid);
-    for (const stream of [child.stdout, child.stderr])
-      stream.setEncoding("utf8").on("data", (text: string) => {
-        this.output += text;
+    const { pid, ended } = startNode([mocha, ...colours, ...files], {
+      group: true,
+      heard: (output) => {
+        this.output = output;
         if (this.#shown !== undefined) this.show();
-      });
-    this.ended = new Promise((done) =>
-      child.on("close", (code) => {
-        running.delete(pid);
-        this.code = code ?? 1;
-        done();
-      }),
-    );
+      },
+    });
+    running.add(pid);
+    this.ended = ended.then(({ code }) => {
+      running.delete(pid);
+      this.code = code ?? 1;
+    });
   }
 
   show(): void {
@@ -63,10 +52,9 @@ class Run {
   }
 }
 
-const files = globSync(["test/**/*.test.ts", "lab/test/**/*.test.ts"], { cwd: checkout }).sort();
 const isEndToEnd = (file: string) => file.startsWith("test/e2e/");
-const endToEnd = new Run(files.filter(isEndToEnd));
-const others = new Run(files.filter((file) => !isEndToEnd(file)));
+const endToEnd = new Run(testFiles.filter(isEndToEnd));
+const others = new Run(testFiles.filter((file) => !isEndToEnd(file)));
 
 // Two at once cannot be read: one is seen as it goes, then the other.
 others.show();

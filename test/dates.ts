@@ -1,12 +1,12 @@
 // Runs the tests that need no cluster with the date moved ahead: by libfaketime for Node.js, by LAB_CLOCK for the stand-ins. The
 // real etcd goes on by the machine's date, and has to agree.
 
-import { spawn } from "node:child_process";
-import { globSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
-import { join, resolve } from "node:path";
+import { join } from "node:path";
 
 import { faketime } from "../lab/debian.ts";
+import { type Finished, mocha, startNode, testFiles } from "./mocha.ts";
 
 const usage = `Usage: node test/dates.ts [FILE...]
 
@@ -28,8 +28,6 @@ const leftOut = {
   suites: ["on a machine that carries the lab", "against an API server", "the lab's Go code"],
 };
 
-const checkout = resolve(import.meta.dirname, "..");
-
 if (process.argv.includes("--help")) process.stdout.write(usage);
 else process.exitCode = await main(process.argv.slice(2));
 
@@ -48,11 +46,11 @@ async function main(given: readonly string[]): Promise<number> {
   try {
     for (const { ahead, days } of dates) {
       const env = { ...process.env, ...moved(days, library), MTLS_CACHE: cache };
-      const now = Number((await node(["-p", "Date.now()"], env)).output);
+      const now = Number((await startNode(["-p", "Date.now()"], { env }).ended).output);
       if (!(now > Date.now() + (days - 1) * day)) throw new Error(`${library} does not move the date of Node.js.`);
       const date = new Date(now).toISOString().slice(0, 10);
       console.log(`${date}, ${ahead} ahead: ${files.length} test files`);
-      const { code, output } = await mocha(files, env);
+      const { code, output } = await runMocha(files, env);
       const counts = output.trimEnd().split("\n").at(-1) ?? "";
       console.log(code === 0 ? `  ${counts}` : output.slice(Math.max(0, output.search(/^ +\d+ passing/m))));
       failed ||= code !== 0;
@@ -66,8 +64,7 @@ async function main(given: readonly string[]): Promise<number> {
 }
 
 function clusterless(): string[] {
-  const all = globSync(["test/**/*.test.ts", "lab/test/**/*.test.ts"], { cwd: checkout }).sort();
-  return all.filter((file) => !leftOut.folders.some((folder) => file.startsWith(folder)));
+  return testFiles.filter((file) => !leftOut.folders.some((folder) => file.startsWith(folder)));
 }
 
 /** What moves the date of a program: its own clock of distances stays, so that deadlines keep their length. */
@@ -81,29 +78,14 @@ function moved(days: number, library: string): NodeJS.ProcessEnv {
 }
 
 /** Runs mocha, and says every quarter of a minute how far it is. */
-function mocha(files: readonly string[], env: NodeJS.ProcessEnv) {
-  const bin = join(checkout, "node_modules/mocha/bin/mocha.js");
+function runMocha(files: readonly string[], env: NodeJS.ProcessEnv): Promise<Finished> {
   const start = performance.now();
   let said = 0;
-  return node([bin, "--invert", "--grep", leftOut.suites.join("|"), ...files], env, (output) => {
+  const heard = (output: string) => {
     const seconds = Math.round((performance.now() - start) / 1000);
     if (seconds < said + 15) return;
     said = seconds;
     console.log(`  ${output.match(/^ +✔/gm)?.length ?? 0} tests passed, ${seconds} s`);
-  });
-}
-
-function node(
-  args: readonly string[],
-  env: NodeJS.ProcessEnv,
-  progress: (output: string) => void = () => undefined,
-): Promise<{ readonly code: number | null; readonly output: string }> {
-  const child = spawn(process.execPath, args, { cwd: checkout, env, stdio: ["ignore", "pipe", "pipe"] });
-  let output = "";
-  for (const stream of [child.stdout, child.stderr])
-    stream.setEncoding("utf8").on("data", (text: string) => {
-      output += text;
-      progress(output);
-    });
-  return new Promise((done, fail) => child.on("error", fail).on("close", (code) => done({ code, output })));
+  };
+  return startNode([mocha, "--invert", "--grep", leftOut.suites.join("|"), ...files], { env, heard }).ended;
 }
