@@ -1,4 +1,4 @@
-// What the Admin API fails to check about certificates, said in plain sentences.
+// What certificates and their keys say, and what is wrong with them, in plain sentences: the Admin API checks little of it.
 
 import { createHash, createPrivateKey, X509Certificate } from "node:crypto";
 

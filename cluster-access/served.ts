@@ -1,19 +1,14 @@
 // What one port of one pod really serves, whoever comes.
 
 import type { X509Certificate } from "node:crypto";
-import type { Duplex } from "node:stream";
 
 import type { OnePodPort } from "@mtls-everywhere/vocabulary/references";
 
 import type { KeyPair } from "./certificates.ts";
+import type { Cluster } from "./cluster.ts";
 import { shownBy } from "./handshake.ts";
 import { isTransient } from "./transport.ts";
 import { until } from "./until.ts";
-
-/** The way to a port; `Cluster` has it. */
-export interface PodDialer {
-  open(to: OnePodPort, signal?: AbortSignal): Promise<Duplex>;
-}
 
 /**
  * The chain that a port serves, its leaf first. Tries again within that many milliseconds when a tunnel breaks: that says nothing
@@ -22,7 +17,7 @@ export interface PodDialer {
  * @throws when nothing answers with a certificate.
  */
 export async function servedChain(
-  dialer: PodDialer,
+  cluster: Pick<Cluster, "open">,
   at: OnePodPort,
   {
     within,
@@ -36,7 +31,7 @@ export async function servedChain(
       const timeout = AbortSignal.timeout(within);
       const limit = signal ? AbortSignal.any([signal, timeout]) : timeout;
       try {
-        return await shownBy({ socket: await dialer.open(at, limit) }, at.serverName, pair, limit);
+        return await shownBy({ socket: await cluster.open(at, limit) }, at.serverName, pair, limit);
       } catch (error) {
         if (!isTransient(error)) throw error;
         last = error;

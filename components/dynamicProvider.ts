@@ -1,4 +1,4 @@
-// The provider that all dynamic resources share: stubs that only import; the logic lives in apisix-admin, where it is tested without Pulumi.
+// The provider that all dynamic resources share: stubs that only import; the logic lives in dynamic-resources, where it is tested without Pulumi.
 
 import type { ClusterSelection } from "@mtls-everywhere/cluster-access/cluster";
 import type { Kind } from "@mtls-everywhere/dynamic-resources";
