@@ -59,10 +59,9 @@ export interface NginxUpstreamArgs {
  * rolls without a dropped request.
  * @example
  * const shop = new NginxUpstream("shop", {
- *   authority,
+ *   authority: platform.authorityFor("upstream", "shop"),
  *   namespace: "shop",
- *   callers: platform.caller.identities ?? [platform.caller.identity],
- *   clientCertificate: pulumi.output(platform.upstream.clientCertificate),
+ *   gateway: platform.apisix,
  *   files: { "shop.json": '{ "shop": "open" }' },
  *   image,
  * });
