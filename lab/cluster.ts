@@ -3,7 +3,6 @@ import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
 import { copyFile, mkdir, open, readFile, rm, writeFile } from "node:fs/promises";
-import { createServer, type AddressInfo } from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { execa } from "execa";
@@ -13,6 +12,7 @@ import { run, volumes } from "./inside/addresses.ts";
 import { configFiles, type NodeSpec } from "./inside/components.ts";
 import { inLab, kubeconfig, lab } from "./paths.ts";
 import { makePki } from "./pki.ts";
+import { freePort } from "./ports.ts";
 import { init, processesOf, specFileOf } from "./processes.ts";
 
 /** How long a step of the start may take; it takes seconds, on loaded cores up to a minute. */
@@ -193,14 +193,6 @@ function volume(name: string) {
       },
     },
   };
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, "127.0.0.1");
-  await new Promise((resolve) => server.once("listening", resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 async function tail(): Promise<string> {

@@ -6,10 +6,10 @@ import { basename, dirname, join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import { nginxConfig, nginxPaths } from "../../components/nginxConfig.ts";
-import { freePort } from "../cluster.ts";
 import { nginxImage } from "../images.ts";
 import { debian, librariesOf } from "../debian.ts";
 import { makePki } from "../pki.ts";
+import { freePort } from "../ports.ts";
 import { makeFolder, removeFolder } from "../temporary.ts";
 import { contextOf, get } from "./gatewayClient.ts";
 

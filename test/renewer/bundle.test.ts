@@ -3,13 +3,13 @@
 import { deepStrictEqual as same, equal, match, ok } from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { labels } from "../../apisix-admin/body.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { type KeyPair } from "../../cluster-access/certificates.ts";
+import { freePort } from "../../lab/ports.ts";
 import { bundle, bundleFile } from "../../renewer/bundle.ts";
 import { fingerprintOf } from "../../renewer/decide.ts";
 import { shownFor } from "../../renewer/served.ts";
@@ -149,11 +149,3 @@ describe("the renewer as a process", function () {
     match(text, /The environment variable ADMIN_KEY is not set: the renewer runs in a pod of APISIX\./);
   });
 });
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
-}

@@ -2,7 +2,7 @@
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
-import { connect as open, createServer } from "node:net";
+import { connect as open } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
@@ -11,6 +11,7 @@ import type { Access } from "../../cluster-access/access.ts";
 import type { KeyPair } from "../../cluster-access/certificates.ts";
 import { MissingObject, WrongCluster } from "../../cluster-access/errors.ts";
 import { type ClientTls, handshake } from "../../cluster-access/handshake.ts";
+import { freePort } from "../../lab/ports.ts";
 import type { AdminEndpoint, EtcdEndpoint } from "../../vocabulary/endpoints.ts";
 import type { ConfigMapKeyRef, PodPort, SecretKeyRef, SecretRef } from "../../vocabulary/references.ts";
 import { Authority } from "./authorities.ts";
@@ -201,7 +202,10 @@ export async function startApisix(
     child = run(program, ["--home", folder]);
     await listening(port, child);
   };
-  await start();
+  await start().catch(async (error: unknown) => {
+    await etcd.stop();
+    throw error;
+  });
   // Of today: every test of the Admin API fails when the stand-in's clock is not the test's.
   const deployer = await admin.leaf({ subject: "CN=deployer", usages: ["client auth"], lifetime: 3_600_000 });
   return {
@@ -238,6 +242,7 @@ async function listening(port: number, server: ChildProcess & { output: string }
     if (reached) return;
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+  await kill(server);
   throw new Error(`${server.spawnfile} does not listen on ${port}:\n${server.output}`);
 }
 
@@ -255,12 +260,4 @@ async function stop(server: ChildProcess, folder: string): Promise<void> {
 
 function write(folder: string, files: Readonly<Record<string, string>>): void {
   for (const [name, text] of Object.entries(files)) writeFileSync(join(folder, name), text, { mode: 0o600 });
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as { port: number };
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -5,7 +5,7 @@ import { once } from "node:events";
 import { mkdirSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import https from "node:https";
-import net from "node:net";
+import type net from "node:net";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import tls from "node:tls";
@@ -13,20 +13,13 @@ import tls from "node:tls";
 import { stringify } from "yaml";
 
 import { programPath } from "../../../test/support/programs.ts";
+import { freePort } from "../../ports.ts";
 import type { Pems } from "./apisix-pki.ts";
 
 export const adminKey = "contract-admin-key";
 export const viewerKey = "contract-viewer-key";
 
 export type Ports = Readonly<Record<"http" | "https" | "admin" | "status" | "etcd" | "peer", number>>;
-
-export async function freePorts<Name extends string>(...names: Name[]): Promise<Record<Name, number>> {
-  const servers = names.map(() => net.createServer().listen(0, "127.0.0.1"));
-  await Promise.all(servers.map((server) => once(server, "listening")));
-  const ports = servers.map((server) => (server.address() as net.AddressInfo).port);
-  await Promise.all(servers.map((server) => once(server.close(), "close")));
-  return Object.fromEntries(names.map((name, i) => [name, ports[i]])) as Record<Name, number>;
-}
 
 /** Polls until `probe` gives something other than false; throws after `limit` milliseconds. */
 export async function until<T>(what: string, probe: () => Promise<T | false>, limit = 15_000): Promise<T> {
@@ -299,7 +292,7 @@ export async function startUpstreams(pems: Pems): Promise<{ ports: Upstreams; cl
     await once(server, "listening");
     ports[recorded] = (server.address() as net.AddressInfo).port;
   }
-  ports["18999"] = (await freePorts("refused")).refused;
+  ports["18999"] = await freePort();
   const close = () => {
     for (const server of Object.values(servers)) server.close().closeAllConnections();
   };

@@ -15,6 +15,7 @@ import tls from "node:tls";
 import { fileURLToPath } from "node:url";
 
 import { programFolder, programPath } from "../../../test/support/programs.ts";
+import { freePort } from "../../ports.ts";
 import { makePems, type Pems } from "./apisix-pki.ts";
 import {
   adminKey,
@@ -22,7 +23,6 @@ import {
   call,
   type Call,
   configYaml,
-  freePorts,
   type Patch,
   type Ports,
   Process,
@@ -571,7 +571,10 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     folder = mkdtempSync(join(tmpdir(), "mtls-contract-apisix-"));
     pems = await makePems();
     file = writePems(join(folder, "tls"), pems);
-    ports = await freePorts("http", "https", "admin", "status", "etcd", "peer");
+    ports = {
+      ...{ http: await freePort(), https: await freePort(), admin: await freePort(), status: await freePort() },
+      ...{ etcd: await freePort(), peer: await freePort() },
+    };
     agent = new https.Agent({ keepAlive: true, ...clientOf("admin-client", "apisix-admin") });
     upstreams = await startUpstreams(pems);
     install("live-admin", "apisix-admin", "live-admin-ca.crt", "ca");

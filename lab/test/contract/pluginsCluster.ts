@@ -7,12 +7,12 @@ import { type ChildProcess, execFile, spawn } from "node:child_process";
 import { generateKeyPairSync } from "node:crypto";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { request } from "node:https";
-import { createServer } from "node:net";
 import { homedir, tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { isDeepStrictEqual, promisify } from "node:util";
 
+import { freePort } from "../../ports.ts";
 import { normal } from "./pluginsRecordings.ts";
 
 /** Where the lab keeps its finished binaries. */
@@ -190,15 +190,6 @@ async function startOnce(): Promise<TestCluster> {
     await stop();
     throw error;
   }
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (address === null || typeof address === "string") throw new Error("no loopback port to be had");
-  return address.port;
 }
 
 const get = async (url: string): Promise<number> => (await api(url, "GET")).status;

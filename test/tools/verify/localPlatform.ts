@@ -5,7 +5,8 @@ import { constants } from "node:crypto";
 import { mkdir, mkdtemp, rm, writeFile } from "node:fs/promises";
 import type http from "node:http";
 import https from "node:https";
-import { type AddressInfo, connect as dial, createServer, type Socket } from "node:net";
+import type { createServer } from "node:net";
+import { type AddressInfo, connect as dial, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type tls from "node:tls";
@@ -13,6 +14,7 @@ import type tls from "node:tls";
 import { type KeyPair } from "../../../cluster-access/certificates.ts";
 import { type ClientTls, handshake } from "../../../cluster-access/handshake.ts";
 import { until } from "../../../cluster-access/until.ts";
+import { freePort } from "../../../lab/ports.ts";
 import type { PlatformOutputs } from "../../../outputs.ts";
 import type { PlatformAccess } from "../../../tools/verify/access.ts";
 import type { CertificateSource, LeafOrder } from "../../../tools/verify/certificates.ts";
@@ -427,13 +429,6 @@ function run(processes: ChildProcess[], name: string, args: readonly string[]): 
   const path = programPath(name);
   if (path === undefined) throw new Error(`no ${name}`);
   processes.push(spawn(path, args, { stdio: process.env.LAB_DEBUG ? "inherit" : "ignore" }));
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer();
-  const port = await listen(server);
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }
 
 function listen(server: ReturnType<typeof createServer>): Promise<number> {
