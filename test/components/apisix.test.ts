@@ -91,6 +91,7 @@ describe("config.yaml", () => {
           host: ["https://etcd.mtls.svc:2379"],
           prefix: "/apisix",
           timeout: 30,
+          health_check_timeout: 1,
           user: "apisix",
           password: "${{ETCD_PASSWORD}}",
           tls: { cert: "/tls/etcd/tls.crt", key: "/tls/etcd/tls.key", verify: true },

@@ -73,11 +73,13 @@ type config struct {
 }
 
 type etcdConfig struct {
-	Host     []string `json:"host"`
-	Prefix   string   `json:"prefix"`
-	Timeout  int      `json:"timeout"`
-	User     string   `json:"user"`
-	Password string   `json:"password"`
+	Host    []string `json:"host"`
+	Prefix  string   `json:"prefix"`
+	Timeout int      `json:"timeout"`
+	// HealthCheckTimeout is how long a failed endpoint is passed over, in seconds.
+	HealthCheckTimeout int    `json:"health_check_timeout"`
+	User               string `json:"user"`
+	Password           string `json:"password"`
 	// TLS is the client leaf shown to etcd, and the name that etcd's certificate must carry.
 	TLS struct {
 		Cert   string `json:"cert"`
@@ -185,6 +187,7 @@ func (c *config) validate() error {
 	setDefault(&c.Deployment.Role, "traditional")
 	setDefault(&c.Deployment.RoleTraditional.ConfigProvider, "etcd")
 	setDefault(&etcd.Timeout, 30)
+	setDefault(&etcd.HealthCheckTimeout, 10)
 	setDefault(&a.SSL.Protocols, "TLSv1.2 TLSv1.3")
 	setDefault(&a.SSL.Ciphers, defaultCiphers)
 	setDefault(&a.Status.IP, "127.0.0.1")

@@ -21,9 +21,8 @@ var errNoEndpoint = errors.New("has no healthy etcd endpoint available")
 
 // Defaults of keys of deployment.etcd that are not stood in for.
 const (
-	healthCheckTimeout = 10 * time.Second
-	watchTimeout       = 50 * time.Second
-	startupRetry       = 2
+	watchTimeout = 50 * time.Second
+	startupRetry = 2
 )
 
 const signIn = "/v3/auth/authenticate"
@@ -210,7 +209,7 @@ func (e *etcdClient) call(ctx context.Context, path string, in, out any) error {
 		if err == nil || errors.As(err, &answered) || ctx.Err() == context.Canceled {
 			return err
 		}
-		until := time.Now().Add(healthCheckTimeout)
+		until := time.Now().Add(time.Duration(e.cfg.HealthCheckTimeout) * time.Second)
 		p.downUntil.Store(&until)
 		errorLog("warn", "update endpoint: %s to unhealthy: %v", p.url, err)
 	}

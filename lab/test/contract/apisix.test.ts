@@ -1227,6 +1227,18 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await until("recovery", async () => (await admin("GET", "routes")).status === 200);
     });
 
+    it("asks etcd again health_check_timeout after it failed", async () => {
+      await restart([["deployment.etcd.health_check_timeout", 1]]);
+      await etcd.stop();
+      assert.equal(summary(await admin("GET", "routes")), "(503, 'has no healthy etcd endpoint available')");
+      etcd = await startEtcd(folder, ports, file);
+      const start = performance.now();
+      await until("recovery", async () => (await admin("GET", "routes")).status === 200);
+      const took = performance.now() - start;
+      assert.ok(took < 9_000, `it took ${took} ms, as if it were not set`);
+      await restart();
+    });
+
     const leavesMap: Patch = ["nginx_config.http_configuration_snippet", 'map $host $leaves { default ""; }'];
 
     it("reads the Admin API's leaf at each handshake where a variable is in its path", async () => {
