@@ -695,13 +695,13 @@ const rows: readonly Row[] = [
     input: "a state that is locked",
     provoke: recovered(clusterUid, [], 'echo "error: the stack is currently locked by 1 lock(s)." >&2; exit 1', [{}]),
     message:
-      "The state of stack dev is locked: an update of it runs, or was killed and left its lock. Nothing was changed in it. When none runs, on any machine: pulumi cancel -s dev, then the same command again.",
+      "The state of stack dev is locked: an update is running, or one was killed and left its lock behind. Nothing was changed. If none is running on any machine, run pulumi cancel -s dev, then this command again.",
   },
   {
     input: "a cluster to forget that still answers",
     provoke: recovered(clusterUid, ["--forget-cluster", "--yes"], "exit 1"),
     message:
-      'Cluster 00000000-0000-4000-8000-000000000001, where stack dev lives, answers in context "here" of the kubeconfig. Nothing was changed. Work there: pulumi config set kubernetes:context here. To take the platform down: pulumi destroy.',
+      'Cluster 00000000-0000-4000-8000-000000000001, where stack dev lives, still answers in kubeconfig context "here". Nothing was changed. To work there: pulumi config set kubernetes:context here. To take the platform down: pulumi destroy.',
   },
   // Stack outputs
   {

@@ -1,21 +1,21 @@
-// The stack from outside the program, for verify and recover: what the Pulumi CLI answers, and which cluster its configuration selects.
+// The stack as seen from outside the program, for verify and recover: what the Pulumi CLI says, and which cluster it selects.
 
 import { execFile } from "node:child_process";
 import { promisify } from "node:util";
 
 import type { ClusterSelection } from "@mtls-everywhere/cluster-access/cluster";
 
-/** A stack as the CLI finds it. */
+/** How the CLI finds a stack. */
 export interface StackOf {
   /** Folder of the Pulumi project. */
   readonly project: string;
-  /** The selected stack unless given. */
+  /** Defaults to the selected stack. */
   readonly stack?: string | undefined;
 }
 
 /**
- * The answer of `pulumi <args> [-s <stack>]`.
- * @throws with Pulumi's own words, or with what to do when there is no CLI: `otherwise` completes that sentence.
+ * The output of `pulumi <args> [-s <stack>]`.
+ * @throws with Pulumi's own message, or, without a CLI, with what to do: `otherwise` completes that sentence.
  */
 export async function pulumi({ project, stack }: StackOf, args: readonly string[], otherwise = ""): Promise<string> {
   const all = [...args, ...(stack ? ["-s", stack] : [])];
@@ -28,12 +28,12 @@ export async function pulumi({ project, stack }: StackOf, args: readonly string[
   }
 }
 
-/** The cluster that the stack's program connects to, by `kubernetes:kubeconfig` and `kubernetes:context`; `context` overrides that. */
+/** The cluster that the stack's program connects to, from its `kubernetes:kubeconfig` and `kubernetes:context`, or from `context`. */
 export async function clusterOf(stack: StackOf, context?: string): Promise<ClusterSelection> {
   const config = JSON.parse(await pulumi(stack, ["config", "--json"])) as Record<string, Entry | undefined>;
   const valueOf = async (key: string) => {
     const entry = config[key];
-    // The list leaves secrets out: this one alone is decrypted.
+    // The list omits secret values: decrypt only this one.
     return entry?.secret ? (await pulumi(stack, ["config", "get", key])).trimEnd() : entry?.value;
   };
   return {

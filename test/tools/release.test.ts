@@ -34,13 +34,13 @@ describe("the notes of a release", () => {
 
   it("are refused to a tag of another version", () => {
     throws(() => releaseNotes("v0.3.0", "0.2.0", changelog), {
-      message: "The tag v0.3.0 is not of the version in package.json, which is 0.2.0: tag v0.2.0.",
+      message: "Tag v0.3.0 does not match the version in package.json, 0.2.0: tag it v0.2.0.",
     });
     throws(() => releaseNotes("0.2.0", "0.2.0", changelog), { message: /^The tag 0\.2\.0 is not/ });
   });
 
   it("are refused while the changelog has no dated section of the version", () => {
-    const message = 'CHANGELOG.md has no section "## 0.2.1 - YYYY-MM-DD": give the Unreleased one this heading.';
+    const message = 'CHANGELOG.md has no section "## 0.2.1 - YYYY-MM-DD": rename the Unreleased section to it.';
     throws(() => releaseNotes("v0.2.1", "0.2.1", changelog), { message });
     throws(() => releaseNotes("v0.2.1", "0.2.1", changelog + "\n## 0.2.1\n\n- No date.\n"), { message });
   });
@@ -54,7 +54,7 @@ describe("the notes of a release", () => {
     equal(wrong.status, 1);
     equal(
       wrong.stderr,
-      `The tag v99.0.0 is not of the version in package.json, which is ${version}: tag v${version}.\n`,
+      `Tag v99.0.0 does not match the version in package.json, ${version}: tag it v${version}.\n`,
     );
     equal(run("").status, 2);
   });

@@ -1,5 +1,5 @@
-// What `pulumi preview --json` says, as a comment that a reviewer reads in half a minute: which components change and how, with a
-// warning where trust would be lost. Names of resources and properties only: no value leaves the preview.
+// Turns `pulumi preview --json` into a comment that a reviewer reads in half a minute: which components change and how, with a
+// warning where trust would be lost. It shows names of resources and properties only; no value leaves the preview.
 
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
@@ -7,11 +7,11 @@ import { parseArgs, stripVTControlCharacters } from "node:util";
 
 import { readUrn } from "../../urn.ts";
 
-/** What is used of the CLI's answer. */
+/** The part of the CLI's output that is used. */
 export interface PreviewResult {
   readonly steps?: readonly Step[];
   readonly diagnostics?: readonly Diagnostic[] | null;
-  /** Only a preview that came to its end has one. */
+  /** Present only if the preview finished. */
   readonly changeSummary?: unknown;
 }
 
@@ -40,7 +40,7 @@ export interface State {
 const verbs = ["create", "update", "replace", "delete"] as const;
 type Verb = (typeof verbs)[number];
 
-/** A replacement has three steps; reading and refreshing change nothing. */
+/** A replacement takes three steps; reads and refreshes change nothing. */
 const verbOf: Readonly<Record<string, Verb>> = {
   create: "create",
   import: "create",
@@ -55,18 +55,18 @@ interface Change {
   readonly verb: Verb;
   readonly name: string;
   readonly type: string;
-  /** The component under the stack that the resource is a part of, or the resource itself. */
+  /** The top-level component that contains the resource, or the resource itself. */
   readonly component: string;
   readonly paths: readonly string[];
   readonly authority: boolean;
 }
 
-/** GitHub takes 65,536 characters. */
+/** GitHub allows 65,536 characters. */
 const mostListed = 200;
 const mostPaths = 4;
 const longestMessage = 4_000;
 
-/** First line of the comment: a later run finds the comment of its stack by it. */
+/** First line of the comment, by which a later run finds its stack's comment. */
 export function marker(stack: string): string {
   return `<!-- mtls-everywhere preview of ${stack.replaceAll(/[^\w./-]/g, "-")} -->`;
 }
@@ -85,7 +85,7 @@ export function previewComment(preview: PreviewResult, stack: string): string {
   return `${parts.join("\n\n")}\n`;
 }
 
-/** Why the preview did not succeed; undefined when it did. */
+/** Why the preview failed; undefined if it succeeded. */
 function failureOf({ diagnostics, changeSummary }: PreviewResult): string | undefined {
   const said = (severity: string) =>
     (diagnostics ?? [])
@@ -95,7 +95,7 @@ function failureOf({ diagnostics, changeSummary }: PreviewResult): string | unde
   const errors = said("error");
   if (errors.length > 0) return errors.join("\n\n");
   if (changeSummary !== undefined) return undefined;
-  return said("info#err").join("\n") || "pulumi preview did not come to its end; its own output tells why.";
+  return said("info#err").join("\n") || "pulumi preview did not finish; see its output for the reason.";
 }
 
 function changesOf(steps: readonly Step[]): Change[] {
@@ -118,14 +118,14 @@ function changesOf(steps: readonly Step[]): Change[] {
   return [...changes.values()];
 }
 
-/** The ancestor that lies directly under the stack. */
+/** The ancestor directly under the stack. */
 function topOf(urn: string, states: ReadonlyMap<string, State | undefined>): string {
   const parent = states.get(urn)?.parent;
   const atTop = parent === undefined || readUrn(parent).types.at(-1) === "pulumi:pulumi:Stack";
   return atTop ? urn : topOf(parent, states);
 }
 
-/** Whether others trust this, or have their certificates from it: its loss is felt beyond itself. Intermediates are renewed as a routine. */
+/** Whether others trust this or get their certificates from it. Intermediates do not count: they are renewed routinely. */
 function isAuthority({ type, inputs }: State): boolean {
   if (/^kubernetes:cert-manager\.io\/v1:(Cluster)?Issuer$/.test(type)) return true;
   if (type === "kubernetes:cert-manager.io/v1:Certificate") {
@@ -144,7 +144,7 @@ function warnings(changes: readonly Change[]): string[] {
   return [
     [
       "> [!WARNING]",
-      "> **Certificate authorities would be lost.** What they have signed must be signed anew, and whoever trusts them must trust the new ones first.",
+      "> **Certificate authorities would be lost.** Everything they signed must be reissued, and everyone who trusts them must trust their successors first.",
       ...lost.map(({ verb, name, type }) => `> - ${code(name)} (${type}) would be ${verb}d`),
     ].join("\n"),
   ];
@@ -193,7 +193,7 @@ function kindOf(type: string): string {
   return type.replace(/^.*[:/]/, "");
 }
 
-/** In backticks, whatever it holds. */
+/** In backticks, whatever the text contains. */
 function code(words: string): string {
   return `\`${words.replaceAll(/[`|\r\n]/g, "_")}\``;
 }
@@ -206,7 +206,7 @@ function fenced(words: string): string {
 
 const usage = `Usage: pulumi preview --json --show-sames | node tools/preview/comment.ts --stack NAME [--file FILE]
 
-Prints a summary of the preview in GitHub's Markdown. --show-sames makes the components of changed resources known.
+Prints a summary of the preview as GitHub Markdown. --show-sames is needed to tell which component a changed resource is in.
 The first line is a marker by which a later run finds the comment.
 `;
 
@@ -223,20 +223,20 @@ if (import.meta.main) {
   }
 }
 
-/** The answer, behind what the CLI and its plugins print before it. What cannot be read is not repeated: it may hold any value. */
+/** Parses the output, skipping what the CLI and its plugins print around the JSON. Unreadable output is not quoted: it may hold secrets. */
 function parsed(answer: string): PreviewResult {
   for (const { index } of answer.matchAll(/^\{/gm)) {
     for (const end of [answer.length, answer.lastIndexOf("\n}") + 2]) {
       try {
         return JSON.parse(answer.slice(index, Math.max(index, end))) as PreviewResult;
       } catch {
-        // A line that only begins like it, or more text behind it.
+        // A line that merely starts like JSON, or text after it.
       }
     }
   }
   const message =
     answer.trim() === ""
-      ? "pulumi preview printed nothing; the log of the run tells why."
-      : "What pulumi preview printed is no JSON; the log of the run has it.";
+      ? "pulumi preview printed nothing; see the run's log for the reason."
+      : "pulumi preview did not print JSON; its output is in the run's log.";
   return { diagnostics: [{ severity: "error", message }] };
 }

@@ -1,4 +1,4 @@
-// Command line that makes a stack usable again: after its update was killed, or after its cluster was lost.
+// Command line that makes a stack usable again after its update was killed or its cluster was lost.
 
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
@@ -14,18 +14,18 @@ import { readState, refuseLocked, type State, writeState } from "./state.ts";
 
 const usage = `Usage: node tools/recover/cli.ts --stack NAME [--context NAME] [--forget-cluster [--yes]]
 
-Makes a stack usable after its update was killed. Kubernetes objects that the update was creating are removed if they
-carry the stack's label, a half-installed Helm release and the record of a half-done upgrade too, and the pending
-operations are cleared. Does nothing when none is pending. Run it only when no other update of the stack is running.
+Makes a stack usable after its update was killed: removes Kubernetes objects that the update was creating, if they
+carry the stack's label, as well as a half-installed Helm release or the record of an unfinished upgrade, and clears
+the pending operations. Does nothing if none are pending. Run it only while no other update of the stack is running.
 
   -s, --stack NAME    the stack
-  --context NAME      context of the kubeconfig; kubernetes:context of the stack, else its current one unless given
-  --forget-cluster    for a cluster that is gone for good: takes what lived there out of the stack's state and keeps
-                      the rest, state-held roots above all; the next \`pulumi up\` makes the platform anew
+  --context NAME      kubeconfig context; defaults to the stack's kubernetes:context, else to the current context
+  --forget-cluster    for a cluster that is gone for good: removes what lived there from the stack's state and keeps
+                      the rest, above all state-held roots; the next \`pulumi up\` rebuilds the platform
   --yes               do not ask before forgetting
-  -h, --help          this text
+  -h, --help          show this text
 
-Exit code: 0 when the next \`pulumi up\` can go on, 1 when it cannot.
+Exit code: 0 if the next \`pulumi up\` can proceed, 1 if not.
 `;
 
 try {
@@ -67,38 +67,38 @@ async function removeLeftovers(stack: Named, state: State, context: string | und
     const cluster = new Cluster(await clusterOf(stack, context));
     const home = homeOf(state);
     if (home) await cluster.expect(home, `stack ${stack.stack}`);
-    // Objects carry the bare name, however the stack was named here: [organization/[project/]]stack.
+    // Labels hold the bare stack name, whichever form was given: [organization/[project/]]stack.
     const left = new Leftovers(cluster.config, stackLabelValue(stack.stack.split("/").at(-1) ?? ""));
     for (const leftover of planned) process.stdout.write(`  ${await left.remove(leftover)}\n`);
   }
   await writeState(stack, { ...state, deployment: { ...state.deployment, pending_operations: [] } });
-  process.stdout.write("Pending operations are cleared; the next up goes on from here.\n");
+  process.stdout.write("Pending operations cleared; the next pulumi up continues from here.\n");
 }
 
 async function forgetCluster(stack: Named, state: State, sure: boolean): Promise<void> {
   const home = homeOf(state);
-  if (!home) throw new Error(`The state of stack ${stack.stack} names no cluster: there is nothing to forget.`);
+  if (!home) throw new Error(`The state of stack ${stack.stack} records no cluster: there is nothing to forget.`);
   const context = await contextOf(home, await clusterOf(stack));
   if (context !== undefined) {
     throw new Error(
-      `Cluster ${home}, where stack ${stack.stack} lives, answers in context "${context}" of the kubeconfig. Nothing was changed. ` +
-        `Work there: pulumi config set kubernetes:context ${context}. To take the platform down: pulumi destroy.`,
+      `Cluster ${home}, where stack ${stack.stack} lives, still answers in kubeconfig context "${context}". Nothing was changed. ` +
+        `To work there: pulumi config set kubernetes:context ${context}. To take the platform down: pulumi destroy.`,
     );
   }
   const { state: without, forgotten, kept } = forget(state);
   process.stdout.write(
-    `No context of the kubeconfig reaches cluster ${home}, where stack ${stack.stack} lives.\n` +
+    `No kubeconfig context reaches cluster ${home}, where stack ${stack.stack} lives.\n` +
       `  Its state forgets: ${kindsOf(forgotten)}\n` +
       `  Its state keeps:   ${kindsOf(kept)}\n` +
-      `Nothing is deleted in any cluster. A copy of the state as it is: pulumi stack export -s ${stack.stack} --file FILE\n`,
+      `Nothing is deleted in any cluster. To back up the state first: pulumi stack export -s ${stack.stack} --file FILE\n`,
   );
   if (!sure && !(await confirmed(stack.stack)))
-    throw new Error("Nothing was changed. To go on without a question: --yes");
+    throw new Error("Nothing was changed. To proceed without confirmation, add --yes.");
   await writeState(stack, without);
-  process.stdout.write("The cluster is forgotten; the next up makes the platform anew.\n");
+  process.stdout.write("The cluster is forgotten; the next pulumi up rebuilds the platform.\n");
 }
 
-/** The context that reaches a cluster, whichever is the current one: a cluster is not lost because another was selected. */
+/** A context that reaches the cluster, current or not: a cluster is not lost just because another is selected. */
 async function contextOf(uid: string, { kubeconfig }: ClusterSelection): Promise<string | undefined> {
   const contexts = new Cluster({ kubeconfig }).config.getContexts().map(({ name }) => name);
   const uids = await Promise.all(
@@ -111,7 +111,7 @@ async function confirmed(answer: string): Promise<boolean> {
   if (!process.stdin.isTTY) return false;
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   try {
-    return (await terminal.question("Type the stack's name to go on: ")) === answer;
+    return (await terminal.question("Type the stack's name to proceed: ")) === answer;
   } finally {
     terminal.close();
   }

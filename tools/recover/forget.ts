@@ -1,9 +1,9 @@
-// Plans how a stack goes on after its cluster was lost: the state forgets what lived there, and keeps roots and passwords.
+// Plans how a stack survives the loss of its cluster: the state forgets what lived there and keeps roots and passwords.
 
 import { recordsGenerations } from "../../components/generations.ts";
 import type { Resource, State } from "./state.ts";
 
-/** UID of the cluster that the stack lives on; nothing before its provider was made. */
+/** UID of the cluster that the stack lives on; undefined until its provider exists. */
 export function homeOf({ deployment }: State): string | undefined {
   const providers = (deployment?.resources ?? []).filter(({ type }) => type === "pulumi:providers:kubernetes");
   return providers.map(({ inputs }) => inputs?.clusterIdentifier).find((uid) => typeof uid === "string");
@@ -17,8 +17,8 @@ export interface Forgetting {
 }
 
 /**
- * Forgets Kubernetes objects, dynamic resources, all of which act on that cluster, and its provider. Components stay:
- * roots are their children, and the next update finds them as they are.
+ * Forgets Kubernetes objects, the cluster's provider, and dynamic resources, all of which act on that cluster. Components
+ * stay: roots are their children, and the next update finds them unchanged.
  */
 export function forget(state: State): Forgetting {
   const resources = state.deployment?.resources ?? [];
@@ -27,7 +27,7 @@ export function forget(state: State): Forgetting {
   const kept = resources
     .filter((resource) => !forgotten.includes(resource))
     .map((resource) => withoutReferences(resource, gone));
-  // What was pending, was so in that cluster, or is repeated by the next update.
+  // Pending operations concerned that cluster, or the next update repeats them.
   return {
     state: { ...state, deployment: { ...state.deployment, resources: kept, pending_operations: [] } },
     forgotten,
@@ -40,12 +40,12 @@ function livedIn({ type, urn }: Resource): boolean {
     type.startsWith("kubernetes:") ||
     type.startsWith("pulumi-nodejs:") ||
     type === "pulumi:providers:kubernetes" ||
-    // Where the stack lives, and how many members its etcd has there. State-held roots go on, by what they were made with.
+    // Records where the stack lives and how many members its etcd has there; the record of the roots' generations is kept.
     (type === "pulumi:index:Stash" && !recordsGenerations(urn))
   );
 }
 
-/** The engine refuses a state that refers to what it does not hold. */
+/** The engine refuses a state with dangling references. */
 function withoutReferences(resource: Resource, gone: ReadonlySet<string>): Resource {
   const { dependencies, propertyDependencies } = resource;
   const left = (urns: readonly string[]) => urns.filter((urn) => !gone.has(urn));
@@ -62,7 +62,7 @@ function withoutReferences(resource: Resource, gone: ReadonlySet<string>): Resou
   };
 }
 
-/** `2 Deployment, 1 Secret`: how many of each kind, by name; components and providers are left out. */
+/** `2 Deployment, 1 Secret`: the number of each kind, by name, without components and providers. */
 export function kindsOf(resources: readonly Resource[]): string {
   const kinds = resources
     .filter(({ custom, type }) => custom && !type.startsWith("pulumi:"))

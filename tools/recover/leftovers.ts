@@ -12,13 +12,13 @@ import type { Leftover, ObjectLeftover, ReleaseLeftover } from "./plan.ts";
 
 type Header = Pick<ObjectLeftover, "apiVersion" | "kind" | "name" | "namespace">;
 
-/** Milliseconds that an object may take to go, finalizers included. */
+/** Milliseconds for an object's deletion, finalizers included. */
 const patience = 60_000;
 
 /** What became of a leftover, as a sentence. */
 export type Outcome = string;
 
-/** A cluster's leftovers of one stack. */
+/** One stack's leftovers in a cluster. */
 export class Leftovers {
   readonly #objects: KubernetesObjectApi;
   readonly #core: CoreV1Api;
@@ -38,10 +38,10 @@ export class Leftovers {
     const live = await this.#read(object);
     if (!live) return `${nameOf(object)} was not created`;
     if (live.metadata?.labels?.[stackLabelKey] !== this.#label) {
-      return `${nameOf(object)} exists, but was not made by this stack: left alone, the next up will refuse it`;
+      return `${nameOf(object)} exists but was not made by this stack: left alone; the next pulumi up will refuse it`;
     }
     await this.#delete(object);
-    return `${nameOf(object)} was created but never recorded: removed, the next up creates it anew`;
+    return `${nameOf(object)} was created but never recorded: removed; the next pulumi up creates it again`;
   }
 
   async #removeRelease(release: ReleaseLeftover): Promise<Outcome> {
@@ -50,12 +50,12 @@ export class Leftovers {
     const home = await this.#read({ apiVersion: "v1", kind: "Namespace", name: namespace });
     if (!home) return `${what} was not installed`;
     if (home.metadata?.labels?.[stackLabelKey] !== this.#label) {
-      return `${what} lies in a namespace that this stack did not make: left alone, the next up will refuse it`;
+      return `${what} is in a namespace that this stack did not make: left alone; the next pulumi up will refuse it`;
     }
     return release.begun === "install" ? this.#uninstall(what, release) : this.#dropUpgrade(what, release);
   }
 
-  /** As `helm uninstall` would: everything in the stored manifests but what is to be kept, then the records. */
+  /** Like `helm uninstall`: deletes everything in the stored manifests that is not marked to be kept, then the records. */
   async #uninstall(what: string, { name, namespace }: ReleaseLeftover): Promise<Outcome> {
     const records = await this.#records(namespace, `owner=helm,name=${name}`);
     if (records.length === 0) return `${what} was not installed`;
@@ -69,19 +69,19 @@ export class Leftovers {
       if (live && own && annotations["helm.sh/resource-policy"] !== "keep") await this.#delete(header);
     }
     await this.#deleteRecords(records);
-    return `${what} was installed in part: removed, the next up installs it anew`;
+    return `${what} was partly installed: removed; the next pulumi up installs it again`;
   }
 
-  /** Only the record of the revision that was begun: the deployed one's is what helm upgrades from. */
+  /** Deletes only the unfinished revision's record: helm upgrades from the deployed one. */
   async #dropUpgrade(what: string, { name, namespace }: ReleaseLeftover): Promise<Outcome> {
     const begun = "status in (pending-upgrade,pending-rollback)";
     const records = await this.#records(namespace, `owner=helm,name=${name},${begun}`);
-    if (records.length === 0) return `${what} has no upgrade under way`;
+    if (records.length === 0) return `${what} has no unfinished upgrade`;
     await this.#deleteRecords(records);
-    return `${what} was upgraded in part: the record of that is removed, the next up upgrades it again`;
+    return `${what} was partly upgraded: its record is removed; the next pulumi up upgrades it again`;
   }
 
-  /** Helm's records of a release: one Secret for each revision. */
+  /** Helm's records of a release: one Secret per revision. */
   async #records(namespace: string, labelSelector: string): Promise<V1Secret[]> {
     return (await this.#core.listNamespacedSecret({ namespace, labelSelector })).items;
   }
@@ -104,7 +104,7 @@ export class Leftovers {
     const gone = await until(async () => (await this.#read(header)) === undefined, { within: patience });
     if (!gone) {
       throw new Error(
-        `${nameOf(header)} is still there after ${patience / 1000} s. A finalizer holds it: kubectl describe it.`,
+        `${nameOf(header)} is still there after ${patience / 1000} s: a finalizer holds it. Look at it with kubectl describe.`,
       );
     }
   }
@@ -128,7 +128,7 @@ export function releaseObjects(stored: string, releaseNamespace: string): Header
     });
 }
 
-/** A kind that the cluster does not know (any more) has no objects either. */
+/** A kind that the cluster does not know, or no longer knows, has no objects either. */
 async function absentIsUndefined<T>(call: () => Promise<T>): Promise<T | undefined> {
   try {
     return await call();

@@ -1,4 +1,4 @@
-// Plans what to do about operations that a killed update left pending: what may exist without being in the state.
+// Plans what to do about operations that a killed update left pending: what may exist but be missing from the state.
 
 /** One entry of `pending_operations` in an exported stack. */
 export interface PendingOperation {
@@ -19,7 +19,7 @@ export interface ObjectLeftover {
   readonly namespace?: string;
 }
 
-/** A Helm release that may have been installed or upgraded in part. */
+/** A Helm release that may be partly installed or upgraded. */
 export interface ReleaseLeftover {
   readonly leftover: "release";
   readonly begun: "install" | "upgrade";
@@ -30,9 +30,9 @@ export interface ReleaseLeftover {
 export type Leftover = ObjectLeftover | ReleaseLeftover;
 
 /**
- * What each pending creation may have left in the cluster, and each pending upgrade of a Helm release: helm refuses
- * another one while its record says that one is under way. Other operations leave nothing that the next update would
- * stumble over, and neither do creations outside Kubernetes: those of the dynamic resources recognise their own.
+ * What each pending creation, and each pending upgrade of a Helm release, may have left in the cluster: helm refuses to
+ * upgrade while its record says that an upgrade is in progress. Other operations leave nothing that would trip the next
+ * update, nor do creations outside Kubernetes: dynamic resources recognise what they made.
  */
 export function leftovers(pending: readonly PendingOperation[]): Leftover[] {
   return pending.flatMap(({ type, resource }): Leftover[] => {

@@ -1,4 +1,4 @@
-// The stack's state by the Pulumi CLI: read, tried for a lock, written.
+// Reads and writes the stack's state through the Pulumi CLI, and finds out whether it is locked.
 
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -7,7 +7,7 @@ import { join } from "node:path";
 import { pulumi, type StackOf } from "../pulumiCli.ts";
 import type { PendingOperation } from "./plan.ts";
 
-/** What `pulumi stack export` gives; secrets in it are encrypted. */
+/** The output of `pulumi stack export`; secrets in it are encrypted. */
 export interface State {
   readonly deployment?: {
     readonly resources?: readonly Resource[];
@@ -18,7 +18,7 @@ export interface State {
 export interface Resource {
   readonly urn: string;
   readonly type: string;
-  /** Absent of components. */
+  /** Absent for components. */
   readonly custom?: boolean;
   readonly inputs?: Readonly<Record<string, unknown>>;
   readonly outputs?: Readonly<Record<string, unknown>>;
@@ -30,10 +30,10 @@ export async function readState(stack: StackOf): Promise<State> {
   return JSON.parse(await pulumi(stack, ["stack", "export"])) as State;
 }
 
-/** Throws when the state is locked: to be called before what cannot be undone. */
+/** Throws if the state is locked; call it before anything that cannot be undone. */
 export async function refuseLocked(stack: StackOf, { deployment }: State): Promise<void> {
   const root = deployment?.resources?.find(({ type }) => type === "pulumi:pulumi:Stack");
-  // Backends keep locks in places of their own. This takes the lock and changes nothing: the root is never tainted.
+  // Each backend keeps its locks elsewhere. Untainting takes the lock and changes nothing: the root is never tainted.
   if (root) await underLock(stack, ["state", "untaint", root.urn, "--yes"]);
 }
 
@@ -54,8 +54,8 @@ async function underLock(stack: StackOf, args: readonly string[]): Promise<void>
   } catch (error) {
     if (!/currently locked|Another update is currently in progress/.test((error as Error).message)) throw error;
     throw new Error(
-      `The state of stack ${stack.stack} is locked: an update of it runs, or was killed and left its lock. Nothing was changed in it. ` +
-        `When none runs, on any machine: pulumi cancel -s ${stack.stack}, then the same command again.`,
+      `The state of stack ${stack.stack} is locked: an update is running, or one was killed and left its lock behind. Nothing was changed. ` +
+        `If none is running on any machine, run pulumi cancel -s ${stack.stack}, then this command again.`,
       { cause: error },
     );
   }

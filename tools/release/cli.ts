@@ -1,4 +1,4 @@
-// Command line of a release: prints the notes of a tag, or says why it is none.
+// Command line for releases: prints a tag's release notes, or says why it cannot be released.
 
 import { readFileSync } from "node:fs";
 

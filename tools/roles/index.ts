@@ -1,5 +1,5 @@
-// What a cluster's administrator sets up once, so that the platform's own stack needs few rights: cert-manager, the platform's
-// namespace, and the roles of those who deploy and who preview it.
+// What a cluster administrator sets up once so that the platform's own stack needs few rights: cert-manager, the platform's
+// namespace, and roles for those who deploy it and those who preview it.
 
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";

@@ -1,7 +1,7 @@
-// What the users of the platform may do on the cluster: a deployer for `pulumi up` and the checks, a previewer for `pulumi preview`.
+// What the platform's users may do on the cluster: a deployer runs `pulumi up` and the checks, a previewer `pulumi preview`.
 //
-// The rules are what the Kubernetes provider, the dynamic resources and the checks ask of the API server, no more; the
-// reasons, and what each user can do all the same, are in docs/roles.md. `node tools/roles/roles.ts --help` prints them as YAML.
+// The rules allow what the Kubernetes provider, the dynamic resources and the checks ask of the API server, and no more; reasons
+// and remaining risks are in docs/roles.md. `node tools/roles/roles.ts` prints the roles as YAML.
 
 import { parseArgs } from "node:util";
 
@@ -17,7 +17,7 @@ export const rootKinds = z.enum(["cluster", "stateHeld", "both"]);
 export interface Subject {
   readonly kind: "User" | "Group" | "ServiceAccount";
   readonly name: string;
-  /** Of a ServiceAccount. */
+  /** For a ServiceAccount. */
   readonly namespace?: string | undefined;
 }
 
@@ -26,13 +26,13 @@ export interface RolesArgs {
   readonly namespace: string;
   /** Where ClusterIssuers keep their Secrets. */
   readonly certManagerNamespace: string;
-  /** Where roots come from; `stateHeld` ones need to see all Secrets in cert-manager's namespace. Both while one follows the other. */
+  /** Where roots come from; `stateHeld` requires seeing all Secrets in cert-manager's namespace. `both` is for changing between them. */
   readonly roots: z.infer<typeof rootKinds>;
-  /** Names of the generations of roots that the stack has or will have; the first is the one that it began with. */
+  /** Names of the generations of roots that the stack has or will have, the one that it began with first. */
   readonly generations: readonly string[];
-  /** Names of the leaves of the stack's sites; that of its first is `gateway`. */
+  /** Names of the stack's site leaves; the first site's is `gateway`. */
   readonly sites: readonly string[];
-  /** Namespaces of services behind the gateway: a retirement of roots asks their pods what they serve. */
+  /** Namespaces of services behind the gateway: before roots are retired, their pods are asked what they serve. */
   readonly upstreams: readonly string[];
   readonly deployers: readonly Subject[];
   readonly previewers: readonly Subject[];
@@ -46,7 +46,7 @@ export interface Rule {
   readonly verbs: string[];
 }
 
-/** A role and its binding: in a namespace, or in all of the cluster. */
+/** A role and its binding, in one namespace or cluster-wide. */
 export interface Grant {
   readonly name: string;
   readonly namespace?: string;
@@ -54,7 +54,7 @@ export interface Grant {
   readonly subjects: readonly Subject[];
 }
 
-/** Secrets of the platform's namespace that the dynamic resources read, at each preview too, beside those of the sites' leaves. */
+/** Secrets in the platform's namespace that dynamic resources read, even at preview, besides those of the site leaves. */
 export const secretsReadAtPreview = [
   "apisix-deployer",
   "apisix-env",
@@ -64,7 +64,7 @@ export const secretsReadAtPreview = [
   "etcd-root-password",
 ] as const;
 
-/** The grants of both users. */
+/** The grants for both users. */
 export function platformGrants(args: RolesArgs): readonly Grant[] {
   const { namespace, certManagerNamespace } = args;
   const deployer = { name: `${namespace}-platform-deployer`, subjects: args.deployers };
@@ -72,7 +72,7 @@ export function platformGrants(args: RolesArgs): readonly Grant[] {
   return [
     { ...deployer, rules: deployerOnCluster(args) },
     { ...deployer, namespace, rules: deployerInPlatform(args) },
-    // A platform beside cert-manager has its own role there: names must differ where the namespaces do not.
+    // A platform in cert-manager's namespace gets both roles there, so their names must differ.
     { ...deployer, name: `${deployer.name}-issuers`, namespace: certManagerNamespace, rules: deployerAtIssuers(args) },
     ...args.upstreams.flatMap((upstream) =>
       [deployer, previewer].map((who) => ({
@@ -88,7 +88,7 @@ export function platformGrants(args: RolesArgs): readonly Grant[] {
       namespace: certManagerNamespace,
       rules: previewerAtIssuers(args),
     },
-    // Where the API server listens: a NetworkPolicy names it.
+    // A NetworkPolicy names the API server's addresses.
     ...[deployer, previewer].map((user) => ({
       ...user,
       name: `${user.name}-api-server`,
@@ -100,7 +100,7 @@ export function platformGrants(args: RolesArgs): readonly Grant[] {
 
 const core = "";
 const certificates = "cert-manager.io";
-/** The provider follows what it waits for through a list and a watch of the whole kind: without them it waits for ever. */
+/** The provider lists and watches the whole kind of what it waits for: without these it waits forever. */
 const follow = ["list", "watch"];
 /** Server-side apply is a patch. */
 const write = ["create", "patch", "delete"];
@@ -109,33 +109,33 @@ function rule(group: string, resources: string[], verbs: readonly string[], reso
   return { apiGroups: [group], resources, ...(resourceNames ? { resourceNames } : {}), verbs: [...verbs] };
 }
 
-/** What the stack makes in the platform's namespace, by API group. */
+/** What the stack creates in the platform's namespace, by API group. */
 const made: readonly (readonly [group: string, resources: string[]])[] = [
   [core, ["configmaps", "secrets", "serviceaccounts", "services"]],
   ["apps", ["deployments", "statefulsets"]],
   ["networking.k8s.io", ["networkpolicies"]],
   ["policy", ["poddisruptionbudgets"]],
   [certificates, ["certificates", "issuers"]],
-  // The monitoring part, where it is wanted.
+  // For monitoring, where it is enabled.
   ["monitoring.coreos.com", ["podmonitors", "prometheusrules"]],
 ];
 
 const rbac = "rbac.authorization.k8s.io";
 
-/** Roles of the gateway's renewer, and their bindings. The API server lets nobody grant what they do not hold. */
+/** Names of the gateway renewer's roles and bindings. The API server lets nobody grant rights that they do not hold. */
 const renewerGrants = ({ sites }: RolesArgs) => ["apisix-upstream", ...sites].map((leaf) => `${leaf}-renewer`);
 
 const deployerInPlatform = (args: RolesArgs): readonly Rule[] => [
   ...made.map(([group, resources]) => rule(group, resources, ["get", ...follow, ...write])),
-  // Why something is not ready yet.
+  // To tell why something is not ready yet.
   rule(core, ["endpoints", "events", "persistentvolumeclaims", "pods"], ["get", ...follow]),
   rule("apps", ["replicasets"], ["get", ...follow]),
   ...portForwards(),
   rule(rbac, ["roles", "rolebindings"], ["create", ...follow]),
   rule(rbac, ["roles", "rolebindings"], ["get", "patch", "delete"], renewerGrants(args)),
-  // The checks ask for certificates that live for seconds.
+  // The checks request certificates that live for seconds.
   rule(certificates, ["certificaterequests"], ["get", "list", "create", "delete"]),
-  // tools/rotate has leaves issued anew.
+  // tools/rotate has leaves reissued.
   rule(certificates, ["certificates/status"], ["update"]),
 ];
 
@@ -149,13 +149,13 @@ function deployerOnCluster(args: RolesArgs): Rule[] {
   ];
 }
 
-/** The shared planes' roots, which lie beside cert-manager. A name cannot limit `create`. */
+/** The shared planes' roots, which live in cert-manager's namespace. `create` cannot be limited by name. */
 function deployerAtIssuers(args: RolesArgs): Rule[] {
   const { roots, intermediates } = sharedNames(args);
   const ofCluster = [
     rule(certificates, ["certificates"], ["create", ...follow]),
     rule(certificates, ["certificates"], ["get", "patch", "delete"], roots),
-    // The key goes with its generation, whatever cert-manager leaves behind.
+    // A generation's key is deleted with it, whatever cert-manager leaves behind.
     rule(core, ["secrets"], ["get", "delete"], roots),
   ];
   const held = [
@@ -203,18 +203,18 @@ function previewerAtIssuers(args: RolesArgs): Rule[] {
   return [rule(certificates, ["certificates"], ["get"], roots), rule(core, ["secrets"], ["get"], roots)];
 }
 
-/** Who would be left behind by a rotation of roots may be in any namespace. RBAC knows no labels. */
+/** Those whom a rotation of roots would cut off may be in any namespace, and RBAC cannot select by label. */
 const rotation: readonly Rule[] = [
   rule(core, ["configmaps", "pods"], ["list"]),
   rule(certificates, ["certificates", "certificaterequests"], ["list"]),
 ];
 
-/** The Admin API and etcd are reached by port-forwards. Up to Kubernetes 1.34 a WebSocket needs `get`, from 1.35 on `create` too. */
+/** The Admin API and etcd are reached by port-forward. Up to Kubernetes 1.34 a WebSocket needs `get`; from 1.35 on, `create` too. */
 function portForwards(): Rule[] {
   return [rule(core, ["pods/portforward"], ["get", "create"])];
 }
 
-/** `kube-system`, whose UID tells clusters apart, and the platform's own. */
+/** `kube-system`, whose UID identifies the cluster, and the platform's own. */
 function knownNamespaces({ namespace }: RolesArgs): Rule {
   return rule(core, ["namespaces"], ["get"], ["kube-system", namespace]);
 }
@@ -229,7 +229,7 @@ function sharedNames(args: RolesArgs) {
   };
 }
 
-/** The Secrets of the other planes' roots; they hold keys of certificate authorities. */
+/** The Secrets of the other planes' roots, which hold CA keys. */
 function ownRoots(args: RolesArgs): string[] {
   return prefixesOf(
     args,
@@ -237,7 +237,7 @@ function ownRoots(args: RolesArgs): string[] {
   ).map((prefix) => `${prefix}-root`);
 }
 
-/** How the names of each generation's objects begin. */
+/** The name prefixes of each generation's objects. */
 function prefixesOf({ namespace, certManagerNamespace, generations }: RolesArgs, of: readonly Plane[]): string[] {
   return generations.flatMap((name, index) =>
     of.map((plane) => {
@@ -247,7 +247,7 @@ function prefixesOf({ namespace, certManagerNamespace, generations }: RolesArgs,
   );
 }
 
-/** A grant as the two objects that Kubernetes makes of it. */
+/** A grant as the two Kubernetes objects that express it. */
 export function objectsOf({ name, namespace, rules, subjects }: Grant) {
   const kind = namespace === undefined ? "ClusterRole" : "Role";
   const metadata = { name, ...(namespace === undefined ? {} : { namespace }) };
@@ -268,9 +268,9 @@ const usage = `Usage: node tools/roles/roles.ts [--namespace NAME] [--cert-manag
                                    [--roots cluster|stateHeld|both] [--generations NAME,...] [--sites NAME,...]
                                    [--upstreams NAMESPACE,...] [--deployers GROUP] [--previewers GROUP]
 
-Prints the roles and bindings of one platform as YAML, for: kubectl apply -f -
+Prints the roles and bindings for one platform as YAML, to be piped into: kubectl apply -f -
 The namespaces must exist. Generations: those of pki.root.trusted, the one that the stack began with first, and the next.
-Sites: names of the leaves of the stack's sites. Upstreams: namespaces of services behind the gateway.
+Sites: names of the stack's site leaves. Upstreams: namespaces of services behind the gateway.
 Defaults: mtls, cert-manager, cluster, 1, gateway, none, groups mtls-platform-deployers and mtls-platform-previewers.
 `;
 

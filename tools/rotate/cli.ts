@@ -1,4 +1,4 @@
-// Command line of a rotation: where it stands and what comes next, and leaves issued anew at once.
+// Command line for rotations: shows where one stands and what comes next, and reissues leaves on demand.
 
 import { parseArgs } from "node:util";
 
@@ -17,18 +17,18 @@ import { render } from "./report.ts";
 const usage = `Usage: node tools/rotate/cli.ts status [--stack NAME] [--context NAME] [--json]
        node tools/rotate/cli.ts renew [[NAMESPACE/]NAME ...] [--all] [--stack NAME] [--context NAME] [--json]
 
-status  shows for every plane which generations of roots there are, which one signs, who trusts each, which leaves are of
-        which and what the servers serve; then the phase of the rotation and the next step. It changes nothing.
-renew   has leaves issued anew, as cmctl renew does: the old one stays in its Secret until the new one is there. NAME is a
-        Certificate's; its namespace is the platform's unless given.
+status  shows, for every plane, its generations of roots, which one signs, who trusts each, which leaves belong to each and
+        what the servers serve; then the phase of the rotation and the next step. It changes nothing.
+renew   has leaves reissued, as cmctl renew does: the old one stays in its Secret until the new one is there. NAME is that
+        of a Certificate, in the platform's namespace unless another is given.
 
-  -s, --stack NAME    the stack; the selected one unless given
-  --context NAME      context of the kubeconfig; kubernetes:context of the stack, else its current one unless given
-  --all               every leaf of the platform's namespace
-  --json              print the answer as JSON
-  -h, --help          this text
+  -s, --stack NAME    the stack; defaults to the selected one
+  --context NAME      kubeconfig context; defaults to the stack's kubernetes:context, else to the current context
+  --all               every leaf in the platform's namespace
+  --json              print the result as JSON
+  -h, --help          show this text
 
-Exit code: 0 when done, 1 when a leaf was not issued, 2 when nothing could be read or the command is not one.
+Exit code: 0 on success, 1 if a leaf was not issued, 2 if the command is wrong or the platform could not be read.
 `;
 
 process.exit(await main());
@@ -74,7 +74,7 @@ async function status(
   const { namespace, generations, gateway } = outputs;
   if (generations === undefined) {
     throw new Error(
-      `The platform was brought up by a release that knew no generations of roots. Run pulumi up${stack ? ` -s ${stack}` : ""} first.`,
+      `The platform was last updated by a release without generations of roots. Run pulumi up${stack ? ` -s ${stack}` : ""} first.`,
     );
   }
   const { founder } = generations;
@@ -105,13 +105,13 @@ async function renew(
   const renewals = await Promise.all(all.map((one) => renewer.renew(one)));
   if (json) process.stdout.write(`${JSON.stringify(renewals, undefined, 2)}\n`);
   for (const renewal of json ? [] : renewals) {
-    const end = "failure" in renewal ? renewal.failure : `issued anew, revision ${renewal.revision}`;
+    const end = "failure" in renewal ? renewal.failure : `reissued, revision ${renewal.revision}`;
     process.stdout.write(`${renewal.namespace}/${renewal.name}: ${end}\n`);
   }
   return renewals.some((renewal) => "failure" in renewal) ? 1 : 0;
 }
 
-/** Every leaf in the platform's namespace; not the roots, which keep their keys. */
+/** Every leaf in the platform's namespace, but no roots: those keep their keys. */
 async function leaves(cluster: Cluster, outputs: PlatformOutputs): Promise<readonly CertificateName[]> {
   const issuers = { namespace: outputs.namespace, founder: outputs.generations?.founder ?? "1" };
   const certificates = await new Lists(cluster.config).certificates(outputs.namespace);

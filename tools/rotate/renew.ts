@@ -1,4 +1,4 @@
-// Has leaves issued anew, as `cmctl renew` does: the Secret keeps the old one until the new one is there.
+// Has leaves reissued, as `cmctl renew` does: the Secret keeps the old one until the new one is there.
 
 import { CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
 import { until } from "@mtls-everywhere/cluster-access";
@@ -21,13 +21,13 @@ export class Renewer {
   readonly #api: CustomObjectsApi;
   readonly #within: number;
 
-  /** `within`: for cert-manager to issue one, in milliseconds. */
+  /** `within`: how long cert-manager may take to issue a leaf, in milliseconds. */
   constructor(config: KubeConfig, within = 60_000) {
     this.#api = config.makeApiClient(CustomObjectsApi);
     this.#within = within;
   }
 
-  /** Has one leaf issued anew, and waits for it. */
+  /** Has one leaf reissued, and waits for it. */
   async renew({ namespace, name }: CertificateName): Promise<Renewal> {
     const at = { ...kind, namespace, name };
     try {
@@ -35,13 +35,13 @@ export class Renewer {
       const revision = await until(() => this.#issuedAfter(before, at), { within: this.#within, pause: 500 });
       if (revision !== undefined) return { namespace, name, revision };
       const why = `kubectl -n ${namespace} describe certificate ${name}`;
-      return { namespace, name, failure: `not issued within ${this.#within / 1000} s; see why: ${why}` };
+      return { namespace, name, failure: `not issued within ${this.#within / 1000} s; for the reason: ${why}` };
     } catch (error) {
       return { namespace, name, failure: failureOf(error) };
     }
   }
 
-  /** The revision of a leaf that is newer and ready. */
+  /** The leaf's revision, once a newer one is ready. */
   async #issuedAfter(before: number, at: typeof kind & CertificateName): Promise<number | false> {
     const { status } = (await this.#api.getNamespacedCustomObject(at)) as CertificateObject;
     const { revision = 0, conditions = [] } = status ?? {};
@@ -50,7 +50,7 @@ export class Renewer {
     );
   }
 
-  /** Sets cert-manager's own sign that a Certificate is to be issued; gives the revision before. Again when somebody else writes meanwhile. */
+  /** Sets the condition that makes cert-manager issue a Certificate, retrying on conflicts; returns the revision before. */
   async #trigger(at: typeof kind & CertificateName): Promise<number> {
     for (let tries = 1; ; tries += 1) {
       const certificate = (await this.#api.getNamespacedCustomObject(at)) as CertificateObject;
@@ -78,7 +78,7 @@ export class Renewer {
 }
 
 function failureOf(error: unknown): string {
-  if (statusOf(error) === 404) return "there is no such Certificate";
+  if (statusOf(error) === 404) return "no such Certificate";
   if (statusOf(error) === 403)
     return `grant the kubeconfig's user "get" on certificates and "update" on certificates/status (docs/roles.md)`;
   return reasonOf(error);

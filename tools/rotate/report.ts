@@ -1,4 +1,4 @@
-// A rotation's status as people read it: a line for each plane and generation, then what is waited for and what comes next.
+// A rotation's status for people: a line per plane and generation, then what it waits for and what comes next.
 
 import type { Phase, Status } from "../../rotation/phase.ts";
 import { listed } from "../../rotation/plan.ts";
@@ -46,12 +46,12 @@ const edit = ({ next }: Status, stack: string) =>
     ? ""
     : ` pki.root.active: "${next.active}" and pki.root.trusted: ${listed(next.trusted)} in Pulumi.${stack}.yaml, then pulumi up -s ${stack}`;
 
-/** What the phase is, and what to do. */
+/** The phase, and what to do next. */
 const sentences: Readonly<Record<Phase, (status: Status, stack: string) => string>> = {
-  settled: (status, stack) => `Settled. To begin a rotation:${edit(status, stack)}`,
-  preparing: (_, stack) => `Preparing. Next: pulumi up -s ${stack}, and in the stacks that own what is waited for.`,
+  settled: (status, stack) => `Settled. To start a rotation:${edit(status, stack)}`,
+  preparing: (_, stack) => `Preparing. Next: pulumi up -s ${stack} and in the stacks that own what it waits for.`,
   prepared: (status, stack) => `Prepared. Next:${edit(status, stack)}`,
   activated: (_, stack) =>
-    `Activated. Next: pulumi up -s ${stack}, and in the stacks that own what is waited for. Back: the former pki.root.active.`,
+    `Activated. Next: pulumi up -s ${stack} and in the stacks that own what it waits for. To go back: the previous pki.root.active.`,
   retirable: (status, stack) => `Activated, and nobody needs the older generation. Next:${edit(status, stack)}`,
 };

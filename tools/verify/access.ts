@@ -1,4 +1,4 @@
-// What the checks need of a cluster beside what the life cycle needs: `Cluster` has it all.
+// What the checks need of a cluster beyond what the life cycles need; `Cluster` provides it all.
 
 import type { Access } from "@mtls-everywhere/cluster-access";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";

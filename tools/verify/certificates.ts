@@ -1,4 +1,4 @@
-// Short-lived leaves for the checks, signed by cert-manager; their keys are made here and never leave memory.
+// Short-lived leaves for the checks, signed by cert-manager; their keys are generated here and never leave memory.
 
 import "reflect-metadata";
 
@@ -15,28 +15,28 @@ import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } fr
 export interface LeafOrder {
   readonly issuer: IssuerRef;
   readonly identity: Identity;
-  /** Whether the subject names the identity too; etcd takes a subject for a user and refuses it. */
+  /** Whether the subject names the identity too; etcd would take a subject for a user, and refuse it. */
   readonly subject: boolean;
   /** Seconds. */
   readonly lifetime: number;
 }
 
-/** Who makes leaves for the checks. */
+/** Issues leaves for the checks. */
 export interface CertificateSource {
   issue(order: LeafOrder, signal: AbortSignal): Promise<KeyPair>;
   /** Removes what issuing left behind. */
   remove(): Promise<void>;
 }
 
-/** Label of everything that the checks create for a while. */
+/** Label of everything that the checks create temporarily. */
 export const temporaryLabel = "mtls-everywhere.verify";
-/** Age at which something with the label belongs to a run that was killed: milliseconds. */
+/** Age from which something with the label counts as left by a killed run, in milliseconds. */
 export const leftoverAge = 10 * 60_000;
 
 const resource = { group: "cert-manager.io", version: "v1", plural: "certificaterequests" };
 const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
 
-/** Leaves by CertificateRequests: the one path in cert-manager without a minimum lifetime. */
+/** Issues leaves through CertificateRequests, cert-manager's only path without a minimum lifetime. */
 export class RequestedCertificates implements CertificateSource {
   readonly #api: CustomObjectsApi;
   readonly #namespace: string;
@@ -79,7 +79,7 @@ export class RequestedCertificates implements CertificateSource {
   }
 
   async remove(): Promise<void> {
-    // Whatever is still on its way must have arrived before it can be removed.
+    // Requests in flight must land before they can be removed.
     const creations = await Promise.allSettled(this.#creations.values());
     const names = new Set([...this.#creations.keys()].filter((_, i) => creations[i]?.status === "fulfilled"));
     for (const leftover of await this.#call("list", () => this.#leftovers())) names.add(leftover);
@@ -103,7 +103,7 @@ export class RequestedCertificates implements CertificateSource {
     if (typeof seen === "string") return Buffer.from(seen, "base64").toString("utf8");
     throw new Error(
       `${issuer.kind} ${issuer.name} did not sign a client certificate for the checks` +
-        `${seen ? "" : ` within ${this.#signedWithin / 1000} s`}: ${last?.message ?? "nobody looked at the request; is cert-manager running?"} ` +
+        `${seen ? "" : ` within ${this.#signedWithin / 1000} s`}: ${last?.message ?? "nothing has picked up the request; is cert-manager running?"} ` +
         `Look at: kubectl -n ${this.#namespace} describe ${issuer.kind.toLowerCase()} ${issuer.name}`,
     );
   }
@@ -140,13 +140,13 @@ export class RequestedCertificates implements CertificateSource {
       const status = statusOf(error);
       if (status === 403) {
         throw new Error(
-          `The checks ask cert-manager for short-lived client certificates, and the kubeconfig's user may not: ${saidBy(error)}. ` +
+          `The checks request short-lived client certificates from cert-manager, which the kubeconfig's user may not: ${saidBy(error)}. ` +
             `Grant create, get, list and delete on certificaterequests.cert-manager.io in namespace ${this.#namespace}.`,
         );
       }
       if (status === 404) {
         throw new Error(
-          `CertificateRequests cannot be used in namespace ${this.#namespace}: ${saidBy(error)}. Is cert-manager installed there, and the stack up?`,
+          `CertificateRequests cannot be used in namespace ${this.#namespace}: ${saidBy(error)}. Is cert-manager installed, and is the stack up?`,
         );
       }
       throw new Error(`CertificateRequest (${verb}) in namespace ${this.#namespace}: ${reasonOf(error)}`);
@@ -154,7 +154,7 @@ export class RequestedCertificates implements CertificateSource {
   }
 }
 
-/** Milliseconds for which a leaf is valid in all. */
+/** A leaf's total lifetime, in milliseconds. */
 export function lifetimeOf(leaf: KeyPair): number {
   const { validFromDate, validToDate } = new X509Certificate(leaf.cert);
   return validToDate.getTime() - validFromDate.getTime();
@@ -185,7 +185,7 @@ async function signingRequest(order: LeafOrder, keys: webcrypto.CryptoKeyPair): 
   return request.toString("pem");
 }
 
-/** `Ready=False` is also the state of a request that waits; only these reasons are final. */
+/** A request that is still waiting is `Ready=False` too; only these reasons are final. */
 function failed(condition: Condition | undefined): Condition | undefined {
   return condition?.reason === "Failed" || condition?.reason === "Denied" ? condition : undefined;
 }

@@ -1,43 +1,43 @@
-// The vocabulary of a check: what is expected, what was observed, and when the two agree.
+// The vocabulary of a check: what is expected, what was observed, and when the two match.
 
 import { isUntrusted } from "@mtls-everywhere/cluster-access";
 
-/** Where in the platform a check looks; the order is the report's. */
+/** Where in the platform a check looks, in the report's order. */
 export type Hop = "gateway" | "Admin API" | "etcd" | "etcd peers" | "upstream" | "gateway to upstream";
 
-/** One way in which a case may rightly end. */
+/** One acceptable outcome of a case. */
 export type Outcome =
-  /** An HTTP answer with this status; with `words`, the server must have said them. */
+  /** An HTTP response with this status and, if given, these words. */
   | { readonly kind: "answer"; readonly status: number; readonly words?: string }
   /** The server ended the connection with this TLS alert. */
   | { readonly kind: "alert"; readonly alert: AlertName }
-  /** This client refused the server's certificate, for lack of a trusted root. */
+  /** This client refused the server's certificate because it chains to no trusted root. */
   | { readonly kind: "untrusted" }
-  /** An answer on a second connection, which offered the first one's session. */
+  /** A response on a second connection that offered the first one's session. */
   | { readonly kind: "session"; readonly resumed: boolean };
 
-/** What a run of the case showed. */
+/** What trying a case showed. */
 export type Observation =
   | { readonly kind: "answer"; readonly status: number; readonly words: string; readonly body: string }
   | { readonly kind: "alert"; readonly number: number }
   | { readonly kind: "untrusted"; readonly reason: string }
   | { readonly kind: "session"; readonly resumed: boolean }
-  /** Anything that proves nothing: time-outs, resets, errors on the way. Never right. */
+  /** Anything that proves nothing, such as time-outs, resets and tunnel errors. Never right. */
   | { readonly kind: "failed"; readonly reason: string };
 
-/** A case, and how to try it. */
+/** A case and how to try it. */
 export interface Check {
   readonly hop: Hop;
   readonly case: string;
-  /** Any of these is right. */
+  /** Any of these outcomes is right. */
   readonly expect: readonly Outcome[];
-  /** Settles when the case can be tried; the check's deadline starts then. */
+  /** Settles when the case can be tried, which starts the check's deadline. */
   readonly ready?: Promise<unknown>;
-  /** Tries the case. An error thrown is classified; it need not be caught. */
+  /** Tries the case. Errors thrown are classified; there is no need to catch them. */
   observe(signal: AbortSignal): Promise<Observation>;
 }
 
-/** The TLS alerts that servers of the platform end a handshake with (RFC 8446, section 6; RFC 5246, section 7.2). */
+/** The TLS alerts with which the platform's servers end a handshake (RFC 8446, section 6; RFC 5246, section 7.2). */
 export const alerts = {
   handshake_failure: 40,
   bad_certificate: 42,
@@ -59,7 +59,7 @@ export const alerts = {
 
 export type AlertName = keyof typeof alerts;
 
-/** Whether the observation is one of the outcomes that are right. */
+/** Whether the observation matches one of the expected outcomes. */
 export function isRight(expected: readonly Outcome[], observed: Observation): boolean {
   return expected.some((outcome) => {
     switch (outcome.kind) {
@@ -114,8 +114,8 @@ export function observedText(observed: Observation): string {
 }
 
 /**
- * What an error of a connection proves: an alert that the server sent, this client's own refusal, or nothing.
- * OpenSSL names one alert differently from version to version, but always gives its number.
+ * What a connection error proves: an alert sent by the server, this client's own refusal, or nothing.
+ * OpenSSL's names for alerts vary between versions; their numbers do not.
  */
 export function classify(error: unknown): Observation {
   const failure: NodeJS.ErrnoException = error instanceof Error ? error : new Error(String(error));

@@ -1,4 +1,4 @@
-// Command line of the check after `pulumi up`: what must pass passes, what must be refused is refused.
+// Command line that checks a platform after `pulumi up`: what must pass passes, what must be refused is refused.
 
 import { parseArgs } from "node:util";
 
@@ -12,16 +12,16 @@ import { run } from "./run.ts";
 
 const usage = `Usage: node tools/verify/cli.ts [--stack NAME] [--outputs FILE] [--context NAME] [--json]
 
-Tries every hop of a platform that is up, with the right credentials and with wrong ones.
+Tries every hop of a running platform, with right and with wrong credentials.
 
-  -s, --stack NAME    stack whose outputs tell where things are; the selected one unless given
+  -s, --stack NAME    stack whose outputs tell where things are; defaults to the selected one
   --outputs FILE      read the outputs from a file (\`pulumi stack output --json\`), or - for standard input
-  --context NAME      context of the kubeconfig; kubernetes:context of the stack (not with --outputs), else its current
-                      one unless given. The kubeconfig is the stack's kubernetes:kubeconfig, else KUBECONFIG
+  --context NAME      kubeconfig context; defaults to the stack's kubernetes:context (not with --outputs), else to the
+                      current context. The kubeconfig is the stack's kubernetes:kubeconfig, else KUBECONFIG
   --json              print the report as JSON
-  -h, --help          this text
+  -h, --help          show this text
 
-Exit code: 0 when every line is right, 1 when one is wrong, 2 when the checks could not be made, 130 when interrupted.
+Exit code: 0 if every line is right, 1 if any is wrong, 2 if the checks could not run, 130 if interrupted.
 `;
 
 process.exit(await main());
@@ -31,7 +31,7 @@ async function main(): Promise<number> {
   process.on("SIGTERM", onSignal);
   process.on("SIGINT", onSignal);
   function onSignal() {
-    // The second time somebody is in a hurry.
+    // A second time means somebody is in a hurry.
     if (interrupt.signal.aborted) process.exit(130);
     process.stderr.write("\nInterrupted: removing what the checks created.\n");
     interrupt.abort(new Error("interrupted"));
@@ -55,20 +55,20 @@ async function main(): Promise<number> {
     const { stack, outputs: file, context } = values;
     const project = `${import.meta.dirname}/../..`;
     const outputs = await readOutputs({ stack, file }, project);
-    // The program's own choice of a cluster; outputs from a file may come from where there is no Pulumi.
+    // The cluster is the program's choice, except with outputs from a file: there may be no Pulumi here.
     const cluster = new Cluster(file === undefined ? await clusterOf({ stack, project }, context) : { context });
-    progress("asking for certificates");
+    progress("requesting certificates");
     const report = await run({
       outputs,
       access: cluster,
       certificates: new RequestedCertificates(cluster.config, outputs.namespace),
       signal: interrupt.signal,
       onLeftover: (reason) =>
-        process.stderr.write(`Not cleaned up: ${reason} The next run ten minutes from now removes it.\n`),
+        process.stderr.write(`Not cleaned up: ${reason} A run ten minutes from now or later removes it.\n`),
       onWaiting: (reasons) => progress(`waiting: ${reasons.join(", ")}`),
       onRestless: (reasons) => {
         progress("");
-        process.stderr.write(`The platform has not come to rest and is checked as it is: ${reasons.join(", ")}.\n`);
+        process.stderr.write(`The platform has not finished rolling out and is checked as it is: ${reasons.join(", ")}.\n`);
       },
       onResult: ({ hop, case: name }, done, total) => progress(`${done} of ${total} done: ${hop}, ${name}`),
     });
@@ -89,7 +89,7 @@ async function main(): Promise<number> {
   }
 }
 
-/** One line that rewrites itself; nothing where nobody watches. */
+/** One line that is overwritten in place; shown on a terminal only. */
 function progress(line: string): void {
   if (process.stderr.isTTY) process.stderr.write(`\r\x1b[K${line.slice(0, (process.stderr.columns || 80) - 1)}`);
 }

@@ -1,4 +1,4 @@
-// One HTTP request over one fresh TLS connection: what a bare client of the platform experiences.
+// One HTTP request over one new TLS connection: what a plain client of the platform experiences.
 
 import {
   type Access,
@@ -12,7 +12,7 @@ import type { PodPort } from "@mtls-everywhere/vocabulary/references";
 
 import type { Observation } from "./check.ts";
 
-/** Sends the request to a pod's port. Rejects with the error of the handshake, or of the alert that follows it. */
+/** Sends the request to a pod's port. Rejects with the handshake's error, or with that of an alert after it. */
 export async function ask(
   access: Pick<Access, "connect">,
   to: PodPort,
@@ -20,8 +20,8 @@ export async function ask(
   request: Request,
   signal: AbortSignal,
 ): Promise<Answer> {
-  // With TLS 1.3 the client's side is done before the server has looked at the client's certificate: a refusal
-  // arrives as an error of the request.
+  // With TLS 1.3 the client finishes before the server has looked at the client's certificate: a refusal arrives
+  // as an error of the request.
   const socket = await access.connect(to, client, signal);
   try {
     return await exchange(socket, { ...request, headers: { host: to.serverName, ...request.headers } }, signal);
@@ -30,12 +30,12 @@ export async function ask(
   }
 }
 
-/** Like `ask`, with the answer as an observation. */
+/** Like `ask`, but returns the response as an observation. */
 export async function observe(...question: Parameters<typeof ask>): Promise<Observation> {
   return observed(await ask(...question));
 }
 
-/** An answer as an observation; a refusal is told by the server's own words. */
+/** A response as an observation; a refusal is described in the server's own words. */
 export function observed({ status, text }: Pick<Answer, "status" | "text">): Observation {
   return { kind: "answer", status, words: status < 400 ? "" : wordsOf(text).replace(`${status} `, ""), body: text };
 }

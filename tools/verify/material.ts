@@ -1,4 +1,4 @@
-// The keys, certificates and roots that the checks use: read from the cluster, or signed for this run.
+// The keys, certificates and roots that the checks use, read from the cluster or signed for this run.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -8,10 +8,10 @@ import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { type CertificateSource, type LeafOrder, lifetimeOf } from "./certificates.ts";
 
-/** Everything lives in memory only, for one run. */
+/** Kept in memory only, for one run. */
 export interface Material {
   readonly roots: { readonly [P in Plane]: string };
-  /** Leaves of an identity that nobody has been told about, valid for minutes. */
+  /** Leaves of an identity that no server knows, valid for minutes. */
   readonly edge: KeyPair;
   readonly upstream: KeyPair;
   readonly etcd: KeyPair;
@@ -23,11 +23,11 @@ export interface Material {
   readonly apisixStore: KeyPair;
   readonly storePassword: string;
   readonly apisixUpstream: KeyPair;
-  /** Milliseconds since 1970 by the cluster's clock: this machine's may be another. */
+  /** Milliseconds since 1970 by the cluster's clock, which may differ from this machine's. */
   now(): number;
 }
 
-/** Service account that the leaves of the checks name; no server grants it anything. */
+/** Service account that the checks' leaves name; no server grants it anything. */
 const caller = "verify";
 /** Seconds. */
 const lifetime = 15 * 60;
@@ -44,7 +44,7 @@ export async function gather(
     certificates.issue({ identity, subject: true, lifetime, ...order }, signal);
 
   const expiredEdge = issue({ issuer: issuers.edge, lifetime: shortLifetime }).then((leaf) => expired(leaf, signal));
-  // Awaited by the checks only, which never come to it when something else fails first.
+  // Only the checks await it, and never get there if something else fails first.
   expiredEdge.catch(() => undefined);
 
   const [
@@ -84,13 +84,13 @@ export async function gather(
   };
 }
 
-/** The clock of whoever signed a leaf just now; leaves are dated by it. */
+/** The clock of the signer of a brand-new leaf, which dates leaves by it. */
 function clockOf({ cert }: KeyPair): () => number {
   const start = Number(certificatesOf(cert)[0]!.validFromDate) - performance.now();
   return () => start + performance.now();
 }
 
-/** Waits by the leaf's own lifetime, not by this machine's clock: the servers judge by theirs. */
+/** Waits for the leaf's own lifetime, not for a time on this machine's clock: the servers go by theirs. */
 async function expired(leaf: KeyPair, signal: AbortSignal): Promise<KeyPair> {
   const wait = lifetimeOf(leaf) + 1_000;
   if (wait > 4 * shortLifetime * 1_000) {

@@ -1,4 +1,4 @@
-// The stack's outputs from outside the program: fetched with the Pulumi CLI or read from a file, and checked before use.
+// The stack's outputs, fetched with the Pulumi CLI or read from a file, and checked before use.
 
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
@@ -6,10 +6,10 @@ import { text } from "node:stream/consumers";
 import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
 import { pulumi } from "../pulumiCli.ts";
 
-/** Where the outputs come from; the stack that is selected unless told otherwise. */
+/** Where the outputs come from; by default the selected stack. */
 export interface OutputsSource {
   readonly stack?: string | undefined;
-  /** A file with the answer of `pulumi stack output --json`; `-` is the standard input. */
+  /** A file with the output of `pulumi stack output --json`; `-` is standard input. */
   readonly file?: string | undefined;
 }
 
@@ -27,7 +27,7 @@ export async function readOutputs(source: OutputsSource, project: string): Promi
   return parseOutputs(value, source.stack);
 }
 
-/** What also helps where there is no CLI. */
+/** The alternative where there is no CLI. */
 const instead = ", or give the outputs with --outputs FILE";
 
 async function fromFile(file: string): Promise<string> {

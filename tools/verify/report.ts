@@ -1,4 +1,4 @@
-// The report as people read it: a line for each check, one for each served certificate, then the closing scene.
+// The report for people: a line per check, a line per served certificate, then the gateway's answer and the verdict.
 
 import type { Report } from "./run.ts";
 

@@ -1,4 +1,4 @@
-// The run: gathers what the checks need, tries all of them side by side, judges each in one place, and cleans up.
+// The run: gathers what the checks need, tries them in parallel, judges each in one place, and cleans up.
 
 import { isTransient, Transient, until } from "@mtls-everywhere/cluster-access";
 
@@ -22,18 +22,18 @@ export interface Result {
   readonly expected: string;
   readonly observed: string;
   readonly ok: boolean;
-  /** Milliseconds that the case took, without the wait for what it needs. */
+  /** Milliseconds that the case took, not counting the wait for what it needs. */
   readonly ms: number;
 }
 
 export interface Report {
   readonly stack?: string;
   readonly checks: readonly Result[];
-  /** What each server serves, pod by pod. */
+  /** What each server serves, per pod. */
   readonly served: readonly Served[];
-  /** Whether no check and no served certificate is wrong. */
+  /** True if no check and no served certificate is wrong. */
   readonly ok: boolean;
-  /** What the gateway answered to the right certificate; empty when it did not. */
+  /** What the gateway answered to the right certificate; empty if nothing. */
   readonly body: string;
 }
 
@@ -41,24 +41,24 @@ export interface Run {
   readonly outputs: PlatformOutputs;
   readonly access: PlatformAccess;
   readonly certificates: CertificateSource;
-  /** Ends the run early; what was created is removed all the same. */
+  /** Ends the run early; what was created is still removed. */
   readonly signal: AbortSignal;
-  /** Told what is waited for while the platform still rolls. */
+  /** Called with what the run waits for while the platform rolls out. */
   readonly onWaiting?: (reasons: readonly string[]) => void;
-  /** Told what has not come to rest in time: it is checked as it is. */
+  /** Called with what has not finished rolling out in time; it is checked as it is. */
   readonly onRestless?: (reasons: readonly string[]) => void;
-  /** Told of each check that is done. */
+  /** Called after each check. */
   readonly onResult?: (result: Result, done: number, total: number) => void;
-  /** Told of what could not be removed again. */
+  /** Called with what could not be removed. */
   readonly onLeftover?: (reason: string) => void;
 }
 
-/** Milliseconds for one try of a check, and after which a check is not tried again. */
+/** Milliseconds for one try of a check, and after which it is not retried. */
 const deadline = 10_000;
-/** Checks at a time: each holds a port-forward or two open. */
+/** Checks in parallel: each holds a port-forward or two open. */
 const sideBySide = 6;
 
-/** Tries every hop. Rejects when the checks cannot be made at all: another cluster, no right to read or to sign. */
+/** Tries every hop. Rejects if the checks cannot run at all: wrong cluster, or no right to read or to sign. */
 export async function run({ outputs, access, certificates, onResult, onLeftover, ...run }: Run): Promise<Report> {
   const over = new AbortController();
   const signal = AbortSignal.any([run.signal, over.signal]);
@@ -111,7 +111,7 @@ export async function run({ outputs, access, certificates, onResult, onLeftover,
   };
 }
 
-/** Tries one check, again while its tries prove nothing and there is time, and judges what was observed. */
+/** Tries one check, retrying while tries prove nothing and time is left, and judges what was observed. */
 export async function attempt(check: Check, signal: AbortSignal, within = deadline) {
   let start = performance.now();
   let observation: Observation = { kind: "failed", reason: "not tried" };
@@ -124,7 +124,7 @@ export async function attempt(check: Check, signal: AbortSignal, within = deadli
           observation = await before(within, signal, (both) => check.observe(both));
           return true;
         } catch (error) {
-          // What the server said is judged as it is. A connection that broke may have swallowed an alert, or its pod was leaving.
+          // What a server says is final. A broken connection may have swallowed an alert, or its pod was leaving.
           observation = classify(error);
           return !isTransient(error);
         }
@@ -145,7 +145,7 @@ export async function attempt(check: Check, signal: AbortSignal, within = deadli
   return { result, observation };
 }
 
-/** Calls with a signal that fires on time-out too, and settles then even if the call does not. */
+/** Calls with a signal that also fires on time-out, and then settles even if the call does not. */
 async function before<T>(ms: number, signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const end = new AbortController();
   const timer = setTimeout(() => end.abort(new Transient(`no answer within ${ms / 1000} s`)), ms);
@@ -163,7 +163,7 @@ async function before<T>(ms: number, signal: AbortSignal, call: (signal: AbortSi
   }
 }
 
-/** Results in the order of the checks. Those that wait for something hold no place in the queue meanwhile. */
+/** Returns results in the order of the checks. Checks that have to wait take up no slot meanwhile. */
 async function inParallel<R>(checks: readonly Check[], attemptOne: (check: Check) => Promise<R>): Promise<R[]> {
   const results: R[] = [];
   const queue = checks.map((check, index) => ({ check, index }));

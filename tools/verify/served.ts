@@ -1,4 +1,4 @@
-// What every server really serves, seen at the wire: a handshake with each of its pods, held against the Secret that its leaf comes from.
+// What every server really serves: a handshake with each of its pods, compared with the Secret that its leaf comes from.
 
 import type { X509Certificate } from "node:crypto";
 
@@ -16,26 +16,26 @@ export interface Served {
   readonly hop: Hop;
   /** Empty when no pod of the hop is ready. */
   readonly pod: string;
-  /** Hexadecimal; empty, as the next two are, when nothing was served. */
+  /** Hexadecimal; empty, like the next two, if nothing was served. */
   readonly serial: string;
-  /** The trusted root that the chain ends at, by its name. */
+  /** Name of the trusted root that the chain ends at. */
   readonly root: string;
   /** The root's generation, where the outputs name it. */
   readonly generation?: string;
-  /** As ISO 8601 writes it, in UTC. */
+  /** ISO 8601, in UTC. */
   readonly notAfter: string;
-  /** What a warning names, time will heal. */
+  /** A warning passes by itself. */
   readonly verdict: "right" | "warning" | "wrong";
-  /** What is to be said of it, as a sentence; empty when it is right. */
+  /** What is wrong, as a sentence; empty if nothing is. */
   readonly remark: string;
 }
 
-/** Milliseconds for one handshake, and after which it is not tried again. */
+/** Milliseconds for one handshake, and after which it is not retried. */
 const deadline = 10_000;
-/** How long a server may serve another leaf than its Secret holds, in milliseconds: files reach pods within a minute or so. */
+/** How long a server may serve a leaf other than its Secret's, in milliseconds: files reach pods within a minute or so. */
 const overlap = 120_000;
 
-/** The servers' leaves, hop by hop and pod by pod. */
+/** The servers' leaves, per hop and pod. */
 export async function servedCertificates(
   outputs: PlatformOutputs,
   material: Material,
@@ -63,7 +63,7 @@ export async function servedCertificates(
         const declared = secret && (await declaredIn(secret, access));
         return { hop, pod, ...judged(chain, trusted, declared, material.now()) };
       } catch (error) {
-        // One that has left in the meantime serves nobody.
+        // A pod that has left in the meantime serves nobody.
         const left = await access.readyPods(at.namespace, at.selector).catch(() => [pod]);
         return left.includes(pod) ? { hop, pod, ...nothing, remark: observedText(classify(error)) } : undefined;
       }
@@ -81,13 +81,13 @@ export async function servedCertificates(
 export type Declared =
   { readonly name: string; readonly leaf: X509Certificate } | { readonly name: string; readonly problem: string };
 
-/** The roots that clients trust, and the SHA-256 of those of each generation. */
+/** The roots that clients trust, and the SHA-256 digests of each generation's. */
 export interface Trusted {
   readonly roots: readonly X509Certificate[];
   readonly generations: Readonly<Record<string, readonly string[]>>;
 }
 
-/** Judges a chain as it was served at a moment of the cluster's clock. */
+/** Judges a chain that was served at this time, by the cluster's clock. */
 export function judged(
   chain: readonly X509Certificate[],
   { roots, generations }: Trusted,
@@ -102,7 +102,7 @@ export function judged(
   const [verdict, remark] = verdictOn(leaf, root, declared, now);
   return {
     serial: leaf.serialNumber,
-    root: root ? nameOf(root, roots) : "none that is trusted",
+    root: root ? nameOf(root, roots) : "none trusted",
     ...(generation === undefined ? {} : { generation }),
     notAfter: instant(leaf.validToDate),
     verdict,
@@ -117,11 +117,11 @@ function verdictOn(
   now: number,
 ): [verdict: Served["verdict"], remark: string] {
   if (now > Number(leaf.validToDate)) return ["wrong", "It has expired."];
-  if (root === undefined) return ["wrong", "Its chain ends at no root that its clients trust."];
+  if (root === undefined) return ["wrong", "Its chain does not end at a root that its clients trust."];
   if (declared === undefined) return ["right", ""];
   if ("problem" in declared) return ["warning", declared.problem];
   if (declared.leaf.fingerprint256 === leaf.fingerprint256) return ["right", ""];
-  // What is served may be the newer one, too: the Secret was read a moment later, and somebody may have put an old one back.
+  // The served leaf may also be the newer one: the Secret is read a moment later, and somebody may have put an old one back.
   const since = Math.max(Number(declared.leaf.validFromDate), Number(leaf.validFromDate));
   const other = declared.leaf.validFromDate > leaf.validFromDate ? "a newer one" : "another one";
   const remark = `Secret ${declared.name} holds ${other}, valid from ${instant(declared.leaf.validFromDate)}.`;
@@ -132,7 +132,7 @@ interface Server {
   readonly hop: Hop;
   readonly plane: Plane;
   readonly at: PodPort;
-  /** What its client presents; the peer port shows its leaf before it asks. */
+  /** What its client presents; the peer port shows its leaf before it asks for one. */
   readonly pair?: KeyPair;
 }
 
@@ -147,7 +147,7 @@ async function declaredIn(secret: SecretRef, access: PlatformAccess): Promise<De
   }
 }
 
-/** A root's common name; the first eight hex digits of its SHA-256 where that tells it from no other. */
+/** A root's common name, or the first eight hex digits of its SHA-256 if the name is not unique. */
 function nameOf(root: X509Certificate, roots: readonly X509Certificate[]): string {
   const name = commonName(root);
   const alone = name !== undefined && roots.every((other) => other === root || commonName(other) !== name);

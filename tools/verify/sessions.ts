@@ -1,4 +1,4 @@
-// Whether a server resumes TLS sessions: one that was made under a withdrawn root would live on.
+// Whether a server resumes TLS sessions: a session made under a withdrawn root would outlive it.
 
 import { type ClientTls, exchange, type Request } from "@mtls-everywhere/cluster-access";
 import type { PodPort } from "@mtls-everywhere/vocabulary/references";
@@ -8,7 +8,7 @@ import type { PlatformAccess } from "./access.ts";
 import type { Check, Hop, Observation } from "./check.ts";
 import { observed } from "./http.ts";
 
-/** Something that a client with the right certificate asks of a server. */
+/** A request to a server by a client with the right certificate. */
 export interface RightQuestion {
   readonly hop: Hop;
   readonly to: PodPort;
@@ -16,7 +16,7 @@ export interface RightQuestion {
   readonly request: Request;
 }
 
-/** One check for each version of TLS: they resume in different ways. */
+/** One check per TLS version: each resumes in its own way. */
 export function sessionChecks(access: PlatformAccess, question: RightQuestion): readonly Check[] {
   return tlsVersions.toReversed().map((version) => ({
     hop: question.hop,
@@ -31,7 +31,7 @@ export function sessionChecks(access: PlatformAccess, question: RightQuestion): 
   }));
 }
 
-/** Offers the session of one connection to the same pod on a second one. */
+/** Opens a second connection to the same pod and offers the first one's session on it. */
 async function offeredAgain(
   access: PlatformAccess,
   { to, client, request }: RightQuestion,
@@ -42,7 +42,7 @@ async function offeredAgain(
   const ask = async (offered: Partial<ClientTls>) => {
     const socket = await access.connect({ ...to, ...(pod ? { pod } : {}) }, { ...client, ...offered }, signal);
     try {
-      // With TLS 1.3 a server gives sessions, and refuses clients, after the handshake.
+      // With TLS 1.3 servers issue sessions, and refuse clients, after the handshake.
       socket.on("session", (given) => (session = given));
       const answer = await exchange(
         socket,

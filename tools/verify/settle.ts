@@ -1,4 +1,4 @@
-// The wait for a platform that still rolls: a pod on its way out would answer for those that stay.
+// Waits for a platform that is still rolling out: a terminating pod would answer for those that stay.
 
 import { until } from "@mtls-everywhere/cluster-access";
 import { rolling } from "@mtls-everywhere/cluster-access/cluster";
@@ -6,19 +6,19 @@ import { rolling } from "@mtls-everywhere/cluster-access/cluster";
 import { librarySelector } from "../../components/workload.ts";
 import type { PlatformAccess } from "./access.ts";
 
-/** How long a roll is waited for, in milliseconds. */
+/** How long to wait for a rollout, in milliseconds. */
 const patience = 180_000;
 
 export interface Settling {
   readonly namespace: string;
   readonly signal: AbortSignal;
-  /** Told what is waited for, at each look. */
+  /** Called at each look with what is still rolling out. */
   readonly onWaiting?: ((reasons: readonly string[]) => void) | undefined;
   /** Milliseconds. */
   readonly within?: number;
 }
 
-/** Waits until every workload of the platform has come to rest. Gives what has not when the time is over. */
+/** Waits until every workload of the platform has rolled out. Returns what has not when time runs out. */
 export async function settled(
   access: Pick<PlatformAccess, "workloads">,
   { namespace, signal, onWaiting, within = patience }: Settling,

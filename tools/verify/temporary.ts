@@ -1,4 +1,4 @@
-// Objects that the checks put into APISIX for a moment, and their removal, come what may.
+// Objects that the checks put into APISIX for a moment, and their removal whatever happens.
 
 import { randomBytes } from "node:crypto";
 
@@ -8,15 +8,15 @@ import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import { leftoverAge, temporaryLabel } from "./certificates.ts";
 
-/** Kinds in the order in which they can be removed: a route holds on to its certificate. */
+/** Kinds in the order in which they can be removed: a route keeps its certificate in use. */
 const kinds = ["routes", "ssls"] as const;
 type Kind = (typeof kinds)[number];
 
-/** A write is finished even when the run is interrupted: what is half done could not be undone. Milliseconds. */
+/** A write runs to its end even if the run is interrupted: a half-done one could not be undone. Milliseconds. */
 const writeWithin = 10_000;
 
 export class TemporaryObjects {
-  /** Random, so that runs side by side do not meet. */
+  /** Random, so that parallel runs do not collide. */
   readonly id = `verify-${randomBytes(4).toString("hex")}`;
   readonly #client: AdminClient;
   readonly #ids: Record<Kind, string[]> = { routes: [], ssls: [] };
@@ -30,7 +30,7 @@ export class TemporaryObjects {
     });
   }
 
-  /** Creates an object and gives its id. */
+  /** Creates an object and returns its id. */
   async put(kind: Kind, name: string, spec: Body): Promise<string> {
     if (this.#closed) throw new Error("the run is over");
     const id = `${this.id}-${name}`;
@@ -41,9 +41,9 @@ export class TemporaryObjects {
     return id;
   }
 
-  /** Begins to remove the objects of runs that were killed; one that stays is left to the next run. */
+  /** Starts removing the objects of killed runs; whatever stays is left to the next run. */
   removeLeftovers(): void {
-    // When the Admin API does not answer, the checks say so better.
+    // If the Admin API does not answer, the checks will say so more clearly.
     this.#begun.push(this.#removeLeftovers().catch(() => undefined));
   }
 

@@ -124,7 +124,7 @@ describe("the comment on a preview", () => {
     ];
     const failed = "<!-- mtls-everywhere preview of dev -->\n\n### Preview of `dev`: failed\n\n";
     equal(previewComment({ diagnostics }, "dev"), `${failed}\`\`\`text\nno such module\n\`\`\`\n`);
-    match(previewComment({}, "dev"), /failed\n\n```text\npulumi preview did not come to its end/);
+    match(previewComment({}, "dev"), /failed\n\n```text\npulumi preview did not finish/);
   });
 
   it("never shows a value", () => {
@@ -160,7 +160,7 @@ describe("the comment on a preview", () => {
     equal(
       run(around.slice(0, -60)),
       "<!-- mtls-everywhere preview of dev -->\n\n### Preview of `dev`: failed\n\n" +
-        "```text\nWhat pulumi preview printed is no JSON; the log of the run has it.\n```\n",
+        "```text\npulumi preview did not print JSON; its output is in the run's log.\n```\n",
     );
   });
 });

@@ -109,8 +109,8 @@ describe("tools/recover/cli.ts", function () {
     equal(code, 1);
     equal(
       stderr,
-      "The state of stack dev is locked: an update of it runs, or was killed and left its lock. Nothing was changed in it. " +
-        "When none runs, on any machine: pulumi cancel -s dev, then the same command again.\n",
+      "The state of stack dev is locked: an update is running, or one was killed and left its lock behind. Nothing was changed. " +
+        "If none is running on any machine, run pulumi cancel -s dev, then this command again.\n",
     );
     same([right.held, await pending()], [everything, 1]);
     await stack.must("cancel", "-s", "dev", "--yes");
@@ -121,7 +121,7 @@ describe("tools/recover/cli.ts", function () {
     killed(operation("updating", "kubernetes:helm.sh/v3:Release", { name: "tool", namespace: "mtls" }));
     const { code, stdout, stderr } = await recover("-s", "dev");
     equal(code, 0, stderr);
-    match(stdout, /^ {2}Helm release mtls\/tool was upgraded in part: /m);
+    match(stdout, /^ {2}Helm release mtls\/tool was partly upgraded: /m);
     same(right.held, ["ConfigMap left", "Namespace mtls", "Secret sh.helm.release.v1.tool.v1"]);
   });
 
@@ -134,8 +134,8 @@ describe("tools/recover/cli.ts", function () {
       equal(code, 1);
       equal(
         stderr,
-        `Cluster ${home}, where stack dev lives, answers in context "right" of the kubeconfig. Nothing was changed. ` +
-          "Work there: pulumi config set kubernetes:context right. To take the platform down: pulumi destroy.\n",
+        `Cluster ${home}, where stack dev lives, still answers in kubeconfig context "right". Nothing was changed. ` +
+          "To work there: pulumi config set kubernetes:context right. To take the platform down: pulumi destroy.\n",
       );
     });
 
@@ -143,7 +143,7 @@ describe("tools/recover/cli.ts", function () {
       use({ wrong });
       const before = (await stack.resources()).length;
       const { code, stdout, stderr } = await recover("-s", "dev", "--forget-cluster");
-      same([code, stderr], [1, "Nothing was changed. To go on without a question: --yes\n"]);
+      same([code, stderr], [1, "Nothing was changed. To proceed without confirmation, add --yes.\n"]);
       match(stdout, /^ {2}Its state keeps: {3}1 PrivateKey$/m);
       equal((await stack.resources()).length, before);
     });

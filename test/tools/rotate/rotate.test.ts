@@ -1,4 +1,4 @@
-// The command line of a rotation: the phases and the next step, its words, and leaves that are issued anew.
+// The rotation command line: phases, next steps, wording, and reissued leaves.
 
 import { deepStrictEqual as same, equal } from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -102,7 +102,7 @@ Leaves by plane and generation:
 Waits for:
   Certificate shop/shop names the issuer of generation "1"
 
-Activated. Next: pulumi up -s dev, and in the stacks that own what is waited for. Back: the former pki.root.active.
+Activated. Next: pulumi up -s dev and in the stacks that own what it waits for. To go back: the previous pki.root.active.
 `,
     );
     equal(
@@ -162,11 +162,11 @@ case "$*" in "stack output"*) cat ${folder}/outputs.json ;; *) echo "{}" ;; esac
     same(await cli(["status", "-s", "dev"], older), {
       ...{ code: 2, stdout: "" },
       stderr:
-        "The platform was brought up by a release that knew no generations of roots. Run pulumi up -s dev first.\n",
+        "The platform was last updated by a release without generations of roots. Run pulumi up -s dev first.\n",
     });
   });
 
-  it("has every leaf of the platform issued anew, and says how it ended", async () => {
+  it("has every leaf of the platform reissued, and reports each result", async () => {
     const path = "/apis/cert-manager.io/v1/namespaces/mtls/certificates";
     const certificate = (name: string, issuer: string) => ({
       metadata: { namespace: "mtls", name, generation: 3 },
@@ -195,17 +195,17 @@ case "$*" in "stack output"*) cat ${folder}/outputs.json ;; *) echo "{}" ;; esac
     ]);
     equal(
       stdout,
-      "mtls/etcd-server: issued anew, revision 2\n" +
+      "mtls/etcd-server: reissued, revision 2\n" +
         `mtls/etcd-peer: grant the kubeconfig's user "get" on certificates and "update" on certificates/status (docs/roles.md)\n`,
     );
     equal(code, 1);
   });
 
-  it("has one leaf issued anew by its name, in whichever namespace", async () => {
+  it("has one leaf reissued by name, in any namespace", async () => {
     const { code, stdout } = await cli(["renew", "shop/gone", "--json"]);
     same(
       [code, JSON.parse(stdout)],
-      [1, [{ namespace: "shop", name: "gone", failure: "there is no such Certificate" }]],
+      [1, [{ namespace: "shop", name: "gone", failure: "no such Certificate" }]],
     );
   });
 });

@@ -148,7 +148,7 @@ describe("leaves for the checks", () => {
     refusal = { code: 403, message: 'certificaterequests.cert-manager.io is forbidden: User "ci" cannot create.' };
     await rejects(certificates.issue(order, anywhere), {
       message:
-        "The checks ask cert-manager for short-lived client certificates, and the kubeconfig's user may not: " +
+        "The checks request short-lived client certificates from cert-manager, which the kubeconfig's user may not: " +
         'certificaterequests.cert-manager.io is forbidden: User "ci" cannot create. ' +
         "Grant create, get, list and delete on certificaterequests.cert-manager.io in namespace mtls.",
     });

@@ -47,8 +47,8 @@ describe("a served certificate", () => {
 
   it("is wrong when its clients trust no root of it", () => {
     same(at(start, undefined, roots(other)), {
-      ...{ ...shown(), root: "none that is trusted", verdict: "wrong" },
-      remark: "Its chain ends at no root that its clients trust.",
+      ...{ ...shown(), root: "none trusted", verdict: "wrong" },
+      remark: "Its chain does not end at a root that its clients trust.",
     });
   });
 

@@ -1,4 +1,4 @@
-// Operators to the Admin API: certificate and key are both needed, and each is refused alone.
+// Operators to the Admin API: it takes both certificate and key, and refuses either alone.
 
 import { randomUUID } from "node:crypto";
 
@@ -26,7 +26,7 @@ export function adminChecks({ admin }: PlatformOutputs, material: Material, acce
   const { adminClient, edge, adminKey } = material;
   return [
     check("admin certificate and key", adminClient, adminKey, { kind: "answer", status: 200 }),
-    // The port speaks HTTP before it refuses: nginx's 400 pages, where the gateway sends alerts.
+    // This port completes the handshake and refuses with nginx's 400 pages, where the gateway sends alerts.
     check("key without certificate", undefined, adminKey, {
       kind: "answer",
       status: 400,

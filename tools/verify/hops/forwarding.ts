@@ -1,4 +1,4 @@
-// The gateway to upstreams: APISIX refuses a server with the wrong name, or of the wrong plane.
+// The gateway to upstreams: APISIX refuses a server with the wrong name or from the wrong plane.
 
 import { type Access, type Answer, type KeyPair, until } from "@mtls-everywhere/cluster-access";
 
@@ -8,15 +8,15 @@ import { ask, observed } from "../http.ts";
 import type { Material } from "../material.ts";
 import type { TemporaryObjects } from "../temporary.ts";
 
-/** A PUT is live after some 14 ms; a gateway that needs longer than this is not healthy. */
+/** A PUT is live after about 14 ms; a gateway that needs longer than this is not healthy. */
 const liveWithin = 3_000;
 const pause = 100;
-/** Header that the temporary routes put on answers: a route of the platform's may take the same path. */
+/** Header that the temporary routes add to responses: one of the platform's own routes may match the same path. */
 const mark = "x-mtls-everywhere-verify";
 
 /**
  * Each check puts a temporary route in front of a server. The first is the control: it shows that such a route reaches
- * its server, so that the refusals of the others come from verification alone.
+ * its server, so the others can only be refused by verification.
  */
 export function forwardingChecks(
   outputs: PlatformOutputs,
@@ -27,7 +27,7 @@ export function forwardingChecks(
   const { gateway, upstream, store } = outputs;
   const host = new URL(gateway.url).hostname;
 
-  // A 502 without an upstream's status is the gateway's own, for a certificate that this worker has not heard of yet.
+  // A 502 without an upstream status is the gateway's own: this worker has not heard of the certificate yet.
   const isOwn = ({ status, headers }: Answer) =>
     status === 502 ? headers["x-apisix-upstream-status"] === "502" : headers[mark] === temporary.id;
 
@@ -61,7 +61,7 @@ export function forwardingChecks(
     {
       hop: "gateway to upstream",
       case: "server with the right name and plane",
-      // The path is the temporary route's: whether the upstream has a page there does not matter.
+      // The path is made up for the temporary route: whether the upstream has a page there does not matter.
       expect: [
         { kind: "answer", status: 200 },
         { kind: "answer", status: 404 },
@@ -73,7 +73,7 @@ export function forwardingChecks(
       hop: "gateway to upstream",
       case: "server with another name",
       expect: [{ kind: "answer", status: 502 }],
-      // A name never used before: no pooled connection can answer for it.
+      // A name never used before, so that no pooled connection can answer for it.
       observe: (signal) =>
         through("name", { node, name: `${temporary.id}.invalid`, pair: material.apisixUpstream }, signal),
     },
@@ -81,7 +81,7 @@ export function forwardingChecks(
       hop: "gateway to upstream",
       case: "server of the etcd plane",
       expect: [{ kind: "answer", status: 502 }],
-      // etcd itself, with a certificate that it takes: without verification it would answer 404.
+      // etcd itself, with a certificate that it accepts: without verification it would answer 404.
       observe: (signal) =>
         through(
           "plane",
@@ -99,7 +99,7 @@ interface Server {
   readonly pair: KeyPair;
 }
 
-/** The first answer that the temporary route has given. */
+/** The first response that came through the temporary route. */
 async function onceLive(
   attempt: () => Promise<Answer>,
   isOwn: (answer: Answer) => boolean,

@@ -1,4 +1,4 @@
-// Clients to the gateway: only a valid leaf of the edge plane gets an answer.
+// Clients to the gateway: only a valid leaf from the edge plane gets a response.
 
 import type { Request } from "@mtls-everywhere/cluster-access";
 import { type TlsVersion, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";

@@ -1,4 +1,4 @@
-// APISIX to etcd, and etcd's members to each other: a leaf opens the client port, a password the keys, and neither the peer port.
+// APISIX to etcd, and etcd members to each other: a leaf opens the client port, a password the keys, and neither the peer port.
 
 import type { Access, KeyPair } from "@mtls-everywhere/cluster-access";
 
@@ -50,7 +50,7 @@ export function storeChecks({ store }: PlatformOutputs, material: Material, acce
     {
       hop: "etcd",
       case: "etcd leaf without password",
-      // etcd takes the anonymous user for one without rights, or names it, depending on version and call.
+      // Depending on version and call, etcd denies the anonymous user permission or objects to the empty name.
       expect: [permissionDenied, { kind: "answer", status: 400, words: "user name is empty" }],
       observe: (signal) =>
         observe(
@@ -70,7 +70,7 @@ export function storeChecks({ store }: PlatformOutputs, material: Material, acce
 
 const permissionDenied: Outcome = { kind: "answer", status: 403, words: "permission denied" };
 
-/** A range request of etcd's JSON gateway. Only counts keys: the values include APISIX's private keys. */
+/** A range request to etcd's JSON gateway. It only counts keys: the values include APISIX's private keys. */
 interface Range {
   readonly key: string;
   readonly range_end?: string;
@@ -79,7 +79,7 @@ interface Range {
 
 function inside(prefix: string): Range {
   const folder = prefix.replace(/\/?$/, "/");
-  // "0" follows "/" in ASCII, so that the range is all that starts with the folder.
+  // "0" follows "/" in ASCII, so the range is everything that starts with the folder.
   return { key: base64(folder), range_end: base64(folder.replace(/\/$/, "0")), count_only: true };
 }
 

@@ -1,4 +1,4 @@
-// The upstream seen without the gateway: it answers APISIX's leaf and nobody else.
+// The upstream, bypassing the gateway: it answers APISIX's leaf and no other.
 
 import type { KeyPair } from "@mtls-everywhere/cluster-access";
 
