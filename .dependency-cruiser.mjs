@@ -1,11 +1,11 @@
-// Who may import whom: one direction for every folder, no circle anywhere, types included. CONTRIBUTING's tree says the same, and a test compares them.
+// Who may import whom: one direction for every folder and no cycles, types included. A test compares this with CONTRIBUTING's tree.
 
 /**
- * A line may import from those below it, never from those above. A file belongs to the longest line that it begins with; one that
- * belongs to none is refused, so that a new folder is given its place here.
+ * A line may import from those below it, never from those above. A file belongs to the longest line that its path starts with;
+ * a file that belongs to none is refused, so that new folders are given a place here.
  */
 export const lines = [
-  // What stands on all of the product.
+  // What builds on the product.
   "lab/test/",
   "test/",
   "lab/",
@@ -36,7 +36,7 @@ export const lines = [
   "vocabulary/",
 ];
 
-/** The only import against the direction: states of release 0.1.0 hold code that finds the life cycles by this file's name. */
+/** The only upward import: states of release 0.1.0 hold code that finds the life cycles by this file's name. */
 const oldName = { path: "^apisix-admin/resources\\.ts$", may: "^dynamic-resources/" };
 
 const pathOf = (line) => `^${line.replaceAll(".", "\\.")}${line.endsWith("/") ? "" : "$"}`;
@@ -50,7 +50,7 @@ const upwards = lines
   .map((line, index) =>
     rule(
       `upwards from ${line}`,
-      "A line of CONTRIBUTING's tree imports from those below it alone: move what is shared down, or hand it over as an argument.",
+      "A line of CONTRIBUTING's tree imports only from those below it: move what is shared down, or pass it as an argument.",
       { path: pathOf(line), pathNot: [...within(line), oldName.path] },
       { path: lines.slice(0, index + 1).map(pathOf) },
     ),
@@ -61,13 +61,13 @@ export default {
     ...upwards,
     rule(
       "upwards from apisix-admin/resources.ts",
-      "It hands the life cycles on to states of release 0.1.0, and does nothing else.",
+      "It only passes the life cycles on to states of release 0.1.0.",
       { path: oldName.path },
       { path: lines.slice(0, lines.indexOf("apisix-admin/")).map(pathOf), pathNot: oldName.may },
     ),
     rule(
       "beside zod in the vocabulary",
-      "Everything imports the vocabulary, the gateway's renewer too: it imports nothing but zod.",
+      "Everything imports the vocabulary, even the gateway's renewer, so it imports nothing but zod.",
       { path: pathOf("vocabulary/") },
       { pathNot: [pathOf("vocabulary/"), "^node_modules/zod/"] },
     ),
@@ -80,7 +80,7 @@ export default {
     ),
   ],
   options: {
-    // Types that are erased count too.
+    // Erased types count too.
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
     doNotFollow: { path: "node_modules" },

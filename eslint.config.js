@@ -1,4 +1,4 @@
-// Lint rules: type-aware TypeScript, and Pulumi's own. Who may import whom is in .dependency-cruiser.mjs.
+// Lint rules: type-aware TypeScript, and Pulumi's own. Import rules are in .dependency-cruiser.mjs.
 
 import pulumi from "@pulumi/eslint-plugin";
 import tseslint from "typescript-eslint";
@@ -17,9 +17,9 @@ export default tseslint.config(
         { fixStyle: "separate-type-imports", disallowTypeAnnotations: false },
       ],
       "@typescript-eslint/no-unused-vars": ["error", { argsIgnorePattern: "^_", varsIgnorePattern: "^_" }],
-      // What a schema infers gets a name of its own this way, which editors and the page of the API show in place of all its fields.
+      // Empty interfaces give types inferred from schemas a name, which editors and the API page show instead of all their fields.
       "@typescript-eslint/no-empty-object-type": ["error", { allowInterfaces: "with-single-extends" }],
-      // An async method without await still turns a throw into a rejection.
+      // Even without await, an async method turns a throw into a rejection.
       "@typescript-eslint/require-await": "off",
     },
   },

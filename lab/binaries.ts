@@ -21,11 +21,11 @@ const labFlags = [
 const pulumiFlags = `-s -w -X github.com/pulumi/pulumi/sdk/v3/go/common/version.Version=${versions.pulumi}`;
 
 interface Program {
-  /** What a person calls it. */
+  /** What people call it. */
   title: string;
   folder: string;
   package: string;
-  /** Sources that are not in the Go module cache. */
+  /** Sources outside the Go module cache. */
   sources: string[];
   ldflags: string;
 }
@@ -61,7 +61,7 @@ export const programs = {
     sources: ["tools.go"],
     ldflags: pulumiFlags,
   },
-  /** For a test; its database is pinned in the same module. */
+  /** For a test; the same module pins its database. */
   govulncheck: {
     title: "govulncheck",
     folder: join(module, "vulnerabilities"),
@@ -75,7 +75,7 @@ export type ProgramName = keyof typeof programs;
 
 const settings = process.env.XDG_CONFIG_HOME || join(homedir(), ".config");
 
-/** Go's own caches and counters lie in ours, so that nothing is left elsewhere; what the user set by `go env -w` stays in force. */
+/** Puts Go's caches and counters into ours, so that nothing is left elsewhere; the user's `go env -w` settings still apply. */
 export const goEnv = {
   GOENV: process.env.GOENV || join(settings, "go/env"),
   XDG_CONFIG_HOME: inCache("go-config"),
@@ -86,7 +86,7 @@ export const goEnv = {
   CGO_ENABLED: "0",
 };
 
-/** The finished program, from the cache when its module, sources, flags and compiler are unchanged. */
+/** The finished program, from the cache if its module, sources, flags and compiler are unchanged. */
 export async function build(name: ProgramName, progress: (line: string) => void): Promise<Part> {
   const { folder, package: path, sources, ldflags }: Program = programs[name];
   const inputs = await contentsOf(["go.mod", "go.sum", ...sources].map((file) => resolve(folder, file)));
@@ -106,7 +106,7 @@ export async function build(name: ProgramName, progress: (line: string) => void)
   });
 }
 
-/** `go version`'s answer, read from the tool chain's folder when it can be: a warm run starts no compiler. */
+/** The output of `go version`, read from the toolchain's folder if possible, so that a warm run need not start Go. */
 export async function goVersion(): Promise<string> {
   const go = (process.env.PATH ?? "").split(":").find((folder) => existsSync(join(folder, "go")));
   const file = go === undefined ? "" : resolve(await realpath(join(go, "go")), "../../VERSION");
@@ -114,7 +114,7 @@ export async function goVersion(): Promise<string> {
   return text.split("\n")[0]?.trim() ?? "";
 }
 
-/** cert-manager's chart from its Go module, which carries no version there. */
+/** cert-manager's chart from its Go module, where it has no version. */
 export function chart(): Promise<Part> {
   return cached("charts", "cert-manager", versions.certManager, async (path) => {
     const name = "github.com/cert-manager/cert-manager";

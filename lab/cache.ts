@@ -1,11 +1,11 @@
-/** Content-keyed parts: made once, into a temporary name, then renamed, so that an interrupted run leaves nothing half. */
+/** Content-keyed parts, each made once under a temporary name and then renamed, so that an interrupted run leaves nothing half-done. */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
 import { mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
 import { inCache } from "./paths.ts";
 
-/** A part in the cache, and whether it had to be made. */
+/** A part in the cache, and whether it was made just now. */
 export interface Part {
   path: string;
   made: boolean;
@@ -20,7 +20,7 @@ export function keyOf(...inputs: string[]): string {
   return hash.digest("hex").slice(0, 16);
 }
 
-/** The names and contents of files, and of all files below folders, Go's tests left out. */
+/** The names and contents of files, and of all files below folders, except Go tests. */
 export async function contentsOf(paths: string[]): Promise<string[]> {
   const all = paths.toSorted().map(async (path) => {
     const name = basename(path);
@@ -31,7 +31,7 @@ export async function contentsOf(paths: string[]): Promise<string[]> {
   return (await Promise.all(all)).flat();
 }
 
-/** The part `<kind>/<name>-<key>` of the cache; `make` writes it to the path it is given when it is not there. */
+/** The part `<kind>/<name>-<key>` of the cache; if it is missing, `make` writes it to the path it is given. */
 export async function cached(
   kind: string,
   name: string,
@@ -46,7 +46,7 @@ export async function cached(
     await rm(half, { recursive: true, force: true });
     await make(half);
     await rename(half, path).catch((error: NodeJS.ErrnoException) => {
-      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error; // another checkout was quicker
+      if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error; // another checkout was faster
     });
     await prune(kind, name, path);
   }
@@ -54,7 +54,7 @@ export async function cached(
   return { path, made };
 }
 
-/** Removes older versions of a part that nobody used for a fortnight, and what interrupted runs left half done. */
+/** Removes old versions of a part that have been unused for two weeks, and leftovers of interrupted runs. */
 async function prune(kind: string, name: string, keep: string): Promise<void> {
   for (const entry of await readdir(inCache(kind))) {
     const path = inCache(kind, entry);
@@ -66,7 +66,7 @@ async function prune(kind: string, name: string, keep: string): Promise<void> {
   }
 }
 
-/** Works where there is no /proc; another user's process counts. */
+/** Works without /proc, and sees other users' processes too. */
 export function isRunning(pid: number): boolean {
   try {
     return process.kill(pid, 0);

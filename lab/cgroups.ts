@@ -1,4 +1,4 @@
-/** The labs' cgroups on this machine: a folder of a lab's own in every hierarchy, which the kernel leaves when its processes end. */
+/** The labs' cgroups on this machine: each lab has a folder in every hierarchy, which the kernel keeps when its processes end. */
 import { createHash } from "node:crypto";
 import { globSync } from "node:fs";
 import { readdir, rmdir } from "node:fs/promises";
@@ -9,7 +9,7 @@ const prefix = "mtls-lab-";
 
 export const cgroupOf = (lab: string) => `${prefix}${createHash("sha256").update(lab).digest("hex").slice(0, 8)}`;
 
-/** Removes a cgroup from all hierarchies; false while a process is in it. */
+/** Removes a cgroup from all hierarchies; returns false while it has processes. */
 export async function removeCgroup(name: string): Promise<boolean> {
   const removed = foldersOf(name).map((folder) =>
     removeFolder(folder).then(
@@ -20,7 +20,7 @@ export async function removeCgroup(name: string): Promise<boolean> {
   return (await Promise.all(removed)).every(Boolean);
 }
 
-/** Removes the cgroups of labs that have ended without `make down`, and whose folders may be gone: their names tell no more whose they are. */
+/** Removes the cgroups of labs that ended without `make down`, whose folders may be gone: a name no longer tells whose it is. */
 export async function removeLeftCgroups(): Promise<void> {
   const running = (await labsOfMachine()).map(({ folder }) => cgroupOf(folder));
   const left = new Set(foldersOf(`${prefix}*`).map((folder) => basename(folder)));

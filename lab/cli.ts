@@ -33,21 +33,21 @@ import { marker, otherLabs, removeTemporary } from "./temporary.ts";
 
 const usage = `Usage: node lab/cli.ts COMMAND [DIR]
 
-  up        start the lab, a single-node Kubernetes on this machine, or repair it; does nothing when it is up
-  tools     prepare Pulumi for the cluster of the kubeconfig context in CONTEXT; start nothing
-  env       print exports for plain \`pulumi\` and \`kubectl\` (CONTEXT or the lab)
+  up        start the lab, a single-node Kubernetes on this machine, or repair it; does nothing if it is up
+  tools     prepare Pulumi for the cluster of kubeconfig context CONTEXT, without starting anything
+  env       print exports for plain \`pulumi\` and \`kubectl\` (for CONTEXT, else the lab)
   status    say whether the lab is up; --json for programs. Exit code 0 up, 1 broken, 3 down
-  down      end the lab and remove all it made but the cache; without LAB_DIR and CONTEXT every lab that this checkout
-            started, those of tests and measurements too, whether they were killed or still run
-  programs  build the programs that the tests start, and link them into the folder DIR under plain names
+  down      stop the lab and remove all it made except the cache; without LAB_DIR and CONTEXT, every lab that this
+            checkout started, including those of tests and measurements, killed or still running
+  programs  build the programs that the tests start, and link them into folder DIR under plain names
 
 Settings (environment): LAB_DIR folder of the lab (.lab), MTLS_CACHE cache folder, STACK environment (dev),
-LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT context of a cluster of yours (LAB_DIR is then the folder
-above one for each context and stack, .context), LAB_STAND_INS=1 lets stand-ins of Pulumi's plugins act on it: for tests.
+LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT kubeconfig context of your own cluster (LAB_DIR, by default
+.context, then has a folder per context and stack), LAB_STAND_INS=1 lets Pulumi plugin stand-ins act on it, for tests.
 `;
 
 const mark = inLab(marker);
-const notALab = `${lab} is not a lab's folder and not empty: nothing was touched. Give LAB_DIR a folder of its own.`;
+const notALab = `${lab} is not a lab's folder, and not empty: nothing was touched. Set LAB_DIR to a folder of its own.`;
 
 async function up(): Promise<void> {
   refuse(problems(await look()));
@@ -81,7 +81,7 @@ async function imageProblems(apisix: string | undefined): Promise<string[]> {
   const { stdout, exitCode } = await execa("tar", ["-tf", apisix], { reject: false });
   if (exitCode === 0 && /^(\.\/)?(manifest|index)\.json$/m.test(stdout)) return [];
   return [
-    `LAB_APISIX_IMAGE names ${apisix}, which is not an OCI or docker archive that can be read: give one, or leave it out for the stand-in.`,
+    `LAB_APISIX_IMAGE names ${apisix}, which is not a readable OCI or docker archive: name one, or unset it to use the stand-in.`,
   ];
 }
 
@@ -96,7 +96,7 @@ async function packImages(state: State, task: Reporter, apisix: string | undefin
     state.images.push({ archive: packed.path });
   }
   if (apisix !== undefined) state.images.push({ archive: apisix, name: apisixImage });
-  task.title = made === 0 ? `${task.title} (from the cache)` : `${task.title} (${made} of ${all.length} anew)`;
+  task.title = made === 0 ? `${task.title} (from the cache)` : `${task.title} (${made} of ${all.length} rebuilt)`;
 }
 
 async function cluster({ parts, images }: State, task: Reporter): Promise<void> {
@@ -115,7 +115,7 @@ async function cluster({ parts, images }: State, task: Reporter): Promise<void> 
   await startCluster({ kube, coredns, pause, debian, images }, report);
 }
 
-/** What the lab sets over the tree's configuration: where its chart is, and the nginx that it has. */
+/** What the lab overrides in the tree's configuration: where its chart is, and which nginx it has. */
 function labOverlay({ parts }: State): Record<string, unknown> {
   return {
     "mtls-everywhere:certManager": { chart: parts.chart },
@@ -132,13 +132,13 @@ const preparePulumi = (tools: Toolchain, overlay: (state: State) => Record<strin
   title: "prepare Pulumi",
   task: async (state) => {
     const { pulumi, plugins } = state.parts;
-    // A CLI that was built just now may still fetch real plugins.
+    // A freshly built CLI may still fetch real plugins.
     state.pieces = await layOut(pulumi === undefined ? tools : await findToolchain(pulumi), pulumi, plugins);
     await prepareStack(overlay(state));
   },
 });
 
-/** Pulumi for a cluster of the user's: no lab is started. */
+/** Pulumi for the user's own cluster, without starting a lab. */
 async function toolsOnly(): Promise<void> {
   const { kubeconfig: only, server, problem } = await namedCluster(context ?? "");
   refuse(problem === undefined ? await configProblems() : [problem]);
@@ -152,17 +152,17 @@ async function toolsOnly(): Promise<void> {
   table([{ piece: "Kubernetes", kind: "real", from: `${server} (context ${context})` }, ...pieces]);
 }
 
-/** The lab's folder is removed as a whole by `down`: it must be one that a lab made. */
+/** `down` removes the lab's whole folder, so it must be one that a lab made. */
 async function makeFolder(): Promise<void> {
   if (existsSync(lab) && !existsSync(mark) && readdirSync(lab).length > 0) refuse([notALab]);
   await mkdir(lab, { recursive: true });
-  await writeFile(mark, "All of this folder belongs to the lab of mtls-everywhere; `make down` removes it.\n");
+  await writeFile(mark, "This whole folder belongs to the lab of mtls-everywhere; `make down` removes it.\n");
 }
 
 async function down(): Promise<void> {
   if (!isNamed) {
     for (const other of await otherLabs()) {
-      console.log(`ending the lab in ${other}`);
+      console.log(`stopping the lab in ${other}`);
       await execa(process.execPath, [import.meta.filename, "down"], { env: { LAB_DIR: other }, stderr: "inherit" });
     }
     await removeTemporary();
@@ -175,7 +175,7 @@ async function down(): Promise<void> {
   await rm(lab, { recursive: true, force: true });
 }
 
-/** The programs that tests start without a cluster around them. */
+/** The programs that tests start without a cluster. */
 async function linkPrograms(folder: string | undefined): Promise<void> {
   if (folder === undefined) return refuse(["Name the folder to link the programs into: node lab/cli.ts programs DIR"]);
   const built = ["apisix", "etcd", "kube", "plugins", "pulumi"] as const;
@@ -245,7 +245,7 @@ for (const [signal, code] of [
   ["SIGTERM", 143],
 ] as const)
   process.on(signal, () => {
-    console.error("\nInterrupted: the same command goes on from here.");
+    console.error("\nInterrupted: run the same command to continue.");
     process.exit(code);
   });
 try {

@@ -1,4 +1,4 @@
-/** One running lab: started, asked for its health, and taken down so that nothing of it is left. */
+/** One running lab: started, checked for health, and taken down without a trace. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { existsSync } from "node:fs";
@@ -15,11 +15,11 @@ import { makePki } from "./pki.ts";
 import { freePort } from "./ports.ts";
 import { init, processesOf, specFileOf } from "./processes.ts";
 
-/** How long a step of the start may take; it takes seconds, on loaded cores up to a minute. */
+/** How long a startup step may take; usually seconds, on loaded cores up to a minute. */
 const patience = 120_000;
 const cgroup = cgroupOf(lab);
 const specFile = specFileOf(lab);
-/** Becomes `kubeconfig` when the cluster is complete: until then the lab counts as broken. */
+/** Becomes `kubeconfig` once the cluster is complete; until then the lab counts as broken. */
 const earlyKubeconfig = inLab("config/host.kubeconfig");
 
 export interface Parts {
@@ -27,7 +27,7 @@ export interface Parts {
   coredns: string;
   pause: string;
   debian: string;
-  /** Image archives; one with a name is imported under that name alone. */
+  /** Image archives; one with a name is imported under that name only. */
   images: { archive: string; name?: string }[];
 }
 
@@ -75,26 +75,26 @@ export async function startCluster({ images, ...parts }: Parts, progress: (line:
   await copyFile(earlyKubeconfig, kubeconfig);
 }
 
-/** Imports the images that the lab does not have yet; pods that start from now on run them. */
+/** Imports images that the lab lacks; pods started from now on use them. */
 export async function addImages(images: Parts["images"], progress: (line: string) => void = () => {}): Promise<void> {
   const list = inLab("config/images.json");
   const there = existsSync(list) ? (JSON.parse(await readFile(list, "utf8")) as string[]) : [];
   for (const { archive, name } of images) {
-    if (there.includes(archive) && name === undefined) continue; // named by content, unlike one of the user's
+    if (there.includes(archive) && name === undefined) continue; // named by content, unlike the user's
     progress(`importing ${archive.split("/").at(-1)}`);
     await importImage(archive, name);
   }
   await writeFile(list, JSON.stringify(images.map(({ archive }) => archive)));
 }
 
-/** Whether a complete lab is there, a broken or half one, or none. */
+/** Whether there is a complete lab, a broken or unfinished one, or none. */
 export async function health(): Promise<"up" | "broken" | "down"> {
   const [running] = await processesOf(lab);
   if (running === undefined && !existsSync(inLab("config"))) return "down";
   return running !== undefined && existsSync(kubeconfig) && (await nodeReady()) ? "up" : "broken";
 }
 
-/** Ends every process of this lab, and with them its mounts, links and rules; sweeps its cgroup and what it wrote. */
+/** Kills every process of this lab, and with them its mounts, links and rules; then removes its cgroup and files. */
 export async function stopCluster(): Promise<void> {
   for (const pid of await processesOf(lab)) kill(pid);
   await until("the lab's processes end", async () => (await processesOf(lab)).length === 0, false);
@@ -102,7 +102,7 @@ export async function stopCluster(): Promise<void> {
   for (const name of ["kubeconfig", "config", "log", "state"]) await rm(inLab(name), { recursive: true, force: true });
 }
 
-/** Wipes the volumes that nobody claims any more, and offers them anew. */
+/** Wipes volumes that are no longer claimed, and makes them available again. */
 export async function recycleVolumes(): Promise<number> {
   const { items } = JSON.parse((await kubectlOrThrow(["get", "pv", "-o", "json"])).stdout) as {
     items: { metadata: { name: string }; status: { phase: string } }[];
@@ -123,7 +123,7 @@ export async function recycleVolumes(): Promise<number> {
 async function inside(...command: string[]) {
   const pid = (await processesOf(lab)).at(-1);
   if (pid === undefined)
-    throw new Error(`No process of the lab in ${lab} is left; see ${inLab("log/init.log")}:\n${await tail()}`);
+    throw new Error(`The lab in ${lab} has no processes left; see ${inLab("log/init.log")}:\n${await tail()}`);
   return execa("nsenter", ["--target", String(pid), "--mount", "--", ...command], { reject: false });
 }
 
@@ -141,10 +141,10 @@ async function importImage(archive: string, name?: string): Promise<void> {
     archive,
   );
   if (exitCode !== 0)
-    throw new Error(`containerd cannot import ${archive}: give an OCI or docker archive. It says: ${stderr}`);
+    throw new Error(`containerd cannot import ${archive}: it takes OCI and docker archives. It says: ${stderr}`);
 }
 
-/** kubectl against this lab, by the binary that the lab was started with. */
+/** Runs kubectl against this lab, with the binary that the lab was started with. */
 async function kubectl(args: string[], input = "") {
   const { kube } = JSON.parse(await readFile(specFile, "utf8")) as NodeSpec;
   return execa(kube, ["kubectl", `--kubeconfig=${earlyKubeconfig}`, "--request-timeout=10s", ...args], {
@@ -200,14 +200,14 @@ async function tail(): Promise<string> {
   return text.split("\n").slice(-12).join("\n");
 }
 
-/** Waits until `done`; gives up when the lab's processes have ended (unless that is what is waited for). */
+/** Waits until `done`; gives up if the lab's processes have ended, unless that is the point. */
 async function until(what: string, done: () => Promise<boolean>, running = true): Promise<void> {
   for (const end = Date.now() + patience; !(await done()); await sleep(200)) {
     if (running && (await processesOf(lab)).length === 0)
       throw new Error(`The lab in ${lab} ended before ${what}:\n${await tail()}`);
     if (Date.now() > end)
       throw new Error(
-        `${patience / 1000} s were not enough until ${what}. Look at ${inLab("log")}, then run the command again.`,
+        `Gave up after ${patience / 1000} s waiting until ${what}. Look at ${inLab("log")}, then run the command again.`,
       );
   }
 }

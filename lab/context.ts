@@ -1,14 +1,14 @@
-/** A cluster that the user named by a context of the kubeconfig: found, tried, and singled out. */
+/** A cluster that the user named by kubeconfig context: found, tried, and singled out. */
 import { KubeConfig, VersionApi } from "@kubernetes/client-node";
 import { setTimeout as sleep } from "node:timers/promises";
 
 const patience = 10_000;
 
 export interface NamedCluster {
-  /** A kubeconfig of this context alone, so that no other cluster can be meant. */
+  /** A kubeconfig with only this context, so that no other cluster can be reached by mistake. */
   kubeconfig: string;
   server: string;
-  /** Why it cannot be used: what, where and what to do. */
+  /** Why it cannot be used, and what to do. */
   problem?: string;
 }
 
@@ -22,7 +22,7 @@ export async function namedCluster(context: string): Promise<NamedCluster> {
   }
   const names = config.getContexts().map(({ name }) => name);
   if (!names.includes(context)) {
-    const problem = `Your kubeconfig has no context "${context}", it has: ${names.join(", ")}. Set KUBECONFIG, or name one of these with CONTEXT=.`;
+    const problem = `Your kubeconfig has no context "${context}"; it has: ${names.join(", ")}. Set KUBECONFIG, or name one of these with CONTEXT=.`;
     return { kubeconfig: "", server: "", problem };
   }
   config.setCurrentContext(context);
@@ -32,7 +32,7 @@ export async function namedCluster(context: string): Promise<NamedCluster> {
     config.getContextObject(context),
   ];
   if (cluster === null || entry === null) {
-    const problem = `Context "${context}" of your kubeconfig names a cluster that is not in it: correct the file (KUBECONFIG, else ~/.kube/config).`;
+    const problem = `Context "${context}" of your kubeconfig names a cluster that the file does not define: correct it (KUBECONFIG, else ~/.kube/config).`;
     return { kubeconfig: "", server: "", problem };
   }
   const only = new KubeConfig();

@@ -1,11 +1,11 @@
-/** Programs from Debian's packages, unpacked into the cache: nothing is installed on this machine and no daemon starts. */
+/** Programs from Debian packages, unpacked into the cache: nothing is installed on this machine and no daemon is started. */
 import { existsSync } from "node:fs";
 import { copyFile, cp, mkdir, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises";
 import { basename, join } from "node:path";
 import { execa } from "execa";
 import { cached, keyOf, type Part } from "./cache.ts";
 
-/** What the node runs; laid over the host's /usr in the lab's own mount namespace, so every program is at its usual path. */
+/** What the node runs, overlaid on the host's /usr in the lab's mount namespace so that every program has its usual path. */
 const tools = ["containerd", "runc", "containernetworking-plugins", "iptables", "iproute2", "socat"];
 /** What goes into images. */
 const forImages = ["nginx", "busybox-static"];
@@ -13,8 +13,8 @@ const forImages = ["nginx", "busybox-static"];
 const release = () => readFile("/etc/os-release", "utf8");
 
 /**
- * Two trees of /usr: `tools` wins over the host's /usr, `libraries` (everything that the packages need, libc too) only
- * fills its gaps.
+ * Two /usr trees: `tools` takes precedence over the host's /usr; `libraries` (everything that the packages need, even
+ * libc) only fills its gaps.
  */
 export async function debian(progress: (line: string) => void): Promise<Part> {
   const key = keyOf(await release(), process.arch, ...tools, ...forImages);
@@ -25,7 +25,7 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
       await unpack(file, join(path, tools.includes(name) ? "tools" : "libraries"));
     }
     for (const tree of ["tools", "libraries"]) await mergeUsr(join(path, tree));
-    // What the package's scripts would have chosen; the legacy tables may be missing from a kernel, nft is not.
+    // What the package's scripts would have chosen: a kernel may lack the legacy tables, but not nft.
     for (const suffix of ["", "-save", "-restore"])
       for (const family of ["iptables", "ip6tables"])
         await symlink("xtables-nft-multi", join(path, "tools/usr/sbin", family + suffix));
@@ -33,7 +33,7 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
   });
 }
 
-/** Prometheus' promtool, which evaluates alerts: for the tests of the monitoring part. */
+/** Prometheus' promtool, which evaluates alerts, for the monitoring tests. */
 export async function promtool(progress: (line: string) => void): Promise<Part> {
   return cached("bin", "promtool", keyOf(await release(), process.arch), async (path) => {
     const apt = `${path}-apt`;
@@ -44,7 +44,7 @@ export async function promtool(progress: (line: string) => void): Promise<Part> 
   });
 }
 
-/** libfaketime's library, to be preloaded into a program of this machine: tests with the date moved. */
+/** libfaketime's library, to be preloaded into this machine's programs for tests with a shifted date. */
 export async function faketime(progress: (line: string) => void): Promise<Part> {
   return cached("debian", "faketime", keyOf(await release(), process.arch), async (path) => {
     const apt = `${path}-apt`;
@@ -57,8 +57,8 @@ export async function faketime(progress: (line: string) => void): Promise<Part> 
 }
 
 /**
- * Downloads packages and all that they need below the folder `apt`; gives each one's file. `apt-get` believes that nothing
- * is installed, so the result does not depend on the host.
+ * Downloads packages and their dependencies into the folder `apt`, and returns their files. `apt-get` is made to believe that
+ * nothing is installed, so the result does not depend on the host.
  */
 async function download(
   apt: string,
@@ -92,7 +92,7 @@ async function unpack(file: string, tree: string): Promise<void> {
   await execa("dpkg-deb", ["-x", file, tree]);
 }
 
-/** Moves /bin, /sbin and /lib* below /usr, where the host's own /bin, /sbin and /lib* point. */
+/** Moves /bin, /sbin and /lib* below /usr, where the host's own point. */
 async function mergeUsr(tree: string): Promise<void> {
   for (const name of ["bin", "sbin", "lib", "lib64"]) {
     const from = join(tree, name);
@@ -102,7 +102,7 @@ async function mergeUsr(tree: string): Promise<void> {
   }
 }
 
-/** The loader of a program in the `libraries` tree, and the shared libraries that it loads, as paths below that tree. */
+/** A program's loader and shared libraries in the `libraries` tree, as paths below that tree. */
 export async function librariesOf(tree: string, program: string): Promise<{ loader: string; libraries: string[] }> {
   const triplet = (await readdir(join(tree, "usr/lib"))).find((name) => name.endsWith("-linux-gnu")) ?? "";
   const folder = join("usr/lib", triplet);
@@ -117,7 +117,7 @@ export async function librariesOf(tree: string, program: string): Promise<{ load
   return { loader, libraries: [...new Set(found)].filter((path) => path !== loader) };
 }
 
-/** The shared libraries, the loader among them, that a program of this machine loads. */
+/** The shared libraries, including the loader, that a program on this machine loads. */
 export async function hostLibrariesOf(program: string): Promise<string[]> {
   const { stdout } = await execa("ldd", [program]);
   return [...stdout.matchAll(/(?:=> |^\s*)(\/\S+) \(0x/gm)].map(([, path]) => path ?? "");

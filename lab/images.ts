@@ -1,6 +1,6 @@
 /**
- * The images that pods on the lab run, under the names by which the program asks for them: nothing can be pulled. Each is
- * packed from Debian's packages and the Go binaries, laid out like the one it stands for, with nothing that one lacks.
+ * The images that the lab's pods run, under the names by which the program asks for them: nothing can be pulled. Each is
+ * packed from Debian packages and Go binaries, laid out like the image it stands in for, and has nothing that one lacks.
  */
 import { createHash } from "node:crypto";
 import { createReadStream, statSync } from "node:fs";
@@ -15,7 +15,7 @@ import { pauseImage } from "./inside/addresses.ts";
 export const apisixImage = "docker.io/apache/apisix:3.18.0-debian";
 export const nginxImage = "docker.io/library/nginx:1.22";
 
-/** What images are made from: the paths of finished parts. */
+/** What images are made of: the paths of finished parts. */
 export type Sources = Record<"debian" | "pause" | "certmanager" | "etcd" | "apisix", string>;
 
 interface Image {
@@ -27,11 +27,11 @@ interface Image {
   stopSignal?: string;
 }
 
-/** One archive: images that share their only layer. */
+/** One archive of images that share a single layer. */
 interface Archive {
   images: Image[];
   fill: (root: Root) => Promise<void>;
-  /** What tells it apart beside the sources. */
+  /** What identifies it besides its sources. */
   version?: string;
 }
 
@@ -122,7 +122,7 @@ export function archives(sources: Sources): Record<string, Archive> {
       fill: async (root) => {
         await root.shell(libraries);
         await root.account("node", 1000);
-        // The one that runs the lab, with what it loads on this machine.
+        // The Node.js that runs the lab, with the libraries that it loads on this machine.
         await root.program(process.execPath, "/usr/local/bin/node");
         for (const library of await hostLibrariesOf(process.execPath)) await root.program(library, library);
         await root.file("/usr/local/bin/docker-entrypoint.sh", '#!/bin/sh\nexec "$@"\n', 0o755);
@@ -143,14 +143,14 @@ http {
 }
 `;
 
-/** What a shell script in an image of Debian finds in /bin. */
+/** What a shell script in a Debian image finds in /bin. */
 const applets =
   `sh ash cat chmod chown cp cut date echo env expr false find grep head hostname id ln ls mkdir mktemp mv nproc printf
   pwd readlink realpath rm rmdir sed sha256sum sleep sort stat tail tar tee test touch tr true uname uniq wc xargs`.split(
     /\s+/,
   );
 
-/** The packed archive, from the cache when its sources (named by content) and this file are unchanged. */
+/** The packed archive, from the cache if its sources (named by content) and this file are unchanged. */
 export async function pack(name: string, { images, fill, version = "" }: Archive, sources: Sources): Promise<Part> {
   const key = keyOf(
     await readFile(import.meta.filename, "utf8"),
@@ -202,7 +202,7 @@ function imageConfig(image: Image, layer: string) {
   };
 }
 
-/** The file system of an image while it is filled. */
+/** An image's file system while it is being filled. */
 class Root {
   readonly path: string;
   constructor(path: string) {
@@ -233,7 +233,7 @@ class Root {
     await chmod(join(this.path, to), 0o755);
   }
 
-  /** A program of a tree of Debian's, with the libraries it loads. */
+  /** A program from a Debian tree, with the libraries it loads. */
   async dynamic(tree: string, program: string): Promise<void> {
     const { loader, libraries } = await librariesOf(tree, program);
     for (const path of [program, loader, ...libraries]) await this.program(join(tree, path), `/${path}`);
@@ -263,7 +263,7 @@ class Root {
   }
 }
 
-/** The same files make the same archive: fixed order and dates. */
+/** Fixed order and dates, so that the same files make the same archive. */
 async function tar(folder: string, output: string): Promise<void> {
   const same = ["--sort=name", "--mtime=@0", "--numeric-owner", "--format=gnu"];
   await execa("tar", [...same, "-cf", output, "-C", folder, ...(await readdir(folder)).sort()]);

@@ -1,4 +1,4 @@
-/** The lab cluster's own certificates: one throw-away authority, one certificate for each component, kubeconfigs that hold them. */
+/** The lab cluster's own certificates: a throw-away CA, a certificate per component, and kubeconfigs that hold them. */
 import "reflect-metadata";
 
 import { generateKeyPairSync, webcrypto } from "node:crypto";
@@ -46,8 +46,8 @@ const identities: Record<string, Identity> = {
 };
 
 /**
- * Writes `ca.crt`, `ca.key`, `sa.key`, `sa.pub` and for each component `.crt`, `.key` and `.kubeconfig` to `folder`;
- * gives the text of the administrator's kubeconfig for the host.
+ * Writes `ca.crt`, `ca.key`, `sa.key`, `sa.pub` and, for each component, `.crt`, `.key` and `.kubeconfig` to `folder`;
+ * returns the text of the administrator's kubeconfig for the host.
  */
 export async function makePki(folder: string, hostPort: number): Promise<string> {
   await mkdir(folder, { recursive: true, mode: 0o700 });

@@ -3,18 +3,18 @@
 import { once } from "node:events";
 import { createServer } from "node:net";
 
-// Below those that Linux makes connections from (32768 on) and Kubernetes' node ports: between the search and the server's
-// start, no connection of another process can take what was found.
+// Below Linux's ephemeral ports (32768 and up) and Kubernetes' node ports: no other process's connection can take a port
+// between the search and the server's start.
 const [first, count] = [20_000, 10_000];
 let next = Math.floor(Math.random() * count);
 
-/** A port of loopback on which nothing listens, another one each time. */
+/** A loopback port on which nothing listens, a different one each time. */
 export async function freePort(): Promise<number> {
   for (let tries = 0; tries < count; tries += 1) {
     const port = first + (next++ % count);
     if (await isFree(port)) return port;
   }
-  throw new Error(`Something listens on each port of loopback from ${first} to ${first + count - 1}.`);
+  throw new Error(`Every loopback port from ${first} to ${first + count - 1} is in use.`);
 }
 
 async function isFree(port: number): Promise<boolean> {

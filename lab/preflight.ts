@@ -1,4 +1,4 @@
-/** Refuses to start on a machine that cannot carry the lab, in sentences that say what, where and what to do; creates nothing. */
+/** Refuses to start on a machine that cannot run the lab, saying what is missing and what to do; creates nothing. */
 import { existsSync, globSync } from "node:fs";
 import { access, constants, readFile, statfs } from "node:fs/promises";
 import { dirname, join } from "node:path";
@@ -16,28 +16,28 @@ const programs = {
   "apt-get": "apt",
   "dpkg-deb": "dpkg",
 };
-const elsewhere = "To use a cluster that you have, run `make up CONTEXT=name` with a context of your kubeconfig.";
+const elsewhere = "To use your own cluster, run `make up CONTEXT=name` with a context of your kubeconfig.";
 
 export interface Machine {
   platform: string;
   root: boolean;
-  /** Go's version, or nothing when there is no Go. */
+  /** Go's version; undefined without Go. */
   go?: string;
   wantedGo: string;
   missing: string[];
   freeGiB: number;
-  /** Whether finished binaries are in the cache. */
+  /** Whether the cache holds finished binaries. */
   warm: boolean;
   cgroups: boolean;
   namespaces: boolean;
 }
 
-/** Every reason why the lab cannot start on this machine, as a sentence each. */
+/** Every reason why the lab cannot start on this machine, one sentence each. */
 export function problems(machine: Machine): string[] {
   if (machine.platform !== "linux")
-    return [`The lab needs Linux, this is ${machine.platform}: Kubernetes' node parts run nowhere else. ${elsewhere}`];
+    return [`The lab needs Linux, and this is ${machine.platform}: Kubernetes nodes run nowhere else. ${elsewhere}`];
   if (!machine.root)
-    return [`The lab needs root, for namespaces and mounts of its own: run the command as root. ${elsewhere}`];
+    return [`The lab needs root for its own namespaces and mounts: run the command as root. ${elsewhere}`];
   const all: string[] = [];
   if (machine.go === undefined)
     all.push(`There is no \`go\` on PATH: install Go ${machine.wantedGo} or newer. ${elsewhere}`);
@@ -52,15 +52,15 @@ export function problems(machine: Machine): string[] {
   const space = machine.warm ? needed.warm : needed.cold;
   if (machine.freeGiB < space)
     all.push(
-      `${cache} is on a file system with ${machine.freeGiB.toFixed(1)} GiB free, the lab needs ${space}: make room, or set MTLS_CACHE to a folder elsewhere.`,
+      `${cache} is on a file system with ${machine.freeGiB.toFixed(1)} GiB free, the lab needs ${space}: free some space, or set MTLS_CACHE to a folder elsewhere.`,
     );
   if (!machine.cgroups)
     all.push(
-      "/sys/fs/cgroup cannot be written: give this container its own writable cgroups (`--privileged`), or use a real machine.",
+      "/sys/fs/cgroup cannot be written: give this container writable cgroups of its own (`--privileged`), or use a real machine.",
     );
   if (!machine.namespaces)
     all.push(
-      "This kernel or container does not let root make namespaces: `unshare --mount --pid --net true` must work.",
+      "This kernel or container does not let root create namespaces: `unshare --mount --pid --net true` must work.",
     );
   return all;
 }

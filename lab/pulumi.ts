@@ -1,4 +1,4 @@
-/** The Pulumi side: CLI, language host and provider plugins (real ones where they are there), state, settings and a copy of the configuration. */
+/** The Pulumi side: CLI, language host and provider plugins (real ones if available), state, settings, a copy of the configuration. */
 import { randomBytes } from "node:crypto";
 import { lookup } from "node:dns/promises";
 import { existsSync, globSync, readFileSync, realpathSync } from "node:fs";
@@ -11,21 +11,21 @@ import { versions } from "./binaries.ts";
 import { isRunning } from "./cache.ts";
 import { inCache, inCheckout, inLab, kubeconfig, searchPath, stack } from "./paths.ts";
 
-/** The first that heeds PULUMI_OPTION_CONFIG_FILE. */
+/** The first version that honours PULUMI_OPTION_CONFIG_FILE. */
 const oldestCli = [3, 208] as const;
 const providers = ["kubernetes", "random", "tls"];
 /** Serves the real plugins. */
 const pluginHost = "get.pulumi.com";
 const configFile = inCheckout(`Pulumi.${stack}.yaml`);
 
-/** One line of the table at the end of `up`. */
+/** A row of the table at the end of `up`. */
 export interface Piece {
   piece: string;
   kind: "real" | "stand-in";
   from: string;
 }
 
-/** A program found on this machine, or that a stand-in is needed. */
+/** A program found on this machine, or the need for a stand-in. */
 interface Choice {
   name: string;
   version: string;
@@ -39,8 +39,8 @@ export interface Toolchain {
 }
 
 /**
- * Looks for what is there; nothing is written but real plugins that their host serves.
- * @param built the CLI from its Go module, which fetches plugins when none is on PATH
+ * Looks for what is available; writes nothing except real plugins that their host serves.
+ * @param built the CLI from its Go module, which fetches plugins if there is no CLI on PATH
  */
 export async function findToolchain(built?: string, isServed = () => reaches(pluginHost)): Promise<Toolchain> {
   const onPath = find("pulumi", searchPath);
@@ -56,7 +56,7 @@ export async function findToolchain(built?: string, isServed = () => reaches(plu
       const program = `pulumi-resource-${name}`;
       const folders = homes
         .map((home) => join(home, `plugins/resource-${name}-v${version}`))
-        .filter((folder) => !existsSync(`${folder}.partial`)); // the CLI's mark while it unpacks
+        .filter((folder) => !existsSync(`${folder}.partial`)); // the CLI's marker while unpacking
       const found = find(program, [...searchPath, ...folders]);
       if (found !== undefined || installer === undefined) return { name, version, found };
       const { exitCode } = await execa(installer, ["plugin", "install", "resource", name, version], {
@@ -67,13 +67,13 @@ export async function findToolchain(built?: string, isServed = () => reaches(plu
       return { name, version, found: exitCode === 0 ? find(program, folders) : undefined };
     }),
   );
-  // Where releases put it; `plugin install` does not serve it.
+  // Where releases put it; `plugin install` does not offer it.
   const root = process.env.PULUMI_ROOT;
   const bundles = [cli === undefined ? [] : dirname(await realpath(cli)), root ? join(root, "bin") : []].flat();
   return { cli, languageHost: find("pulumi-language-nodejs", [...searchPath, ...bundles]), plugins };
 }
 
-/** The real pieces that are not there, and how to get each. */
+/** The real pieces that are missing, and how to get each. */
 export function missing({ languageHost, plugins }: Toolchain): string[] {
   const host = `language host (it comes with the Pulumi CLI ${oldestCli.join(".")} or newer, https://www.pulumi.com/docs/install)`;
   const absent = plugins.filter(({ found }) => found === undefined);
@@ -85,8 +85,8 @@ export function missing({ languageHost, plugins }: Toolchain): string[] {
 
 /**
  * Lays out `bin` and Pulumi's home so that the plain CLI finds everything without a warning.
- * @param built the CLI from its Go module, when none is on PATH
- * @param standIns the multi-call stand-in, when one is needed
+ * @param built the CLI from its Go module, if there is none on PATH
+ * @param standIns the multi-call stand-in, if one is needed
  */
 export async function layOut(
   tools: Toolchain,
@@ -95,13 +95,13 @@ export async function layOut(
 ): Promise<Piece[]> {
   const put = async (target: string | undefined, path: string, how: (target: string) => Promise<void>) => {
     if (target === undefined) throw new Error(`No program for ${path}`);
-    const program = await realpath(target); // before it may go: PULUMI_HOME of `make env` leads to the last run's links
+    const program = await realpath(target); // resolved before it may vanish: with `make env`, PULUMI_HOME leads to the last run's links
     await rm(path, { force: true });
     await mkdir(dirname(path), { recursive: true });
     await how(program);
   };
   const link = (target: string | undefined, path: string) => put(target, path, (target) => symlink(target, path));
-  // Not a symbolic link: the CLI looks for the language host beside the file that it really is, and warns about any other.
+  // Not a symbolic link: the CLI looks for the language host beside its real file, and warns about any other.
   const place = (target: string | undefined, path: string) =>
     put(target, path, (target) => hardLink(target, path).catch(() => copyFile(target, path)));
   const launcher = "pulumi-resource-pulumi-nodejs";
@@ -119,14 +119,14 @@ export async function layOut(
   return [
     { piece: "Pulumi CLI", kind: "real", from: tools.cli ?? `Go module, v${versions.pulumi}` },
     choice("Pulumi language host", tools.languageHost),
-    // Without a version: one on PATH may have any.
+    // No version: one found on PATH may be any.
     ...tools.plugins.map(({ name, found }) => choice(`Pulumi ${name} plugin`, found)),
   ];
 }
 
-/** What `make env` prints, and every command of the Makefile runs with; undefined is to be unset. */
+/** What `make env` prints and every Makefile command runs with; undefined means unset. */
 export function environment(): Record<string, string | undefined> {
-  // The Node.js of the cache is on the Makefile's PATH alone; one of the user's stays where it is in theirs.
+  // The cache's Node.js is only on the Makefile's PATH; the user's own stays where it is in theirs.
   const node = dirname(process.execPath);
   const path = node.startsWith(inCache())
     ? [inLab("bin"), node, ...searchPath.filter((folder) => folder !== node)]
@@ -138,7 +138,7 @@ export function environment(): Record<string, string | undefined> {
     HELM_CACHE_HOME: inLab("helm-cache"),
     PULUMI_HOME: inLab("pulumi"),
     PULUMI_BACKEND_URL: `file://${inLab("state")}`,
-    PULUMI_CONFIG_PASSPHRASE: undefined, // the user's own, even an empty one, would win over the file
+    PULUMI_CONFIG_PASSPHRASE: undefined, // the user's own, even if empty, would take precedence over the file
     PULUMI_CONFIG_PASSPHRASE_FILE: inLab("passphrase"),
     PULUMI_STACK: stack,
     PULUMI_OPTION_CONFIG_FILE: inLab(`Pulumi.${stack}.yaml`),
@@ -146,17 +146,17 @@ export function environment(): Record<string, string | undefined> {
   };
 }
 
-/** Where the lab's own settings are kept, for the next copy of the tree's. */
+/** Where the lab's own settings are kept for the next copy of the tree's configuration. */
 const overlayFile = inLab("overlay.json");
-/** Where the engine has written the stack's salt. */
+/** Where the engine wrote the stack's salt. */
 const saltFile = inLab(`project/Pulumi.${stack}.yaml`);
 
-/** Makes the stack when it is not there, and a copy of its configuration with `overlay` laid over it: the tree stays as it is. */
+/** Creates the stack if it is missing, and a copy of its configuration with `overlay` on top; leaves the tree unchanged. */
 export async function prepareStack(overlay: Record<string, unknown>): Promise<void> {
   await mkdir(inLab("state"), { recursive: true });
   if (!existsSync(inLab("passphrase")))
     await writeFile(inLab("passphrase"), randomBytes(24).toString("base64url"), { mode: 0o600 });
-  // `stack select --create` writes its salt beside Pulumi.yaml, whatever the options say: give it a Pulumi.yaml elsewhere.
+  // `stack select --create` writes the salt next to Pulumi.yaml, whatever the options say: give it a Pulumi.yaml elsewhere.
   const project = inLab("project");
   await mkdir(project, { recursive: true });
   await writeFile(join(project, "Pulumi.yaml"), await readFile(inCheckout("Pulumi.yaml")));
@@ -169,20 +169,20 @@ export async function prepareStack(overlay: Record<string, unknown>): Promise<vo
   await copyConfiguration();
 }
 
-/** Copies the tree's configuration again, as it is now. */
+/** Copies the tree's current configuration again. */
 export async function copyConfiguration(): Promise<void> {
   const overlay = JSON.parse(await readFile(overlayFile, "utf8")) as Record<string, unknown>;
   const { encryptionsalt } = parse(await readFile(saltFile, "utf8")) as { encryptionsalt: string };
   await writeFile(inLab(`Pulumi.${stack}.yaml`), await configuration(overlay, encryptionsalt));
 }
 
-/** Whether the stack has been made here. */
+/** Whether the stack was created here. */
 export const isPrepared = (): boolean => existsSync(saltFile);
 
-/** The tree's configuration of the stack, merged with `overlay`, one level deep. */
+/** The tree's configuration for the stack, merged with `overlay` one level deep. */
 export async function configuration(overlay: Record<string, unknown>, encryptionsalt: string): Promise<string> {
   const name = basename(configFile);
-  const header = `# A copy of ${name} with the lab's own settings laid over it, written anew by every \`make\`: change ${name} instead.\n`;
+  const header = `# A copy of ${name} with the lab's own settings on top, overwritten by every \`make\`: edit ${name} instead.\n`;
   return header + stringify({ encryptionsalt, config: merge(await settings(configFile), overlay) });
 }
 
@@ -193,14 +193,14 @@ async function settings(file: string): Promise<Record<string, unknown>> {
 
 /** Why the tree's configuration of the stack cannot be copied. */
 export async function configProblems(file = configFile): Promise<string[]> {
-  if (!existsSync(file)) return [`There is no ${file}: STACK=${stack} names no environment of this project.`];
+  if (!existsSync(file)) return [`There is no ${file}: ${stack} (STACK) is not an environment of this project.`];
   const secrets = Object.entries(await settings(file)).filter(([, value]) =>
     /\{"secure":"[^"]*"\}/.test(JSON.stringify(value)),
   );
   if (secrets.length === 0) return [];
   const keys = secrets.map(([key]) => key).join(", ");
   return [
-    `${file} holds secrets (${keys}), and the state that \`make\` keeps has a passphrase of its own, which cannot decrypt them: run \`pulumi up -s ${stack}\` instead. Nothing was changed.`,
+    `${file} holds secrets (${keys}), which the passphrase of the state that \`make\` keeps cannot decrypt: run \`pulumi up -s ${stack}\` instead. Nothing was changed.`,
   ];
 }
 
@@ -213,7 +213,7 @@ export function merge(below: Record<string, unknown>, above: Record<string, unkn
   return { ...below, ...(Object.fromEntries(merged) as Record<string, unknown>) };
 }
 
-/** Ends the dynamic providers of a killed engine: the SDK's do not notice that it has gone. None of a running one is touched. */
+/** Ends a killed engine's dynamic providers, which the SDK leaves running; those of a running engine are not touched. */
 export function endOrphans(): void {
   const ours = processesHere();
   if (ours.some(isEngineHere)) return;
@@ -224,7 +224,7 @@ export function endOrphans(): void {
   }
 }
 
-/** Ends the engines that a killed run has left: they would go on, and write their state where the lab was. */
+/** Ends engines left by a killed run, which would carry on and write their state where the lab was. */
 export function endEngines(): void {
   for (const { pid } of processesHere().filter(isEngineHere)) process.kill(pid, "SIGKILL");
 }
@@ -236,7 +236,7 @@ interface Process {
 
 const isEngineHere = ({ arguments: [program = ""] }: Process) => basename(program) === "pulumi";
 
-/** Those that were started in the lab's environment. */
+/** Processes that were started in the lab's environment. */
 function processesHere(): Process[] {
   return globSync("/proc/[0-9]*")
     .filter((folder) =>
@@ -250,7 +250,7 @@ function processesHere(): Process[] {
     }));
 }
 
-/** A process may end, or be somebody else's, while it is looked at. */
+/** A process may end while it is being inspected, or belong to somebody else. */
 function contents(file: string): string {
   try {
     return readFileSync(file, "utf8");
@@ -259,7 +259,7 @@ function contents(file: string): string {
   }
 }
 
-/** A killed engine leaves its lock; one of a living engine is left alone. */
+/** Removes the lock that a killed engine left; a running engine's lock is left alone. */
 async function clearStaleLocks(): Promise<void> {
   for (const file of globSync(inLab("state/.pulumi/locks/**/*.json"))) {
     const { pid } = JSON.parse(await readFile(file, "utf8")) as { pid: number };
@@ -267,13 +267,13 @@ async function clearStaleLocks(): Promise<void> {
   }
 }
 
-/** Whether an engine runs by this number. Linux also tells another program of the same number, and one yet to be reaped: that has no command line. */
+/** Whether an engine runs with this pid. On Linux, another program or a zombie, which has no command line, does not count. */
 export function isEngine(pid: number, proc = "/proc"): boolean {
   const [program = ""] = contents(join(proc, `${pid}/cmdline`)).split("\0");
   return isRunning(pid) && (basename(program) === "pulumi" || !existsSync(join(proc, "self")));
 }
 
-/** The first such program that is no stand-in: the environment of another lab leads to its own. */
+/** The first such program that is not a stand-in: another lab's environment leads to its own stand-ins. */
 function find(name: string, folders: string[]): string | undefined {
   return folders
     .map((folder) => join(folder, name))
@@ -286,7 +286,7 @@ async function isRecent(cli: string): Promise<boolean> {
   return major > oldestCli[0] || (major === oldestCli[0] && minor >= oldestCli[1]);
 }
 
-/** One try, three seconds: a machine without the Internet must not wait. */
+/** One try of three seconds: a machine without Internet access must not wait. */
 async function reaches(host: string): Promise<boolean> {
   const limit = AbortSignal.timeout(3000);
   const tooLate = new Promise<boolean>((resolve) => limit.addEventListener("abort", () => resolve(false)));

@@ -1,4 +1,4 @@
-/** The steps of a command, shown as they go: parts that come from the cache or are made, with their times. */
+/** The steps of a command, shown as they run: parts that are made or come from the cache, with their times. */
 import {
   type DefaultRenderer,
   Listr,
@@ -21,7 +21,7 @@ export type Reporter = ListrTaskWrapper<State, typeof DefaultRenderer, typeof Si
 
 const terminal = process.stdout.isTTY;
 
-/** A step that makes one part; its title tells whether the part came from the cache. */
+/** A step that makes one part; its title says whether the part came from the cache. */
 export function part(
   name: keyof State["parts"],
   title: string,
@@ -40,7 +40,7 @@ export function part(
 export const program = (name: ProgramName) =>
   part(name, `build ${programs[name].title}`, (progress) => build(name, progress));
 
-/** Progress lines as they come on a terminal, one in fifteen seconds elsewhere. */
+/** Shows progress lines as they come on a terminal, one every fifteen seconds elsewhere. */
 export function reporter(task: Reporter): (line: string) => void {
   const start = Date.now();
   let next = terminal ? 0 : start + 15_000;
@@ -53,10 +53,10 @@ export function reporter(task: Reporter): (line: string) => void {
 
 let reported: unknown;
 
-/** Whether the step list has shown the error already. */
+/** Whether the step list has already shown the error. */
 export const isReported = (error: unknown): boolean => error === reported;
 
-/** Runs the steps one after the other, and gives what they have gathered. */
+/** Runs the steps in sequence, and returns what they gathered. */
 export async function run(steps: Step[]): Promise<State> {
   const state: State = { parts: {}, images: [], pieces: [] };
   const list = new Listr<State, "default", "simple">(steps, {

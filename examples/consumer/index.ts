@@ -17,7 +17,7 @@ const namespace = "shop";
 const home = closedNamespace("namespace", { namespace }, { provider });
 const inNamespace = { provider, dependsOn: home };
 
-// The service: the platform's issuer signs its leaf, and it answers the platform's gateway alone.
+// The service: the platform's issuer signs its leaf, and it answers only the platform's gateway.
 const shop = new NginxUpstream(
   "shop",
   {
@@ -30,7 +30,7 @@ const shop = new NginxUpstream(
   inNamespace,
 );
 
-// The way to it: one path of the host that the platform has a certificate for.
+// The route to it: one path on the host that the platform has a certificate for.
 const { admin, gateway } = platform;
 const upstream = new ApisixUpstream("shop", {
   admin,

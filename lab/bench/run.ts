@@ -1,4 +1,4 @@
-// Measures the platform beside the seed post's way, in the same lab and run, and prints ratios.
+// Measures the platform against the seed post's setup, in the same lab and run, and prints ratios.
 
 import { execFile } from "node:child_process";
 import { readFile, rm, symlink, writeFile } from "node:fs/promises";
@@ -10,14 +10,14 @@ import { environmentOf, makeFolder, removeFolder, settingsOf } from "../temporar
 
 const usage = `Usage: node lab/bench/run.ts [--runs N] [--cold] [--json]
 
-Starts a lab of its own, then measures, N times by turns (3 unless given):
+Starts a lab of its own, then measures in turns, N times each (default 3):
 
-  baseline          the seed post's steps by script (helm, kubectl, curl), from a ready cluster to the first 200
-  zero to verified  \`pulumi up\` from nothing, and the check of every hop, on the same ready cluster
+  baseline          the seed post's steps as a script (helm, kubectl, curl), from a ready cluster to the first 200
+  zero to verified  \`pulumi up\` from nothing plus the check of every hop, on the same ready cluster
   no-op preview     \`pulumi preview\` with nothing to change
 
-and once each, from no lab to verified: \`make up\` with a warm cache and, with --cold, with an empty one (some 15 minutes).
-Ratios are to the baseline's median. Quiet machines give better figures; other work is part of what is measured.
+and once each, from no lab to verified: \`make up\` with a warm cache and, with --cold, with an empty one (about 15 minutes).
+Ratios are to the baseline's median. Figures are better on a quiet machine: other work is measured too.
 `;
 
 const root = resolve(import.meta.dirname, "../..");
@@ -92,7 +92,7 @@ async function destroy(env: NodeJS.ProcessEnv): Promise<void> {
   await command("pulumi", ["destroy", "--yes", "--skip-preview", "--non-interactive"], env);
 }
 
-/** The same with the Helm CLI, which the platform does not need, on PATH. */
+/** The same, with the Helm CLI on PATH, which the platform does not need. */
 async function helmFolder(folder: string, env: NodeJS.ProcessEnv): Promise<NodeJS.ProcessEnv> {
   const { build } = await import("../binaries.ts");
   progress("build the Helm CLI");
@@ -109,7 +109,7 @@ async function command(program: string, args: readonly string[], env: NodeJS.Pro
     const log = join(tmpdir(), "mtls-bench-failure.log");
     await writeFile(log, stdout + stderr);
     throw new Error(
-      `${[program, ...args].join(" ")} failed; its output is in ${log}:\n${(stderr || stdout).slice(-2000)}`,
+      `${[program, ...args].join(" ")} failed; see ${log}:\n${(stderr || stdout).slice(-2000)}`,
     );
   }
 }

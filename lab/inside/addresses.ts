@@ -1,4 +1,4 @@
-/** Addresses and paths inside the lab's own namespaces: the same in every lab, since no other lab sees them. */
+/** Addresses and paths inside the lab's own namespaces; the same in every lab, as no other lab sees them. */
 export const addresses = {
   /** On a bridge without ports: the node's address, and CoreDNS. */
   node: "10.89.0.1",
@@ -8,7 +8,7 @@ export const addresses = {
   apiPort: 6443,
 };
 
-/** All state lives in the lab's own /run, in memory: it goes when the last process goes. */
+/** All state is in memory, in the lab's own /run, and is gone when the last process ends. */
 export const run = {
   containerd: "/run/containerd",
   socket: "/run/containerd/containerd.sock",
@@ -19,5 +19,5 @@ export const run = {
 
 export const pauseImage = "lab.local/pause:1";
 
-/** `local` PersistentVolumes: enough for a dozen replicas before a Released one is wiped by the next `lab up`. */
+/** `local` PersistentVolumes: enough for a dozen replicas before the next `lab up` wipes Released ones. */
 export const volumes = Array.from({ length: 24 }, (_, index) => `local-${index}`);

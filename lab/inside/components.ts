@@ -4,9 +4,9 @@ import { addresses, pauseImage, run } from "./addresses.ts";
 
 /** Where `init.ts` finds what it starts. */
 export interface NodeSpec {
-  /** Loopback port of the host on which the API server answers. */
+  /** The host's loopback port on which the API server answers. */
   port: number;
-  /** Folders of the lab: configuration and keys, logs. */
+  /** The lab's folders for configuration and keys, and for logs. */
   config: string;
   pki: string;
   logs: string;
@@ -22,9 +22,9 @@ export interface NodeSpec {
 export interface Component {
   name: string;
   command: string[];
-  /** Started only when the API server answers: without it this one gives up. */
+  /** Started once the API server answers: without it this component gives up. */
   needsApi?: boolean;
-  /** In the host's network, where the user is; all else is in the lab's own. */
+  /** Runs in the host's network, where the user is; all others run in the lab's own. */
   onHost?: boolean;
 }
 
@@ -34,7 +34,7 @@ export function configFiles({ pki, config, logs }: NodeSpec): Record<string, str
     kind: "KubeletConfiguration",
     failCgroupV1: false,
     cgroupDriver: "cgroupfs",
-    cgroupsPerQOS: false, // pods' cgroups come from runc alone, all below the lab's own
+    cgroupsPerQOS: false, // only runc makes cgroups for pods, all below the lab's own
     enforceNodeAllocatable: [],
     containerRuntimeEndpoint: `unix://${run.socket}`,
     authentication: {
@@ -51,10 +51,10 @@ export function configFiles({ pki, config, logs }: NodeSpec): Record<string, str
     podLogsDir: `${logs}/pods`,
     volumePluginDir: "/run/volplugins",
     configMapAndSecretChangeDetectionStrategy: "Watch",
-    syncFrequency: "1s", // a renewed Secret is in its pods within a second or two
+    syncFrequency: "1s", // a renewed Secret reaches its pods within a second or two
     nodeStatusUpdateFrequency: "10s",
     failSwapOn: false,
-    imageGCHighThresholdPercent: 100, // an image that is collected cannot be pulled again
+    imageGCHighThresholdPercent: 100, // a garbage-collected image could not be pulled again
     evictionHard: {
       "memory.available": "1Mi",
       "nodefs.available": "0%",
@@ -135,7 +135,7 @@ disabled_plugins = [${unused.join(", ")}]
   };
 }
 
-/** In the order in which they are started. */
+/** In starting order. */
 export function components({ kube, coredns, pki, config, port }: NodeSpec): Component[] {
   const etcd = "http://127.0.0.1:2379";
   const kubeconfigs = (name: string) =>
@@ -146,7 +146,7 @@ export function components({ kube, coredns, pki, config, port }: NodeSpec): Comp
     {
       name: "relay",
       onHost: true,
-      // Without nodelay every call through a port-forward waits 40 ms.
+      // Without nodelay every call through a port-forward takes 40 ms longer.
       command: ["socat", `TCP-LISTEN:${port},bind=127.0.0.1,fork,reuseaddr,nodelay`, `UNIX-CONNECT:${run.api}`],
     },
     {

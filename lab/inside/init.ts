@@ -23,7 +23,7 @@ function mounts(): void {
   // The lab folder first: it must stay reachable when it lies below /var.
   sh(`mount --make-rprivate /
     mount -t tmpfs -o mode=755 lab-run /run
-    for own in containerd kubelet; do # cadvisor looks for a file system that is mounted once
+    for own in containerd kubelet; do # cadvisor wants a file system that is mounted only once
       mkdir /run/$own; mount -t tmpfs -o mode=700 lab-$own /run/$own
     done
     mkdir -p /run/var/up /run/var/work /run/lock /run/netns /run/here ${volumes.map((name) => `${run.volumes}/${name}`).join(" ")}
@@ -32,7 +32,7 @@ function mounts(): void {
     mount -t overlay -o lowerdir=/var,upperdir=/run/var/up,workdir=/run/var/work lab-var /var
     mount --move /run/here ${labFolder}
     mkdir -p /var/log/containers`);
-  // kubelet insists on three sysctls of the whole machine: it is shown the wanted values, the machine keeps its own.
+  // kubelet insists on three machine-wide sysctls: show it the values it wants; the machine keeps its own.
   const wanted = { "vm/overcommit_memory": "1", "kernel/panic": "10", "kernel/panic_on_oops": "1" };
   for (const [name, value] of Object.entries(wanted)) {
     const file = `/run/sysctl.${name.replace("/", ".")}`;
@@ -41,7 +41,7 @@ function mounts(): void {
   }
 }
 
-/** Makes the lab's own cgroup the root of every hierarchy that it sees: no pod's cgroup is outside it. */
+/** Makes the lab's own cgroup the root of every hierarchy that the lab sees, so that all pods' cgroups are inside it. */
 function cgroups(): void {
   const root = "/sys/fs/cgroup";
   if (statfsSync(root).type === cgroup2) {
@@ -67,7 +67,7 @@ function cgroups(): void {
     sh(`ln -s "$(ls -d ${root}/*,${name} ${root}/${name},* 2>/dev/null | head -1)" ${root}/${name}`);
 }
 
-/** No route leads out of this network. */
+/** This network has no route to the outside. */
 function network(): void {
   sh(`ip netns add lab
     inside() { nsenter --net=${run.network} "$@"; }
@@ -84,7 +84,7 @@ function start({ name, command, onHost }: Component): void {
   const [program = "", ...args] = onHost === true ? command : ["nsenter", `--net=${run.network}`, ...command];
   const child = spawn(program, args, { stdio: ["ignore", log, log], env: { PATH: process.env.PATH, HOME: "/run" } });
   child.on("exit", (code, signal) => {
-    console.log(`${name} ended with ${code ?? signal}; its log is ${join(spec.logs, `${name}.log`)}`);
+    console.log(`${name} exited with ${code ?? signal}; its log is ${join(spec.logs, `${name}.log`)}`);
     process.exit(1);
   });
 }
@@ -113,6 +113,6 @@ const all = components(spec);
 for (const component of all) if (component.needsApi !== true) start(component);
 while (!(await apiAnswers())) await sleep(200);
 for (const component of all) if (component.needsApi === true) start(component);
-await sleep(1000); // whoever cannot start says so by now
+await sleep(1000); // what cannot start has failed by now
 console.log("started");
-process.execve?.(spec.pause, [spec.pause, process.argv[2] ?? ""], {}); // its last argument tells `cluster.ts` whose it is
+process.execve?.(spec.pause, [spec.pause, process.argv[2] ?? ""], {}); // its last argument tells `cluster.ts` which lab it belongs to

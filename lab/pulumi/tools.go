@@ -1,6 +1,6 @@
 //go:build tools
 
-// Package pulumi pins the Pulumi CLI that the lab builds where none is installed.
+// Package pulumi pins the Pulumi CLI that the lab builds if none is installed.
 package pulumi
 
 import _ "github.com/pulumi/pulumi/pkg/v3/cmd/pulumi"

@@ -1,4 +1,4 @@
-/** Command line of the soak. */
+/** The soak's command line. */
 import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
@@ -11,17 +11,17 @@ const mark = "<!-- Below this line: written by the soak's option --write. -->";
 
 const usage = `Usage: node lab/soak/cli.ts [--short] [--untimed] [--json] [--write] [--keep]
 
-Starts a lab of its own, brings the platform up, and then does all at once: new and kept-alive connections through the
-gateway, writes through the Admin API, renewals of every leaf, and a passage of every plane's root to a new generation
-(prepare, activate, retire). Prints what was seen beside what must hold.
+Starts a lab of its own, brings the platform up, and then does everything at once: new and kept-alive connections through
+the gateway, writes through the Admin API, renewals of every leaf, and a rotation of every plane's root to a new generation
+(prepare, activate, retire). Prints what was seen next to what must hold.
 
-  --short     one platform, no comparisons: minutes. The long form takes both kinds of roots, one and two gateway pods,
-              one and three members of etcd, ten minutes of daily use, and nginx's handshakes: some 25 minutes
-  --untimed   show what took too long as SLOW, and do not count it as wrong: for a machine that does other work
+  --short     one platform, no comparisons: minutes. The long form covers both kinds of roots, one and two gateway pods,
+              one and three etcd members, ten minutes of daily use, and nginx's handshakes: about 25 minutes
+  --untimed   report what took too long as SLOW instead of wrong, for a busy machine
   --json      print the numbers as JSON
-  --write     write the result to docs/soak.md too
+  --write     also write the result to docs/soak.md
   --keep      leave the last lab running
-  -h, --help  this text
+  -h, --help  show this text
 
 Exit code: 0 when all holds, 1 when something does not, 2 when it could not be tried, 130 when interrupted.
 `;
@@ -32,9 +32,9 @@ async function main(): Promise<number> {
   const interrupt = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.on(signal, () => {
-      // The second time somebody is in a hurry; `make down` then ends the lab.
+      // A second time means somebody is in a hurry; `make down` can then stop the lab.
       if (interrupt.signal.aborted) process.exit(130);
-      process.stderr.write("\nInterrupted: ending the lab.\n");
+      process.stderr.write("\nInterrupted: stopping the lab.\n");
       interrupt.abort(new Error("interrupted"));
     });
   try {
@@ -69,11 +69,11 @@ async function main(): Promise<number> {
   }
 }
 
-/** The page that keeps the result, below the words that a person has written. */
+/** The page that holds the result, below its hand-written part. */
 async function writeDocument(result: SoakResult): Promise<void> {
   const file = inCheckout("docs/soak.md");
   const [words = ""] = (await readFile(file, "utf8")).split(mark);
-  const about = `${result.began.slice(0, 10)}, ${availableParallelism()} processors, the load generator on them`;
+  const about = `${result.began.slice(0, 10)}, ${availableParallelism()} processors, shared with the load generator`;
   const text = `${words}${mark}\n\n${about}.\n\n\`\`\`\n${render(result)}\`\`\`\n`;
   await writeFile(file, text);
 }

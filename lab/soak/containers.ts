@@ -1,24 +1,24 @@
-/** What the machine shows of a lab's containers: networks to enter, processes that live on, and what they use. */
+/** A lab's containers as seen from the machine: networks to enter, processes that survive, and what they use. */
 import { readFileSync, readdirSync } from "node:fs";
 import { join } from "node:path";
 import type { V1Pod } from "@kubernetes/client-node";
 import { run } from "../inside/addresses.ts";
 import { processesOf } from "../processes.ts";
 
-/** The lab's own network, where Services and pods can be reached: a file for `nsenter --net`. */
+/** The lab's own network, from which Services and pods are reachable: a file for `nsenter --net`. */
 export async function labNetwork(lab: string): Promise<string> {
   const pid = (await processesOf(lab)).at(-1);
-  if (pid === undefined) throw new Error(`No lab runs in ${lab}.`);
+  if (pid === undefined) throw new Error(`No lab is running in ${lab}.`);
   return `/proc/${pid}/root${run.network}`;
 }
 
-/** A pod's network, as long as one of its containers runs. */
+/** A pod's network, while one of its containers runs. */
 export function podNetwork(pod: V1Pod): string | undefined {
   const pid = containersOf(pod).flatMap(({ id }) => processesIn(id))[0];
   return pid === undefined ? undefined : `/proc/${pid}/ns/net`;
 }
 
-/** One line a container: how often it has restarted, and its processes by name, number and time of start. */
+/** One line per container: its restart count, and its processes by name, pid and start time. */
 export function processTable(pods: readonly V1Pod[]): string[] {
   const lines = pods.flatMap((pod) =>
     containersOf(pod).map(({ name, id, restarts }) => {
@@ -30,13 +30,13 @@ export function processTable(pods: readonly V1Pod[]): string[] {
 }
 
 export interface Usage {
-  /** MiB that cannot be reclaimed, as the kubelet counts it. */
+  /** Working set in MiB, as the kubelet counts it. */
   readonly workingSet: number;
-  /** Seconds of a processor since the container's start. */
+  /** CPU seconds since the container started. */
   readonly cpu: number;
 }
 
-/** What the container of this name uses, by pod; pods without it are left out. */
+/** What the container with this name uses, by pod; pods without one are left out. */
 export function usageOf(pods: readonly V1Pod[], container: string): Map<string, Usage> {
   const found = pods.flatMap((pod) =>
     containersOf(pod)
@@ -53,7 +53,7 @@ interface Container {
   readonly restarts: number;
 }
 
-/** The running ones, sidecars too. */
+/** The running ones, sidecars included. */
 function containersOf({ status }: V1Pod): Container[] {
   const all = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
   return all
@@ -65,7 +65,7 @@ function containersOf({ status }: V1Pod): Container[] {
     }));
 }
 
-/** Numbers of a container's processes, as this machine counts them, the first one first. */
+/** The pids of a container's processes on this machine, the first one first. */
 function processesIn(container: string): number[] {
   if (!container) return [];
   return readdirSync("/proc")
@@ -74,9 +74,9 @@ function processesIn(container: string): number[] {
     .sort((a, b) => a - b);
 }
 
-/** In ticks since the machine's start: with the number it names a process for good. */
+/** In ticks since boot: together with the pid, it identifies a process for good. */
 function startOf(pid: number): string {
-  // The program's name, in parentheses, may hold spaces.
+  // The program's name, in parentheses, may contain spaces.
   return read(pid, "stat").split(") ").at(-1)?.split(" ")[19] ?? "";
 }
 
@@ -100,12 +100,12 @@ function usage(pid: number): Usage {
 
 const number = (file: string) => Number(readFileSync(file, "utf8"));
 
-/** A line `name value` of a file. */
+/** The value in a file's line `name value`. */
 function entry(file: string, name: string): number {
   return Number(new RegExp(`^${name} (\\d+)$`, "m").exec(readFileSync(file, "utf8"))?.[1] ?? 0);
 }
 
-/** A process may end while it is looked at. */
+/** A process may end while it is being inspected. */
 function read(pid: number, file: string): string {
   try {
     return readFileSync(`/proc/${pid}/${file}`, "utf8");

@@ -1,26 +1,26 @@
-/** What a soak does, as data: the long form and the short one, the numbers that must hold, and the phases of a root's passage. */
+/** What a soak does, as data: the long and the short form, the limits that must hold, and the phases of a rotation. */
 
 export type RootKind = "cluster" | "stateHeld";
 
-/** A platform that is made for the soak, in a lab of its own. */
+/** A platform for the soak, in a lab of its own. */
 export interface PlatformForm {
   readonly root: RootKind;
-  /** Members of etcd. */
+  /** etcd members. */
   readonly members: 1 | 3;
-  /** Gateway pods: the leaves' renewals and a root's passage are done with each of these numbers in turn. */
+  /** Numbers of gateway pods: leaves renew and roots rotate with each of these in turn. */
   readonly gateways: readonly number[];
 }
 
 export interface Form {
   readonly name: "long" | "short";
   readonly platforms: readonly PlatformForm[];
-  /** How often every leaf is renewed, with each number of gateway pods. */
+  /** How often every leaf is renewed with each number of gateway pods. */
   readonly rounds: number;
-  /** Check every hop after each phase of a passage. */
+  /** Check every hop after each phase of a rotation. */
   readonly verify: boolean;
-  /** Previews, refreshes and checks while every leaf renews again and again; the last platform's. */
+  /** Preview, refresh and check while every leaf renews again and again; on the last platform. */
   readonly steady?: { readonly turns: number; readonly everySeconds: number; readonly seconds: number };
-  /** Compare nginx's handshakes with live leaves and without. */
+  /** Compare nginx's handshakes with and without live leaves. */
   readonly handshakes: boolean;
 }
 
@@ -46,25 +46,25 @@ export const forms: { readonly [Name in Form["name"]]: Form & { readonly name: N
 };
 
 export const load = {
-  /** New connections a second. */
+  /** New connections per second. */
   rate: 100,
   kept: 50,
-  /** Connections under the root that is withdrawn. */
+  /** Connections made under the root that is withdrawn. */
   old: 10,
 } as const;
 
 export const limits = {
-  /** Seconds from a Secret's change to the leaf's first handshake, 95 of 100: where the renewer brings it. */
+  /** 95th percentile from a Secret's change to the leaf's first handshake where the renewer delivers it, in seconds. */
   renewer: 3,
-  /** The same where files are read, for a kubelet that syncs so often: seconds. */
+  /** The same where files are read, with the kubelet syncing this often, in seconds. */
   files: (sync: number) => 1.5 * sync + 2,
   /** Seconds that a write through the Admin API may take while a single etcd restarts. */
   write: 15,
   /** MiB. */
   renewerMemory: 96,
-  /** Share of a processor while nothing is renewed. */
+  /** Share of a CPU while nothing is renewed. */
   renewerCpu: 0.01,
-  /** Handshakes with live leaves, as a share of those with leaves that are read once. */
+  /** Handshakes with live leaves as a share of those with leaves that are read once. */
   handshakes: 0.85,
   /** How long the gateway lets a connection live, in seconds: `keepalive_time` and `keepalive_timeout`. */
   connection: { age: 60, idle: 60 },
@@ -80,10 +80,10 @@ export interface Roots {
 export const phases = ["prepare", "activate", "retire"] as const;
 export type Phase = (typeof phases)[number];
 
-/** The generation that a platform begins with. */
+/** The generation that a platform starts with. */
 export const firstOf: { readonly [K in RootKind]: string } = { cluster: "1", stateHeld: "2026" };
 
-/** `pki.root` in a phase of the passage from one generation to the next. */
+/** `pki.root` in a phase of the rotation from one generation to the next. */
 export function rootsIn(phase: Phase, kind: RootKind, from: string): Roots {
   const to = nextOf(from);
   return {

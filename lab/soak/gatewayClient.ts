@@ -1,4 +1,4 @@
-/** A client of the gateway with its own certificate: one request, on a new connection or on one that is kept. */
+/** A client of the gateway with its own certificate: one request on a new or a kept connection. */
 import https from "node:https";
 import tls, { type SecureContext, type TLSSocket } from "node:tls";
 
@@ -25,12 +25,12 @@ export interface Answer {
   readonly socket: TLSSocket;
 }
 
-/** How long a request may take, the handshake included: milliseconds. */
+/** How long a request may take, including the handshake, in milliseconds. */
 const patience = 10_000;
 
 export const contextOf = ({ ca, cert, key }: Credentials): SecureContext => tls.createSecureContext({ ca, cert, key });
 
-/** Rejects when there is no answer, not for any status. */
+/** Rejects if there is no response, but not for any status. */
 export function get(
   { host, port, serverName }: Target,
   path: string,
@@ -46,7 +46,7 @@ export function get(
     request.on("close", () => clearTimeout(timer));
     request.on("error", failed);
     request.on("response", (response) => {
-      const socket = response.socket as TLSSocket; // a kept one is gone from the answer when that is over
+      const socket = response.socket as TLSSocket; // a kept one is detached from the response at its end
       let body = "";
       response.setEncoding("utf8").on("data", (part: string) => (body += part));
       response.on("error", failed);
@@ -62,7 +62,7 @@ export function get(
   });
 }
 
-/** Why a request failed, in the words of verify's report. */
+/** Why a request failed, as verify's report would put it. */
 export function reasonOf(error: unknown): string {
   return observedText(classify(error)).replace(/^failed: /, "");
 }

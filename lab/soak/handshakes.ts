@@ -1,4 +1,4 @@
-/** nginx's handshakes with the product's configuration, and with leaves that it reads once: the lab's nginx, on loopback. */
+/** nginx's handshakes with the product's configuration and with leaves that it reads once, using the lab's nginx on loopback. */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { chown, cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
@@ -14,7 +14,7 @@ import { makeFolder, removeFolder } from "../temporary.ts";
 import { contextOf, get } from "./gatewayClient.ts";
 
 export interface Handshakes {
-  /** Handshakes in a second of nginx's own processor time, by run. */
+  /** Handshakes per second of nginx's own CPU time, by run. */
   readonly live: readonly number[];
   readonly fixed: readonly number[];
   /** Median with live leaves as a share of the median with fixed ones. */
@@ -27,7 +27,7 @@ const sideBySide = 8;
 /** nginx's user in its official image. */
 const uid = 101;
 
-/** One run of each, in turns: what else the machine does then falls on both. */
+/** One run of each in turns, so that other work on the machine affects both. */
 export async function compareHandshakes(signal: AbortSignal): Promise<Handshakes> {
   const folder = await makeFolder("handshakes");
   try {
@@ -45,7 +45,7 @@ export async function compareHandshakes(signal: AbortSignal): Promise<Handshakes
   }
 }
 
-/** The configuration as it was before leaves were read at each handshake. */
+/** The configuration from before leaves were read at each handshake. */
 export function withFixedPaths(config: string): string {
   return config
     .replace(/ssl_certificate [^;]+;/g, `ssl_certificate ${nginxPaths.leaf}/tls.crt;`)
@@ -89,7 +89,7 @@ async function rate(folder: string, name: string, config: string, signal: AbortS
   }
 }
 
-/** A root with nginx, what it loads, and what the pod mounts, at the pod's paths. */
+/** A root file system with nginx, the libraries it loads, and what the pod mounts, at the pod's paths. */
 async function layOut(root: string, config: string, pki: string): Promise<void> {
   const libraries = join((await debian(() => {})).path, "libraries");
   const { loader, libraries: loaded } = await librariesOf(libraries, "usr/sbin/nginx");
@@ -128,7 +128,7 @@ async function untilAnswers(ask: () => Promise<unknown>, said: () => string, sig
   }
 }
 
-/** The worker of a master. */
+/** A master's worker. */
 async function childOf(parent: number): Promise<number> {
   for (const name of await readdir("/proc")) {
     const fields = /^\d+$/.test(name) ? await statOf(name) : [];
@@ -137,13 +137,13 @@ async function childOf(parent: number): Promise<number> {
   throw new Error("nginx has no worker.");
 }
 
-/** In user and system mode; the kernel counts hundredths. */
+/** In user and system mode; the kernel counts in hundredths of a second. */
 async function processorSeconds(pid: number): Promise<number> {
   const fields = await statOf(String(pid));
   return (Number(fields[11]) + Number(fields[12])) / 100;
 }
 
-/** What follows the program's name, in proc_pid_stat(5) the third field and on. */
+/** What follows the program's name: the fields of proc_pid_stat(5) from the third on. */
 async function statOf(pid: string): Promise<string[]> {
   const text = await readFile(`/proc/${pid}/stat`, "utf8").catch(() => "");
   return text.split(") ").at(-1)?.split(" ") ?? [];

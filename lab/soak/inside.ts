@@ -1,4 +1,4 @@
-/** The soak's process inside a network of the lab: load, probes and the observer, as the soak calls for them. */
+/** The soak's process inside a lab network: load, probes and the observer, started as the soak calls for them. */
 import { contextOf, get, type Credentials, type Target } from "./gatewayClient.ts";
 import { KeptAlive, type Bound } from "./keptAlive.ts";
 import { NewConnections } from "./newConnections.ts";
@@ -21,9 +21,9 @@ let observer: Observer | undefined;
 
 const [servers, callers] = [1, 2].map(() => new Probes((sighting) => tell(sighting))) as [Probes, Probes];
 
-/** Each fails in words when it is called out of order. */
+/** Each fails with an explanation if called out of order. */
 const methods = {
-  /** What the client presents and trusts from now on. */
+  /** Sets what the client presents and trusts from now on. */
   become(next: Credentials): void {
     credentials = next;
     if (arrivals) arrivals.context = contextOf(next);
@@ -34,7 +34,7 @@ const methods = {
     kept = new KeptAlive(target, bound, contextOf(there(credentials)));
   },
   use: (count: number) => there(kept).use(count),
-  /** Leaves the kept connections, so that the next use opens all of them anew. */
+  /** Drops the kept connections, so that the next use reopens them all. */
   leave: () => there(kept).close(),
   leaving(leaving: boolean): void {
     there(kept).leaving = leaving;
@@ -52,7 +52,7 @@ const methods = {
   tryOld: (ca: string) => there(old).tryAgain(ca),
   closeOld: () => there(old).close(),
   watch: (listeners: readonly Listener[]) => servers.watch(listeners),
-  /** Asks the observer through the gateway who calls it. */
+  /** Asks the observer, through the gateway, who its caller is. */
   watchCaller(name: string, target: Target, path: string): void {
     void callers.follow(name, async () => {
       const { status, body } = await get(target, path, contextOf(there(credentials)));
@@ -71,6 +71,6 @@ export type Inside = typeof methods;
 const tell = serve<Sighting>(methods);
 
 function there<T>(part: T | undefined): T {
-  if (part === undefined) throw new Error("called before its time");
+  if (part === undefined) throw new Error("called too early");
   return part;
 }

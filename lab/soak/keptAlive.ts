@@ -1,4 +1,4 @@
-/** Kept-alive connections through the gateway: used when told to, opened again when their bound or their pod has ended them. */
+/** Kept-alive connections through the gateway, used when told to and reopened when their bound or their pod has ended them. */
 import https from "node:https";
 import type { SecureContext, TLSSocket } from "node:tls";
 import { get, reasonOf, type Target } from "./gatewayClient.ts";
@@ -6,13 +6,13 @@ import { Tally, type Numbers } from "./tally.ts";
 
 /** How long the gateway lets a connection live, in seconds. */
 export interface Bound {
-  /** Since its opening: the next answer is the last. */
+  /** Since it was opened: the next response is the last. */
   readonly age: number;
-  /** Since its last answer. */
+  /** Since its last response. */
   readonly idle: number;
 }
 
-/** `bound`: as documented. `left`: with its pod, which was on its way out. `early`: neither. */
+/** `bound`: as documented. `left`: with its terminating pod. `early`: neither. */
 export type End = "bound" | "left" | "early";
 
 export interface KeptNumbers extends Numbers {
@@ -20,13 +20,13 @@ export interface KeptNumbers extends Numbers {
   readonly ends: Readonly<Record<End, number>>;
 }
 
-/** Server and client do not look at the clock at the same moment: seconds. */
+/** Server and client do not read the clock at the same moment, in seconds. */
 const slack = 2;
 
 /**
- * Why a connection has ended.
- * @param ended its age and its idle time at that moment, in seconds, and whether it was asked something
- * @param leaving whether a pod was on its way out
+ * Why a connection ended.
+ * @param ended its age and idle time at that moment, in seconds, and whether a request was in flight
+ * @param leaving whether a pod was terminating
  */
 export function judgeEnd(
   ended: { readonly age: number; readonly idle: number; readonly asked: boolean },
@@ -42,7 +42,7 @@ interface Connection {
   readonly agent: https.Agent;
   socket?: TLSSocket;
   answered: number;
-  /** A request is under way. */
+  /** A request is in flight. */
   asked: boolean;
   ended: boolean;
 }
@@ -55,7 +55,7 @@ export class KeptAlive {
   #connections: Connection[] = [];
   #opened = 0;
   #context: SecureContext;
-  /** Whether pods are on their way out, whose connections end with them. */
+  /** Whether pods are terminating, whose connections end with them. */
   leaving = false;
 
   constructor(target: Target, bound: Bound, context: SecureContext) {
@@ -64,7 +64,7 @@ export class KeptAlive {
     this.#context = context;
   }
 
-  /** What connections from now on present and trust. */
+  /** Sets what connections present and trust from now on. */
   set context(context: SecureContext) {
     this.#context = context;
   }
@@ -103,12 +103,12 @@ export class KeptAlive {
       const age = (performance.now() - connection.opened) / 1000;
       const longest = this.#bound.age + this.#bound.idle + slack;
       if (status !== 200) this.#tally.failed(`answer ${status}`);
-      else if (age > longest) this.#tally.failed(`answered ${Math.round(age)} s after its opening, past the bound`);
+      else if (age > longest) this.#tally.failed(`answered ${Math.round(age)} s after it was opened, past the bound`);
       else this.#tally.done();
-      if (last && this.#end(connection, true) === "early") this.#tally.failed(earlyEnd("after an answer", age));
+      if (last && this.#end(connection, true) === "early") this.#tally.failed(earlyEnd("after a response", age));
       connection.answered = performance.now();
     } catch (error) {
-      // One that ends by its bound while the request is on its way is opened again, as HTTP clients do.
+      // If the bound ends it while the request is in flight, it is reopened, as HTTP clients do.
       if (connection.ended || this.#end(connection, true) !== "bound") this.#tally.failed(reasonOf(error));
     }
   }

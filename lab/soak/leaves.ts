@@ -1,4 +1,4 @@
-/** The leaves of a cluster by cert-manager's Certificates, and how they are renewed before their time. */
+/** A cluster's leaves, by cert-manager's Certificates, and how to renew them ahead of time. */
 import { ApiException, CustomObjectsApi, type KubeConfig } from "@kubernetes/client-node";
 
 interface Condition {
@@ -12,7 +12,7 @@ interface CertificateResource {
   readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
-/** A leaf: its Certificate and the Secret that it is issued into. */
+/** A leaf: its Certificate and the Secret that holds it. */
 export interface Leaf {
   readonly namespace: string;
   readonly name: string;
@@ -29,7 +29,7 @@ export class Leaves {
     this.#api = config.makeApiClient(CustomObjectsApi);
   }
 
-  /** All leaves of the cluster; authorities are none. */
+  /** All leaves in the cluster, not counting CAs. */
   async list(): Promise<Leaf[]> {
     const list: unknown = await this.#api.listClusterCustomObject(resource);
     return (list as { items: CertificateResource[] }).items
@@ -41,7 +41,7 @@ export class Leaves {
       }));
   }
 
-  /** Has a leaf issued anew, as `cmctl renew` does. One that is being issued is left alone. */
+  /** Has a leaf reissued, as `cmctl renew` does, unless it is being issued already. */
   async renew({ namespace, name }: Leaf): Promise<void> {
     for (;;) {
       const certificate = (await this.#api.getNamespacedCustomObject({
@@ -65,13 +65,13 @@ export class Leaves {
         await this.#api.replaceNamespacedCustomObjectStatus({ ...resource, namespace, name, body });
         return;
       } catch (error) {
-        // cert-manager has written in between.
+        // cert-manager wrote in between.
         if (!(error instanceof ApiException && error.code === 409)) throw error;
       }
     }
   }
 
-  /** Makes a leaf, or has it issued by another issuer. */
+  /** Creates a leaf, or has it issued by another issuer. */
   async apply(namespace: string, name: string, spec: CertificateResource["spec"]): Promise<Leaf> {
     const object = {
       apiVersion: `${resource.group}/${resource.version}`,

@@ -1,15 +1,15 @@
-/** New connections through the gateway, at a constant rate whatever becomes of them: an open loop. */
+/** New connections through the gateway at a constant rate, whatever becomes of them: an open loop. */
 import type { SecureContext } from "node:tls";
 import { get, reasonOf, type Target } from "./gatewayClient.ts";
 import { Tally, spreadOf, type Numbers, type Spread } from "./tally.ts";
 
 export interface ArrivalNumbers extends Numbers {
-  /** Seconds that the schedule ran. */
+  /** How long the schedule ran, in seconds. */
   readonly seconds: number;
   readonly perSecond: number;
-  /** How late requests were begun, for want of a processor here: seconds. Their time counts from when they were due. */
+  /** How late requests started because this machine was busy, in seconds. Their time counts from when they were due. */
   readonly late: Spread;
-  /** Seconds from when a request was due to its answer. */
+  /** Seconds from when a request was due to its response. */
   readonly answered: Spread;
 }
 
@@ -26,7 +26,7 @@ export class NewConnections {
   #begun = 0;
   #context: SecureContext;
 
-  /** `rate` is in connections a second. */
+  /** `rate` is in connections per second. */
   constructor(target: Target, rate: number, context: SecureContext) {
     this.#target = target;
     this.#rate = rate;
@@ -34,12 +34,12 @@ export class NewConnections {
     this.#timer = setInterval(() => this.#catchUp(), 5);
   }
 
-  /** What the requests from now on present and trust. */
+  /** Sets what requests present and trust from now on. */
   set context(context: SecureContext) {
     this.#context = context;
   }
 
-  /** Begins no more, and waits for those under way. */
+  /** Starts no more, and waits for those in flight. */
   async stop(): Promise<void> {
     clearInterval(this.#timer);
     this.#catchUp();

@@ -1,4 +1,4 @@
-/** A server behind the gateway that answers with the serial of the leaf that its caller presents. */
+/** A server behind the gateway that answers with the serial number of its caller's leaf. */
 import { once } from "node:events";
 import https from "node:https";
 import type { AddressInfo } from "node:net";
@@ -16,9 +16,9 @@ export class Observer {
     this.#server = server;
   }
 
-  /** Listens on a free port; ends every connection with its answer, so that each request shows the caller's present leaf. */
+  /** Listens on a free port; closes every connection after its response, so that each request shows the caller's current leaf. */
   static async start(host: string, pair: ServerPair): Promise<Observer> {
-    // It only looks: whom it should trust is not its question.
+    // It only observes, and trusts anyone.
     const server = https.createServer(
       { ...pair, requestCert: true, rejectUnauthorized: false },
       (request, response) => {

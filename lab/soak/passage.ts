@@ -1,4 +1,4 @@
-/** A root's passage under load: prepare, activate, retire, and then what becomes of all that the old root had signed. */
+/** A rotation of roots under load: prepare, activate, retire, and then what becomes of everything that the old root signed. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { limits, load, phases, rootsIn, type Phase } from "./forms.ts";
 import type { Outcome } from "./platform.ts";
@@ -10,21 +10,21 @@ import type { Timeline } from "./timeline.ts";
 export interface PhaseResult {
   readonly phase: Phase;
   readonly outcome: Outcome;
-  /** Listeners that did not serve their Secret's leaf in the end. */
+  /** Listeners that did not end up serving their Secret's leaf. */
   readonly stale: readonly string[];
   readonly verified?: Outcome;
 }
 
 export interface Passage {
   readonly name: string;
-  /** As far as it came. */
+  /** As far as it got. */
   readonly phases: readonly PhaseResult[];
   readonly withdrawn?: {
-    /** Seconds after the retirement at which a connection of the old root has answered last; below zero: before its end. */
+    /** Seconds from the end of the retirement to the last response on a connection of the old root; negative if before. */
     readonly lastAnswer: number;
-    /** Connections of the old root that go on answering. */
+    /** Connections of the old root that still answer. */
     readonly open: number;
-    /** What each server says to what the old root has signed, by what was tried. */
+    /** What each server says to what the old root signed, by what was tried. */
     readonly said: Readonly<Record<string, string>>;
   };
 }
@@ -36,7 +36,7 @@ export interface Order {
   readonly verify: boolean;
 }
 
-/** Milliseconds for old pods to leave, and new ones to be ready. */
+/** Milliseconds for old pods to terminate and new ones to become ready. */
 export const settledWithin = 60_000;
 
 export async function pass(scene: Scene, order: Order, timeline: Timeline, signal: AbortSignal): Promise<Passage> {

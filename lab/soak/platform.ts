@@ -1,4 +1,4 @@
-/** A platform in a lab of the soak's own: its configuration changed as a person would, and brought up by the plain CLI. */
+/** A platform in the soak's own lab: configured as a person would, and brought up with the plain CLI. */
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
@@ -12,13 +12,13 @@ import { checkout, inCheckout } from "../paths.ts";
 import { environmentOf, makeFolder, removeFolder, settingsOf } from "../temporary.ts";
 import { firstOf, type PlatformForm, type Roots } from "./forms.ts";
 
-/** What the soak changes of a stack's configuration. */
+/** What the soak changes in a stack's configuration. */
 export interface Wanted {
   readonly roots: Roots | { readonly kind: "cluster" };
   readonly gateways: number;
 }
 
-/** What a command did: nothing to say when it ended well. */
+/** How a command went; `problem` is undefined if it succeeded. */
 export interface Outcome {
   readonly seconds: number;
   readonly problem?: string;
@@ -41,7 +41,7 @@ export class Platform {
     this.cluster = new Cluster({ kubeconfig: env.KUBECONFIG });
   }
 
-  /** Starts a lab; there is nothing in it yet. */
+  /** Starts an empty lab. */
   static async start(form: PlatformForm, signal: AbortSignal): Promise<Platform> {
     const folder = await makeFolder("soak");
     const settings = settingsOf(folder);
@@ -58,7 +58,7 @@ export class Platform {
     return join(this.#folder, "lab");
   }
 
-  /** The beginning: the first generation of roots. */
+  /** The initial generation of roots. */
   wantedFirst(): Wanted {
     const { root, gateways } = this.form;
     const active = firstOf[root];
@@ -68,7 +68,7 @@ export class Platform {
     };
   }
 
-  /** Writes the configuration, and `pulumi up`. */
+  /** Writes the configuration, then runs `pulumi up`. */
   async up({ roots, gateways }: Wanted): Promise<Outcome> {
     const base = parse(await readFile(join(this.lab, "Pulumi.dev.yaml"), "utf8")) as { config: Record<string, object> };
     const config = {
@@ -91,7 +91,7 @@ export class Platform {
     return parseOutputs(JSON.parse(stdout));
   }
 
-  /** The check of every hop. */
+  /** Checks every hop. */
   async verify(): Promise<Outcome> {
     const outcome = await this.#run(process.execPath, ["tools/verify/cli.ts", "--json"], (stdout) => {
       const wrong = (JSON.parse(stdout) as Report).checks.filter(({ ok }) => !ok);
@@ -100,7 +100,7 @@ export class Platform {
     return outcome;
   }
 
-  /** How often the kubelet brings changed Secrets to their pods, in seconds. */
+  /** How often the kubelet updates changed Secrets in pods, in seconds. */
   async kubeletSync(): Promise<number> {
     const { syncFrequency } = parse(await readFile(join(this.lab, "config/kubelet.yaml"), "utf8")) as {
       syncFrequency: string;
@@ -108,7 +108,7 @@ export class Platform {
     return parseFloat(syncFrequency);
   }
 
-  /** Ends the lab; nothing of it is left. */
+  /** Stops the lab and leaves nothing of it. */
   stop(): Promise<void> {
     return end(this.#folder);
   }
@@ -126,7 +126,7 @@ export class Platform {
     const seconds = (performance.now() - start) / 1000;
     if (exitCode === 0) return { seconds };
     const said = exitCode === 1 && stdout.startsWith("{") ? wrongIn(stdout) : errorsOf(stdout + stderr);
-    return { seconds, problem: `ended with ${exitCode}: ${said}` };
+    return { seconds, problem: `exited with ${exitCode}: ${said}` };
   }
 }
 
@@ -135,14 +135,14 @@ async function end(folder: string): Promise<void> {
   await removeFolder(folder);
 }
 
-/** What a command's output says of its failure, in a line. */
+/** What a command's output says about its failure, in one line. */
 function errorsOf(output: string): string {
   const lines = (text: string) =>
     text
       .split("\n")
       .map((line) => line.trim())
       .filter(Boolean);
-  // pulumi repeats there what it has said among much else.
+  // There pulumi repeats what it said earlier among much else.
   const [, diagnostics] = output.split("\nDiagnostics:\n");
   return (diagnostics === undefined ? lines(output).slice(-4) : lines(diagnostics).slice(0, 8)).join(" | ");
 }

@@ -1,9 +1,9 @@
-/** Looks at what servers serve, again and again, and tells each new leaf at the moment when it is first seen. */
+/** Keeps looking at what servers serve, and reports each new leaf the moment it is first seen. */
 import tls from "node:tls";
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Listener {
-  /** Names the listener for good, such as `gateway apisix-6c9d`. */
+  /** Permanent name of the listener, such as `gateway apisix-6c9d`. */
   readonly name: string;
   readonly host: string;
   readonly port: number;
@@ -13,11 +13,11 @@ export interface Listener {
 export interface Sighting {
   readonly listener: string;
   readonly serial: string;
-  /** Milliseconds since the epoch, when the handshake was over. */
+  /** End of the handshake, in milliseconds since the epoch. */
   readonly at: number;
 }
 
-/** Between two looks: milliseconds. */
+/** Milliseconds between looks. */
 const pause = 200;
 const patience = 5000;
 
@@ -29,7 +29,7 @@ export class Probes {
     this.#onSeen = onSeen;
   }
 
-  /** From now on these listeners, and no others. */
+  /** Sets the listeners to watch from now on. */
   watch(listeners: readonly Listener[]): void {
     const names = new Set(listeners.map(({ name }) => name));
     for (const name of this.#watched) if (!names.has(name)) this.#watched.delete(name);
@@ -40,7 +40,7 @@ export class Probes {
     }
   }
 
-  /** Calls `look` until the name is no longer watched; a look without an answer tells nothing. */
+  /** Calls `look` until the name is no longer watched; looks without an answer are ignored. */
   async follow(name: string, look: () => Promise<string>): Promise<void> {
     this.#watched.add(name);
     let last: string | undefined;
@@ -55,7 +55,7 @@ export class Probes {
   }
 }
 
-/** The serial of the leaf that a server shows, whatever it thinks of a client without one. */
+/** The serial number of a server's leaf, whatever it thinks of a client without one. */
 function servedBy({ host, port, serverName }: Listener): Promise<string> {
   return new Promise((done, failed) => {
     // With TLS 1.3 the client has seen the server's leaf, and its proof, before the server asks for the client's.

@@ -1,4 +1,4 @@
-/** What every server behind the gateway says to a leaf of a root that is no longer trusted. */
+/** What every server behind the gateway says to a leaf whose root is no longer trusted. */
 import type { Request } from "@mtls-everywhere/cluster-access";
 import type { TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import type { PodPort, SecretRef } from "@mtls-everywhere/vocabulary/references";
@@ -8,14 +8,14 @@ import { observe } from "../../tools/verify/http.ts";
 import type { Scene } from "./scene.ts";
 import type { Pair } from "./view.ts";
 
-/** A client's leaf of each plane. */
+/** A client leaf from each plane. */
 export type OldPairs = Readonly<Record<"edge" | "admin" | "etcd" | "peer" | "upstream", Pair>>;
 
-/** Whether this was said by a server that does not trust the certificate's root: an alert, or nginx's page. */
+/** Whether this is what a server says that does not trust the certificate's root: an alert, or nginx's page. */
 export const isRefusal = (said: string): boolean =>
   /^alert (unknown_ca|bad_certificate|certificate_unknown) |^400 The SSL certificate error/.test(said);
 
-/** The leaves of now. */
+/** The current leaves. */
 export function oldPairsOf(scene: Scene): OldPairs {
   const { view, outputs, listeners } = scene;
   const of = ({ namespace, name }: SecretRef) => view.pair(`${namespace}/${name}`);
@@ -49,7 +49,7 @@ export async function refusalsOf(scene: Scene, old: OldPairs): Promise<Record<st
 
 type Question = readonly [to: PodPort, trust: TrustRef, pair: Pair, request: Request];
 
-/** A tunnel that breaks proves nothing: it is tried again. */
+/** A broken tunnel proves nothing: try again. */
 async function ask(scene: Scene, ...[to, trust, pair, request]: Question): Promise<string> {
   const client = { ca: scene.view.bundle(trust.name, trust.key), pair, minVersion: "TLSv1.3" } as const;
   for (let tries = 1; ; tries++) {

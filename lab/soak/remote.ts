@@ -1,4 +1,4 @@
-/** Calls into a process that runs in a network of the lab, and what it tells unasked, over Node's channel to a child. */
+/** Calls into a process in a lab network, and its notifications, over Node's IPC channel to a child. */
 import { spawn, type ChildProcess } from "node:child_process";
 import { once } from "node:events";
 
@@ -13,7 +13,7 @@ interface Call {
 type Message<Event> =
   { readonly id: number; readonly answer?: unknown; readonly error?: string } | { readonly event: Event };
 
-/** Answers calls until the parent goes. Gives the way to tell it something unasked. */
+/** Answers calls until the parent ends. Returns a function that notifies the parent. */
 export function serve<Event>(methods: Methods): (event: Event) => void {
   const send = (message: Message<Event>) => process.send?.(message);
   process.on("message", ({ id, method, args }: Call) => {
@@ -33,12 +33,12 @@ export class Remote<M extends Methods, Event> {
   readonly #waiting = new Map<number, { done: (answer: unknown) => void; failed: (error: Error) => void }>();
   #last = 0;
 
-  /** Starts a program of this folder in a network namespace, which a file stands for. */
+  /** Starts a program from this folder in the network namespace that a file stands for. */
   constructor(network: string, program: string, onEvent: (event: Event) => void) {
-    // nsenter becomes the program, which so inherits the channel.
+    // nsenter execs the program, which thus inherits the channel.
     this.#child = spawn("nsenter", [`--net=${network}`, process.execPath, "--no-warnings", program], {
       stdio: ["ignore", "inherit", "inherit", "ipc"],
-      detached: true, // Ctrl-C is for the soak, which ends it in order
+      detached: true, // Ctrl-C is for the soak, which shuts it down in order
     });
     this.#child.on("message", (message: Message<Event>) => {
       if ("event" in message) return onEvent(message.event);
@@ -58,7 +58,7 @@ export class Remote<M extends Methods, Event> {
     const id = ++this.#last;
     const answer = await new Promise<unknown>((done, failed) => {
       this.#waiting.set(id, { done, failed });
-      if (!this.#child.connected) failed(new Error(`a process of the soak has ended before "${method}"`));
+      if (!this.#child.connected) failed(new Error(`a process of the soak ended before "${method}"`));
       else this.#child.send({ id, method, args } satisfies Call);
     });
     return answer as Awaited<ReturnType<M[K]>>;

@@ -1,4 +1,4 @@
-/** What a soak has shown, held against the numbers that must hold, as a table. */
+/** What a soak has shown, compared with its limits, as a table. */
 import { knowsCertificateCache } from "../../components/nginxConfig.ts";
 import { nginxImage } from "../images.ts";
 import { limits, phases } from "./forms.ts";
@@ -9,16 +9,16 @@ import { hops, type Hop } from "./scene.ts";
 import type { Placed, PlatformResult, SoakResult } from "./soak.ts";
 import { spreadOf, type Numbers } from "./tally.ts";
 
-/** One thing that must hold. */
+/** One requirement. */
 export interface Verdict {
-  /** The platform that it was seen on; empty where it was none. */
+  /** The platform that it was observed on; empty if none. */
   readonly platform: string;
   readonly what: string;
   readonly seen: string;
-  /** In words, such as `p95 at most 3 s`. */
+  /** As text, such as `p95 at most 3 s`. */
   readonly wanted: string;
   readonly ok: boolean;
-  /** It holds but for a time, which a machine that does other work cannot keep. */
+  /** It holds except for a time limit, which a busy machine cannot keep. */
   readonly slow?: boolean;
   /** What went wrong, the first few. */
   readonly why: readonly string[];
@@ -52,7 +52,7 @@ function ofTraffic({ form, arrivals, kept, writes }: PlatformResult): Found[] {
   return [
     {
       ...traffic("new connections through the gateway", arrivals),
-      seen: `${counts(arrivals)}; ${arrivals.perSecond.toFixed(1)}/s begun, up to ${duration(arrivals.late.max)} late; p95 ${duration(arrivals.answered.p95)}`,
+      seen: `${counts(arrivals)}; ${arrivals.perSecond.toFixed(1)}/s started, up to ${duration(arrivals.late.max)} late; p95 ${duration(arrivals.answered.p95)}`,
     },
     {
       ...traffic("kept-alive connections through the gateway", kept),
@@ -74,7 +74,7 @@ function ofRenewals(platform: PlatformResult): Found[] {
   const limitOf = (hop: Hop) => (hop === "gateway" ? limits.renewer : limits.files(platform.kubeletSync));
   return [
     none(
-      `leaves issued anew, ${rounds.length} times each`,
+      `leaves reissued, ${rounds.length} times each`,
       "not issued",
       rounds.flatMap((round) => round.unissued),
     ),
@@ -111,7 +111,7 @@ function ofPassage({ name, phases: done, withdrawn }: Passage): Found[] {
   ]);
   const took = done.map(({ phase, outcome }) => `${phase} ${duration(outcome.seconds)}`).join(", ");
   const passed: Found = {
-    what: `passage of the roots, ${name}`,
+    what: `rotation of the roots, ${name}`,
     seen: took,
     wanted: phases.join(", "),
     ok: problems.length === 0 && withdrawn !== undefined,
@@ -160,7 +160,7 @@ function ofRenewer({ renewers }: PlatformResult): Found[] {
   return [
     {
       what: "renewer while nothing is renewed",
-      seen: `working set ${memory.toFixed(0)} MiB, ${(cpu * 100).toFixed(2)} % of a processor`,
+      seen: `working set ${memory.toFixed(0)} MiB, ${(cpu * 100).toFixed(2)} % of a CPU`,
       wanted: `under ${limits.renewerMemory} MiB, under ${limits.renewerCpu * 100} %`,
       ok: memory < limits.renewerMemory && cpu < limits.renewerCpu,
       slow: memory < limits.renewerMemory && cpu >= limits.renewerCpu,
@@ -173,9 +173,9 @@ function ofHandshakes({ live, fixed, ratio }: NonNullable<SoakResult["handshakes
   const cached = knowsCertificateCache(nginxImage);
   const list = (rates: readonly number[]) => rates.map((rate) => rate.toFixed(0)).join(" ");
   return {
-    what: "nginx's handshakes with live leaves, to those with fixed ones",
-    seen: `${ratio.toFixed(2)} (in a second of nginx's processor time: ${list(live)} to ${list(fixed)})`,
-    // Without the cache nginx decodes the leaf at every handshake, which costs half of them with OpenSSL 3.0: docs/decisions.md.
+    what: "nginx's handshakes with live leaves, relative to fixed ones",
+    seen: `${ratio.toFixed(2)} (per second of nginx's CPU time: ${list(live)} and ${list(fixed)})`,
+    // Without the cache nginx decodes the leaf at every handshake, which halves their rate with OpenSSL 3.0: docs/decisions.md.
     wanted: cached ? `at least ${limits.handshakes}` : `not judged: ${nginxImage} has no ssl_certificate_cache`,
     ok: ratio >= limits.handshakes || !cached,
     why: [],
@@ -208,7 +208,7 @@ function none(what: string, found: string, list: readonly string[]): Found {
 
 const duration = (seconds: number) => (seconds < 1 ? `${Math.round(seconds * 1000)} ms` : `${seconds.toFixed(1)} s`);
 
-/** A table for each platform, what went wrong below it, and the last line. */
+/** A table per platform with what went wrong below it, and the verdict. */
 export function render(result: SoakResult): string {
   const verdicts = verdictsOf(result);
   const cells = ({ ok, slow, what, seen, wanted }: Verdict) => [

@@ -1,4 +1,4 @@
-/** Rounds of renewals: every leaf at once, and how long each listener takes to serve its new one. */
+/** Rounds of renewals: every leaf at once, timing how long each listener takes to serve its new one. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { load } from "./forms.ts";
 import type { Hop, Scene } from "./scene.ts";
@@ -7,7 +7,7 @@ import type { LeafChange } from "./view.ts";
 /** One leaf's way from its Secret to one listener. */
 export interface Renewal {
   readonly hop: Hop;
-  /** From the Secret's change to the first handshake; nothing when there was none in time. */
+  /** From the Secret's change to the first handshake; undefined if there was none in time. */
   readonly seconds?: number;
 }
 
@@ -17,7 +17,7 @@ export interface Round {
   readonly unissued: readonly string[];
 }
 
-/** Milliseconds for cert-manager, and then for the servers; all is done in seconds. */
+/** Milliseconds for cert-manager, then for the servers; both normally take seconds. */
 const issuedWithin = 60_000;
 export const servedWithin = 15_000;
 
@@ -38,13 +38,13 @@ export async function renewAll(scene: Scene, signal: AbortSignal): Promise<Round
   return { renewals, unissued: unissued().map(({ namespace, name }) => `${namespace}/${name}`) };
 }
 
-/** Settles when it holds, or when the time is over. */
+/** Settles when it holds or time is up. */
 export async function until(holds: () => boolean, within: number, signal: AbortSignal): Promise<void> {
   for (const end = Date.now() + within; !holds() && Date.now() < end;) await sleep(50, undefined, { signal });
 }
 
 function servedAfter(scene: Scene, listener: string, { serial, at }: LeafChange): { seconds?: number } {
   const seen = scene.sightings.get(listener)?.find((sighting) => sighting.serial === serial);
-  // The watch may bring the Secret later than the server's own way brings the leaf.
+  // The watch may deliver the Secret later than the server gets the leaf.
   return seen ? { seconds: Math.max(0, seen.at - at) / 1000 } : {};
 }

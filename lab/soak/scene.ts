@@ -31,14 +31,14 @@ export class Scene {
   readonly leaves: Leaves;
   readonly writes: Writes;
   readonly target: Target;
-  /** All that each listener was seen to serve, oldest first. */
+  /** Everything that each listener was seen to serve, oldest first. */
   readonly sightings = new Map<string, Sighting[]>();
   readonly #hops = new Map<string, Hop>();
-  /** By the pod's UID: the Admin API listens on the pod's own loopback. */
+  /** By pod UID: the Admin API listens on the pod's own loopback. */
   readonly #inPods = new Map<string, Process>();
   readonly #load: Process;
   readonly #eyes: Process;
-  /** Whether something has changed since the last refresh began. */
+  /** Whether something has changed since the last refresh started. */
   #changed = false;
   #refreshing: Promise<void> | undefined;
 
@@ -67,7 +67,7 @@ export class Scene {
     }
   }
 
-  /** The client's leaf, and what it trusts. */
+  /** The client's leaf and the roots it trusts. */
   credentials(): Credentials {
     const { trust } = this.outputs.gateway;
     const { cert, key } = this.view.pair(`${this.outputs.namespace}/client-curl`);
@@ -82,18 +82,18 @@ export class Scene {
     return this.#hops.get(listener) ?? callerListener;
   }
 
-  /** The Secret of what a listener serves; nothing where it was never seen to serve a known leaf. */
+  /** The Secret of what a listener serves; undefined if it was never seen to serve a known leaf. */
   secretOf(listener: string): string | undefined {
     const seen = this.sightings.get(listener) ?? [];
     return seen.map(({ serial }) => this.view.secretOf(serial)).find((secret) => secret !== undefined);
   }
 
-  /** Listeners of now, and the last leaf that each was seen to serve. */
+  /** The current listeners, and the last leaf that each was seen to serve. */
   get listeners(): readonly string[] {
     return [...this.#hops.keys()];
   }
 
-  /** Listeners that do not serve what their Secret holds, as people call them. */
+  /** The display names of listeners that do not serve what their Secret holds. */
   stale(): string[] {
     const stale = this.listeners.filter((listener) => {
       const secret = this.secretOf(listener);
@@ -103,7 +103,7 @@ export class Scene {
     return stale.map((listener) => listener.split("/")[0] ?? "");
   }
 
-  /** Has the observer's leaf issued by the issuer of the moment, as a consumer's own `up` would. */
+  /** Has the observer's leaf issued by the current issuer, as a consumer's own `up` would. */
   async followIssuer(): Promise<Leaf> {
     const { name, kind, group } = (await this.platform.outputs()).issuers.upstream;
     return this.leaves.apply(this.outputs.namespace, observerName, {
@@ -142,7 +142,7 @@ export class Scene {
     this.writes.start(this.target.serverName);
   }
 
-  /** Behind the gateway like the platform's own upstream, as what APISIX calls it is what is looked at. */
+  /** Behind the gateway like the platform's own upstream, to see what APISIX presents to it. */
   async #routeToObserver(port: number): Promise<void> {
     const { tls } = (await this.writes.get("upstreams", "hello")) ?? {};
     await this.writes.put("routes", observerName, {
@@ -155,20 +155,20 @@ export class Scene {
     });
   }
 
-  /** One refresh at a time, and one more for all that changes meanwhile. */
+  /** One refresh at a time, and one more for everything that changes meanwhile. */
   #follow(): void {
     this.#changed = true;
     this.#refreshing ??= (async () => {
       while (this.#changed) {
         this.#changed = false;
-        // What is on its way out or not yet there fails, and its next change is seen too.
+        // What is terminating or not there yet fails, and its next change is seen too.
         await this.#refresh().catch(() => undefined);
       }
       this.#refreshing = undefined;
     })();
   }
 
-  /** Brings the client's credentials, the observer's leaf and the probes up to what the cluster has now. */
+  /** Updates the client's credentials, the observer's leaf and the probes to the cluster's current state. */
   async #refresh(): Promise<void> {
     const { outputs, view } = this;
     const credentials = this.credentials();
@@ -219,7 +219,7 @@ export class Scene {
   }
 }
 
-/** Ready, and not on its way out. */
+/** Ready, and not terminating. */
 function isThere(pod: V1Pod): boolean {
   return isReady(pod) && !pod.metadata?.deletionTimestamp;
 }

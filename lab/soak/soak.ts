@@ -1,4 +1,4 @@
-/** The soak: load, writes and observation on each platform of its form, while leaves renew and roots pass. */
+/** The soak: load, writes and observation on each platform of its form, while leaves renew and roots rotate. */
 import { setTimeout as sleep } from "node:timers/promises";
 import { CoreV1Api } from "@kubernetes/client-node";
 import { processTable, usageOf } from "./containers.ts";
@@ -24,15 +24,15 @@ export interface PlatformResult {
   readonly kept: Placed<KeptNumbers>;
   readonly writes: Placed<WriteNumbers>;
   readonly rounds: readonly Round[];
-  /** Processes and restart counts that did not live through the leaves' renewals. */
+  /** Processes that did not survive the leaves' renewals, and restart counts that changed. */
   readonly unsettled: readonly string[];
   readonly passages: readonly Passage[];
   readonly steady?: Steady;
-  /** What the renewer's containers use while nothing is renewed; empty where there is none. */
+  /** What the renewer's containers use while nothing is renewed; empty without a renewer. */
   readonly renewers: readonly { readonly workingSet: number; readonly cpu: number }[];
 }
 
-/** Numbers whose first failures name the step that they fell into. */
+/** Numbers whose first failures name the step in which they happened. */
 export type Placed<N extends Numbers> = Omit<N, "first"> & {
   readonly first: readonly (Failure & { readonly step: string })[];
 };
@@ -48,11 +48,11 @@ export interface SoakResult {
 export interface Running {
   readonly progress: (line: string) => void;
   readonly signal: AbortSignal;
-  /** Leave the last lab as it is in the end. */
+  /** Leave the last lab running at the end. */
   readonly keep: boolean;
 }
 
-/** Rejects when it cannot be done at all; what goes wrong under load is in the result. */
+/** Rejects if it cannot run at all; what goes wrong under load is in the result. */
 export async function soak(form: Form, { progress, signal, keep }: Running): Promise<SoakResult> {
   const began = new Date();
   const timeline = new Timeline(progress);
@@ -62,7 +62,7 @@ export async function soak(form: Form, { progress, signal, keep }: Running): Pro
     platforms.push(await onPlatform(form, platform, { timeline, signal, isLast, keep: keep && isLast }));
   }
   const handshakes = form.handshakes
-    ? await timeline.step("nginx's handshakes with live leaves and without", () => compareHandshakes(signal))
+    ? await timeline.step("nginx's handshakes with and without live leaves", () => compareHandshakes(signal))
     : undefined;
   const minutes = (Date.now() - began.getTime()) / 60_000;
   const result = { form: form.name, began: began.toISOString(), minutes, platforms };
@@ -94,7 +94,7 @@ async function onPlatform(form: Form, own: PlatformForm, conditions: Conditions)
     }
   } finally {
     if (keep) timeline.say(`kept: LAB_DIR=${platform.lab} make env; LAB_DIR=${platform.lab} make down`);
-    else await timeline.step("end the lab", () => platform.stop());
+    else await timeline.step("stop the lab", () => platform.stop());
   }
 }
 
@@ -114,16 +114,16 @@ async function onScene(
       const roots = { kind: platform.form.root, active: generation, trusted: [generation] };
       const scaled = await timeline.step(`${gateways} gateway pods`, () => platform.up({ roots, gateways }));
       if (scaled.problem !== undefined) throw new Error(`${gateways} gateway pods: pulumi up ${scaled.problem}`);
-      await scene.load.call("leave"); // so that the next ones are spread
+      await scene.load.call("leave"); // so that the new ones spread over all pods
     }
-    await scene.view.settled(settledWithin, signal); // pods of before are still leaving
+    await scene.view.settled(settledWithin, signal); // old pods are still terminating
     const before = processTable(scene.view.pods());
     for (let round = 1; round <= form.rounds; round++)
       rounds.push(await timeline.step(`every leaf renews, ${round} of ${form.rounds}`, () => renewAll(scene, signal)));
     unsettled.push(...changed(before, processTable(scene.view.pods())));
     const passage = await pass(scene, { from: generation, gateways, verify: form.verify }, timeline, signal);
     passages.push(passage);
-    if (passage.withdrawn === undefined) break; // the rest builds on it
+    if (passage.withdrawn === undefined) break; // the rest depends on it
     generation = nextOf(generation);
   }
   const daily =
@@ -147,7 +147,7 @@ async function onScene(
   };
 }
 
-/** Milliseconds over which an idle renewer is looked at. */
+/** Milliseconds over which an idle renewer is measured. */
 const idleFor = 10_000;
 
 async function idleUsage(scene: Scene, signal: AbortSignal): Promise<PlatformResult["renewers"]> {
@@ -168,7 +168,7 @@ async function serviceAddress(platform: Platform, service: { namespace: string; 
   return spec?.clusterIP ?? "";
 }
 
-/** Lines that are there before and not after, or the other way round. */
+/** Lines that are in only one of the two. */
 function changed(before: readonly string[], after: readonly string[]): string[] {
   return [
     ...before.filter((line) => !after.includes(line)).map((line) => `before: ${line}`),

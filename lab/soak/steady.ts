@@ -8,7 +8,7 @@ import type { Timeline } from "./timeline.ts";
 export interface Steady {
   readonly seconds: number;
   readonly rounds: readonly Round[];
-  /** How often each command was run, and what went wrong. */
+  /** How often each command ran, and what went wrong. */
   readonly commands: Readonly<Record<string, { readonly runs: number; readonly problems: readonly string[] }>>;
 }
 

@@ -1,11 +1,11 @@
-/** Counts of what was tried and what failed, with the reasons. */
+/** Counts tries and failures, with reasons. */
 
 export interface Numbers {
   readonly done: number;
   readonly failed: number;
   /** How often, by reason. */
   readonly reasons: Readonly<Record<string, number>>;
-  /** The first failures of all. */
+  /** The very first failures. */
   readonly first: readonly Failure[];
 }
 
@@ -15,7 +15,7 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** Failures that are kept with their time. */
+/** How many failures are kept with their time. */
 const kept = 5;
 
 export class Tally {
@@ -46,7 +46,7 @@ export interface Spread {
   readonly max: number;
 }
 
-/** By nearest rank; of nothing, all is 0. */
+/** By nearest rank; all 0 without values. */
 export function spreadOf(values: readonly number[]): Spread {
   const sorted = [...values].sort((a, b) => a - b);
   const at = (share: number) => sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)] ?? 0;

@@ -1,4 +1,4 @@
-/** What the soak was doing when: progress for who watches, and the step in which a failure fell. */
+/** What the soak was doing when: progress for whoever watches, and the step in which a failure happened. */
 
 export interface Step {
   readonly name: string;

@@ -1,4 +1,4 @@
-/** The cluster as the soak sees it at every moment: leaves as they change, bundles, and the pods behind each listener. */
+/** The soak's live view of the cluster: leaves as they change, bundles, and the pods behind each listener. */
 import { X509Certificate } from "node:crypto";
 import {
   CoreV1Api,
@@ -12,7 +12,7 @@ import {
 } from "@kubernetes/client-node";
 import { setTimeout as sleep } from "node:timers/promises";
 
-/** A leaf in its Secret, from the moment on when this was seen. */
+/** A leaf in its Secret, from the moment it was seen there. */
 export interface LeafChange {
   /** `<namespace>/<name>` of the Secret. */
   readonly secret: string;
@@ -34,9 +34,9 @@ export class View {
   readonly #bundles = new Map<string, Readonly<Record<string, string>>>();
   readonly #pods = new Map<string, V1Pod>();
   readonly #stops: (() => void)[] = [];
-  /** Every leaf that was seen, oldest first. */
+  /** Every leaf seen, oldest first. */
   readonly changes: LeafChange[] = [];
-  /** Told of every change, after it can be seen here. */
+  /** Called after every change, once it is visible here. */
   onChange: () => void = () => {};
 
   constructor(config: KubeConfig, namespace: string) {
@@ -51,7 +51,7 @@ export class View {
     await Promise.all([
       this.#follow<V1Secret>("/api/v1/secrets", () => this.#api.listSecretForAllNamespaces(), {
         seen: (secret) => this.#sawSecret(secret),
-        gone: () => {}, // its leaf is served all the same
+        gone: () => {}, // its leaf is still served
       }),
       this.#follow<V1ConfigMap>(
         `/api/v1/namespaces/${namespace}/configmaps`,
@@ -88,17 +88,17 @@ export class View {
     return pair;
   }
 
-  /** The Secret that a leaf lies in, or lay in. */
+  /** The Secret that holds or held a leaf. */
   secretOf(serial: string): string | undefined {
     return this.changes.find((change) => change.serial === serial)?.secret;
   }
 
-  /** An entry of a ConfigMap of the platform's namespace. */
+  /** An entry of a ConfigMap in the platform's namespace. */
   bundle(name: string, key: string): string {
     return this.#bundles.get(name)?.[key] ?? "";
   }
 
-  /** Pods with these labels (`a=b,c=d`) that have an address; those on their way out too. */
+  /** Pods with these labels (`a=b,c=d`) that have an address, terminating ones too. */
   pods(selector = ""): V1Pod[] {
     const wanted = selector
       .split(",")
@@ -110,7 +110,7 @@ export class View {
     );
   }
 
-  /** Settles when no pod is on its way out or not yet ready. */
+  /** Settles when all pods are ready and none is terminating. */
   async settled(within: number, signal: AbortSignal): Promise<void> {
     const restless = () => [...this.#pods.values()].some((pod) => pod.metadata?.deletionTimestamp || !isReady(pod));
     for (const end = Date.now() + within; restless() && Date.now() < end;) await sleep(200, undefined, { signal });
@@ -160,6 +160,6 @@ function serialOf(pem: string): string | undefined {
   try {
     return new X509Certificate(pem).serialNumber;
   } catch {
-    return undefined; // a Secret on its way to be one
+    return undefined; // a Secret that is still being filled
   }
 }

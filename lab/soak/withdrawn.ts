@@ -1,16 +1,16 @@
-/** Connections, sessions and a certificate of a root that is about to be withdrawn, and what becomes of them. */
+/** What becomes of the connections, sessions and certificate of a root that is withdrawn. */
 import https from "node:https";
 import type { SecureVersion } from "node:tls";
 import { contextOf, get, reasonOf, type Credentials, type Target } from "./gatewayClient.ts";
 
-/** Between two requests on each connection: milliseconds. */
+/** Milliseconds between requests on each connection. */
 const pause = 2000;
 const versions = ["TLSv1.2", "TLSv1.3"] as const satisfies readonly SecureVersion[];
 
 export interface Withdrawn {
   /** Connections that still answer. */
   readonly open: number;
-  /** When one of them has answered last: milliseconds since the epoch. */
+  /** When one of them last answered, in milliseconds since the epoch. */
   readonly lastAnswer: number;
 }
 
@@ -27,7 +27,7 @@ export class OldTrust {
     this.#credentials = credentials;
   }
 
-  /** Opens the connections while the root is still trusted, and goes on using them. */
+  /** Opens the connections while the root is still trusted, and keeps using them. */
   async open(count: number): Promise<void> {
     const context = contextOf(this.#credentials);
     for (const version of versions) {
@@ -45,7 +45,7 @@ export class OldTrust {
     return { open: this.#agents.size, lastAnswer: this.#lastAnswer };
   }
 
-  /** What the gateway says now to the certificate, and to each session: by what was tried. */
+  /** What the gateway now says to the certificate and to each session, by what was tried. */
   async tryAgain(ca: string): Promise<Record<string, string>> {
     const context = contextOf({ ...this.#credentials, ca });
     const said: Record<string, string> = {};
@@ -73,7 +73,7 @@ export class OldTrust {
       const before = Object.values(agent.freeSockets).flat()[0];
       try {
         const { last, status, socket } = await get(this.#target, "/", context, { agent });
-        // A new connection in place of an ended one proves nothing about that one.
+        // A new connection in place of an ended one would prove nothing about the old one.
         const same = before === undefined || before === socket;
         if (same && status === 200) this.#lastAnswer = Date.now();
         if (!same || last) this.#forget(agent);

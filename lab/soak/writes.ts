@@ -1,4 +1,4 @@
-/** Writes through the Admin API, one after the other: each is read back, and none may be lost. */
+/** Writes through the Admin API, one after another: each is read back, and none may be lost. */
 import { setTimeout as sleep } from "node:timers/promises";
 import type { TLSSocket } from "node:tls";
 
@@ -10,13 +10,13 @@ import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import { type Numbers, type Spread, spreadOf, Tally } from "./tally.ts";
 
 export interface WriteNumbers extends Numbers {
-  /** Tries beyond the first of each write. */
+  /** Tries beyond each write's first. */
   readonly retries: number;
   /** Seconds that a write took, retries included. */
   readonly took: Spread;
 }
 
-/** Between two writes: milliseconds. */
+/** Milliseconds between writes. */
 const pause = 200;
 const route = "soak-writes";
 
@@ -47,7 +47,7 @@ export class Writes {
     await closeSessions(this.#access);
   }
 
-  /** An object of the Admin API as it is. */
+  /** An Admin API object's current state. */
   async get(kind: "upstreams", id: string): Promise<Readonly<Record<string, unknown>> | undefined> {
     return (await adminClient(this.#access, this.#admin)).get(kind, id);
   }
@@ -87,7 +87,7 @@ export class Writes {
   }
 }
 
-/** Counts the tries, which the client repeats without a word: connections that fail, and requests that are sent. */
+/** Counts the client's silent retries: connections that fail, and requests that are sent. */
 function counting(cluster: Cluster, onTry: () => void): Access {
   const connect: Access["connect"] = async (...args) => {
     const socket = await cluster.connect(...args).catch((error: unknown) => {

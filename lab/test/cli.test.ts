@@ -65,7 +65,7 @@ describe("the lab's command line", function () {
     const { status, stderr } = run("tools", { KUBECONFIG: file, CONTEXT: "other" });
     assert.equal(
       stderr,
-      `Your kubeconfig has no context "other", it has: mine. Set KUBECONFIG, or name one of these with CONTEXT=.\n`,
+      `Your kubeconfig has no context "other"; it has: mine. Set KUBECONFIG, or name one of these with CONTEXT=.\n`,
     );
     assert.equal(status, 2);
     assert.ok(!existsSync(lab));
@@ -229,7 +229,7 @@ describe("the lab's command line", function () {
         {
           status: 0,
           stderr: "",
-          ended: [labs.running, labs.stopped].map((path) => `ending the lab in ${path}`).sort(),
+          ended: [labs.running, labs.stopped].map((path) => `stopping the lab in ${path}`).sort(),
         },
       );
       await ended();

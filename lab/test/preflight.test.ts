@@ -26,7 +26,7 @@ describe("what the lab needs of a machine", () => {
     ["no Go", { go: undefined }, /no `go` on PATH: install Go 1\.26\.0 or newer/],
     ["an old Go", { go: "1.9.7" }, /`go` on PATH is 1\.9\.7, lab\/go\.mod needs 1\.26\.0/],
     ["no apt", { missing: ["apt-get"] }, /no `apt-get` on PATH: install the package apt/],
-    ["a full disk, cold", { freeGiB: 14.9 }, /14\.9 GiB free, the lab needs 15: make room, or set MTLS_CACHE/],
+    ["a full disk, cold", { freeGiB: 14.9 }, /14\.9 GiB free, the lab needs 15: free some space, or set MTLS_CACHE/],
     ["a full disk, warm", { freeGiB: 1.9, warm: true }, /1\.9 GiB free, the lab needs 2:/],
     ["cgroups that cannot be written", { cgroups: false }, /\/sys\/fs\/cgroup cannot be written/],
     ["no namespaces", { namespaces: false }, /does not let root make namespaces/],

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# The baseline: the seed post's steps by script, helm, kubectl and curl, from a ready cluster to the first 200.
-# Usage: run.sh CHART, with helm, kubectl and KUBECONFIG in the environment. Undo it with: run.sh --undo
+# The baseline: the seed post's steps as a script of helm, kubectl and curl, from a ready cluster to the first 200.
+# Usage: run.sh CHART, with helm and kubectl on PATH and KUBECONFIG set. To undo: run.sh --undo
 set -euo pipefail
 here=$(dirname "${BASH_SOURCE[0]}")
 
@@ -29,7 +29,7 @@ for secret in curl-secret apisix-server-secret; do
     kubectl get secret "$secret" --namespace tls -o jsonpath="{.data.${entry/./\\.}}" | base64 -d > "$scratch/$secret.$entry"
   done
 done
-# forward PORT: sets `local_port` to one of this machine that leads to APISIX's.
+# forward PORT: sets `local_port` to a port on this machine that leads to APISIX's.
 forward() {
   kubectl port-forward --namespace tls pod/apisix ":$1" > "$scratch/forward.$1" 2>&1 &
   forwards+=($!)
@@ -45,10 +45,10 @@ put() { # PATH BODY
     -H 'X-API-KEY: edd1c9f034335f136f87ad84b625c8f1' -X PUT -d "$2"
 }
 client=$(text "$scratch/curl-secret.tls.crt"); key=$(text "$scratch/curl-secret.tls.key"); ca=$(text "$scratch/curl-secret.ca.crt")
-# An object of its own for the client certificate, not in the route as in the post: the stand-in knows no other way.
+# The client certificate gets its own object instead of being inlined in the route as in the post: the stand-in knows no other way.
 put ssls/2 "{\"type\": \"client\", \"cert\": $client, \"key\": $key}"
 put routes/1 "{\"uri\": \"/\", \"upstream\": {\"type\": \"roundrobin\", \"scheme\": \"https\", \"nodes\": {\"upstream:443\": 1}, \"tls\": {\"client_cert_id\": \"2\"}}}"
-# APISIX 3.18 asks for no client certificate before an SSL object with a client CA is there.
+# APISIX 3.18 asks for no client certificate until an SSL object with a client CA exists.
 put ssls/1 "{\"snis\": [\"upstream\"], \"cert\": $(text "$scratch/apisix-server-secret.tls.crt"), \"key\": $(text "$scratch/apisix-server-secret.tls.key"), \"client\": {\"ca\": $ca}}"
 forward 9443
 for _ in $(seq 50); do

@@ -65,7 +65,7 @@ describe("the soak's judgement", () => {
         writes: { ...platform.writes, ...failed },
       }),
       [
-        `new connections through the gateway | 10 done, 2 failed; 100.0/s begun, up to 300 ms late; p95 200 ms | ${why}`,
+        `new connections through the gateway | 10 done, 2 failed; 100.0/s started, up to 300 ms late; p95 200 ms | ${why}`,
         `kept-alive connections through the gateway | 10 done, 2 failed; 50 opened, ended: 3 by the bound, 0 with their pod, 0 early | ${why}`,
         `writes through the Admin API, each read back | 10 done, 2 failed; 1 retries, slowest 300 ms | ${why}`,
       ],
@@ -83,7 +83,7 @@ describe("the soak's judgement", () => {
   it("finds leaves that come late, never, or are not issued", () => {
     const renewals = hops.map((hop) => ({ hop, ...(hop === "upstream" ? {} : { seconds: 3.2 }) }));
     assert.deepEqual(wrongWith({ rounds: [{ renewals, unissued: ["mtls/gateway"] }] }), [
-      "leaves issued anew, 1 times each | 1 not issued | mtls/gateway",
+      "leaves reissued, 1 times each | 1 not issued | mtls/gateway",
       "from Secret to served, gateway | 1 of 1 served: median 3.2 s, p95 3.2 s, max 3.2 s",
       "from Secret to served, upstream | 0 of 1 served",
     ]);
@@ -94,7 +94,7 @@ describe("the soak's judgement", () => {
       wrongWith({ unsettled: ["after: apisix/apisix: 1 restarts"], renewers: [{ workingSet: 97, cpu: 0.02 }] }),
       [
         "processes and restart counts through the leaves' renewals | 1 changed | after: apisix/apisix: 1 restarts",
-        "renewer while nothing is renewed | working set 97 MiB, 2.00 % of a processor",
+        "renewer while nothing is renewed | working set 97 MiB, 2.00 % of a CPU",
       ],
     );
   });
@@ -102,7 +102,7 @@ describe("the soak's judgement", () => {
   it("finds a passage that stops, trust that lives on, and daily use that shows changes", () => {
     const [passage] = platform.passages;
     const [prepare] = passage!.phases;
-    const stopped = { ...prepare!, outcome: { seconds: 1, problem: "ended with 255: no" }, stale: ["etcd etcd-0"] };
+    const stopped = { ...prepare!, outcome: { seconds: 1, problem: "exited with 255: no" }, stale: ["etcd etcd-0"] };
     const open = { lastAnswer: 125, open: 1, said: { "certificate of the old root, etcd": "200" } };
     assert.deepEqual(
       wrongWith({
@@ -110,13 +110,13 @@ describe("the soak's judgement", () => {
           { name: "a", phases: [stopped] },
           { ...passage!, name: "b", withdrawn: open },
         ],
-        steady: { ...platform.steady!, commands: { preview: { runs: 20, problems: ["turn 3: ended with 1"] } } },
+        steady: { ...platform.steady!, commands: { preview: { runs: 20, problems: ["turn 3: exited with 1"] } } },
       }),
       [
-        "passage of the roots, a | prepare 1.0 s | prepare: pulumi up ended with 255: no | prepare: etcd etcd-0 does not serve its Secret's leaf",
+        "rotation of the roots, a | prepare 1.0 s | prepare: pulumi up exited with 255: no | prepare: etcd etcd-0 does not serve its Secret's leaf",
         "connections under the old roots, b | last answer 125.0 s after the retirement, 1 open",
         "certificates and sessions of the old roots, b | 0 of 1 refused | certificate of the old root, etcd: 200",
-        "preview while every leaf renews, in 10 minutes | 19 of 20 right | turn 3: ended with 1",
+        "preview while every leaf renews, in 10 minutes | 19 of 20 right | turn 3: exited with 1",
       ],
     );
   });
