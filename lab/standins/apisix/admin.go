@@ -1,4 +1,4 @@
-// The Admin API: mutual TLS judged per request, the API key, and a store of objects with rules per kind.
+// The Admin API: mutual TLS judged per request, the API key, and a store of objects with rules for each kind.
 package main
 
 import (
@@ -22,7 +22,7 @@ const bodyLimit = 1572864
 
 type body = map[string]any
 
-// refusal is an answer other than success; without a body it is nginx's page.
+// refusal is any response other than success; without a body it is nginx's page.
 type refusal struct {
 	status int
 	body   body
@@ -42,7 +42,7 @@ var keyNotFound = &refusal{404, body{"message": "Key not found"}}
 type kind struct {
 	plural, singular string
 	schema           *schema // nil: can only be listed, and is always empty
-	named            bool    // its objects have no ids but those that a PUT gives them
+	named            bool    // its objects get ids only from a PUT
 }
 
 var kinds = map[string]*kind{
@@ -58,7 +58,7 @@ var kinds = map[string]*kind{
 	"plugin_metadata": {"plugin_metadata", "plugin_metadata", nil, true},
 }
 
-// otherKinds are kinds and endpoints that the real server has as well.
+// otherKinds are further kinds and endpoints of the real server.
 var otherKinds = strings.Fields(`configs credentials plugins protos schema secrets stream_routes`)
 
 func (w *worker) adminAPI(rw http.ResponseWriter, r *http.Request) {
@@ -132,7 +132,7 @@ func (w *worker) wrongKey(r *http.Request) string {
 	return "wrong apikey"
 }
 
-// administer gives the status and the value to answer with. Its errors are refusals, or etcd's.
+// administer returns the status and value to respond with. Its errors are refusals, or etcd's.
 func (w *worker) administer(rw http.ResponseWriter, r *http.Request, path string) (int, any, error) {
 	if wrong := w.wrongKey(r); wrong != "" {
 		errorLog("warn", "failed to check token: %s, client: %s", wrong, r.RemoteAddr)
@@ -184,7 +184,7 @@ func (w *worker) administer(rw http.ResponseWriter, r *http.Request, path string
 	return 0, nil, notStoodFor(r.Method)
 }
 
-// readBody returns nil where there is no body. One that is no table crashes the real server's Lua: 500.
+// readBody returns nil if there is no body. A body that is not a table crashes the real server's Lua: 500.
 func readBody(r *http.Request) (body, error) {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
@@ -204,7 +204,7 @@ func readBody(r *http.Request) (body, error) {
 	if o, ok := conf.(body); ok {
 		return o, nil
 	}
-	if l, ok := conf.([]any); ok && len(l) == 0 { // Lua has one empty table
+	if l, ok := conf.([]any); ok && len(l) == 0 { // Lua has one empty table for both
 		return body{}, nil
 	}
 	return nil, &refusal{status: 500}
@@ -261,7 +261,7 @@ func (q *adminRequest) get() (int, any, error) {
 		return 200, one, err
 	}
 	kvs, err := q.etcd.list(q.ctx, q.key())
-	if err == nil && len(kvs) == 0 { // not even the directory: etcd was emptied under the server
+	if err == nil && len(kvs) == 0 { // not even the directory: etcd was wiped while the server ran
 		err = keyNotFound
 	}
 	found := []any{}
@@ -306,7 +306,7 @@ func (q *adminRequest) put(conf body) (int, any, error) {
 	return status, body{"key": q.key(), "value": conf}, err
 }
 
-// check validates in the real server's order, and completes the object.
+// check validates in the real server's order, and fills in the object.
 func (q *adminRequest) check(conf body) error {
 	if conf == nil {
 		return refuse(400, "missing configurations")
@@ -378,7 +378,7 @@ func checkPlugins(conf body) error {
 	return nil
 }
 
-// checkGlobalRule lets no two rules have the same plugin.
+// checkGlobalRule refuses a plugin that another rule has.
 func (q *adminRequest) checkGlobalRule(conf body) error {
 	rules, err := q.etcd.list(q.ctx, q.etcd.key("global_rules", ""))
 	if err != nil {
@@ -417,16 +417,16 @@ func (q *adminRequest) checkUpstream(conf body) error {
 	list, _ := conf["nodes"].([]any)
 	for _, one := range list {
 		if host, _ := one.(body)["host"].(string); strings.Contains(host, ":") && !strings.HasPrefix(host, "[") {
-			return refuse(400, "IPv6 address must be enclosed with '[' and ']'") // from upstream.lua: the schema lets it pass
+			return refuse(400, "IPv6 address must be enclosed with '[' and ']'") // from upstream.lua: the schema allows it
 		}
 	}
-	if conf["type"] == "chash" { // a key cannot be given here
+	if conf["type"] == "chash" { // a key is not supported here
 		return refuse(400, "missing key")
 	}
 	return nil
 }
 
-// referred reads the object that another refers to.
+// referred reads the object that another one refers to.
 func (q *adminRequest) referred(k *kind, id any) (object body, err error) {
 	what := fmt.Sprintf("failed to fetch %s info by %s id [%v]", k.singular, k.singular, id)
 	kv, err := q.etcd.get(q.ctx, q.etcd.key(k.plural, fmt.Sprint(id)))
@@ -439,14 +439,14 @@ func (q *adminRequest) referred(k *kind, id any) (object body, err error) {
 	return object, decode(kv.Value, &object)
 }
 
-// checkSSL parses certificate and key; like the real server it does not ask whether they belong together.
+// checkSSL parses certificate and key; like the real server, it does not check that they match.
 func (q *adminRequest) checkSSL(conf body) error {
 	const notParsed = "failed to parse cert: PEM_read_bio_X509_AUX() failed"
 	if _, err := parseCertificates([]byte(conf["cert"].(string))); err != nil {
 		return refuse(400, notParsed)
 	}
 	keyring, key := q.cfg.Apisix.DataEncryption.Keyring, conf["key"].(string)
-	sealed := !strings.HasPrefix(key, "---") // whatever begins otherwise is taken for ciphertext
+	sealed := !strings.HasPrefix(key, "---") // anything else is taken for ciphertext
 	if sealed {
 		var err error
 		if key, err = keyring.open(key); err != nil {
@@ -470,7 +470,7 @@ func (q *adminRequest) checkSSL(conf body) error {
 // users are the fields by which routes refer to other kinds.
 var users = map[string]string{"upstreams": "upstream_id", "plugin_configs": "plugin_config_id"}
 
-// delete refuses for what a route uses; the real server lets an ssl in use go.
+// delete refuses if a route uses the object; the real server lets an ssl in use be deleted.
 func (q *adminRequest) delete() (int, any, error) {
 	if q.id == "" {
 		return 0, nil, refuse(400, "missing %s id", q.kind.singular)
@@ -494,7 +494,7 @@ func (q *adminRequest) delete() (int, any, error) {
 	return 200, body{"key": q.key(), "deleted": "1"}, err
 }
 
-// allPlugins are those that APISIX 3.18 ships: a name must be known to be stored.
+// allPlugins are those that APISIX 3.18 ships: it stores only names that it knows.
 var allPlugins = strings.Fields(`
 	acl ai ai-aliyun-content-moderation ai-aws-content-moderation ai-cache ai-lakera-guard ai-prompt-decorator ai-prompt-guard
 	ai-prompt-template ai-proxy ai-proxy-multi ai-rag ai-rate-limiting ai-request-rewrite api-breaker attach-consumer-label

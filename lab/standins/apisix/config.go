@@ -1,4 +1,4 @@
-// Reads config.yaml as APISIX's command line does: environment first, then the keys this stand-in knows; any other key stops the start.
+// Reads config.yaml as APISIX's command line does: environment first, then the keys that this stand-in knows; any other key is fatal.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// config holds every key that has an effect here, or whose only honoured value is checked in validate.
+// config holds every key that has an effect here, or of which validate allows just one value.
 type config struct {
 	Apisix struct {
 		EnableAdmin    *bool    `json:"enable_admin"`
@@ -69,7 +69,7 @@ type config struct {
 
 	server, location, admin snippet // the parsed snippets; location starts from server's
 	adminLeaf               leaf
-	upstreamLeaf            *leaf // shown to upstreams that name no certificate of their own
+	upstreamLeaf            *leaf // presented to upstreams that name no certificate
 }
 
 type etcdConfig struct {
@@ -80,7 +80,7 @@ type etcdConfig struct {
 	HealthCheckTimeout int    `json:"health_check_timeout"`
 	User               string `json:"user"`
 	Password           string `json:"password"`
-	// TLS is the client leaf shown to etcd, and the name that etcd's certificate must carry.
+	// TLS is the client leaf presented to etcd, and the name that etcd's certificate must have.
 	TLS struct {
 		Cert   string `json:"cert"`
 		Key    string `json:"key"`
@@ -89,7 +89,7 @@ type etcdConfig struct {
 	} `json:"tls"`
 }
 
-// apiKey's Key is any: an all-digit environment value becomes a number, and then no request matches it.
+// apiKey's Key is any: an all-digit environment value becomes a number, which no request matches.
 type apiKey struct {
 	Name string `json:"name"`
 	Key  any    `json:"key"`
@@ -103,7 +103,7 @@ type listen struct {
 
 var envReference = regexp.MustCompile(`\$\{\{\s*(\w+)(?:(:=)(.*?))?\s*\}\}`)
 
-// substitute replaces ${{VAR}} and ${{VAR:=default}}; a value that then looks like a number or boolean becomes one.
+// substitute replaces ${{VAR}} and ${{VAR:=default}}; a value that looks like a number or boolean then becomes one.
 func substitute(v any) (any, error) {
 	var err error
 	switch t := v.(type) {
@@ -147,7 +147,7 @@ func substitute(v any) (any, error) {
 	return v, nil
 }
 
-// readConfig returns the validated configuration, or the error that ends the start.
+// readConfig returns the validated configuration, or the error that aborts the start.
 func readConfig(home string) (*config, error) {
 	c := &config{}
 	raw, err := os.ReadFile(filepath.Join(home, "conf", "config.yaml"))
@@ -181,7 +181,7 @@ func (c *config) parse(raw []byte) error {
 	return err
 }
 
-// validate sets defaults, and refuses the values that are not stood in for.
+// validate sets defaults, and refuses values that are not implemented.
 func (c *config) validate() error {
 	a, admin, etcd := &c.Apisix, &c.Deployment.Admin, &c.Deployment.Etcd
 	setDefault(&c.Deployment.Role, "traditional")

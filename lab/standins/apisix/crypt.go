@@ -1,4 +1,4 @@
-// Encrypts private keys at rest as APISIX does: AES-128-CBC, the keyring's first key as key and as initial vector.
+// Encrypts private keys at rest as APISIX does: AES-128-CBC with the keyring's first key as both key and IV.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 
 type keyring []string
 
-// usable says whether its keys can be AES-128 keys.
+// usable reports whether all its keys can be AES-128 keys.
 func (k keyring) usable() bool {
 	return len(k) > 0 && !slices.ContainsFunc(k, func(key string) bool { return len(key) != aes.BlockSize })
 }
@@ -25,8 +25,8 @@ func (k keyring) seal(pem string) string {
 	return base64.StdEncoding.EncodeToString(text)
 }
 
-// open tries every key of the keyring, so that a ring can be rotated. Like the real server it takes the first under which
-// the padding is right: one time in 256 that is another key than the one that sealed, and what comes out is no key.
+// open tries every key in the keyring, so that the ring can be rotated. Like the real server, it takes the first one that yields
+// valid padding: one time in 256 that is not the key that sealed, and the result is garbage.
 func (k keyring) open(sealed string) (string, error) {
 	failed := errors.New("failed to decrypt previous encrypted key")
 	text, err := base64.StdEncoding.DecodeString(sealed)

@@ -1,5 +1,5 @@
-// Talks to etcd over its JSON gateway with mutual TLS, as APISIX does (not gRPC: only so do a CN in the client leaf, a server
-// leaf without the clientAuth usage or an IP host fail as they do for the real one).
+// Talks to etcd over its JSON gateway with mutual TLS, as APISIX does (not gRPC, where a CN in the client leaf, a server leaf
+// without the clientAuth usage or an IP host would not fail as they do for the real one).
 package main
 
 import (
@@ -19,7 +19,7 @@ import (
 
 var errNoEndpoint = errors.New("has no healthy etcd endpoint available")
 
-// Defaults of keys of deployment.etcd that are not stood in for.
+// Defaults of deployment.etcd keys that are not implemented.
 const (
 	watchTimeout = 50 * time.Second
 	startupRetry = 2
@@ -60,13 +60,13 @@ type etcdEvent struct {
 	KV   keyValue `json:"kv"`
 }
 
-// etcdError is an answer of etcd itself, as opposed to a broken connection.
+// etcdError is an error response from etcd itself, as opposed to a broken connection.
 type etcdError string
 
 func (e etcdError) Error() string { return string(e) }
 
-// newEtcdClient takes the trusted roots as they are on disk now; the client leaf is read again for every connection.
-// checkName is false for the probe at start: there the real one checks the chain only.
+// newEtcdClient reads the trusted roots from disk once, and the client leaf for every connection.
+// checkName is false for the probe at start, where the real server checks only the chain.
 func newEtcdClient(c *config, checkName bool) (*etcdClient, error) {
 	e := &etcdClient{cfg: &c.Deployment.Etcd}
 	for _, url := range e.cfg.Host {
@@ -108,7 +108,7 @@ func newEtcdClient(c *config, checkName bool) (*etcdClient, error) {
 
 func (e *etcdClient) timeout() time.Duration { return time.Duration(e.cfg.Timeout) * time.Second }
 
-// start is what `apisix start` does: probe the endpoints, log in, make the directories. Its error ends the process.
+// start does what `apisix start` does: probe the endpoints, log in, create the directories. An error ends the process.
 func (e *etcdClient) start() error {
 	answered := 0
 	for _, p := range e.endpoints {
@@ -148,7 +148,7 @@ func (e *etcdClient) key(parts ...string) string {
 	return e.cfg.Prefix + "/" + strings.Join(parts, "/")
 }
 
-// open sends one request, with a token where a user is set.
+// open sends one request, with a token if a user is set.
 func (e *etcdClient) open(ctx context.Context, p *endpoint, path string, in any) (*http.Response, error) {
 	body, err := json.Marshal(in)
 	if err != nil {
@@ -196,7 +196,7 @@ func (e *etcdClient) post(ctx context.Context, p *endpoint, path string, in, out
 	return json.NewDecoder(response.Body).Decode(out)
 }
 
-// call asks the healthy endpoints in turn; one that fails is passed over for health_check_timeout.
+// call asks the healthy endpoints in turn; one that fails is skipped for health_check_timeout.
 func (e *etcdClient) call(ctx context.Context, path string, in, out any) error {
 	ctx, cancel := context.WithTimeout(ctx, e.timeout())
 	defer cancel()
@@ -216,7 +216,7 @@ func (e *etcdClient) call(ctx context.Context, path string, in, out any) error {
 	return errNoEndpoint
 }
 
-// callTwice takes a new token and a new connection the second time: a restart of etcd spoils both.
+// callTwice retries once with a new token and a new connection: a restart of etcd invalidates both.
 func (e *etcdClient) callTwice(ctx context.Context, p *endpoint, path string, in, out any) (err error) {
 	for range 2 {
 		err = e.post(ctx, p, path, in, out)
@@ -263,8 +263,8 @@ func (e *etcdClient) delete(ctx context.Context, key string) (existed bool, err 
 	return out.Deleted != "" && out.Deleted != "0", err
 }
 
-// follow loads everything below the prefix, then watches; whatever breaks, it starts over, so that the gateway heals by itself.
-// change gets a whole state as events first, then single ones.
+// follow loads everything below the prefix, then watches; on any failure it starts over, so that the gateway heals by itself.
+// change first gets the whole state as events, then single ones.
 func (e *etcdClient) follow(ctx context.Context, change func(events []etcdEvent, whole bool)) {
 	said := ""
 	for n := 0; ctx.Err() == nil; n++ {
@@ -285,7 +285,7 @@ func (e *etcdClient) follow(ctx context.Context, change func(events []etcdEvent,
 	}
 }
 
-// load gives the revision of what it has loaded.
+// load returns the revision of what it loaded.
 func (e *etcdClient) load(ctx context.Context, p *endpoint, change func(events []etcdEvent, whole bool)) (int64, error) {
 	var all struct {
 		Header etcdHeader `json:"header"`
@@ -302,7 +302,7 @@ func (e *etcdClient) load(ctx context.Context, p *endpoint, change func(events [
 	return all.Header.Revision, err
 }
 
-// watch lives for watch_timeout; then the next one may take a new connection, and so meet a changed client leaf.
+// watch lasts for watch_timeout; the next one may use a new connection, and with it a renewed client leaf.
 func (e *etcdClient) watch(ctx context.Context, p *endpoint, revision int64, change func([]etcdEvent, bool)) (int64, error) {
 	limited, cancel := context.WithTimeout(ctx, watchTimeout)
 	defer cancel()

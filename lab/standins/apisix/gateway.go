@@ -18,7 +18,7 @@ import (
 	"time"
 )
 
-// gatewayTLS chooses per handshake; an error here becomes the alert internal_error, as in the real gateway.
+// gatewayTLS picks the configuration per handshake; an error here becomes the alert internal_error, as in the real gateway.
 func (w *worker) gatewayTLS(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 	object := w.live().sslFor(hello.ServerName)
 	if object != nil && object.config != nil {
@@ -31,7 +31,7 @@ func (w *worker) gatewayTLS(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Server", serverName)
 	live, host := w.live(), hostOnly(strings.ToLower(r.Host))
-	// APISIX checks again per request: under mutual TLS the name in the handshake must be the Host, byte by byte.
+	// APISIX checks again per request: under mutual TLS, SNI and Host must be equal, byte by byte.
 	if object := live.sslFor(host); r.TLS != nil && object != nil && object.Client != nil && r.TLS.ServerName != host {
 		writePage(rw, 400, "")
 		return
@@ -53,7 +53,7 @@ func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 	}
 	switch {
 	case problem != "":
-	case up == nil: // deleted in this moment
+	case up == nil: // deleted just now
 		writePage(rw, 502, "")
 		return
 	case up.Scheme != "" && up.Scheme != "http" && up.Scheme != "https":
@@ -78,7 +78,7 @@ func hostOnly(host string) string {
 
 var errNoNode = errors.New("failed to set upstream: no valid upstream node")
 
-// passage is the way of one request to its upstream.
+// passage is one request's way to its upstream.
 type passage struct {
 	*worker
 	live     *snapshot
@@ -127,7 +127,7 @@ func (p passage) proxy() *httputil.ReverseProxy {
 	}
 }
 
-// RoundTrip tries the upstream's nodes: by default each once, and only while nothing of the request can have taken effect.
+// RoundTrip tries the upstream's nodes: by default each once, and only while the request cannot have taken effect.
 func (p passage) RoundTrip(r *http.Request) (*http.Response, error) {
 	u := p.upstream
 	scheme := u.Scheme
@@ -168,7 +168,7 @@ func (p passage) RoundTrip(r *http.Request) (*http.Response, error) {
 	return nil, err
 }
 
-// next is weighted round robin over the nodes that are left.
+// next is weighted round robin over the remaining nodes.
 func (u *upstream) next(left []node) node {
 	total := 0
 	for _, n := range left {
@@ -183,14 +183,14 @@ func (u *upstream) next(left []node) node {
 	return node{} // not reached
 }
 
-// poolKey tells the pools of upstream connections apart: one that was made with another certificate is not used.
+// poolKey identifies a pool of upstream connections: those made with another certificate are not reused.
 type poolKey struct {
 	scheme, name, certificate, key string
 	limits                         timeouts
 	pool                           pool
 }
 
-// transport gives the pool for a server name.
+// transport returns the pool for a server name.
 func (p passage) transport(scheme, name string) (*http.Transport, error) {
 	shown := &ssl{}
 	if id := p.upstream.TLS.ClientCertID; id != "" {
@@ -238,10 +238,10 @@ func (w *worker) newPool(name string, own *tls.Certificate, limits timeouts, kep
 	}
 }
 
-// leafError is a leaf of the location snippet that nginx cannot load: it then answers 500.
+// leafError means that nginx cannot load the location snippet's leaf, and answers 500.
 type leafError struct{ error }
 
-// shown is what an upstream sees: the certificate that it names, else the snippet's. nginx loads the snippet's first, wanted or not.
+// shown is what an upstream is presented: the certificate that it names, else the snippet's. nginx loads the snippet's in any case.
 func (w *worker) shown(own *tls.Certificate) (*tls.Certificate, error) {
 	pair := &tls.Certificate{} // nginx then connects without a certificate
 	if w.cfg.upstreamLeaf != nil {

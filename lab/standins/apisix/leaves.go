@@ -1,4 +1,4 @@
-// Leaves whose paths begin with an empty variable: nginx then opens their files at every handshake, and not once at its start.
+// Leaves whose paths start with an empty variable: nginx opens their files at every handshake instead of once at startup.
 package main
 
 import (
@@ -9,7 +9,7 @@ import (
 	"strings"
 )
 
-// leaf is a certificate and its key by their paths.
+// leaf is a certificate and its key, by path.
 type leaf struct {
 	cert, key string
 	live      bool // read at every handshake
@@ -17,7 +17,7 @@ type leaf struct {
 
 var pathWithVariable = regexp.MustCompile(`^\$(\w+)(/[^$]*)$`)
 
-// newLeaf takes the paths as nginx.conf has them; known is the variable that may be in them.
+// newLeaf takes the paths as in nginx.conf; known is the variable that they may contain.
 func newLeaf(cert, key, known string) (leaf, error) {
 	if !strings.Contains(cert+key, "$") {
 		return leaf{cert, key, false}, nil
@@ -34,7 +34,7 @@ func newLeaf(cert, key, known string) (leaf, error) {
 	return leaf{c[2], k[2], true}, nil
 }
 
-// read gives the pair; when its halves do not match, nginx (from 1.27.4) reads once more, for they may have been swapped meanwhile.
+// read returns the pair; if its halves do not match, nginx (from 1.27.4) reads once more, as they may have been swapped meanwhile.
 func (l leaf) read() (*tls.Certificate, error) {
 	pair, err := tls.LoadX509KeyPair(l.cert, l.key)
 	if err != nil && strings.Contains(err.Error(), "does not match") {

@@ -1,5 +1,5 @@
-// Stands in for Apache APISIX 3.18 in the lab where its image cannot be had: the same config.yaml, etcd, Admin API, gateway and
-// signals, for exactly what this project uses. What it does not do it refuses; it never pretends.
+// Stands in for Apache APISIX 3.18 in the lab, where its image is not available: the same config.yaml, etcd, Admin API, gateway
+// and signals, for exactly what this project uses. It refuses what it does not implement, and never pretends.
 package main
 
 import (
@@ -70,7 +70,7 @@ func errorLog(level, format string, args ...any) {
 
 // ---------- what lasts: sockets, connections, signals
 
-// process holds the sockets, which outlive reloads; each request is answered by the worker of the day.
+// process holds the sockets, which outlive reloads; each request is answered by the current worker.
 type process struct {
 	cfg       *config
 	current   atomic.Pointer[worker]
@@ -110,7 +110,7 @@ func (p *process) openDoors() error {
 		doors = append(doors, door{at, gateway, p.cfg.server, (*worker).gateway})
 	}
 	doors = append(doors, door{p.cfg.Deployment.Admin.Listen, admin, p.cfg.admin, (*worker).adminAPI})
-	doors = append(doors, door{p.cfg.Apisix.Status, nil, p.cfg.server, (*worker).status}) // last: who waits, waits for it
+	doors = append(doors, door{p.cfg.Apisix.Status, nil, p.cfg.server, (*worker).status}) // last, since readiness checks wait for it
 	for _, d := range doors {
 		if err := p.open(d); err != nil {
 			return err
@@ -119,7 +119,7 @@ func (p *process) openDoors() error {
 	return nil
 }
 
-// open listens and answers with what nginx does on every connection: 1,000 requests, keepalive_time, idle time-out.
+// open listens, with nginx's limits on every connection: 1,000 requests, keepalive_time, idle time-out.
 func (p *process) open(d door) error {
 	listener, err := net.Listen("tcp4", net.JoinHostPort(d.at.IP, fmt.Sprint(d.at.Port)))
 	if err != nil {
@@ -150,7 +150,7 @@ func (p *process) open(d door) error {
 	return nil
 }
 
-// obey does as nginx's signals say: HUP reads the files again, QUIT stops when requests are done, TERM and INT at once.
+// obey handles nginx's signals: HUP rereads the files, QUIT stops when requests are done, TERM and INT at once.
 func (p *process) obey() {
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGHUP, syscall.SIGQUIT, syscall.SIGTERM, syscall.SIGINT)
@@ -167,21 +167,21 @@ func (p *process) obey() {
 			errorLog("emerg", "%v: the old worker goes on", err)
 			continue
 		}
-		fresh.follow(time.Second) // etcd down: it serves nothing until etcd returns, like the real one
+		fresh.follow(time.Second) // with etcd down it serves nothing until etcd returns, like the real one
 		p.current.Swap(fresh).stop()
-		for _, server := range p.servers { // closes the connections that wait for another request
+		for _, server := range p.servers { // closes idle connections
 			server.SetKeepAlivesEnabled(false)
 			server.SetKeepAlivesEnabled(true)
 		}
 	}
 }
 
-// finish lets every request have its answer, for at most the default of worker_shutdown_timeout.
+// finish lets every request complete, for at most the default worker_shutdown_timeout.
 func (p *process) finish() {
 	for _, listener := range p.listeners {
 		listener.Close()
 	}
-	time.Sleep(time.Second) // for the first request of new connections, which Shutdown would drop
+	time.Sleep(time.Second) // for new connections' first requests, which Shutdown would drop
 	ctx, cancel := context.WithTimeout(context.Background(), 240*time.Second)
 	defer cancel()
 	var all sync.WaitGroup
@@ -191,13 +191,13 @@ func (p *process) finish() {
 	all.Wait()
 }
 
-// ---------- what a reload makes anew
+// ---------- what a reload replaces
 
-// worker is one generation, like nginx's workers between two reloads: it read its files when it was made, but for live leaves.
+// worker is one generation, like nginx's workers between reloads: it read its files when it was made, except live leaves.
 type worker struct {
 	cfg           *config
 	etcd          *etcdClient
-	snapshot      atomic.Pointer[snapshot] // nil until etcd has given it
+	snapshot      atomic.Pointer[snapshot] // nil until loaded from etcd
 	adminTLS      *tls.Config
 	adminTrust    *x509.CertPool // nil: no client certificate is asked for
 	upstreamTrust *x509.CertPool // nil: proxy_ssl_verify is off
@@ -213,7 +213,7 @@ func newWorker(cfg *config) (*worker, error) {
 		return nil, err
 	}
 	upstreams, err := readTrust(cfg.location.proxyTrusted, cfg.location.proxyDepth)
-	if err != nil { // nginx loads the file even where verification is off
+	if err != nil { // nginx loads the file even with verification off
 		return nil, err
 	}
 	if cfg.location.proxyVerify {
@@ -237,7 +237,7 @@ func newWorker(cfg *config) (*worker, error) {
 	return w, nil
 }
 
-// follow keeps the snapshot up to date; it returns when the first load is done or patience is over.
+// follow keeps the snapshot up to date; it returns after the first load or when patience runs out.
 func (w *worker) follow(patience time.Duration) {
 	ctx, cancel := context.WithCancel(context.Background())
 	w.stop = cancel

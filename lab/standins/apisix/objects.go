@@ -1,4 +1,4 @@
-// The gateway's view of what is in etcd: parsed once when an object changes, then only read.
+// The gateway's view of etcd's content: parsed once when an object changes, then only read.
 package main
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/cert-manager/cert-manager/lab/standins/clock"
 )
 
-// ident is an id, which APISIX takes as a string or as a number.
+// ident is an id, which APISIX accepts as string or number.
 type ident string
 
 func (i *ident) UnmarshalJSON(b []byte) error {
@@ -42,7 +42,7 @@ func (n node) address(scheme string) string {
 	return net.JoinHostPort(strings.Trim(n.Host, "[]"), strconv.Itoa(port)) // an IPv6 address comes in brackets
 }
 
-// nodes are given as a list, or as weights by address. Those of weight 0 are left out.
+// nodes come as a list, or as weights by address. Those of weight 0 are left out.
 type nodes []node
 
 func (n *nodes) UnmarshalJSON(b []byte) error {
@@ -64,7 +64,7 @@ func (n *nodes) UnmarshalJSON(b []byte) error {
 	return nil
 }
 
-// pool is how many idle connections are kept for how many seconds; how many requests each may have is not counted here. 0 is the default.
+// pool says how many idle connections to keep for how many seconds; requests per connection are not counted here. 0: default.
 type pool struct {
 	Size        int
 	IdleTimeout float64 `json:"idle_timeout"`
@@ -107,12 +107,12 @@ type route struct {
 	conditions []condition
 }
 
-// plugged is what has plugins.
+// plugged is anything with plugins.
 type plugged struct {
 	Plugins map[string]json.RawMessage
 
 	headers map[string]string // headers.set of the plugin response-rewrite
-	problem string            // what is not stood in for
+	problem string            // what is not implemented
 }
 
 type ssl struct {
@@ -127,11 +127,11 @@ type ssl struct {
 	}
 
 	created int64
-	pair    *tls.Certificate // nil where certificate and key do not fit
-	config  *tls.Config      // nil where the object is broken: the handshake then fails with internal_error
+	pair    *tls.Certificate // nil if certificate and key do not match
+	config  *tls.Config      // nil if the object is broken: handshakes then fail with internal_error
 }
 
-// parse gives nil for what the gateway does not read.
+// parse returns nil for what the gateway does not read.
 func (w *worker) parse(key string, kv keyValue) (any, error) {
 	var object any
 	switch plural, _, _ := strings.Cut(key, "/"); plural {
@@ -163,7 +163,7 @@ func (w *worker) parse(key string, kv keyValue) (any, error) {
 	case *plugged:
 		t.readPlugins()
 	case *ssl:
-		if broken := t.prepare(w.cfg); broken != nil { // it stays: the Admin API accepts mismatched pairs
+		if broken := t.prepare(w.cfg); broken != nil { // kept: the Admin API accepts mismatched pairs
 			errorLog("error", "ssl %s: %v", key, broken)
 		}
 	}
@@ -183,7 +183,7 @@ func (p *plugged) readPlugins() {
 	}
 }
 
-// after gives what a route does with a global rule before it: of a header that both set, the route's stays.
+// after returns what a route does with a global rule before it: if both set a header, the route's wins.
 func (r *route) after(rule *plugged) *route {
 	both := *r
 	both.headers = maps.Clone(rule.headers)
@@ -228,7 +228,7 @@ func (s *ssl) prepare(c *config) error {
 
 // snapshot is immutable; every change makes a new one.
 type snapshot struct {
-	objects map[string]any // "routes/1" -> *route and so on
+	objects map[string]any // "routes/1" -> *route etc.
 	ranked  []rule         // all routes, best match first
 	ssls    []*ssl         // enabled server objects, oldest first
 }
@@ -242,7 +242,7 @@ type rule struct {
 
 func newSnapshot(objects map[string]any) *snapshot {
 	s := &snapshot{objects: maps.Clone(objects)}
-	var everywhere []*plugged // not on what no route answers, where the real one runs them too
+	var everywhere []*plugged // only where a route matches; the real one runs them everywhere
 	for key, object := range objects {
 		if strings.HasPrefix(key, "global_rules/") {
 			everywhere = append(everywhere, object.(*plugged))
@@ -258,7 +258,7 @@ func newSnapshot(objects map[string]any) *snapshot {
 		case *route:
 			if enabled(t.Status) {
 				if shared, ok := objects["plugin_configs/"+string(t.ConfigID)].(*plugged); ok && len(t.Plugins) == 0 {
-					t = t.after(shared) // of a plugin that both have, the route's own runs alone, and there is but one
+					t = t.after(shared) // if both have a plugin, only the route's own runs, and there is just one
 				}
 				for _, rule := range everywhere {
 					t = t.after(rule)
@@ -324,7 +324,7 @@ func (s *snapshot) match(request *http.Request, host, path string) *route {
 	return nil
 }
 
-// sslFor finds the object of a server name: exact first, then a wildcard for exactly one label.
+// sslFor finds the object for a server name: an exact match first, then a wildcard for exactly one label.
 func (s *snapshot) sslFor(name string) *ssl {
 	_, parent, _ := strings.Cut(name, ".")
 	for _, want := range []string{name, "*." + parent} {

@@ -1,4 +1,4 @@
-// The fixed HTML pages of nginx in APISIX.
+// The fixed HTML pages of APISIX's nginx.
 package main
 
 import (
@@ -16,7 +16,7 @@ const (
 	plainHTTP  = "The plain HTTP request was sent to HTTPS port"
 )
 
-// ownWords are nginx's where they are not net/http's.
+// ownWords are nginx's status texts where they differ from net/http's.
 var ownWords = map[int]string{503: "Service Temporarily Unavailable", 504: "Gateway Time-out"}
 
 // nginxPage is nginx's built-in page; detail is the extra line of its 400 pages. Pages made by nginx itself have CRLF, as here.

@@ -1,4 +1,4 @@
-// PATCH: fields merged into the stored object, which is written only where nobody has written it in between.
+// PATCH: merges fields into the stored object, and writes it only if nobody has written it in between.
 package main
 
 import (
@@ -40,7 +40,7 @@ func (q *adminRequest) patch(conf body) (int, any, error) {
 	return 200, body{"key": q.key(), "value": object}, q.swap(stored, value)
 }
 
-// merge goes into objects; a list is replaced as a whole, and null takes a field away.
+// merge recurses into objects; a list is replaced as a whole, and null removes a field.
 func merge(into, fields body) {
 	for name, value := range fields {
 		inner, deeper := value.(body)
@@ -56,7 +56,7 @@ func merge(into, fields body) {
 	}
 }
 
-// swap writes in place of what was read, and of nothing else.
+// swap writes only if the object is still what was read.
 func (q *adminRequest) swap(read *keyValue, value []byte) error {
 	var out struct{ Succeeded bool }
 	err := q.etcd.call(q.ctx, "/v3/kv/txn", map[string]any{

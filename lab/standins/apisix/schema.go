@@ -1,4 +1,4 @@
-// The JSON schemas of the kinds that this project uses, and a validator that words its errors as APISIX's (api7/jsonschema) does.
+// The JSON schemas of the kinds that this project uses, and a validator with the error messages of APISIX's (api7/jsonschema).
 package main
 
 import (
@@ -16,7 +16,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Fields under `refused` are the real server's; this one refuses them as not stood in for.
+// Fields under `refused` exist in the real server but are not implemented here.
 var schemas = parseSchemas(`
 id: &id { anyOf: [{ type: string, minLength: 1, maxLength: 64, pattern: "^[a-zA-Z0-9-_.]+$" }, { type: integer, minimum: 1 }] }
 name: &name { type: string, minLength: 1, maxLength: 256 }
@@ -260,7 +260,7 @@ func (s *schema) checkNumber(number json.Number) error {
 	return nil
 }
 
-// combine applies the keywords that hold other schemas for the same value.
+// combine applies the keywords that contain further schemas for the same value.
 func (s *schema) combine(v any) error {
 	for i, sub := range s.AllOf {
 		if err := sub.check(v); err != nil {

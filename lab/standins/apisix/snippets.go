@@ -1,4 +1,4 @@
-// The snippets of nginx.conf in config.yaml: the directives known here, and nothing else.
+// The nginx.conf snippets in config.yaml: the directives known here, and nothing else.
 package main
 
 import (
@@ -24,7 +24,7 @@ type snippet struct {
 	proxyKey      string
 }
 
-// ofTemplate are directives that APISIX's own template has already put into the same block, and nginx takes only once.
+// ofTemplate are directives that APISIX's template already puts into the same block and nginx takes only once.
 var ofTemplate = []string{"ssl_session_tickets", "ssl_ciphers", "ssl_prefer_server_ciphers"}
 
 func (c *config) parseSnippets() error {
@@ -77,7 +77,7 @@ func (s *snippet) parse(where, text string) (err error) {
 		case directive == "ssl_ecdh_curve" && !inLocation:
 			s.curves, known = parseCurves(value)
 		case directive == "keepalive_time" && !inLocation:
-			s.keepaliveTime, err = time.ParseDuration(value) // of nginx's units s and m mean the same in Go
+			s.keepaliveTime, err = time.ParseDuration(value) // nginx's units s and m mean the same in Go
 		case directive == "proxy_ssl_trusted_certificate" && inLocation:
 			s.proxyTrusted = value
 		case directive == "proxy_ssl_certificate" && inLocation:
@@ -100,7 +100,7 @@ func (s *snippet) parse(where, text string) (err error) {
 
 var emptyVariable = regexp.MustCompile(`^\s*map\s+\$host\s+\$(\w+)\s*\{\s*default\s+"";\s*\}\s*$`)
 
-// parseVariable knows one http_configuration_snippet: a map that gives an empty variable.
+// parseVariable knows one http_configuration_snippet: a map that defines an empty variable.
 func parseVariable(text string) (string, error) {
 	if strings.TrimSpace(text) == "" {
 		return "", nil

@@ -1,4 +1,4 @@
-// TLS versions, suites and curves by the names that nginx.conf has for them, on the gateway and the Admin API alike.
+// TLS versions, suites and curves by their names in nginx.conf, for the gateway and the Admin API alike.
 package main
 
 import (
@@ -16,7 +16,7 @@ const defaultCiphers = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA25
 	"ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:" +
 	"ECDHE-RSA-CHACHA20-POLY1305:DHE-RSA-AES128-GCM-SHA256:DHE-RSA-AES256-GCM-SHA384"
 
-// suites are Go's of TLS 1.2 by OpenSSL's names. Those of TLS 1.3 cannot be chosen, by ssl_ciphers neither.
+// suites are Go's TLS 1.2 suites by OpenSSL's names. Go cannot select TLS 1.3 suites, and neither can ssl_ciphers.
 var suites = func() map[string]uint16 {
 	openSSL := strings.NewReplacer("TLS_RSA_WITH_", "", "TLS_", "", "_WITH_", "-", "POLY1305_SHA256", "POLY1305",
 		"AES_128_CBC", "AES128", "AES_256_CBC", "AES256", "AES_128", "AES128", "AES_256", "AES256",
@@ -30,10 +30,10 @@ var suites = func() map[string]uint16 {
 	return byName
 }()
 
-// curves are Go's by OpenSSL's names. X448 is not among them.
+// curves are Go's curves by OpenSSL's names. Go has no X448.
 var curves = map[string]tls.CurveID{"X25519": tls.X25519, "prime256v1": tls.CurveP256, "secp384r1": tls.CurveP384, "secp521r1": tls.CurveP521}
 
-// defaultCurves are what Go has of those that OpenSSL 3.4, the real server's, offers where nothing is said.
+// defaultCurves are those of the real server's OpenSSL 3.4 defaults that Go has.
 var defaultCurves = []tls.CurveID{tls.X25519, tls.CurveP256, tls.CurveP521, tls.CurveP384}
 
 func parseCurves(text string) (ids []tls.CurveID, known bool) {
@@ -49,7 +49,7 @@ func parseCurves(text string) (ids []tls.CurveID, known bool) {
 
 var suiteName = regexp.MustCompile(`^[A-Z0-9]+([-_][A-Z0-9]+)+$`)
 
-// serverTLS offers these versions, suites and curves and no others; which of them are taken, Go decides in an order of its own.
+// serverTLS offers these versions, suites and curves and no others; Go picks among them in its own order.
 func serverTLS(protocols []string, ciphers string, s snippet) (*tls.Config, error) {
 	c := &tls.Config{
 		MinVersion: tls.VersionTLS13, MaxVersion: tls.VersionTLS12,
@@ -70,7 +70,7 @@ func serverTLS(protocols []string, ciphers string, s snippet) (*tls.Config, erro
 		if !suiteName.MatchString(name) {
 			return nil, fmt.Errorf("ssl_ciphers: this stand-in knows OpenSSL's names of suites, not %q", name)
 		}
-		if id, ok := suites[name]; ok { // OpenSSL passes over what it does not know
+		if id, ok := suites[name]; ok { // OpenSSL skips what it does not know
 			c.CipherSuites = append(c.CipherSuites, id)
 		}
 	}

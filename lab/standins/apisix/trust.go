@@ -1,5 +1,5 @@
-// Certificate verification as OpenSSL does it in nginx: only self-signed certificates are anchors, and depth counts intermediates.
-// Intermediates in a bundle are left out: a client has to send its own.
+// Certificate verification as nginx's OpenSSL does it: only self-signed certificates are anchors, and depth counts intermediates.
+// Intermediates in a bundle are ignored: clients must send their own.
 package main
 
 import (
@@ -28,7 +28,7 @@ func parseCertificates(text []byte) ([]*x509.Certificate, error) {
 	return certs, nil
 }
 
-// newTrust gives the roots of a bundle; a chain may have at most depth intermediates.
+// newTrust returns a bundle's roots; a chain may have at most depth intermediates.
 func newTrust(bundle []byte, depth int) (*x509.CertPool, error) {
 	certs, err := parseCertificates(bundle)
 	if err != nil {
@@ -62,7 +62,7 @@ func readTrust(path string, depth int) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// verify accepts a chain that ends in one of the roots, whatever name it is for.
+// verify accepts a chain that ends in one of the roots, whatever its names.
 func verify(certs []*x509.Certificate, roots *x509.CertPool, usage x509.ExtKeyUsage) error {
 	opts := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool(), KeyUsages: []x509.ExtKeyUsage{usage}, CurrentTime: clock.Now()}
 	for _, cert := range certs[1:] {

@@ -1,4 +1,4 @@
-// Conditions of routes: of lua-resty-expr what this project's tests use. The rest is refused when it is stored.
+// Route conditions: the part of lua-resty-expr that this project's tests use. The rest is refused when it is stored.
 package main
 
 import (
@@ -12,7 +12,7 @@ import (
 	"strings"
 )
 
-// condition is one of a route's vars; a route with several wants them all.
+// condition is one of a route's vars, all of which must hold.
 type condition struct {
 	variable, operator, value string
 	pattern                   *regexp.Regexp
@@ -20,7 +20,7 @@ type condition struct {
 
 var operators = strings.Fields("== ~= > >= < <= ~~ ~* in has ipmatch")
 
-// readVars gives a refusal in the real server's words for what it does not know, and in its own for what this one does not.
+// readVars refuses what the real server does not know in that server's words, and what only this one does not know in its own.
 func readVars(vars []any) (conditions []condition, err error) {
 	for _, one := range vars {
 		parts, isList := one.([]any)
@@ -50,7 +50,7 @@ func readVars(vars []any) (conditions []condition, err error) {
 	return conditions, nil
 }
 
-// read gives the variable's value, and whether it is known here.
+// read returns the variable's value, and whether it is known here.
 func (c condition) read(r *http.Request) (string, bool) {
 	kind, name, _ := strings.Cut(c.variable, "_")
 	switch {
@@ -66,7 +66,7 @@ func (c condition) read(r *http.Request) (string, bool) {
 		if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
 			return "", true
 		}
-		var names pkix.RDNSequence // as in the certificate: Subject has an order of its own
+		var names pkix.RDNSequence // in the certificate's order: Subject has its own
 		_, err := asn1.Unmarshal(r.TLS.PeerCertificates[0].RawSubject, &names)
 		return names.String(), err == nil
 	}

@@ -1,5 +1,5 @@
-// Package clock is the date that the stand-ins go by. LAB_CLOCK moves it: to the instant at which a program starts (RFC 3339, such
-// as 2026-11-22T11:19:37Z), to replay a recording at its own date, or by a distance (+720h), to run beside tests at another date.
+// Package clock is the stand-ins' clock. LAB_CLOCK moves it: to an instant at which the program then starts (RFC 3339, such as
+// 2026-11-22T11:19:37Z), to replay a recording at its own date, or by an offset (+720h), for tests with a shifted date.
 package clock
 
 import (
@@ -21,13 +21,13 @@ func offset(setting string) time.Duration {
 	}
 	distance, err := time.ParseDuration(setting)
 	if err != nil {
-		fmt.Fprintf(os.Stderr, "%s is %q: give the instant of the start, such as 2026-11-22T11:19:37Z, or a distance from now, such as +720h\n", variable, setting)
+		fmt.Fprintf(os.Stderr, "%s is %q: give a start time, such as 2026-11-22T11:19:37Z, or an offset from now, such as +720h\n", variable, setting)
 		os.Exit(2)
 	}
 	return distance
 }
 
-// Now is time.Now for all that has to do with dates: certificates, and times in objects. What is only measured does without.
+// Now is time.Now for everything that involves dates: certificates, and times in objects. Measuring durations does not need it.
 func Now() time.Time {
 	return time.Now().Add(ahead)
 }

@@ -1,4 +1,4 @@
-// Waiting until an object is ready or gone, with the messages that the CLI shows meanwhile.
+// Waits until an object is ready or gone, with the messages that the CLI shows meanwhile.
 package main
 
 import (
@@ -21,10 +21,10 @@ import (
 
 const revision = "deployment.kubernetes.io/revision"
 
-// The endpoints of a Service must stay unchanged for so long before it counts as settled.
+// The endpoints of a Service must stay unchanged for this long before it counts as settled.
 const settleTime = 10 * time.Second
 
-// Kinds that the real provider waits for in ways of their own that the stand-in lacks: Check refuses them.
+// Kinds for which the real provider has waiting logic that the stand-in lacks: Check refuses them.
 var notStoodIn = map[string]bool{
 	"apps/v1/DaemonSet": true, "batch/v1/Job": true, "networking.k8s.io/v1/Ingress": true, "apiextensions.k8s.io/v1/CustomResourceDefinition": true,
 	"v1/PersistentVolume": true, "v1/PersistentVolumeClaim": true, "v1/Pod": true, "v1/ReplicationController": true, "v1/ResourceQuota": true,
@@ -42,7 +42,7 @@ type readiness struct {
 	reasons []string // why not, for the error
 }
 
-// look judges the newest state of the object that is waited for.
+// look judges the newest state of the awaited object.
 type look func(live object) readiness
 
 // await blocks until the object is ready and returns its newest state.
@@ -114,7 +114,7 @@ func (k *kubernetes) awaitRead(live, inputs object, s *status) error {
 	return nil
 }
 
-// lookFor is how objects of this kind are judged; nil where they are ready by existing.
+// lookFor returns how to judge objects of this kind; nil if they are ready once they exist.
 func (k *kubernetes) lookFor(live object, s *status, once bool) look {
 	switch kindKey(live) {
 	case "apps/v1/Deployment":
@@ -127,7 +127,7 @@ func (k *kubernetes) lookFor(live object, s *status, once bool) look {
 	return nil
 }
 
-// follow shows visit the newest state of an object (nil: gone) after each change and twice a second, until it is satisfied.
+// follow calls visit with the newest state of an object (nil: gone) after each change and twice a second, until it is satisfied.
 func follow(ctx context.Context, client dynamic.ResourceInterface, name string, visit func(object) bool) error {
 	var watcher watch.Interface
 	var changes <-chan watch.Event
@@ -155,7 +155,7 @@ func follow(ctx context.Context, client dynamic.ResourceInterface, name string, 
 	}
 }
 
-// relayEvents shows the Kubernetes events about an object while it is waited for.
+// relayEvents shows the Kubernetes events about an object while it is awaited.
 func (k *kubernetes) relayEvents(ctx context.Context, live object, s *status) {
 	namespace := text(live, "metadata", "namespace")
 	if namespace == "" {
@@ -198,7 +198,7 @@ func (k *kubernetes) owned(group, plural, namespace string, owner object) []obje
 	return out
 }
 
-// count reads a whole number at a path, 0 where there is none.
+// count reads an integer at a path, 0 if there is none.
 func count(o object, path ...string) int64 {
 	n, _ := at(o, path...).(int64)
 	return n
@@ -279,7 +279,7 @@ func (k *kubernetes) statefulSetLook(s *status) look {
 		if count(live, "status", "observedGeneration") >= count(live, "metadata", "generation") {
 			replicas = wanted == ready && wanted == count(live, "status", "replicas") && wanted == count(live, "status", "currentReplicas")
 			if revisions = now != "" && now == target; !revisions {
-				ready = min(ready, count(live, "status", "updatedReplicas")) // the ready ones may be of the old revision
+				ready = min(ready, count(live, "status", "updatedReplicas")) // the ready ones may be from the old revision
 			}
 		}
 		if replicas && revisions {
@@ -338,7 +338,7 @@ func (k *kubernetes) serviceLook(s *status, once bool) look {
 	}
 }
 
-// podErrors says of each pod that is not ready why; every ten seconds it also tells the CLI.
+// podErrors says why each unready pod is not ready; every ten seconds it also tells the CLI.
 func (k *kubernetes) podErrors(namespace string, owner object, s *status, next *time.Time) []string {
 	var out []string
 	for _, pod := range k.owned("", "pods", namespace, owner) {
@@ -402,7 +402,7 @@ func containerErrors(pod object) string {
 	return strings.Join(out, "\n")
 }
 
-// hasCondition tells whether the object's controller has given it the condition, for its newest generation where it says so.
+// hasCondition tells whether the object has the condition, for its newest generation if its controller reports one.
 func hasCondition(live object, kind string, s *status) bool {
 	for _, c := range conditions(live) {
 		if !strings.EqualFold(text(c, "type"), kind) {

@@ -1,4 +1,4 @@
-// What the random and tls plugins share: both are Terraform providers behind Pulumi's bridge, driven here by tables of attributes.
+// What the random and tls plugins share: both are Terraform providers behind Pulumi's bridge, driven here by attribute tables.
 package main
 
 import (
@@ -16,9 +16,9 @@ import (
 
 // attribute is one property of a resource.
 type attribute struct {
-	kind     string // what Terraform makes of it: list, map or block (an object, there a list of one); "" for a plain value
+	kind     string // its form in Terraform: list, map or block (an object, there a list of one); "" for a plain value
 	computed bool   // the provider fills it in
-	refused  bool   // the real provider takes it as an input, the stand-in does not
+	refused  bool   // an input of the real provider, but not of the stand-in
 	secret   bool
 	inPlace  bool // a change updates instead of replacing
 	fallback any  // the schema's default
@@ -31,7 +31,7 @@ type kind struct {
 	meta       string // the schema version that the bridge keeps in __meta
 	check      func(inputs object) (path, reason string)
 	create     func(inputs object) (id string, computed object, err error)
-	// renewal tells whether the resource asks to be replaced by now; nil where time plays no part.
+	// renewal tells whether the resource is due for replacement; nil if time plays no part.
 	renewal func(state object) bool
 }
 
@@ -59,7 +59,7 @@ func (b *bridged) DiffConfig(context.Context, *pulumirpc.DiffRequest) (*pulumirp
 }
 
 func (b *bridged) Configure(context.Context, *pulumirpc.ConfigureRequest) (*pulumirpc.ConfigureResponse, error) {
-	// No acceptSecrets: the bridge wants plain inputs and marks what its schema calls sensitive by itself.
+	// No acceptSecrets: the bridge wants plain inputs, and itself marks what its schema calls sensitive.
 	return &pulumirpc.ConfigureResponse{SupportsPreview: true, AcceptResources: true, SupportsAutonamingConfiguration: true}, nil
 }
 
@@ -76,7 +76,7 @@ func (b *bridged) kind(urn string) (kind, error) {
 	return k, nil
 }
 
-// splitURN gives the resource's own type token and its name.
+// splitURN returns the resource's own type token and name.
 func splitURN(urn string) (token, name string) {
 	parts := strings.SplitN(urn, "::", 4)
 	if len(parts) < 4 {
@@ -115,7 +115,7 @@ func (b *bridged) Check(_ context.Context, r *pulumirpc.CheckRequest) (*pulumirp
 	return response, nil
 }
 
-// markSecrets wraps what the schema calls sensitive. An unknown value is wrapped among inputs and bare among outputs.
+// markSecrets wraps what the schema calls sensitive. Unknown values are wrapped in inputs and bare in outputs.
 func (k kind) markSecrets(values object, inputs bool) object {
 	out := object{}
 	for key, value := range values {
@@ -127,7 +127,7 @@ func (k kind) markSecrets(values object, inputs bool) object {
 	return out
 }
 
-// withDefaults is what Terraform would plan: the inputs and the schema's defaults.
+// withDefaults returns what Terraform would plan: the inputs plus the schema's defaults.
 func (k kind) withDefaults(inputs object) object {
 	plan := object{}
 	for key, a := range k.attributes {
@@ -195,7 +195,7 @@ func (b *bridged) Create(_ context.Context, r *pulumirpc.CreateRequest) (*pulumi
 	return &pulumirpc.CreateResponse{Id: id, Properties: k.state(plan)}, nil
 }
 
-// state adds what the bridge keeps for itself beside the outputs.
+// state adds what the bridge keeps for itself besides the outputs.
 func (k kind) state(values object) *structpb.Struct {
 	out := k.markSecrets(values, false)
 	if k.meta != "" {
@@ -205,7 +205,7 @@ func (k kind) state(values object) *structpb.Struct {
 	return toStruct(out)
 }
 
-// delta records how Terraform's state differs from the outputs: which values are null there, and which are lists and maps.
+// delta records how Terraform's state differs from the outputs: which values are null, lists or maps there.
 func (k kind) delta(values object) object {
 	null := secret{object{"replace": object{"raw": nil}}}
 	parts := object{}

@@ -1,4 +1,4 @@
-// What changed between the live object and the new inputs, and which of it forces a replacement: no cluster needed.
+// What changed between the live object and the new inputs, and which changes force a replacement; needs no cluster.
 package main
 
 import (
@@ -21,15 +21,15 @@ func builtin(gvk schema.GroupVersionKind) bool { return scheme.Scheme.Recognizes
 // The metadata fields that only the server writes.
 var serverMetadata = []string{"creationTimestamp", "deletionGracePeriodSeconds", "deletionTimestamp", "generation", "managedFields", "resourceVersion", "uid"}
 
-// normalize gives inputs that mean the same the same form, by way of the Go type of their kind: "1000m" becomes "1", a Secret's
-// stringData becomes data, fields that the kind does not have go away. Inputs with unknown parts and custom resources stay as they are.
+// normalize brings equivalent inputs into the same form, using the kind's Go type: "1000m" becomes "1", a Secret's stringData
+// becomes data, and fields that the kind lacks are dropped. Custom resources and inputs with unknown parts stay as they are.
 func normalize(inputs object) object {
 	out := copyOf(inputs)
 	if !has[unknown](out) && builtin(gvkOf(out)) {
 		if gvkOf(out) == (schema.GroupVersionKind{Version: "v1", Kind: "Secret"}) {
 			normalizeSecret(out)
 		} else if typed, err := scheme.Scheme.New(gvkOf(out)); err == nil {
-			// A value of the wrong type stays for the API server to refuse.
+			// A value of the wrong type is left for the API server to refuse.
 			if runtime.DefaultUnstructuredConverter.FromUnstructured(out, typed) == nil {
 				if back, err := runtime.DefaultUnstructuredConverter.ToUnstructured(typed); err == nil {
 					out = prune(back, out)
@@ -70,7 +70,7 @@ func normalizeSecret(out object) {
 	}
 }
 
-// prune keeps of source what the shape also has; elements of lists are matched by position.
+// prune keeps the parts of source that shape also has; list elements are matched by position.
 func prune(source, shape object) object {
 	out := object{}
 	for key, value := range source {
@@ -101,7 +101,7 @@ func pruneValue(value, shape any) any {
 	return value
 }
 
-// The fields whose change forces a replacement, by group and kind, beside name and namespace.
+// The fields whose change forces a replacement, by group and kind, besides name and namespace.
 var immutable = map[schema.GroupKind][]string{
 	{Group: "apps", Kind: "Deployment"}:                              {"spec.selector"},
 	{Group: "apps", Kind: "StatefulSet"}:                             {"spec.podManagementPolicy", "spec.revisionHistoryLimit", "spec.selector", "spec.serviceName", "spec.volumeClaimTemplates"},
@@ -153,14 +153,14 @@ func (k *kubernetes) Diff(_ context.Context, r *pulumirpc.DiffRequest) (*pulumir
 	if len(d.found) > 0 {
 		response.Changes = pulumirpc.DiffResponse_DIFF_SOME
 	}
-	// The replacement of an object under a fixed name cannot stand beside the old one.
+	// With a fixed name, the replacement cannot coexist with the old object.
 	response.DeleteBeforeReplace = len(response.Replaces) > 0 && text(inputs, "metadata", "annotations", autonamed) != "true" &&
 		at(inputs, "metadata", "name") != nil && at(inputs, "metadata", "name") == at(live, "metadata", "name") &&
 		text(inputs, "metadata", "namespace") == text(live, "metadata", "namespace")
 	return response, nil
 }
 
-// splitState takes a resource's outputs apart: the live object, and the inputs that made it.
+// splitState splits a resource's outputs into the live object and the inputs that made it.
 func splitState(state object) (live, inputs object) {
 	live = object{}
 	for key, value := range state {
@@ -192,7 +192,7 @@ func (d *differ) replaces() []string {
 	return out
 }
 
-// compareObjects notes as deleted only what the old inputs had: the rest the server filled in.
+// compareObjects notes as deleted only what the old inputs had; the server filled in the rest.
 func (d *differ) compareObjects(path []any, old, now, oldInputs object) {
 	for _, key := range sortedKeys(merged(old, now)) {
 		before, had := old[key]
@@ -276,8 +276,8 @@ func (d *differ) note(path []any, kind pulumirpc.PropertyDiff_Kind, value any) {
 	d.found[name] = diff
 }
 
-// touches tells whether a change at the path concerns the forced field: below it, at it, or above it with the field inside the new
-// value. An unknown value hides the field: the real provider then finds it gone.
+// touches tells whether a change at the path affects the forced field: at or below it, or above it with the field inside the new
+// value. An unknown value hides the field, which the real provider then considers gone.
 func touches(path []string, value any, forced []string) bool {
 	for i, key := range forced {
 		if i < len(path) {

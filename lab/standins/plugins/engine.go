@@ -1,4 +1,4 @@
-// The way back to the engine: messages that the CLI shows while an operation runs.
+// The channel back to the engine: messages that the CLI shows while an operation runs.
 package main
 
 import (

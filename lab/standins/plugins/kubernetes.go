@@ -1,5 +1,5 @@
-// The kubernetes plugin: configuration and the naming and checking of inputs. What touches the cluster is in objects.go,
-// the comparison in diff.go, the waiting in await.go, Helm releases in release.go.
+// The kubernetes plugin: configuration, and naming and checking of inputs. Cluster access is in objects.go, comparison in
+// diff.go, waiting in await.go, Helm releases in release.go.
 package main
 
 import (
@@ -41,9 +41,9 @@ type kubernetes struct {
 	context context.Context // ends with Cancel
 	cancel  context.CancelFunc
 
-	settings    map[string]string // provider inputs by their short names; everything is a string
-	unreachable error             // why the cluster cannot be used; nil when it can
-	namespace   string            // the kubeconfig's, for objects that name none
+	settings    map[string]string // provider inputs by short name; everything is a string
+	unreachable error             // why the cluster cannot be used; nil if it can
+	namespace   string            // the kubeconfig's, for objects without one
 
 	config    *rest.Config
 	loader    clientcmd.ClientConfig
@@ -88,7 +88,7 @@ func refusal(property string) *pulumirpc.CheckFailure {
 	return &pulumirpc.CheckFailure{Property: property, Reason: "the stand-in of the kubernetes provider does not do " + property}
 }
 
-// DiffConfig replaces the provider, and with it every object, when the program says that it is another cluster.
+// DiffConfig replaces the provider, and with it every object, if the program says that it is another cluster.
 func (k *kubernetes) DiffConfig(_ context.Context, r *pulumirpc.DiffRequest) (*pulumirpc.DiffResponse, error) {
 	olds, news := revealed(r.Olds), revealed(r.News)
 	response := &pulumirpc.DiffResponse{Changes: pulumirpc.DiffResponse_DIFF_NONE}
@@ -97,7 +97,7 @@ func (k *kubernetes) DiffConfig(_ context.Context, r *pulumirpc.DiffRequest) (*p
 			response.Changes, response.Diffs = pulumirpc.DiffResponse_DIFF_SOME, append(response.Diffs, key)
 		}
 	}
-	// Both are parsed whenever anything differs, so that the path of a file that is gone is an error.
+	// Both are parsed whenever anything differs, so the path of a missing file is an error.
 	for _, inputs := range []object{olds, news} {
 		if given := text(inputs, "kubeconfig"); given != "" && len(response.Diffs) > 0 {
 			if _, err := loadKubeconfig(given); err != nil {
@@ -151,7 +151,7 @@ func (k *kubernetes) Configure(_ context.Context, r *pulumirpc.ConfigureRequest)
 	return &pulumirpc.ConfigureResponse{AcceptSecrets: true, SupportsPreview: true, SupportsAutonamingConfiguration: true}, nil
 }
 
-// connect makes the clients. A cluster that does not answer is no error here: previews without it still work.
+// connect creates the clients. A cluster that does not answer is not an error here: previews work without it.
 func (k *kubernetes) connect() error {
 	config, err := k.loader.ClientConfig()
 	if err != nil {
@@ -173,17 +173,17 @@ func (k *kubernetes) connect() error {
 	k.discovery = memory.NewMemCacheClient(client)
 	k.mapper = restmapper.NewDeferredDiscoveryRESTMapper(k.discovery)
 	if _, err := client.ServerVersion(); err != nil {
-		// The real provider loads the schema here; asking for it again gives its wording.
+		// The real provider loads the schema here; asking for it again yields the same error.
 		err = client.RESTClient().Get().AbsPath("/openapi/v2").Timeout(32 * time.Second).Do(k.context).Error()
 		k.unreachable = fmt.Errorf("unable to load schema information from the API server: %w", err)
 	}
 	return nil
 }
 
-// clusterWide are the kinds of Kubernetes itself that the program uses and that live in no namespace.
+// clusterWide are the built-in kinds that the program uses and that have no namespace.
 var clusterWide = []string{"ClusterRole", "ClusterRoleBinding", "Namespace"}
 
-// namespaced tells where objects of a kind live. A kind that nobody knows yet counts as namespaced, as with the real provider.
+// namespaced tells whether a kind's objects live in namespaces. A kind not known yet counts as namespaced, as with the real provider.
 func (k *kubernetes) namespaced(gvk schema.GroupVersionKind) bool {
 	if builtin(gvk) && slices.Contains(clusterWide, gvk.Kind) {
 		return false
@@ -249,7 +249,7 @@ func (k *kubernetes) Check(_ context.Context, r *pulumirpc.CheckRequest) (*pulum
 	return &pulumirpc.CheckResponse{Inputs: toStruct(inputs)}, nil
 }
 
-// annotateSecrets marks in outs what is secret in ins; of a Secret always the data, whatever the program said.
+// annotateSecrets marks in outs what is secret in ins, and always a Secret's data, whatever the program said.
 func annotateSecrets(outs, ins object) {
 	if outs["kind"] == "Secret" {
 		for _, key := range []string{"data", "stringData"} {

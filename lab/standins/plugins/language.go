@@ -23,7 +23,7 @@ import (
 	"google.golang.org/protobuf/types/known/emptypb"
 )
 
-// bailCode is how the SDK's runner says that it has reported the error itself.
+// bailCode is the exit code by which the SDK's runner says that it has reported the error itself.
 const bailCode = 32
 
 type nodejs struct {
@@ -43,7 +43,7 @@ func (n *nodejs) GetPluginInfo(context.Context, *emptypb.Empty) (*pulumirpc.Plug
 	return &pulumirpc.PluginInfo{Version: "3.274.1"}, nil
 }
 
-// Cancel stops the programs that still run: a ^C reaches the engine only.
+// Cancel stops programs that are still running: a ^C reaches only the engine.
 func (n *nodejs) Cancel(context.Context, *emptypb.Empty) (*emptypb.Empty, error) {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -150,8 +150,8 @@ func (n *nodejs) Run(_ context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 	command.Dir = pwd
 	command.Env = append(os.Environ(), "PULUMI_CONFIG="+string(config), "PULUMI_CONFIG_SECRET_KEYS="+string(secretKeys),
 		fmt.Sprintf("PULUMI_NODEJS_TYPESCRIPT=%v", typescript || !stated))
-	// The engine reads this process's own output: what the program prints goes through. Not the files themselves: Node.js may
-	// make them non-blocking, for this process too.
+	// The engine reads this process's own output, so the program's is copied through. It does not get the files themselves:
+	// Node.js may make them non-blocking, for this process too.
 	command.Stdout, command.Stderr = struct{ io.Writer }{os.Stdout}, struct{ io.Writer }{os.Stderr}
 	code, err := n.run(command)
 	switch {
@@ -165,7 +165,7 @@ func (n *nodejs) Run(_ context.Context, r *pulumirpc.RunRequest) (*pulumirpc.Run
 	return &pulumirpc.RunResponse{Error: fmt.Sprintf("the program did not end by itself: %v", err)}, nil
 }
 
-// RunPlugin starts a policy pack, which is a Node program that serves the analyzer protocol.
+// RunPlugin starts a policy pack, a Node program that serves the analyzer protocol.
 func (n *nodejs) RunPlugin(r *pulumirpc.RunPluginRequest, stream grpc.ServerStreamingServer[pulumirpc.RunPluginResponse]) error {
 	if r.Kind != "analyzer" {
 		return fmt.Errorf("the stand-in runs policy packs, not a plugin of kind %q", r.Kind)
@@ -189,7 +189,7 @@ func (n *nodejs) RunPlugin(r *pulumirpc.RunPluginRequest, stream grpc.ServerStre
 	command.Stderr = printed(func(text []byte) {
 		send(&pulumirpc.RunPluginResponse{Output: &pulumirpc.RunPluginResponse_Stderr{Stderr: text}})
 	})
-	go func() { // the engine ends a plugin by dropping the call
+	go func() { // the engine stops a plugin by dropping the call
 		<-stream.Context().Done()
 		n.kill(command)
 	}()
@@ -209,7 +209,7 @@ func (p printed) Write(text []byte) (int, error) {
 	return len(text), nil
 }
 
-// sdkCommand starts one of the SDK's runners that the program in the folder has installed.
+// sdkCommand starts one of the SDK's runners, as installed by the program in the folder.
 func sdkCommand(folder, runner string) (*exec.Cmd, error) {
 	sdk, err := installed(folder, "@pulumi/pulumi")
 	if err != nil {
@@ -222,7 +222,7 @@ func sdkCommand(folder, runner string) (*exec.Cmd, error) {
 	return exec.Command(node, filepath.Join(sdk, "cmd", runner)), nil
 }
 
-// kill ends a command that still runs, with all that it has started.
+// kill ends a running command and everything that it started.
 func (n *nodejs) kill(command *exec.Cmd) {
 	n.mutex.Lock()
 	defer n.mutex.Unlock()
@@ -231,9 +231,9 @@ func (n *nodejs) kill(command *exec.Cmd) {
 	}
 }
 
-// run starts a command in a process group of its own and gives its exit code (-1: killed or not started).
+// run starts a command in its own process group and returns its exit code (-1: killed or not started).
 func (n *nodejs) run(command *exec.Cmd) (int, error) {
-	// The death signal is tied to the thread that starts the child, not to the process: keep it.
+	// The death signal is tied to the thread that starts the child, not to the process, so keep the thread.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}

@@ -1,4 +1,4 @@
-// Stand-ins of the Pulumi plugins that only their vendor's host serves: one program, chosen by the name it is called by.
+// Stand-ins for the Pulumi plugins that only the vendor's host serves: one program that acts by the name it is called by.
 package main
 
 import (
@@ -47,8 +47,8 @@ func main() {
 		os.Exit(1)
 	}
 	go exitWithParent(os.Getppid())
-	// The engine ends a plugin by SIGINT, after the Cancel call, and waits 5 s for it. A ^C of the terminal does not come here:
-	// plugins run in process groups of their own.
+	// The engine stops a plugin with SIGINT, after the Cancel call, and waits 5 s for it. The terminal's ^C does not arrive here:
+	// plugins run in their own process groups.
 	ended := make(chan os.Signal, 1)
 	signal.Notify(ended, syscall.SIGINT, syscall.SIGTERM)
 	go func() {
@@ -63,7 +63,7 @@ func main() {
 	}
 }
 
-// exitWithParent ends the plugin when the engine that started it is gone without a goodbye.
+// exitWithParent ends the plugin if the engine that started it dies.
 func exitWithParent(parent int) {
 	for os.Getppid() == parent {
 		time.Sleep(500 * time.Millisecond)
@@ -73,7 +73,7 @@ func exitWithParent(parent int) {
 
 var pluginFolder = regexp.MustCompile(`/resource-[a-z]+-v([0-9][^/]*)/`)
 
-// version is what GetPluginInfo reports: the plugin folder's, so that the engine finds what it asked for.
+// version is what GetPluginInfo reports: the plugin folder's, so that the engine gets what it asked for.
 func version() string {
 	if m := pluginFolder.FindStringSubmatch(os.Args[0]); m != nil {
 		return m[1]

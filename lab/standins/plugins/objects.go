@@ -35,7 +35,7 @@ const deleteHint = "PULUMI_K8S_DELETE_UNREACHABLE environment variable set to \"
 
 func deletesUnreachable() bool { return os.Getenv("PULUMI_K8S_DELETE_UNREACHABLE") == "true" }
 
-// partial is an error after which the object exists all the same: its state is kept, with the reasons.
+// partial is an error after which the object exists nonetheless: its state is kept, with the reasons.
 type partial struct {
 	error
 	reasons []string
@@ -44,7 +44,7 @@ type partial struct {
 
 func (p *partial) Unwrap() error { return p.error }
 
-// initFailed reports a partial failure the way the engine understands it.
+// initFailed reports a partial failure in the form that the engine understands.
 func initFailed(id string, err error, properties, inputs *structpb.Struct) error {
 	reasons := []string{err.Error()}
 	var p *partial
@@ -56,7 +56,7 @@ func initFailed(id string, err error, properties, inputs *structpb.Struct) error
 	return s.Err()
 }
 
-// state is what the engine stores: the live object, the inputs that made it and how to update it.
+// state is what the engine stores: the live object, the inputs that made it, and how to update it.
 func state(live, inputs, marks object, apiVersion, manager string) *structpb.Struct {
 	out, inputs := copyOf(live), copyOf(inputs)
 	annotateSecrets(out, marks)
@@ -77,7 +77,7 @@ func objectID(o object) string {
 	return text(o, "metadata", "name")
 }
 
-// client is the way to the objects of o's kind and namespace.
+// client accesses the objects of o's kind and namespace.
 func (k *kubernetes) client(o object) (dynamic.ResourceInterface, error) {
 	mapping, err := k.mapping(gvkOf(o))
 	if err != nil {
@@ -148,7 +148,7 @@ func (k *kubernetes) Create(_ context.Context, r *pulumirpc.CreateRequest) (*pul
 		return nil, fmt.Errorf("resource %q was not successfully created by the Kubernetes API server: %w", r.Urn, err)
 	}
 	if r.Preview {
-		delete(live, "status") // empty in a dry run, and a program that reads it would take that for known
+		delete(live, "status") // empty in a dry run, which a program that reads it would take as known
 		return &pulumirpc.CreateResponse{Properties: state(live, inputs, marked, text(inputs, "apiVersion"), owner)}, nil
 	}
 	if failed != nil && failed.live != nil {
@@ -167,7 +167,7 @@ func namespaceMissing(err error) bool {
 	return errors.As(err, &s) && apierrors.IsNotFound(err) && s.Status().Details != nil && s.Status().Details.Kind == "namespaces"
 }
 
-// put creates the object. What is missing (a namespace, a kind) is waited for: 63 seconds in all.
+// put creates the object. It waits up to 63 seconds for a missing namespace or kind.
 func (k *kubernetes) put(inputs object, preview bool, status *status) (object, error) {
 	for try, pause := 0, time.Second; ; try, pause = try+1, 2*pause {
 		client, err := k.client(inputs)
@@ -200,7 +200,7 @@ func (k *kubernetes) put(inputs object, preview bool, status *status) (object, e
 	}
 }
 
-// apply is server-side apply; a conflict is explained the way the real provider does.
+// apply is server-side apply; conflicts are explained as by the real provider.
 func (k *kubernetes) apply(client dynamic.ResourceInterface, name string, inputs object, owner string, force, preview bool) (*unstructured.Unstructured, error) {
 	body, err := yaml.Marshal(inputs)
 	if err != nil {
@@ -240,7 +240,7 @@ func (k *kubernetes) Update(_ context.Context, r *pulumirpc.UpdateRequest) (*pul
 		return nil, fmt.Errorf("update of resource %q failed because the Kubernetes API server reported that the apiVersion for this resource does not "+
 			"exist. Verify that any required CRDs have been created: %w", r.Urn, err)
 	default:
-		// Whatever went wrong, the object is there: keep its present state.
+		// Whatever went wrong, the object exists: keep its current state.
 		current, getErr := k.get(oldLive, text(oldLive, "metadata", "name"))
 		if getErr != nil {
 			return nil, errors.Join(fmt.Errorf("update of resource %q failed: %w", r.Urn, err), fmt.Errorf("unable to get cluster state: %w", getErr))
@@ -267,8 +267,8 @@ func (k *kubernetes) change(r *pulumirpc.UpdateRequest, inputs, oldLive object, 
 			force = force || entry.Manager == createManager && entry.Operation == metav1.ManagedFieldsOperationUpdate
 		}
 	} else {
-		// The fields of the plain create, and those that somebody set with kubectl, become the resource's own: what of them the
-		// program does not ask for goes away. A subresource's, such as the replicas of kubectl scale, stay with their manager.
+		// The fields of the plain create, and those set with kubectl, become the resource's own: those that the program does not
+		// ask for are removed. A subresource's fields, such as the replicas of kubectl scale, stay with their manager.
 		adopted := sets.Set[string]{}
 		for _, entry := range before.GetManagedFields() {
 			for _, prefix := range []string{createManager, "pulumi-resource-kubernetes", "kubectl", "before-first-apply"} {

@@ -1,4 +1,4 @@
-// helm.sh/v3:Release, by Helm's own action package: hooks, waits and rollbacks are the real ones.
+// helm.sh/v3:Release, using Helm's own action package: hooks, waits and rollbacks are the real ones.
 package main
 
 import (
@@ -31,7 +31,7 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// Every input of a Release with the value that Check gives it when the program gives none.
+// Every input of a Release with the value that Check sets if the program sets none.
 var releaseDefaults = object{
 	"allowNullValues": false, "atomic": false, "chart": "", "cleanupOnFail": false, "createNamespace": false, "dependencyUpdate": false, "description": "", "devel": false,
 	"disableCRDHooks": false, "disableOpenapiValidation": false, "disableWebhooks": false, "forceUpdate": false, "keyring": "", "lint": false, "name": "", "namespace": "",
@@ -39,12 +39,12 @@ var releaseDefaults = object{
 	"timeout": int64(0), "values": object{}, "verify": false, "version": "", "waitForJobs": false,
 }
 
-// The inputs that the stand-in honours; a program that sets another is refused. compat is the SDK's.
+// The inputs that the stand-in honours; programs that set others are refused. compat is the SDK's.
 var releaseInputs = []string{"chart", "compat", "createNamespace", "name", "namespace", "timeout", "values", "version"}
 
 const releaseTimeout = 300 // seconds, the real provider's default
 
-// helmAccess hands Helm the clients that the provider has already.
+// helmAccess gives Helm the provider's existing clients.
 type helmAccess struct {
 	k         *kubernetes
 	namespace string
@@ -71,7 +71,7 @@ func (k *kubernetes) helm(namespace string) (*action.Configuration, error) {
 		return nil, k.unreachable
 	}
 	configuration := &action.Configuration{}
-	// Helm's debug output could show values: it goes nowhere.
+	// Helm's debug output could show values: discard it.
 	if err := configuration.Init(helmAccess{k, namespace}, namespace, "secret", func(string, ...any) {}); err != nil {
 		return nil, err
 	}
@@ -128,7 +128,7 @@ func (k *kubernetes) checkRelease(r *pulumirpc.CheckRequest) (*pulumirpc.CheckRe
 			response.Failures = append(response.Failures, &pulumirpc.CheckFailure{Property: "chart",
 				Reason: fmt.Sprintf("%v; check the chart name and repository configuration.", err)})
 		} else {
-			// The version asked for may be a range; what is compared later is the one that it means today.
+			// The requested version may be a range; compare later with the version it resolves to today.
 			inputs["version"] = found.Metadata.Version
 			k.learnScopes(found, inputs)
 		}
@@ -146,7 +146,7 @@ func (k *kubernetes) loadChart(in object) (*chart.Chart, error) {
 	return locate(in, &action.NewInstall(configuration).ChartPathOptions)
 }
 
-// learnScopes notes which kinds the chart will define, so that a preview knows them to be cluster-wide before they are installed.
+// learnScopes notes which kinds the chart will define, so that a preview knows which are cluster-wide before they are installed.
 func (k *kubernetes) learnScopes(found *chart.Chart, in object) {
 	configuration, err := k.helm(text(in, "namespace"))
 	if err != nil {
@@ -157,7 +157,7 @@ func (k *kubernetes) learnScopes(found *chart.Chart, in object) {
 	render.ReleaseName, render.Namespace = text(in, "name"), text(in, "namespace")
 	rendered, err := render.Run(found, helmValues(in))
 	if err != nil || rendered == nil {
-		return // whatever is wrong, the installation will say so
+		return // if something is wrong, the installation will say so
 	}
 	k.mutex.Lock()
 	defer k.mutex.Unlock()
@@ -186,7 +186,7 @@ func (k *kubernetes) diffRelease(r *pulumirpc.DiffRequest) (*pulumirpc.DiffRespo
 	return response, nil
 }
 
-// releaseState is what the engine stores; the inputs may hold secret values anywhere and are kept secret as a whole.
+// releaseState is what the engine stores; the inputs may contain secrets anywhere, so they are kept secret as a whole.
 func releaseState(outputs, inputs object) *structpb.Struct {
 	out := copyOf(outputs)
 	annotateSecrets(out, inputs)
@@ -194,7 +194,7 @@ func releaseState(outputs, inputs object) *structpb.Struct {
 	return toStruct(out)
 }
 
-// observed adds what the cluster knows of the release to its outputs.
+// observed adds what the cluster knows about the release to its outputs.
 func observed(outputs object, found *release.Release) {
 	values, _ := outputs["values"].(object)
 	outputs["values"] = mergedDeep(values, found.Config)
@@ -258,12 +258,12 @@ func (k *kubernetes) updateRelease(r *pulumirpc.UpdateRequest) (*pulumirpc.Updat
 	return &pulumirpc.UpdateResponse{Properties: properties}, err
 }
 
-// pending is the state in a preview: what only the cluster can tell is unknown.
+// pending is the state in a preview, where what only the cluster can tell is unknown.
 func pending(in, marked object) *structpb.Struct {
 	return releaseState(merged(in, object{"resourceNames": unknown{}, "status": unknown{}}), marked)
 }
 
-// deploy installs or upgrades the release, adds the outcome to in, and gives the state to store.
+// deploy installs or upgrades the release, adds the outcome to in, and returns the state to store.
 func (k *kubernetes) deploy(in, marked object, failed string, run func(*action.Configuration, *chart.Chart) (*release.Release, error)) (*structpb.Struct, error) {
 	if k.unreachable != nil {
 		return nil, fmt.Errorf("can't change a Helm Release with unreachable cluster: %w", k.unreachable)

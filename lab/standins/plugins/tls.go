@@ -86,7 +86,7 @@ func checkSubject(in object) (string, string) {
 	return "", ""
 }
 
-// readyForRenewal: the certificate has reached its early renewal period. The provider then replaces it.
+// readyForRenewal: the certificate is in its early renewal period, in which the provider replaces it.
 func readyForRenewal(state object) bool {
 	end, err := time.Parse(time.RFC3339Nano, text(state, "validityEndTime"))
 	early, _ := state["earlyRenewalHours"].(int64)
@@ -231,7 +231,7 @@ func createLocallySigned(in object) (string, object, error) {
 	return sign(in, template, issuer, request.PublicKey, key, object{"caKeyAlgorithm": algorithm})
 }
 
-// sign fills in what comes from the certificate's own settings and issues it.
+// sign fills in the certificate's own settings and issues it.
 func sign(in object, template, issuer *x509.Certificate, public crypto.PublicKey, key crypto.Signer, out object) (string, object, error) {
 	serial, err := rand.Int(rand.Reader, new(big.Int).Lsh(big.NewInt(1), 128))
 	if err != nil {

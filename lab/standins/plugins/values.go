@@ -12,7 +12,7 @@ import (
 const (
 	signature     = "4dabf18193072939515e22adb298388d"
 	secretValue   = "1b47061264138c4ac30d75fd1eb44270"
-	unknownString = "04da6b54-80e4-46f7-96ec-b56ff0331ba9" // there are others by type, but SDKs send this one for all
+	unknownString = "04da6b54-80e4-46f7-96ec-b56ff0331ba9" // there are others by type, but SDKs always send this one
 )
 
 type (
@@ -84,12 +84,12 @@ func toValue(v any) *structpb.Value {
 	}
 	plain, err := structpb.NewValue(v)
 	if err != nil {
-		panic("a value of no JSON type") // a defect of the stand-in, and the value may be a secret: do not print it
+		panic("a value of no JSON type") // a bug in the stand-in; the value may be a secret, so do not print it
 	}
 	return plain
 }
 
-// mapValue copies v with every part for which replace says so replaced.
+// mapValue copies v, replacing the parts that replace selects.
 func mapValue(v any, replace func(any) (any, bool)) any {
 	if r, ok := replace(v); ok {
 		return r
@@ -130,7 +130,7 @@ func reveal(v any) any {
 // revealed reads a message's plain values.
 func revealed(s *structpb.Struct) object { return reveal(fromStruct(s)).(object) }
 
-// has tells whether v or a part of it is a T: a secret, or unknown.
+// has tells whether v or any part of it is a T: a secret, or unknown.
 func has[T any](v any) bool {
 	found := false
 	mapValue(v, func(v any) (any, bool) {
@@ -141,7 +141,7 @@ func has[T any](v any) bool {
 	return found
 }
 
-// text reads a string at a path, "" where there is none.
+// text reads a string at a path, "" if there is none.
 func text(v any, path ...string) string {
 	s, _ := at(v, path...).(string)
 	return s
@@ -155,13 +155,13 @@ func at(v any, path ...string) any {
 	return v
 }
 
-// list reads a list at a path, empty where there is none.
+// list reads a list at a path, empty if there is none.
 func list(v any, path ...string) []any {
 	l, _ := at(v, path...).([]any)
 	return l
 }
 
-// set writes a value at a path, making the objects on the way; it gives up where something else is in the way.
+// set writes a value at a path, creating objects along the way; it gives up if something else is in the way.
 func set(o object, value any, path ...string) {
 	for _, key := range path[:len(path)-1] {
 		if o[key] == nil {
