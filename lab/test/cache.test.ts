@@ -25,7 +25,7 @@ describe("the lab's cache", function () {
     return execFileSync(process.execPath, ["--input-type=module", "-e", source], options);
   }
 
-  it("makes a part once, and anew for another key", () => {
+  it("makes a part once, and again for another key", () => {
     const part = (key: string) =>
       run(`show(await cached("bin", "x", "${key}", async (p) => writeFileSync(p, "${key}")))`);
     assert.deepEqual([part("1"), part("1"), part("2")], ["true\n", "false\n", "true\n"]);
@@ -33,7 +33,7 @@ describe("the lab's cache", function () {
     assert.equal(readFileSync(join(cache, "bin/x-1"), "utf8"), "1");
   });
 
-  it("takes no half of an interrupted run for a part, and removes it", () => {
+  it("never takes an interrupted run's leftovers for a part, and removes them", () => {
     assert.throws(() =>
       run(`await cached("bin", "x", "1", async (p) => { writeFileSync(p, "half"); process.exit(1); })`),
     );
@@ -42,7 +42,7 @@ describe("the lab's cache", function () {
     assert.equal(readFileSync(join(cache, "bin/x-1"), "utf8"), "whole");
   });
 
-  it("tells inputs apart however they are cut", () => {
+  it("tells inputs apart however they are split", () => {
     fc.assert(
       fc.property(fc.array(fc.string()), fc.array(fc.string()), (one, other) => {
         assert.equal(keyOf(...one) === keyOf(...other), JSON.stringify(one) === JSON.stringify(other));

@@ -22,7 +22,7 @@ import { promisify } from "node:util";
 import { removeLeftCgroups } from "../cgroups.ts";
 import { makeFolder, removeFolder } from "../temporary.ts";
 
-/** Where each lab has a cgroup of its own: the root of a version 2, or every folder of a version 1. */
+/** Where each lab has its own cgroup: the root with version 2, every folder with version 1. */
 const hierarchies = existsSync("/sys/fs/cgroup/cgroup.procs")
   ? ["/sys/fs/cgroup"]
   : globSync("/sys/fs/cgroup/*/cgroup.procs").map(dirname);
@@ -83,13 +83,13 @@ describe("the lab's command line", function () {
     assert.ok(!existsSync(lab));
   });
 
-  it("refuses a kubeconfig that is not there", () => {
+  it("refuses a missing kubeconfig", () => {
     const { status, stderr } = run("tools", { KUBECONFIG: join(folder, "none"), CONTEXT: "mine" });
     assert.match(stderr, /^Your kubeconfig cannot be read \(.*none'\): set KUBECONFIG/);
     assert.equal(status, 2);
   });
 
-  it("refuses stand-ins on a cluster of the user's", async () => {
+  it("refuses stand-ins on the user's own cluster", async () => {
     const server = createServer((_, answer) => answer.setHeader("content-type", "application/json").end("{}"));
     await once(server.listen(0, "127.0.0.1"), "listening");
     const file = join(folder, "kubeconfig");
@@ -107,7 +107,7 @@ describe("the lab's command line", function () {
     assert.deepEqual(readdirSync(folder), ["kubeconfig"]);
   });
 
-  it("keeps a folder for each stack on a context, and takes down one alone", () => {
+  it("keeps a folder per stack and context, and takes down just one", () => {
     for (const name of ["mine@dev", "mine@prod"]) {
       mkdirSync(join(lab, name), { recursive: true });
       writeFileSync(join(lab, name, "LAB"), "");
@@ -119,7 +119,7 @@ describe("the lab's command line", function () {
     assert.equal(stderr, `No lab is up in ${ofCloud}: run \`make up\` first.\n`);
   });
 
-  it("unsets a passphrase of the user's shell, which would win over the lab's, and prints none", () => {
+  it("unsets the user's own passphrase, which would override the lab's, and prints none", () => {
     layOut();
     const exports = run("env", { PULUMI_CONFIG_PASSPHRASE: "of-the-user" }).stdout;
     assert.doesNotMatch(exports, /of-the-/);
@@ -128,7 +128,7 @@ describe("the lab's command line", function () {
     assert.equal(execFileSync("/bin/sh", ["-c", shell], { env, encoding: "utf8" }), `unset ${lab}/passphrase\n`);
   });
 
-  it("prints exports for the tree's configuration as it is now, with the lab's settings over it", () => {
+  it("prints exports for the tree's current configuration, with the lab's settings on top", () => {
     layOut();
     writeFileSync(join(lab, "Pulumi.dev.yaml"), "config: {}\n");
     assert.equal(run("env").status, 0);
@@ -142,12 +142,12 @@ describe("the lab's command line", function () {
     );
   });
 
-  it("prints no exports without a lab, so that nothing runs in the user's own settings", () => {
+  it("prints no exports without a lab, so that nothing runs with the user's own settings", () => {
     const { status, stdout, stderr } = run("env");
     assert.deepEqual([status, stdout, stderr], [2, "", `No lab is up in ${lab}: run \`make up\` first.\n`]);
   });
 
-  it("neither uses nor removes a folder that is not a lab's", () => {
+  it("neither uses nor removes a folder that no lab made", () => {
     mkdirSync(lab);
     writeFileSync(join(lab, "precious"), "");
     assert.match(run("down").stderr, /is not a lab's folder/);
@@ -160,13 +160,13 @@ describe("the lab's command line", function () {
   });
 
   describe("on a machine that carries the lab", function () {
-    this.timeout(30 * 60_000); // with an empty cache `up` builds everything first
+    this.timeout(30 * 60_000); // with an empty cache, `up` builds everything first
     before(function () {
       if (process.platform !== "linux" || process.getuid?.() !== 0) this.skip();
     });
     afterEach(() => run("down"));
 
-    it("refuses an environment and an archive that are not there, before anything is made", () => {
+    it("refuses a missing environment or archive before it makes anything", () => {
       const { status, stderr } = run("up", { STACK: "nope", LAB_APISIX_IMAGE: "/nope" });
       assert.match(
         stderr,
@@ -176,7 +176,7 @@ describe("the lab's command line", function () {
       assert.ok(!existsSync(lab));
     });
 
-    it("prepares Pulumi for a context, with stand-ins where a test asks for them", () => {
+    it("prepares Pulumi for a context, with stand-ins if a test asks for them", () => {
       assert.equal(run("up").status, 0);
       const env = {
         CONTEXT: "lab",
@@ -196,10 +196,10 @@ describe("the lab's command line", function () {
 
       rmSync(lab, { recursive: true });
       assert.equal(run("down").status, 0);
-      assert.deepEqual([processes("unshare\0"), traces().cgroups], [[], []], "a lab ends whose folder is gone");
+      assert.deepEqual([processes("unshare\0"), traces().cgroups], [[], []], "a lab whose folder is gone is stopped");
     });
 
-    it("ends every lab that its checkout started, as killed runs leave them", async () => {
+    it("stops every lab that its checkout started, even those of killed runs", async () => {
       const copy = join(folder, "checkout");
       const checkout = join(cli, "../..");
       for (const path of ["lab", "Pulumi.yaml", "Pulumi.dev.yaml", "package.json"])
@@ -276,7 +276,7 @@ describe("the lab's command line", function () {
     writeFileSync(join(lab, "overlay.json"), JSON.stringify({ "mtls-everywhere:certManager": { chart: "here" } }));
   }
 
-  /** Processes that name this lab's folder, in command lines that begin so. */
+  /** Processes whose command line starts with this and names the lab's folder. */
   function processes(beginning = ""): number[] {
     const named = globSync("/proc/[0-9]*/cmdline").filter((file) => {
       try {
@@ -289,13 +289,13 @@ describe("the lab's command line", function () {
     return named.map((file) => Number(file.split("/")[2]));
   }
 
-  /** The kernel ends the lab's processes with its first one, on a busy machine not at once. */
+  /** The kernel kills the lab's processes with the first one, on a busy machine not immediately. */
   async function ended(): Promise<void> {
     for (const end = Date.now() + 120_000; processes().length > 0; await sleep(100))
       assert.ok(Date.now() < end, "the lab's processes are still there");
   }
 
-  /** What a lab could leave on the host beside processes. */
+  /** What a lab could leave on the host besides processes. */
   function traces() {
     return {
       mounts: readFileSync("/proc/self/mountinfo", "utf8").split("\n").length,

@@ -44,7 +44,7 @@ describe("the lab's node", () => {
     );
   });
 
-  it("has every certificate from its own authority, and no key that others can read", () => {
+  it("gets every certificate from its own CA, and has no key that others can read", () => {
     const ca = new X509Certificate(readFileSync(join(folder, "ca.crt")));
     for (const name of readdirSync(folder)) {
       assert.equal(statSync(join(folder, name)).mode & 0o077, 0, name);
@@ -54,7 +54,7 @@ describe("the lab's node", () => {
     }
   });
 
-  it("gives the host a kubeconfig of the relay's port", () => {
+  it("gives the host a kubeconfig for the relay's port", () => {
     const { clusters } = parse(admin) as { clusters: { cluster: { server: string } }[] };
     assert.deepEqual(
       clusters.map(({ cluster }) => cluster.server),
@@ -62,7 +62,7 @@ describe("the lab's node", () => {
     );
   });
 
-  it("puts the relay alone into the host's network", () => {
+  it("puts only the relay into the host's network", () => {
     assert.deepEqual(
       components(spec)
         .filter(({ onHost }) => onHost)

@@ -1,4 +1,4 @@
-// Nothing can be pulled in the lab: its images must have the names by which the program and its example ask for them.
+// Nothing can be pulled in the lab: its images must have the names that the program and its example ask for.
 
 import assert from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -8,7 +8,7 @@ import { parseConfig } from "../../config.ts";
 import { archives, nginxImage } from "../images.ts";
 
 describe("the lab's images", () => {
-  it("have the names that the program asks for, nginx apart", () => {
+  it("have the names that the program asks for, except nginx", () => {
     const part = "/part";
     const all = archives({ debian: part, pause: part, certmanager: part, etcd: part, apisix: part });
     const names = Object.values(all).flatMap(({ images }) => images.map(({ name }) => name));
@@ -16,7 +16,7 @@ describe("the lab's images", () => {
     for (const name of [etcd.image, apisix.image, apisix.renewerImage]) assert.ok(names.includes(name), name);
   });
 
-  it("include the nginx that the example says to set there", () => {
+  it("include the nginx that the example tells users to set there", () => {
     const page = readFileSync(join(import.meta.dirname, "../../examples/consumer/README.md"), "utf8");
     assert.match(page, new RegExp(`config set image ${nginxImage}\\b`));
   });

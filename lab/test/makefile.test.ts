@@ -3,7 +3,7 @@ import { spawnSync } from "node:child_process";
 import { join } from "node:path";
 
 describe("the Makefile", () => {
-  it("refuses a make that would give each line a shell of its own, as macOS's does", () => {
+  it("refuses a make that runs each line in its own shell, as macOS's does", () => {
     const { status, stdout, stderr } = spawnSync("make", [".FEATURES=target-specific", "help"], {
       cwd: join(import.meta.dirname, "../.."),
       encoding: "utf8",

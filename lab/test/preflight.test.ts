@@ -15,7 +15,7 @@ const fit: Machine = {
 };
 
 describe("what the lab needs of a machine", () => {
-  it("has nothing against a machine that fits", () => {
+  it("accepts a suitable machine", () => {
     assert.deepEqual(problems(fit), []);
     assert.deepEqual(problems({ ...fit, go: "1.27", freeGiB: 2, warm: true }), []);
   });
@@ -28,7 +28,7 @@ describe("what the lab needs of a machine", () => {
     ["no apt", { missing: ["apt-get"] }, /no `apt-get` on PATH: install the package apt/],
     ["a full disk, cold", { freeGiB: 14.9 }, /14\.9 GiB free, the lab needs 15: free some space, or set MTLS_CACHE/],
     ["a full disk, warm", { freeGiB: 1.9, warm: true }, /1\.9 GiB free, the lab needs 2:/],
-    ["cgroups that cannot be written", { cgroups: false }, /\/sys\/fs\/cgroup cannot be written/],
+    ["read-only cgroups", { cgroups: false }, /\/sys\/fs\/cgroup cannot be written/],
     ["no namespaces", { namespaces: false }, /does not let root make namespaces/],
   ];
   for (const [name, difference, sentence] of cases)
@@ -38,7 +38,7 @@ describe("what the lab needs of a machine", () => {
       assert.deepEqual(more, []);
     });
 
-  it("names all that is wrong at once", () => {
+  it("names everything that is wrong at once", () => {
     assert.equal(problems({ ...fit, go: undefined, freeGiB: 0, missing: ["tar", "mount"] }).length, 4);
   });
 });

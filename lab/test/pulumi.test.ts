@@ -20,7 +20,7 @@ import kubernetes from "@pulumi/kubernetes/package.json" with { type: "json" };
 import { configProblems, isEngine, merge, missing, type Piece, type Toolchain } from "../pulumi.ts";
 
 describe("the lab's copy of the configuration", () => {
-  it("lays settings over objects, and over all else in their place", () => {
+  it("merges settings into objects, and replaces everything else", () => {
     const tree = { "p:domain": "dev", "p:upstream": { files: ["a"], image: "nginx:1.28" }, "p:list": [1, 2] };
     assert.deepEqual(merge(tree, { "p:upstream": { image: "nginx:1.22" }, "p:list": [3], "p:new": { a: 1 } }), {
       "p:domain": "dev",
@@ -40,7 +40,7 @@ describe("the lab's Pulumi", function () {
   afterEach(() => rmSync(folder, { recursive: true }));
   const at = (path: string) => join(folder, path);
 
-  /** Writes a program, and gives its path. */
+  /** Writes a program and returns its path. */
   function program(path: string, script = ""): string {
     mkdirSync(dirname(at(path)), { recursive: true });
     writeFileSync(at(path), `#!/bin/sh\n${script}\n`);
@@ -60,7 +60,7 @@ describe("the lab's Pulumi", function () {
     );
   const plugin = `plugins/resource-kubernetes-v${kubernetes.version}/pulumi-resource-kubernetes`;
 
-  /** Runs statements of lab/pulumi.ts on a machine that has what the test wrote, and nothing else. */
+  /** Runs statements using lab/pulumi.ts on a machine that has only what the test wrote. */
   function run(statements: string, env: Record<string, string> = {}): unknown {
     const module = join(import.meta.dirname, "../pulumi.ts");
     const source = `import * as lab from ${JSON.stringify(module)}; ${statements}`;
@@ -76,14 +76,14 @@ describe("the lab's Pulumi", function () {
     run(`console.log(JSON.stringify(await lab.findToolchain(${built}, async () => ${online})));`, env) as Toolchain;
   const kubernetesOf = ({ plugins }: Toolchain) => plugins.find(({ name }) => name === "kubernetes")?.found;
 
-  it("takes a CLI that heeds PULUMI_OPTION_CONFIG_FILE, and no older one", () => {
+  it("takes a CLI that honours PULUMI_OPTION_CONFIG_FILE, and no older one", () => {
     const path = cli("bin/pulumi", "3.207.0");
     assert.equal(find().cli, undefined);
     cli("bin/pulumi");
     assert.equal(find().cli, path);
   });
 
-  it("finds the language host beside the file that the CLI is, and in PULUMI_ROOT", () => {
+  it("finds the language host beside the CLI's real file, and in PULUMI_ROOT", () => {
     link(cli("opt/bin/pulumi"), "bin/pulumi");
     assert.equal(find().languageHost, undefined);
     const inRoot = program("root/bin/pulumi-language-nodejs");
@@ -92,7 +92,7 @@ describe("the lab's Pulumi", function () {
     assert.equal(find({ PULUMI_ROOT: at("root") }).languageHost, beside);
   });
 
-  it("finds plugins in the user's own PULUMI_HOME, but none that is half unpacked", () => {
+  it("finds plugins in the user's own PULUMI_HOME, except half-unpacked ones", () => {
     const found = program(`own/${plugin}`);
     assert.equal(kubernetesOf(find()), undefined);
     assert.equal(kubernetesOf(find({ PULUMI_HOME: at("own") })), found);
@@ -100,18 +100,18 @@ describe("the lab's Pulumi", function () {
     assert.equal(kubernetesOf(find({ PULUMI_HOME: at("own") })), undefined);
   });
 
-  it("has the CLI that it built fetch plugins, and finds them later without their host", () => {
+  it("has the CLI that it built fetch plugins, and later finds them without their host", () => {
     const built = JSON.stringify(cli("cache/bin/pulumi-0123456789abcdef"));
     assert.equal(kubernetesOf(find({}, built)), undefined);
     assert.equal(kubernetesOf(find({}, built, true)), at(`cache/pulumi/${plugin}`));
     assert.equal(kubernetesOf(find()), at(`cache/pulumi/${plugin}`));
   });
 
-  it("goes on without plugins that cannot be fetched", () => {
+  it("carries on without plugins that cannot be fetched", () => {
     assert.equal(kubernetesOf(find({}, JSON.stringify(program("failing", "exit 1")), true)), undefined);
   });
 
-  it("takes another lab's stand-in for none", () => {
+  it("ignores another lab's stand-in", () => {
     const standIn = program("cache/bin/plugins-0123456789abcdef");
     link(standIn, "bin/pulumi-language-nodejs");
     link(standIn, `other/${plugin}`);
@@ -119,7 +119,7 @@ describe("the lab's Pulumi", function () {
     assert.deepEqual([tools.languageHost, kubernetesOf(tools)], [undefined, undefined]);
   });
 
-  it("lays out what it found, claims no version for it, and finds it again by the links it made", () => {
+  it("lays out what it found without claiming a version, and finds it again by its links", () => {
     const built = cli("cache/bin/pulumi-0123456789abcdef");
     const standIn = program("cache/bin/plugins-0123456789abcdef");
     const found = program(`own/${plugin}`);
@@ -140,7 +140,7 @@ describe("the lab's Pulumi", function () {
     assert.equal(realpathSync(at(`lab/pulumi/${plugin}`)), found);
   });
 
-  it("makes the stack with its own passphrase, whatever the user's shell has", () => {
+  it("creates the stack with its own passphrase, whatever the user's shell has", () => {
     program("lab/bin/pulumi", 'echo "encryptionsalt: ${PULUMI_CONFIG_PASSPHRASE-unset}" > Pulumi.dev.yaml');
     const statements = `import { readFileSync } from "node:fs"; await lab.prepareStack({});
       console.log(JSON.stringify(readFileSync("${at("lab/Pulumi.dev.yaml")}", "utf8")));`;
@@ -166,7 +166,7 @@ describe("the lab's Pulumi", function () {
     assert.deepEqual(await configProblems(file), []);
   });
 
-  it("tells a running engine from one that was killed, also without /proc", async () => {
+  it("tells a running engine from a killed one, even without /proc", async () => {
     const engine = spawn("sleep", ["600"], { argv0: "pulumi" });
     const { pid = 0 } = engine;
     await once(engine, "spawn");
@@ -180,9 +180,9 @@ describe("the lab's Pulumi", function () {
     assert.deepEqual([isEngine(pid), isEngine(pid, at("none"))], [false, false]);
   });
 
-  it("takes an engine that is yet to be reaped for gone", async function () {
+  it("counts a zombie engine as gone", async function () {
     if (process.platform !== "linux") this.skip();
-    // The shell becomes a program that reaps nobody.
+    // The shell execs a program that reaps no children.
     const parent = spawn("bash", ["-c", "(exec -a pulumi sleep 600) & echo $!; exec -a idle sleep 600"], {
       detached: true,
     });

@@ -1,15 +1,15 @@
-// The certificates that the recordings name, made anew for every run.
+// The certificates that the recordings name, regenerated for every run.
 
 import "reflect-metadata";
 
 import { webcrypto } from "node:crypto";
 
-// @peculiar/x509 needs it, and does not import it itself.
+// @peculiar/x509 needs it but does not import it.
 import * as x509 from "@peculiar/x509";
 
 x509.cryptoProvider.set(webcrypto);
 
-/** Certificates and keys by the file names of the recordings, e.g. `gateway.crt`. */
+/** Certificates and keys by the recordings' file names, e.g. `gateway.crt`. */
 export type Pems = Readonly<Record<string, string>>;
 
 interface Identity {
@@ -44,7 +44,7 @@ async function issue(commonName: string, issuer: Identity | undefined, options: 
     serialNumber: (serial++).toString(16).padStart(4, "0"),
     subject: name,
     issuer: issuer?.name ?? name,
-    // On any day, also by another clock than this process's: etcd and the stand-in have their own.
+    // Valid on any day, by any clock: etcd and the stand-in have their own.
     notBefore: new Date("2000-01-01"),
     notAfter: new Date(options.expired ? "2000-01-02" : "2100-01-01"),
     publicKey: keys.publicKey,
@@ -60,7 +60,7 @@ async function issue(commonName: string, issuer: Identity | undefined, options: 
   return { keys, name, certificate };
 }
 
-/** Makes every certificate of the recordings, and a few for etcd. All keys are ECDSA P-256: the recordings' RSA is not the point. */
+/** Makes every certificate in the recordings, and a few for etcd. All keys are ECDSA P-256: the recordings' RSA does not matter. */
 export async function makePems(): Promise<Pems> {
   const pems: Record<string, string> = {};
   const keep = async (file: string, identity: Identity) => {

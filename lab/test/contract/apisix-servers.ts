@@ -1,4 +1,4 @@
-// Starts what the contract needs on loopback: a real etcd, the APISIX stand-in, and upstreams that tell what they saw.
+// Starts what the contract needs on loopback: a real etcd, the APISIX stand-in, and upstreams that report what they saw.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { once } from "node:events";
@@ -21,7 +21,7 @@ export const viewerKey = "contract-viewer-key";
 
 export type Ports = Readonly<Record<"http" | "https" | "admin" | "status" | "etcd" | "peer", number>>;
 
-/** Polls until `probe` gives something other than false; throws after `limit` milliseconds. */
+/** Polls until `probe` returns something other than false; throws after `limit` milliseconds. */
 export async function until<T>(what: string, probe: () => Promise<T | false>, limit = 15_000): Promise<T> {
   for (const end = Date.now() + limit; Date.now() < end; await sleep(25)) {
     const result = await probe().catch(() => false as const);
@@ -30,14 +30,14 @@ export async function until<T>(what: string, probe: () => Promise<T | false>, li
   throw new Error(`${what}: not within ${limit} ms`);
 }
 
-/** Both exit code and everything printed, for processes that are expected to end. */
+/** Exit code and full output of processes that are expected to end. */
 export interface Ended {
   readonly code: number | null;
   readonly output: string;
 }
 
 export class Process {
-  /** All that still run, so that a failed test leaves none behind. */
+  /** Those still running, so that a failed test leaves none behind. */
   static readonly running = new Set<Process>();
 
   output = "";
@@ -64,7 +64,7 @@ export class Process {
   }
 }
 
-/** Writes every PEM to `folder` and gives the path of a file in it. */
+/** Writes every PEM to `folder`; returns a function from file name to path. */
 export function writePems(folder: string, pems: Pems): (file: string) => string {
   mkdirSync(folder, { recursive: true });
   for (const [file, text] of Object.entries(pems)) writeFileSync(join(folder, file), text, { mode: 0o600 });
@@ -147,11 +147,11 @@ export function configYaml(ports: Ports, file: (name: string) => string, patches
     if (value === undefined || value === null) delete at[last];
     else at[last] = value;
   }
-  // YAML 1.1 like APISIX's reader: there a bare `yes` is a boolean.
+  // YAML 1.1, as APISIX reads it, where a bare `yes` is a boolean.
   return stringify(config, { lineWidth: 0, version: "1.1" });
 }
 
-/** Starts the stand-in without waiting: it may be meant to fail. */
+/** Starts the stand-in without waiting, as it may be meant to fail. */
 export function spawnApisix(folder: string, config: string, env: NodeJS.ProcessEnv = {}): Process {
   const home = join(folder, "home");
   mkdirSync(join(home, "conf"), { recursive: true });
@@ -171,12 +171,12 @@ export interface Call {
   readonly path: string;
   readonly headers?: Record<string, string>;
   readonly body?: string;
-  /** Present: over TLS with these options. */
+  /** If present, over TLS with these options. */
   readonly tls?: tls.ConnectionOptions;
   readonly agent?: http.Agent;
 }
 
-/** One request. On TLS it waits a moment before it sends, so that an alert of a TLS 1.3 server is what it reads first. */
+/** One request. Over TLS it waits a moment before sending, so that it reads a TLS 1.3 server's alert first. */
 export async function call(request: Call): Promise<Answer> {
   const options: http.RequestOptions = {
     host: "127.0.0.1",
@@ -233,7 +233,7 @@ const nginxPage = (detail: string) =>
 /** The recordings' upstreams by their recorded port. */
 export type Upstreams = Readonly<Record<string, number>>;
 
-/** nginx as in the recordings: says what it saw, and answers 400 pages where it does not like the client certificate. */
+/** nginx as in the recordings: says what it saw, and answers with 400 pages if it does not like the client certificate. */
 export async function startUpstreams(pems: Pems): Promise<{ ports: Upstreams; close: () => void }> {
   const servers: Record<string, http.Server> = {};
   const ports: Record<string, number> = {};
@@ -299,7 +299,7 @@ export async function startUpstreams(pems: Pems): Promise<{ ports: Upstreams; cl
   return { ports, close };
 }
 
-/** 60 kB in about 1.2 s. */
+/** Sends 60 kB in about 1.2 s. */
 async function slowly(response: http.ServerResponse): Promise<void> {
   response.writeHead(200);
   for (let part = 0; part < 12; part++) {

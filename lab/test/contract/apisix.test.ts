@@ -1,4 +1,4 @@
-// Holds the APISIX stand-in to what a real APISIX 3.18.0 was recorded doing: every recording is compared, or listed below with a reason.
+// Compares the APISIX stand-in with recordings of a real APISIX 3.18.0: every recording is compared, or listed below with a reason.
 
 import assert from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -39,26 +39,26 @@ import { ContractReport } from "./report.ts";
 const project = join(dirname(fileURLToPath(import.meta.url)), "..", "..", "..");
 const fixtures = join(project, "..", "shared", "fixtures", "apisix");
 
-// ---------- what is not simply compared, and why
+// ---------- what is not compared as is, and why
 
-/** "refused" is out of scope as well: sent all the same, to see that the stand-in says so and does not pretend. */
+/** "refused" is out of scope too, but sent anyway, to see that the stand-in says so and does not pretend. */
 type Verdict = readonly ["differs" | "outOfScope" | "refused", RegExp, string];
 
 const opaquePlugins = "plugins are stored as opaque objects: their configuration is not checked";
 const otherKinds = "the program has no such object; the stand-in answers 501 and says so";
 const onlyListed =
-  "the program only lists these, to see who refers to what or is sealed; the stand-in answers 501 to all else";
+  "the program only lists these, to see who refers to what or is sealed; the stand-in answers 501 to anything else";
 const otherRequests = "the program sends no such request; the stand-in answers 501 and says so";
 const otherFields = "the program sets no such field; the stand-in answers 501 and names it";
 const inlineKeys =
-  "the program names a client certificate by its id only; the stand-in answers 501 to one in the upstream";
-const afterOthers = "tells what became of a request that is out of scope";
+  "the program names client certificates only by id; the stand-in answers 501 to an inlined one";
+const afterOthers = "shows the outcome of a request that is out of scope";
 const usesPlugin =
-  "a route with a plugin answers 500 and says so; only headers.set of response-rewrite is stood in for";
-const noNginxConf = "about the generated nginx.conf, which the stand-in does not have";
+  "a route with a plugin answers 500 and says so; only headers.set of response-rewrite is implemented";
+const noNginxConf = "concerns the generated nginx.conf, which the stand-in does not have";
 const ownLog = "lines of nginx's error log";
 const notAServer =
-  "the recording is of openssl's or curl's own output; the same handshakes are compared in other cases";
+  "records openssl's or curl's own output; the same handshakes are compared in other cases";
 
 const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
   "admin-api-crud.json": [
@@ -73,7 +73,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
   ],
   "admin-api-errors.json": [
     ["outOfScope", /api key as (query|cookie)/, "the program sends its key in a header"],
-    ["outOfScope", /^invalid JSON/, "the program sends JSON; the stand-in refuses anything else in words of its own"],
+    ["outOfScope", /^invalid JSON/, "the program sends JSON; the stand-in refuses anything else in its own words"],
     ["outOfScope", /GET after ttl|cleanup ttl|GET multiple certs|^(gateway|PATCH).*dangling|routes\/rr2/, afterOthers],
     ["refused", /OPTIONS|ttl|force|^list \?|schema\/(route|plugins)|configs\/validate|plugins\/reload/, otherRequests],
     ["refused", /remote_addr|service_id missing|skip regex|multiple certs|^ref: route2/, otherFields],
@@ -111,7 +111,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
     [
       "outOfScope",
       /./,
-      "which pooled connection hides which change depends on nginx's workers; the pool's key is compared in none",
+      "which pooled connection hides which change depends on nginx's workers; no case compares the pool's key",
     ],
   ],
   "rotation-ssl-object.json": [
@@ -121,7 +121,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
     [
       "outOfScope",
       /etcd client certificate/,
-      "takes 73 s to show; that each new connection reads the files is tested below",
+      "takes 73 s; that each new connection reads the files is tested below",
     ],
     ["outOfScope", /session made under/, "config.yaml turns resumption off on this port as well"],
   ],
@@ -157,7 +157,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
       noNginxConf,
     ],
     ["outOfScope", /https_admin false but/, noNginxConf],
-    ["outOfScope", /admin_key_required/, "a key that the program does not set; the stand-in refuses it by name"],
+    ["outOfScope", /admin_key_required/, "the program does not set this key; the stand-in refuses it by name"],
     [
       "outOfScope",
       /absent from|empty|generated key/,
@@ -166,16 +166,16 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
     [
       "outOfScope",
       /2\.x position|old default key|^end|^admin_key from env|error lines$|hostname localhost/,
-      "the same as other cases of this file, or log lines",
+      "same as other cases in this file, or log lines",
     ],
     [
       "differs",
       /unknown key/,
-      "refused by name: the real server ignores unknown keys in silence, which a test must not",
+      "refused by name: the real server silently ignores unknown keys, which a test must not",
     ],
-    ["differs", /wrong type/, "refused as well, in other words"],
+    ["differs", /wrong type/, "refused too, in other words"],
   ],
-  "performance.json": [["outOfScope", /./, "figures of another program"]],
+  "performance.json": [["outOfScope", /./, "another program's figures"]],
 };
 
 // ---------- recordings
@@ -210,7 +210,7 @@ function recordings(file: string): Recorded[] {
   return (JSON.parse(readFileSync(join(fixtures, file), "utf8")) as { cases: Recorded[] }).cases;
 }
 
-/** What is compared of an answer: status, the headers that mean something, and the body, or the TLS alert. */
+/** What is compared of a response: status, meaningful headers and body, or the TLS alert. */
 interface Seen {
   readonly status?: number;
   readonly headers?: Record<string, string>;
@@ -226,7 +226,7 @@ const comparedHeaders = [
   "x-apisix-upstream-status",
 ];
 
-/** OpenSSL's names of the alerts in the recordings. */
+/** OpenSSL's names for the alerts in the recordings. */
 const alerts: Readonly<Record<string, number>> = {
   SSLV3_ALERT_HANDSHAKE_FAILURE: 40,
   SSLV3_ALERT_UNSUPPORTED_CERTIFICATE: 43,
@@ -276,7 +276,7 @@ function seen(answer: Answer, listed: boolean): Seen {
   };
 }
 
-/** A long list by its total and ids; the recording holds only the first two objects. */
+/** Reduces a long list to its total and ids; the recording has only the first two objects. */
 function idsOf(body: unknown, ids?: string[]): { total: number; ids: string[] } {
   const { total, list } = body as { total: number; list: { value: { id: string } }[] };
   return { total, ids: ids ?? (Array.isArray(list) ? list.map((entry) => entry.value.id) : []) };
@@ -284,7 +284,7 @@ function idsOf(body: unknown, ids?: string[]): { total: number; ids: string[] } 
 
 let pems: Pems = {};
 
-/** Takes out what differs from run to run: times, revisions, generated ids, certificates, ciphers. */
+/** Masks what differs from run to run: times, revisions, generated ids, certificates, ciphers. */
 function plain(value: unknown, key = ""): unknown {
   if (typeof value === "number" && /^(create|update)_time$|^(created|modified)Index$/.test(key)) return 0;
   if (typeof value === "string") {
@@ -341,21 +341,21 @@ function admin(method: string, path: string, body?: unknown, more: Partial<Call>
 
 const jsonOf = ({ text }: Answer): unknown => JSON.parse(text);
 
-/** A client that the TLS ports know by this leaf, under this name. */
+/** A client with this leaf, connecting under this name. */
 const clientOf = (leaf: string, servername: string) => ({ ...trusting(), ...shown(leaf), servername });
 
-/** One connection that is used for all requests. */
+/** One connection for all requests. */
 const keptAlive = (leaf: string, servername: string) =>
   new https.Agent({ keepAlive: true, maxSockets: 1, ...clientOf(leaf, servername) });
 
-/** Opens a connection of its own to a TLS port. */
+/** Opens a separate connection to a TLS port. */
 async function connected(port: number, options: tls.ConnectionOptions): Promise<tls.TLSSocket> {
   const socket = tls.connect({ host: "127.0.0.1", port, ...options });
   await once(socket, "secureConnect");
   return socket;
 }
 
-/** Writes an object and gives the gateway the moment that a change needs. */
+/** Writes an object and gives the gateway a moment to apply it. */
 async function put(path: string, body: unknown): Promise<void> {
   const answer = await admin("PUT", path, body);
   assert.ok(answer.status < 300, `PUT ${path}: ${answer.status} ${answer.text}`);
@@ -375,7 +375,7 @@ const withPems = (value: unknown): unknown =>
     JSON.stringify(value).replace(/"<PEM ([\w.-]+)>"/g, (_, name: string) => JSON.stringify(pems[name] ?? name)),
   );
 
-/** Recorded upstream ports become those of this run, and back. */
+/** Translates recorded upstream ports into this run's, and back. */
 const toLive = (text: string) =>
   text.replace(/\b(18\d{3})\b/g, (recorded) => String(upstreams.ports[recorded] ?? recorded));
 const toRecorded = (text: string) =>
@@ -393,10 +393,10 @@ function tlsVersion(name: string): tls.ConnectionOptions {
     : {};
 }
 
-/** Sends a recorded request to the port that its path and topic mean. */
+/** Sends a recorded request to the port that its path and topic imply. */
 async function send(recorded: Recorded, topic: "admin" | "gateway"): Promise<Answer> {
   const { request } = recorded;
-  if (!request) throw new Error(`${recorded.name}: no replay is written for it; list it with a reason`);
+  if (!request) throw new Error(`${recorded.name}: no replay is written for this; list it with a reason`);
   const toAdmin = topic === "admin" ? !/^\/(rr2?|probe)$/.test(request.path) : request.path.startsWith("/apisix/admin");
   const key =
     request.x_api_key === undefined ? adminKey : request.x_api_key === "<VIEWER_KEY>" ? viewerKey : request.x_api_key;
@@ -457,9 +457,9 @@ let planned = 0;
 
 interface Topic {
   readonly topic?: "admin" | "gateway";
-  /** What has to be true before a case, by its name. */
+  /** What has to be set up before a case, by its name. */
   readonly before?: Readonly<Record<string, () => Promise<unknown>>>;
-  /** Replays of what was observed and not exchanged, by a part of the name. Each asserts. */
+  /** Replays of observations other than exchanges, by a part of the name. Each asserts. */
   readonly behaviours?: readonly (readonly [RegExp, (recorded: Recorded) => Promise<void>])[];
 }
 
@@ -499,7 +499,7 @@ function replay(name: string, { topic = "admin", before: setup = {}, behaviours 
           if (recorded.route_upstream)
             await put("routes/u", { uri: "/u", upstream: await byId(recorded.route_upstream) });
           const actual = await outcome(recorded, topic);
-          // A difference that has gone is no longer one: then its line above must go.
+          // If the difference is gone, its line above must go too.
           if (verdict === "differs") assert.notDeepEqual(actual, expectedOf(recorded));
           else assert.deepEqual(actual, expectedOf(recorded));
         }
@@ -510,7 +510,7 @@ function replay(name: string, { topic = "admin", before: setup = {}, behaviours 
   });
 }
 
-/** A recorded upstream with its client certificate in an object of its own, as the program does it; recorded to be the same. */
+/** A recorded upstream with its client certificate in a separate object, as the program does it; recordings show that this is equivalent. */
 async function byId(recorded: unknown): Promise<unknown> {
   const upstream = live(recorded) as { tls?: { client_cert?: string; client_key?: string } };
   const { client_cert: cert, client_key: key, ...rest } = upstream.tls ?? {};
@@ -519,7 +519,7 @@ async function byId(recorded: unknown): Promise<unknown> {
   return { ...upstream, tls: { ...rest, client_cert_id: "inline" } };
 }
 
-/** The answer's status and message, the way the recordings sum up answers. */
+/** The response's status and message, as the recordings summarize them. */
 function summary(answer: Answer): string {
   const parsed = answer.text.startsWith("{") ? (jsonOf(answer) as { error_msg?: string; message?: string }) : {};
   const message = parsed.error_msg ?? parsed.message;
@@ -589,12 +589,12 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     await Promise.all([...Process.running].map((one) => one.stop("SIGKILL")));
     if (folder) rmSync(folder, { recursive: true, force: true });
     const { compared, differing, outOfScope } = report;
-    // Half a run is no report.
+    // A partial run makes no report.
     if (planned > 0 && compared.length + differing.length + outOfScope.length === planned)
       report.write(project, "apisix");
   });
 
-  /** Puts a leaf, and a CA, where the running configuration looks for them. */
+  /** Puts a leaf and a CA where the running configuration looks for them. */
   function install(target: string, leaf: string, caTarget?: string, ca?: string): void {
     for (const end of ["crt", "key"]) writeFileSync(file(`${target}.${end}`), pems[`${leaf}.${end}`] ?? "");
     if (caTarget && ca) writeFileSync(file(caTarget), pems[`${ca}.crt`] ?? "");
@@ -641,7 +641,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
             upstream: plainUpstream,
             plugins: { echo: { body: "" } },
           });
-          // The recordings' limits are of whole bodies; 128 bytes are theirs around the filling.
+          // The recordings' limits apply to whole bodies; 128 bytes are the overhead around the padding.
           const total = size + 128;
           const body = empty.replace('"body":""', `"body":"${"x".repeat(total - empty.length)}"`);
           const answer = await admin("PUT", "routes/big", body);
@@ -1012,7 +1012,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.match(await refused("ssl_protocols", "TLSv1.1"), /knows TLSv1\.2 and TLSv1\.3, not "TLSv1\.1"/);
     });
 
-    it("offers the curves that its snippets name, on the gateway and the Admin API each, and without one OpenSSL's", async () => {
+    it("offers the curves that its snippets name, on the gateway and the Admin API separately, and OpenSSL's by default", async () => {
       const candidates = ["X25519", "prime256v1", "secp384r1", "secp521r1"];
       const offered = async (port: number, client: tls.ConnectionOptions) => {
         const takes = (ecdhCurve: string) =>
@@ -1058,7 +1058,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.deepEqual(await answers({ echo: { body: "" } }), refused("echo"));
     });
 
-    it("runs a global rule on every route, and lets no two have the same plugin", async () => {
+    it("runs a global rule on every route, and refuses a second rule with the same plugin", async () => {
       const rule = (header: string) => ({
         plugins: { "response-rewrite": { headers: { set: { [header]: "rule" } } } },
       });
@@ -1089,7 +1089,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await until("no rule", async () => (await seenOn("/q"))[0] === undefined);
     });
 
-    it("runs a plugin config on the routes that name it, unless they have the plugin themselves", async () => {
+    it("runs a plugin config on the routes that name it, unless they configure the plugin themselves", async () => {
       const setting = (value: string) => ({
         plugins: { "response-rewrite": { headers: { set: { "x-set": value } } } },
       });
@@ -1100,7 +1100,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.deepEqual([await seenOn("/p"), await seenOn("/q")], ["shared", "own"]);
     });
 
-    it("takes a key that does not begin with --- for ciphertext, and other texts around PEM as they are", async () => {
+    it("takes a key that does not start with --- for ciphertext, and keeps other text around PEM", async () => {
       const { cert = "", key = "", snis } = site();
       const answer = async (fields: object) => {
         const { status, text } = await admin("PUT", "ssls/pem", { cert, key, snis, ...fields });
@@ -1118,7 +1118,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await admin("DELETE", "ssls/pem");
     });
 
-    it("goes by a route's conditions, among routes of one path", async () => {
+    it("picks among routes with the same path by their conditions", async () => {
       await put("routes/p", {
         ...way("/p"),
         priority: 1,
@@ -1140,7 +1140,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       );
     });
 
-    it("goes by the conditions of a client's subject", async () => {
+    it("evaluates conditions on the client's subject", async () => {
       await put("ssls/g1", site(clientsOf("ca")));
       const { subject } = new X509Certificate(pems["user-client.crt"]!);
       const name = subject.split("\n").reverse().join(",");
@@ -1151,7 +1151,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.deepEqual([await seenWith(name), await seenWith("CN=another")], [200, 404]);
     });
 
-    it("lets WebSocket through where a route says so", async () => {
+    it("lets WebSockets through if a route says so", async () => {
       const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
       const chat = http.createServer((_request, response) => response.writeHead(426).end());
       chat.on("upgrade", (_request, socket) => void socket.end(switched)).listen(0, "127.0.0.1");
@@ -1172,7 +1172,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       chat.close();
     });
 
-    it("takes the fields of the recorded schema for retries, health checks and pools, and holds them to its bounds", async () => {
+    it("takes the recorded schema's fields for retries, health checks and pools, and enforces their bounds", async () => {
       const upstream = (fields: object) => ({ ...(live(plainUpstream) as object), ...fields });
       const checks = { active: { type: "tcp", healthy: { interval: 1 }, unhealthy: { tcp_failures: 3 } }, passive: {} };
       await put(
@@ -1190,7 +1190,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       });
     });
 
-    it("answers the first request of a connection that is open when it has to quit", async () => {
+    it("answers the first request on a connection that is open when told to quit", async () => {
       const socket = await connected(ports.https, clientOf("user-client", "gw.local"));
       const ended = apisix.stop("SIGQUIT");
       await sleep(200);
@@ -1201,7 +1201,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await start([["nginx_config.http_server_configuration_snippet", "keepalive_time 1s;"]]);
     });
 
-    it("keepalive_time closes a connection after the next answer", async () => {
+    it("closes a connection after the next response once keepalive_time is over", async () => {
       const keeping = keptAlive("user-client", "gw.local");
       const closes = async () => (await gatewayCall(null, { agent: keeping })).headers.connection === "close";
       assert.deepEqual([await closes(), await sleep(1100).then(closes)], [false, true]);
@@ -1241,7 +1241,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
 
     const leavesMap: Patch = ["nginx_config.http_configuration_snippet", 'map $host $leaves { default ""; }'];
 
-    it("reads the Admin API's leaf at each handshake where a variable is in its path", async () => {
+    it("reads the Admin API's leaf at each handshake if its path contains a variable", async () => {
       await restart([
         leavesMap,
         ["deployment.admin.admin_api_mtls.admin_ssl_cert", `$leaves${file("live-admin.crt")}`],
@@ -1264,13 +1264,13 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.equal(await refused(), "80");
       rmSync(file("live-admin.key"));
       assert.equal(await refused(), "80");
-      assert.equal(await kept(), 200, "a connection that is open goes on");
+      assert.equal(await kept(), 200, "an open connection keeps working");
       install("live-admin", "apisix-admin");
       assert.equal(await presented(), "apisix-admin");
       keeping.destroy();
     });
 
-    it("shows upstreams the leaf of the location snippet as its files are, unless they name a certificate", async () => {
+    it("presents the location snippet's leaf to upstreams, as its files are now, unless they name a certificate", async () => {
       const shownLeaf = (name: string) =>
         [
           `proxy_ssl_certificate $leaves${file(`${name}.crt`)};`,
@@ -1296,7 +1296,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       );
       install("live-upstream", "admin-client");
       assert.equal(await sees("/u"), "O=ref,CN=admin-client");
-      // As nginx is written: it loads the snippet's leaf before APISIX puts the upstream's own in its place.
+      // As in nginx, which loads the snippet's leaf before APISIX puts the upstream's own in its place.
       writeFileSync(file("live-upstream.key"), pems["user-client.key"] ?? "");
       assert.deepEqual([await sees("/u"), await sees("/own")], [500, 500]);
       rmSync(file("live-upstream.crt"));
@@ -1387,7 +1387,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     });
   });
 
-  // ---------- behaviours that were observed
+  // ---------- observed behaviour
 
   async function answersPlainly(port: number, recorded: Recorded): Promise<void> {
     assert.deepEqual(seen(await call({ port, path: "/apisix/admin/routes" }), false), expectedOf(recorded));
@@ -1398,7 +1398,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     const before = marks();
     apisix.child.kill("SIGHUP");
     await until("SIGHUP seen", async () => marks() > before);
-    await sleep(1200); // with etcd down the new worker first waits for it in vain
+    await sleep(1200); // with etcd down, the new worker first waits for it in vain
   }
 
   function concurrency(): Topic["behaviours"] {
@@ -1418,7 +1418,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
           await put("routes/c", route);
           const label = (i: number) => admin("PATCH", "routes/c", { labels: { [`k${i}`]: "x" } });
           const answers = await Promise.all(ids(16).map(label));
-          // How many come too late is chance; that nobody else does, and that what is lost is said to be, is not.
+          // How many come too late is chance; that every loss is reported, and nothing else is lost, is not.
           const written = answers.flatMap(({ status }, i) => (status === 200 ? [`k${i}`] : []));
           const late = answers.filter(({ status }) => status !== 200);
           assert.ok(written.length > 0);
@@ -1447,7 +1447,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     const { status, text } = await pending;
     assert.deepEqual([status, text.length], [200, 60_000]);
 
-    // `apisix quit` sends SIGQUIT and `apisix stop` SIGTERM: the first lets the request finish, the second cuts it.
+    // `apisix quit` sends SIGQUIT and `apisix stop` SIGTERM: the former lets the request finish, the latter cuts it off.
     const graceful = call({ port: ports.http, path: "/slow-body" });
     await sleep(300);
     const ended = await apisix.stop("SIGQUIT");
@@ -1476,7 +1476,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       await admin("PUT", "ssls/g1", { ...site(clientsOf("ca")), cert: pems[`${leaf}.crt`], key: pems[`${leaf}.key`] });
       const answered = Date.now();
       await sleep(250);
-      // Recorded: the new certificate at most 61 ms after the answer; 100 ms leave room for a loaded machine.
+      // Recorded: the new certificate at most 61 ms after the response; 100 ms leave room for a busy machine.
       for (const { at, CN } of serials) if (at > answered + 100) assert.equal(CN, leaf);
       serials.length = 0;
     }
@@ -1595,7 +1595,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
     return typeof value === "string" ? value.replace(/^<PREFIX>.*\//, `${folder}/tls/`) : value;
   }
 
-  /** Which key is used for which probe, by the case. */
+  /** Which key is used for which probe, by case. */
   function probesOf(name: string, probe: unknown): [string, [number, unknown]][] {
     if (Array.isArray(probe)) {
       const key = name.includes(":=dflt") ? "dflt-key" : name.startsWith("numeric") ? "123456" : adminKey;

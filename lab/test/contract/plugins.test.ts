@@ -1,5 +1,5 @@
-// Holds the stand-ins of Pulumi's plugins to what the real ones were recorded doing: every recorded call is compared, or listed
-// in pluginsRecordings.ts with a reason.
+// Compares the stand-ins for Pulumi's plugins with recordings of the real ones: every recorded call is compared, or listed in
+// pluginsRecordings.ts with a reason.
 // Recorded JSON and the messages that the SDK generates have no static types.
 /* eslint-disable @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-assignment,
    @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-return */
@@ -29,12 +29,12 @@ import { ContractReport } from "./report.ts";
 
 const report = new ContractReport();
 
-/** Enters a case as compared, once. */
+/** Reports a case as compared, once. */
 function enter(name: string): void {
   if (!report.compared.includes(name)) report.compared.push(name);
 }
 
-/** Whether the call is not simply compared: then its case is entered with the reason, once. */
+/** Whether the call is not compared as is; if so, reports its case with the reason, once. */
 function isExcepted(file: string, call: Recorded): boolean {
   const exception = exceptionFor(file, call);
   if (exception === undefined) return false;
@@ -44,19 +44,19 @@ function isExcepted(file: string, call: Recorded): boolean {
   return true;
 }
 
-/** The recorded outcome in the form of Outcome, without the details that only one recording has. */
+/** The recorded outcome as an Outcome, without the details that only one recording has. */
 const expected = ({ response, errors }: Recorded): Outcome =>
   errors === undefined ? { response: response ?? {} } : { errors: [...errors] };
 
 const outcome = ({ response, errors }: Outcome): Outcome => (errors === undefined ? { response } : { errors });
 
-/** Holds what came of a call to the recording, both in the same form, and enters the case. */
+/** Compares a call's outcome with the recording, both in the same form, and reports the case. */
 function hold(file: string, call: Recorded, got: Outcome, form: (outcome: Json) => Json = normal): void {
   assert.deepEqual(form(outcome(got)), form(expected(call)), `${file}: ${call.method} ${call.request.name ?? ""}`);
   enter(`${file} ${call.method}`);
 }
 
-/** A copy with every string, or part of one, that `replacements` names replaced. */
+/** A copy in which every string, or part of one, that `replacements` names is replaced. */
 function replace(value: Json, replacements: ReadonlyMap<string, string>): Json {
   let text = JSON.stringify(value);
   for (const [from, to] of replacements)
@@ -99,10 +99,10 @@ describe("the stand-ins of Pulumi's plugins", () => {
   for (const name of ["random", "tls"]) {
     describe(`${name} plugin`, function () {
       this.timeout(60_000);
-      /** A plugin by the clock of a recording: that its certificates have ended by now must change nothing. */
+      /** A plugin with a recording's clock, so that it does not matter that its certificates have expired since. */
       const startAt = (instant: string | undefined): Promise<Plugin> =>
         start(`pulumi-resource-${name}`, instant === undefined ? {} : { LAB_CLOCK: instant });
-      /** Stands for the keys that the recordings leave out, and for the certificate and request that must match them. */
+      /** Stand in for the keys that the recordings omit, and for the certificate and request that must match them. */
       const materials = new Map<string, string>();
       let caCertPem = "";
       before(async () => {
@@ -132,7 +132,7 @@ describe("the stand-ins of Pulumi's plugins", () => {
               if (isExcepted(file, call)) continue;
               const creates = call.method === "Create";
               const request = creates ? replace(call.request, materials) : call.request;
-              // The key of the recorded CA is not in the recording: sign under one whose key we hold.
+              // The recording lacks the CA's key: sign with one whose key we have.
               if (creates && request.properties.caCertPem !== undefined) request.properties.caCertPem = caCertPem;
               hold(file, call, await plugin.call(call.method, request), name === "random" ? randomForm : normal);
             }
@@ -143,8 +143,8 @@ describe("the stand-ins of Pulumi's plugins", () => {
       }
 
       if (name !== "tls") return;
-      it("wants another certificate by its own clock, from the early renewal on", async () => {
-        const file = "tls/sim-03-up-nochange.json"; // its certificate ends at 11:15:10, to be renewed an hour before
+      it("wants a new certificate from the early renewal on, by its own clock", async () => {
+        const file = "tls/sim-03-up-nochange.json"; // its certificate expires at 11:15:10, to be renewed an hour earlier
         const call = recording(file).find(({ method, request }) => method === "Diff" && /SelfSigned/.test(request.urn));
         const wanted = async (instant: string): Promise<Json> => {
           const plugin = await startAt(instant);
@@ -203,7 +203,7 @@ describe("the stand-ins of Pulumi's plugins", () => {
           const request = replace(call.request, places);
           if (call.method === "Run") writeFileSync(join(program, "exit"), call.response.bail === true ? "32" : "0");
           const got = await plugin.call(call.method, request);
-          // Where node lies is this machine's business.
+          // Where node is depends on the machine.
           if (call.method === "About") {
             assert.ok(existsSync(got.response.executable));
             got.response.executable = "<NODE>";
@@ -245,7 +245,7 @@ describe("the stand-ins of Pulumi's plugins", () => {
       });
     }
 
-    it("tells an error of the program from a failure that it has reported itself", async () => {
+    it("tells an error in the program from a failure that it has reported itself", async () => {
       const info = { rootDirectory: program, programDirectory: program, entryPoint: "." };
       writeFileSync(join(program, "exit"), "3");
       const { response } = await plugin.call("Run", {
@@ -260,12 +260,12 @@ describe("the stand-ins of Pulumi's plugins", () => {
     });
   });
 
-  // ---------- kubernetes: first what needs no cluster, then the sequence of the sim recordings against a real API server
+  // ---------- kubernetes: first what needs no cluster, then the sim recordings in sequence against a real API server
 
   const clusterless = /^(Handshake|GetPluginInfo|CheckConfig|DiffConfig|Configure|Check|Diff|Cancel)$/;
   const needsCluster = (call: Recorded): boolean => !clusterless.test(call.method);
 
-  /** Makes the recorded calls command by command: each had a plugin of its own. */
+  /** Makes the recorded calls command by command, each with its own plugin. */
   async function inCommands(
     file: string,
     make: (plugin: Plugin, calls: readonly Recorded[]) => Promise<void>,
@@ -282,7 +282,7 @@ describe("the stand-ins of Pulumi's plugins", () => {
     }
   }
 
-  /** The files that are compared against the API server, in the order in which they were recorded. */
+  /** The files that are compared against the API server, in recorded order. */
   const stateful = (file: string): boolean => /kubernetes\/sim-/.test(file);
 
   describe("kubernetes plugin without a cluster", function () {
@@ -322,10 +322,10 @@ describe("the stand-ins of Pulumi's plugins", () => {
             });
           for (const call of calls) {
             if (isExcepted(file, call)) continue;
-            // The sim recordings' are made against the API server below.
+            // Those of the sim recordings are made against the API server below.
             if (needsCluster(call) && !isUnreachable(file, call)) continue;
             const request = replace(call.request, places);
-            // The recordings have one placeholder for all certificates: where the real plugin saw two, make them two.
+            // The recordings have one placeholder for all certificates: if the real plugin saw two, make them differ.
             if (call.method === "Diff" && JSON.stringify(call.response).includes("ca.crt")) {
               request.news = replace(request.news, new Map([["<BASE64 PEM>", "<ANOTHER BASE64 PEM>"]]));
             }
@@ -344,7 +344,7 @@ describe("the stand-ins of Pulumi's plugins", () => {
     this.timeout(300_000);
     let cluster: TestCluster;
     const isReady = (pod: Json): boolean => !/^(notready|crash|skipawait|initfail)-/.test(pod.metadata.name);
-    /** Recorded name -> name here, for what the server or chance decides: uids, versions, addresses, field managers. */
+    /** Recorded name -> name here, for what the server or chance picks: UIDs, versions, addresses, field managers. */
     const renamed = new Map<string, string>();
 
     before(async function () {
@@ -399,8 +399,8 @@ describe("the stand-ins of Pulumi's plugins", () => {
               const certificates = new Map([[renamed.get("<BASE64 PEM>")!, "<BASE64 PEM>"]]);
               hold(file, call, got, (o) => form(replace(o, certificates)));
             })().catch((error: unknown) => void failures.push(error));
-            // A call that differs must not keep the next ones from being made: they build on each other.
-            // What waits for pods that never come, or for a missing namespace or kind, does so together.
+            // A call that differs must not stop the next ones: they build on each other.
+            // Calls that wait for pods that never come, or for a missing namespace or kind, wait in parallel.
             if (call.method === "Create" && (call.ms ?? 0) > 10_000) slow.push(compared);
             else await compared;
           }
@@ -409,7 +409,7 @@ describe("the stand-ins of Pulumi's plugins", () => {
       });
     }
 
-    /** Waits until the controllers have finished what the calls will see. */
+    /** Waits until controllers have finished everything that the calls will see. */
     async function settledFor(calls: readonly Recorded[]): Promise<void> {
       const sees = ({ method, request }: Recorded): boolean =>
         method === "Read" || (method === "Update" && request.preview === true);
@@ -456,7 +456,7 @@ describe("the stand-ins of Pulumi's plugins", () => {
       }
     });
 
-    /** Keeps the pods, and with them an object in deletion, until the plugin has said of it what it said in the recording. */
+    /** Keeps the pods, and thus an object being deleted, until the plugin has said about it what it said in the recording. */
     async function heard(plugin: Plugin, logs: readonly Json[], said: Json[]): Promise<void> {
       cluster.playKubelet(undefined);
       const wanted = spoken(logs.filter(({ message }) => message !== ""));
@@ -469,15 +469,15 @@ describe("the stand-ins of Pulumi's plugins", () => {
   });
 });
 
-/** A limit that the recorded call kept is none here, and one that it reached is no shorter than 20 s: machines differ in speed. */
+/** Machines differ in speed: a limit that the recorded call kept is lifted here, and one that it hit is at least 20 s. */
 function unhurried(call: Json, { timeout, ...request }: Json): Json {
   const reached = timeout !== undefined && (call.errors ?? call.error) !== undefined;
   return reached ? { ...request, timeout: Math.max(timeout, 20) } : request;
 }
 
 /**
- * Messages in the order in which they came are chance: compared as a set, with the names of pods masked. Without those about
- * pods, which come after ten seconds.
+ * The order of messages is chance: they are compared as a set, with pod names masked, and without those about pods, which
+ * come after ten seconds.
  */
 const spoken = (messages: readonly Json[]): string[] =>
   messages
@@ -486,7 +486,7 @@ const spoken = (messages: readonly Json[]): string[] =>
     .map((m) => JSON.stringify(m))
     .sort();
 
-/** Pairs what was recorded with what came here instead, where the two are the server's or chance's choice. */
+/** Pairs recorded values with those seen here, where the server or chance picks them. */
 function learn(recorded: Json, here: Json, renamed: Map<string, string>, key = ""): void {
   if (typeof recorded === "string" && typeof here === "string") {
     if (
@@ -500,7 +500,7 @@ function learn(recorded: Json, here: Json, renamed: Map<string, string>, key = "
   }
 }
 
-/** The recordings' stand-in for cert-manager's Issuer. */
+/** What stands in for cert-manager's Issuer in the recordings. */
 const issuerCRD = {
   apiVersion: "apiextensions.k8s.io/v1",
   kind: "CustomResourceDefinition",

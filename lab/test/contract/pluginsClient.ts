@@ -13,7 +13,7 @@ import { binary } from "./pluginsCluster.ts";
 import type { Json } from "./pluginsRecordings.ts";
 
 const require = createRequire(import.meta.url);
-// The SDK's generated messages are untyped for our purpose: fields are reached by name.
+// The SDK's generated messages have no useful types: fields are accessed by name.
 const sdk = (name: string): any => require(`@pulumi/pulumi/proto/${name}.js`);
 const struct = (() => {
   const inSDK = createRequire(require.resolve("@pulumi/pulumi/package.json"));
@@ -28,7 +28,7 @@ const provider = sdk("provider_pb");
 const language = sdk("language_pb");
 const engine = sdk("engine_pb");
 
-/** What came of a call, in the recordings' form, with the details that only direct-init-failure.json has. */
+/** A call's outcome in the recordings' form, with the details that only direct-init-failure.json has. */
 export interface Outcome {
   response?: Json;
   errors?: string[];
@@ -44,7 +44,7 @@ export interface Message {
 
 export interface Plugin {
   call(method: string, request: Json): Promise<Outcome>;
-  /** What the plugin told the engine since the last look. */
+  /** What the plugin has told the engine since the last look. */
   messages(): Message[];
   stop(): Promise<void>;
 }
@@ -65,7 +65,7 @@ const requests: Readonly<Record<string, string>> = {
   Run: "RunRequest",
 };
 
-/** Fills a message from JSON: setters by field name, maps entry by entry, structs as they are. */
+/** Fills a message from JSON: setters by field name, maps by entry, structs as they are. */
 function fill(message: any, values: Json): any {
   const setters = new Map<string, string>();
   for (let proto = Object.getPrototypeOf(message); proto !== null; proto = Object.getPrototypeOf(proto)) {
@@ -93,7 +93,7 @@ function fill(message: any, values: Json): any {
 const enumName = (values: Record<string, number>, value: number): string =>
   Object.keys(values).find((name) => values[name] === value) ?? String(value);
 
-/** A message as the recordings show it: fields that hold their default are left out. */
+/** A message as in the recordings: fields with their default value are left out. */
 function plain(message: any): Json {
   if (message instanceof struct.Struct) return message.toJavaScript();
   if (message instanceof provider.DiffResponse) {
@@ -133,7 +133,7 @@ function plain(message: any): Json {
   return compact(out, ["inputs", "properties"]);
 }
 
-/** Without what protobuf does not send: empty strings, zeros, false, empty lists. */
+/** Drops what protobuf does not send: empty strings, zeros, false, empty lists. */
 function compact(o: Json, keep: readonly string[] = []): Json {
   return Object.fromEntries(
     Object.entries<any>(o).filter(
@@ -187,7 +187,7 @@ export async function startPlugin(
   const lines = createInterface({ input: child.stdout! });
   const address: string = await new Promise((resolve, reject) => {
     lines.once("line", (line) => resolve(`127.0.0.1:${line}`));
-    child.once("exit", () => reject(new Error(`${name} ended at once`)));
+    child.once("exit", () => reject(new Error(`${name} exited at once`)));
   });
   const isLanguage = name.startsWith("pulumi-language-");
   const Client = isLanguage

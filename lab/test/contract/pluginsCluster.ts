@@ -1,4 +1,4 @@
-// A Kubernetes API on loopback for the contract tests: etcd, API server and controllers, no kubelet; the tests play the kubelet's part.
+// A Kubernetes API on loopback for the contract tests: etcd, API server and controllers; the tests play the kubelet.
 // Recorded JSON and the messages that the SDK generates have no static types.
 /* eslint-disable @typescript-eslint/no-explicit-any, @typescript-eslint/no-unsafe-assignment,
    @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-call, @typescript-eslint/no-unsafe-member-access,
@@ -21,18 +21,18 @@ export const labBin =
 
 export const binary = (name: string): string => join(labBin, name);
 
-/** The binaries that are missing, for the message of a skipped test. */
+/** The missing binaries, for a skipped test's message. */
 export const missingBinaries = (...names: string[]): string[] => names.filter((name) => !existsSync(binary(name)));
 
 export interface TestCluster {
   readonly kubeconfig: string;
   readonly server: string;
   kubectl(...args: string[]): Promise<string>;
-  /** A call of the Kubernetes API as administrator; the answer is parsed JSON. */
+  /** Calls the Kubernetes API as administrator; returns parsed JSON. */
   api(method: string, path: string, body?: unknown, contentType?: string): Promise<{ status: number; body: any }>;
-  /** From now on marks the pods that `isReady` accepts as running and ready; the others fail to pull their image. `undefined` stops. */
+  /** From now on marks pods that `isReady` accepts as running and ready; others fail to pull their image. `undefined` stops it. */
   playKubelet(isReady: ((pod: any) => boolean) | undefined): void;
-  /** Waits until controllers have given the object this status and, if it is a Service, its endpoints. */
+  /** Waits until controllers have set the object's status to this and, for a Service, its endpoints. */
   settled(object: any): Promise<void>;
   stop(): Promise<void>;
 }
@@ -40,7 +40,7 @@ export interface TestCluster {
 const token = "contract-test";
 const node = "contract";
 
-/** Between the choice of a port and its use somebody else may take it: then once more, with other ports. */
+/** Somebody else may take a port between its choice and its use: then try again with other ports. */
 export async function startCluster(): Promise<TestCluster> {
   for (let attempt = 1; ; attempt++) {
     try {
@@ -162,7 +162,7 @@ async function startOnce(): Promise<TestCluster> {
         "--v",
         "0",
       ],
-      // Nobody renews the node's lease: its controller would declare every pod lost.
+      // Nobody renews the node's lease, so its controller would declare every pod lost.
       "--controllers=*,-node-lifecycle-controller",
     ]);
     const kubectl = async (...args: string[]): Promise<string> =>
@@ -175,7 +175,7 @@ async function startOnce(): Promise<TestCluster> {
     await until(120_000, "controllers at work", answers("/api/v1/namespaces/default/serviceaccounts/default"), log);
     await api(`${server}/api/v1/nodes`, "POST", { apiVersion: "v1", kind: "Node", metadata: { name: node } });
     const call: TestCluster["api"] = (method, path, body, contentType) => api(server + path, method, body, contentType);
-    // One round after the other: on a slow machine they must not pile up.
+    // One round at a time: on a slow machine they must not pile up.
     playing = (async () => {
       while (!stopped) {
         if (kubelet !== undefined) await playOnce(call, kubelet);
@@ -202,7 +202,7 @@ function api(
   contentType = "application/json",
 ): Promise<{ status: number; body: any }> {
   return new Promise((resolve) => {
-    // The API server's certificate is made at its start, on this machine, for this test.
+    // The API server makes its certificate at startup, on this machine, for this test.
     const headers = {
       authorization: `Bearer ${token}`,
       ...(body === undefined ? {} : { "content-type": contentType }),
@@ -220,7 +220,7 @@ function api(
   });
 }
 
-/** Whether controllers have come as far as the wanted object shows: by its status and, of a Service, by its endpoints. */
+/** Whether controllers have got as far as the wanted object shows, by its status and, for a Service, its endpoints. */
 async function isSettled(call: TestCluster["api"], wanted: any): Promise<boolean> {
   const { apiVersion, kind, metadata, status } = wanted;
   const root = apiVersion.includes("/") ? `/apis/${apiVersion}` : `/api/${apiVersion}`;
@@ -240,7 +240,7 @@ async function isSettled(call: TestCluster["api"], wanted: any): Promise<boolean
 const readiness = (pod: any): string | undefined =>
   pod.status?.conditions?.find((c: { type: string }) => c.type === "Ready")?.status;
 
-/** What a kubelet would report of a pod: all well, or an image that is not to be had. Pods being deleted vanish. */
+/** What a kubelet would report about a pod: all well, or an image that cannot be pulled. Pods being deleted vanish. */
 async function playOnce(call: TestCluster["api"], isReady: (pod: any) => boolean): Promise<void> {
   const pods = (await call("GET", "/api/v1/pods")).body;
   for (const pod of pods?.items ?? []) {

@@ -1,4 +1,4 @@
-// The recordings of the real plugins, the table of what is not simply compared, and what of a response is chance.
+// The recordings of the real plugins, a table of what is not compared as is, and what in a response is chance.
 // Recorded JSON and the messages that the SDK generates have no static types.
 /* eslint-disable @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-assignment,
    @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-return */
@@ -12,7 +12,7 @@ import { readUrn } from "../../../urn.ts";
 // eslint-disable-next-line @typescript-eslint/no-explicit-any
 export type Json = any;
 
-/** A call as recorded: an answer or an error, never both. */
+/** A recorded call: a response or an error, never both. */
 export interface Recorded {
   readonly method: string;
   readonly request: Json;
@@ -36,7 +36,7 @@ export const recording = (file: string): Recorded[] => {
   return calls.map((call) => ({ ...call, method: call.method.split("/").at(-1) ?? call.method }));
 };
 
-/** When the youngest certificate of a recording was made, which was within minutes of the recording; none when it holds none. */
+/** When a recording's newest certificate was issued, which was within minutes of the recording; undefined without certificates. */
 export function youngestCertificate(file: string): string | undefined {
   const starts = readFileSync(join(fixtures, file), "utf8").matchAll(/"validityStartTime": ?"(\d{4}-[^"]+Z)"/g);
   return Array.from(starts, ([, start]) => start ?? "")
@@ -44,18 +44,18 @@ export function youngestCertificate(file: string): string | undefined {
     .at(-1);
 }
 
-// ---------- what is not simply compared, and why
+// ---------- what is not compared as is, and why
 
 export interface Exception {
   readonly verdict: "differing" | "outOfScope";
   /** Matched against `<file> <method>`. */
   readonly on: RegExp;
-  /** Matched against the resource's type; the report then names it. Default any type. */
+  /** Matched against the resource's type, which the report then names. Default: any type. */
   readonly of?: RegExp;
   readonly reason: string;
 }
 
-const closed = "the recorded call broke off because the engine left: there is no answer to compare";
+const closed = "the recorded call broke off because the engine exited: there is no response to compare";
 
 /** Every recorded call that no row matches is compared. The first matching row decides. */
 export const exceptions: readonly Exception[] = [
@@ -63,18 +63,18 @@ export const exceptions: readonly Exception[] = [
     verdict: "outOfScope",
     on: /^random\//,
     of: /:Random(Bytes|Id|Integer|Pet|String|Uuid)$/,
-    reason: "the program draws passwords only",
+    reason: "the program only draws passwords",
   },
   {
     verdict: "outOfScope",
     on: /^kubernetes\//,
     of: /Patch$/,
-    reason: "the program has no Patch resource: each of its objects is its own",
+    reason: "the program has no Patch resource: it owns each of its objects",
   },
   {
     verdict: "outOfScope",
     on: /console\//,
-    reason: "what the CLI prints is the engine's; the messages in it are compared in direct-init-failure",
+    reason: "the CLI's output is the engine's; its messages are compared in direct-init-failure",
   },
   {
     verdict: "outOfScope",
@@ -85,7 +85,7 @@ export const exceptions: readonly Exception[] = [
     verdict: "outOfScope",
     on: /kubernetes\/release-\S* (Create|Read|Update|Delete)/,
     reason:
-      "the chart is not part of the recordings; Helm's own action package does the work, and make up installs cert-manager by it",
+      "the recordings lack the chart; Helm's own action package does the work, and make up installs cert-manager with it",
   },
   {
     verdict: "outOfScope",
@@ -96,12 +96,12 @@ export const exceptions: readonly Exception[] = [
     verdict: "outOfScope",
     on: /direct-init-failure\.json#3 /,
     reason:
-      "whether the pod's error is known in time is chance there; the same text is compared in the create before it",
+      "whether the pod's error is known in time was chance; the same text is compared in the create before it",
   },
   {
     verdict: "outOfScope",
     on: /direct-init-failure\.json#(4|8|10) /,
-    reason: "about objects that calls outside the recording made or changed",
+    reason: "concerns objects that calls outside the recording made or changed",
   },
   { verdict: "outOfScope", on: /direct-init-failure\.json#5 /, reason: "a create that another call had prepared" },
 ];
@@ -109,7 +109,7 @@ export const exceptions: readonly Exception[] = [
 /** The type of the resource that a call is about, such as `kubernetes:core/v1:ConfigMap`. */
 const typeOf = (call: Recorded): string => readUrn(call.request.urn ?? "").types.at(-1) ?? "";
 
-/** What the real plugin says of a cluster that is gone can be had without one. */
+/** What the real plugin says about an unreachable cluster can be compared without one. */
 export const isUnreachable = (file: string, call: Recorded): boolean =>
   file.includes("lab-00-") || call.errors?.some((error) => error.includes("unreachable")) === true;
 
@@ -128,7 +128,7 @@ export function exceptionFor(file: string, call: Recorded): (Exception & { reado
 
 const pem = /-----BEGIN ([A-Z0-9 ]+)-----[\s\S]+-----END \1-----\n?/;
 
-/** Strings whose value differs from run to run, by their form: each becomes a name for its form. */
+/** Strings that differ from run to run, recognised by form: each is replaced by a name for its form. */
 function chance(text: string): string {
   const label = pem.exec(text)?.[1] ?? /^<PEM ([A-Z0-9 ]+)>$/.exec(text)?.[1];
   if (label !== undefined) return `<PEM ${label}>`;
@@ -156,11 +156,11 @@ function chance(text: string): string {
 
 const unknowns = new Set(["04da6b54-80e4-46f7-96ec-b56ff0331ba9"]);
 
-/** A response with everything replaced that is chance. */
+/** A response with everything that is chance replaced. */
 export function normal(value: Json, key = ""): Json {
   if (Array.isArray(value)) {
     const items = value.map((item) => normal(item, key));
-    // The server and its controllers add these in the order of events.
+    // The server and its controllers add these in chance order.
     if (key === "conditions" || key === "managedFields" || key === "replaces" || key === "diffs") {
       items.sort((a, b) => sortKey(a).localeCompare(sortKey(b)));
     }
@@ -178,9 +178,9 @@ export function normal(value: Json, key = ""): Json {
   return chance(value);
 }
 
-/** Recorded updates and creates that were answered while controllers still counted pods: how far they had come. */
+/** Recorded updates and creates that returned while controllers were still counting pods, and how far they had got. */
 const whileCounting: readonly RegExp[] = [
-  // Scaled from 3 pods to 1, and answered before the first pod was gone.
+  // Scaled from 3 pods to 1; returned before the first pod was gone.
   /sim-09-up-patch-force\.json Update web$/,
   // With no pod to wait for, the Deployment is available before its ReplicaSet has counted any.
   /sim-17-fail-bogus\.json Create bogus$/,
@@ -188,7 +188,7 @@ const whileCounting: readonly RegExp[] = [
 
 const counts = ["availableReplicas", "readyReplicas", "replicas", "terminatingReplicas", "updatedReplicas"];
 
-/** The form in which a recorded call's outcome is compared: `normal`, without what depends on how fast controllers were. */
+/** The form in which a recorded call's outcome is compared: `normal`, without what depends on the controllers' speed. */
 export function formFor(file: string, call: Recorded): (outcome: Json) => Json {
   const name = `${file} ${call.method} ${call.request.name ?? ""}`;
   if (call.request.preview === true || !whileCounting.some((on) => on.test(name))) return (outcome) => normal(outcome);
@@ -206,7 +206,7 @@ export function formFor(file: string, call: Recorded): (outcome: Json) => Json {
 const sortKey = (v: Json): string =>
   typeof v === "string" ? v : `${v.type ?? ""} ${v.manager ?? ""} ${v.operation ?? ""} ${v.subresource ?? ""}`;
 
-/** A response of the random plugin: a drawn password is compared by its length. */
+/** A response of the random plugin; drawn passwords are compared by length. */
 export function normalRandom(response: Json): Json {
   const masked = normal(response);
   const drawn = masked?.properties?.result;

@@ -1,22 +1,22 @@
-// Writes down what a stand-in was held to: which recordings were compared, which differ and why, which are out of scope and why.
+// Reports what a stand-in was compared with: which recordings were compared, and which differ or are out of scope, and why.
 
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-/** One recording with the reason why it is not simply compared. */
+/** A recording, and why it is not compared as is. */
 export interface Exception {
   readonly case: string;
   readonly reason: string;
 }
 
-/** What one stand-in was held to. */
+/** What one stand-in was compared with. */
 export interface Report {
   readonly compared: readonly string[];
   readonly differing: readonly Exception[];
   readonly outOfScope: readonly Exception[];
 }
 
-/** Folder of the reports in a project, which git ignores. */
+/** Folder of the reports in a project; git ignores it. */
 const folder = ".contract";
 
 export class ContractReport implements Report {
@@ -34,7 +34,7 @@ export class ContractReport implements Report {
   }
 }
 
-/** A report as text: its counts, then each exception's reason once, with the cases that it explains. */
+/** A report as text: counts, then each reason once, with the cases that it explains. */
 export function render(name: string, report: Report): string {
   const { compared, differing, outOfScope } = report;
   const counts = `${compared.length} compared, ${differing.length} differing, ${outOfScope.length} out of scope`;
@@ -49,7 +49,7 @@ function section(title: string, exceptions: readonly Exception[]): string[] {
   ]);
 }
 
-/** Prints the reports that the contract tests have written; fails when one is missing or an exception has no reason. */
+/** Prints the reports that the contract tests wrote; fails if one is missing or an exception has no reason. */
 function print(project: string): number {
   const names = ["apisix", "plugins"];
   const written = new Set(readdirSync(join(project, folder)));
@@ -64,7 +64,7 @@ function print(project: string): number {
     process.stdout.write(`${render(name, report)}\n`);
     wrong += [...report.differing, ...report.outOfScope].filter(({ reason }) => !reason).length;
   }
-  process.stdout.write("policy packs: no recordings; tested by behaviour, in test/policy and in the lab\n");
+  process.stdout.write("policy packs: no recordings; their behaviour is tested in test/policy and in the lab\n");
   return wrong;
 }
 

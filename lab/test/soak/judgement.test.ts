@@ -1,4 +1,4 @@
-// What the soak holds against its numbers: it must be able to say that something is wrong.
+// How the soak judges its numbers: it must be able to say that something is wrong.
 
 import assert from "node:assert/strict";
 
@@ -37,7 +37,7 @@ const good: SoakResult = {
   handshakes: { live: [900], fixed: [1000], ratio: 0.9 },
 };
 
-/** Which verdicts a change of the good result turns, and what they say. */
+/** Which verdicts change with a change to the good result, and what they say. */
 function wrongWith(change: Partial<PlatformResult>): string[] {
   const result = { ...good, platforms: [{ ...platform, ...change }] };
   return verdictsOf(result)
@@ -46,12 +46,12 @@ function wrongWith(change: Partial<PlatformResult>): string[] {
 }
 
 describe("the soak's judgement", () => {
-  it("finds nothing wrong where all holds", () => {
+  it("finds nothing wrong if everything holds", () => {
     assert.deepEqual(wrongWith({}), []);
     assert.match(render(good), /^17 of 17 right; short form, 3\.0 minutes, kubelet's sync 1 s$/m);
   });
 
-  it("finds failed requests, and the step that they fell into", () => {
+  it("finds failed requests, and the step in which they failed", () => {
     const failed = {
       failed: 2,
       reasons: { "answer 502": 2 },
@@ -72,7 +72,7 @@ describe("the soak's judgement", () => {
     );
   });
 
-  it("finds a write that takes too long for a single member of etcd, which three may not even need", () => {
+  it("finds a write that takes too long with one etcd member, but not with three", () => {
     const writes = { ...platform.writes, took: { ...spread, max: 15.1 } };
     assert.deepEqual(wrongWith({ writes }), [
       "writes through the Admin API, each read back | 10 done, 0 failed; 1 retries, slowest 15.1 s",
@@ -80,7 +80,7 @@ describe("the soak's judgement", () => {
     assert.deepEqual(wrongWith({ writes, form: { ...platform.form, members: 3 } }), []);
   });
 
-  it("finds leaves that come late, never, or are not issued", () => {
+  it("finds leaves that are served late or never, or are not issued", () => {
     const renewals = hops.map((hop) => ({ hop, ...(hop === "upstream" ? {} : { seconds: 3.2 }) }));
     assert.deepEqual(wrongWith({ rounds: [{ renewals, unissued: ["mtls/gateway"] }] }), [
       "leaves reissued, 1 times each | 1 not issued | mtls/gateway",
@@ -89,7 +89,7 @@ describe("the soak's judgement", () => {
     ]);
   });
 
-  it("finds a process that did not live through the renewals, and a renewer that uses too much", () => {
+  it("finds a process that did not survive the renewals, and a renewer that uses too much", () => {
     assert.deepEqual(
       wrongWith({ unsettled: ["after: apisix/apisix: 1 restarts"], renewers: [{ workingSet: 97, cpu: 0.02 }] }),
       [
@@ -99,7 +99,7 @@ describe("the soak's judgement", () => {
     );
   });
 
-  it("finds a passage that stops, trust that lives on, and daily use that shows changes", () => {
+  it("finds a rotation that stops, trust that lingers, and daily use that shows changes", () => {
     const [passage] = platform.passages;
     const [prepare] = passage!.phases;
     const stopped = { ...prepare!, outcome: { seconds: 1, problem: "exited with 255: no" }, stale: ["etcd etcd-0"] };
@@ -121,7 +121,7 @@ describe("the soak's judgement", () => {
     );
   });
 
-  it("takes a connection's end by its bound or with its pod, and no other", () => {
+  it("accepts a connection that ends by its bound or with its pod, and no other end", () => {
     const bound = { age: 60, idle: 60 };
     const ends = [
       { age: 60, idle: 60, asked: false },
@@ -155,7 +155,7 @@ describe("the soak's judgement", () => {
     assert.deepEqual(spreadOf([]), { count: 0, median: 0, p95: 0, max: 0 });
   });
 
-  it("leads a root from one generation to the next", () => {
+  it("rotates a root from one generation to the next", () => {
     assert.deepEqual(
       phases.map((phase) => rootsIn(phase, "stateHeld", "2026")),
       [

@@ -1,4 +1,4 @@
-// The soak's load against servers that behave, and servers that do not: every failure and every early end must be counted.
+// The soak's load against servers that behave and servers that do not: every failure and every early end must be counted.
 
 import assert from "node:assert/strict";
 import { once } from "node:events";
@@ -35,7 +35,7 @@ describe("the soak's load", () => {
       (request, response) => response.writeHead(answer(request.socket as TLSSocket)).end("{}"),
     );
     server.on("secureConnection", (socket) => sockets.add(socket));
-    server.on("tlsClientError", () => {}); // those that are refused
+    server.on("tlsClientError", () => {}); // from clients that are refused
     await once(server.listen(0, "127.0.0.1"), "listening");
     target = { host: "127.0.0.1", port: (server.address() as AddressInfo).port, serverName: "upstream" };
   });
@@ -44,14 +44,14 @@ describe("the soak's load", () => {
     server.close().closeAllConnections();
   });
 
-  it("begins new connections at its rate, whatever becomes of them", async () => {
+  it("starts new connections at its rate, whatever becomes of them", async () => {
     let requests = 0;
     answer = () => (++requests % 4 === 0 ? 502 : 200);
     const arrivals = new NewConnections(target, 50, contextOf(client));
     await sleep(1000);
     await arrivals.stop();
     const { done, failed, reasons, seconds, perSecond } = arrivals.numbers;
-    assert.equal(done + failed, sockets.size, "a new connection for each request");
+    assert.equal(done + failed, sockets.size, "one new connection per request");
     assert.deepEqual(reasons, { "answer 502": Math.floor(requests / 4) });
     assert.equal(Math.round(perSecond * seconds), requests);
     assert.ok(Math.abs(perSecond - 50) < 5, `${perSecond}`);
@@ -69,7 +69,7 @@ describe("the soak's load", () => {
     assert.ok(failed > 10 && (reasons["client refuses the server"] ?? 0) > 5, JSON.stringify(reasons));
   });
 
-  it("uses its kept connections again and again, and counts one that is closed too early", async () => {
+  it("reuses its kept connections, and counts one that is closed too early", async () => {
     const kept = new KeptAlive(target, bound, contextOf(client));
     await kept.use(5);
     await kept.use(5);
@@ -93,11 +93,11 @@ describe("the soak's load", () => {
     kept.close();
   });
 
-  it("takes the end of a connection by its bound for what it is", async () => {
+  it("recognises a connection's end by its bound", async () => {
     const kept = new KeptAlive(target, { age: 2, idle: 2 }, contextOf(client));
     await kept.use(2);
     await sleep(100);
-    for (const socket of sockets) socket.destroy(); // idle for long enough, by the slack
+    for (const socket of sockets) socket.destroy(); // idle for long enough, given the slack
     await sleep(200);
     await kept.use(2);
     assert.deepEqual(kept.numbers.ends, { bound: 2, left: 0, early: 0 });
@@ -105,7 +105,7 @@ describe("the soak's load", () => {
     kept.close();
   });
 
-  it("sees what becomes of connections, sessions and a certificate when their root is withdrawn", async () => {
+  it("sees what becomes of connections, sessions and certificates when their root is withdrawn", async () => {
     const old = new OldTrust(target, client);
     await old.open(3);
     assert.deepEqual([old.state.open, old.state.lastAnswer > Date.now() - 5000], [3, true]);
@@ -124,7 +124,7 @@ describe("the soak's load", () => {
     old.close();
   });
 
-  it("sees each leaf that a server serves, and that a caller presents", async () => {
+  it("sees each leaf that a server serves or a caller presents", async () => {
     const seen: Sighting[] = [];
     const probes = new Probes((sighting) => seen.push(sighting));
     const observer = await Observer.start(
