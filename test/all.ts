@@ -1,4 +1,4 @@
-// Runs all tests, as two mochas at once: those that bring a platform up in a lab wait a lot, and the others fit in between.
+// Runs all tests, as two mochas in parallel: those that bring up a platform in a lab wait a lot, and the others fit in between.
 
 import { mocha, startNode, testFiles } from "./mocha.ts";
 
@@ -12,7 +12,7 @@ for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.exitCode = 130;
   });
 
-/** Runs test files, and gives what they printed. What is printed while nobody sees it comes as soon as somebody does. */
+/** Runs test files and returns what they printed. Output that arrives while hidden is printed once shown. */
 class Run {
   output = "";
   code = 1;
@@ -20,7 +20,7 @@ class Run {
   #shown: number | undefined;
 
   constructor(files: readonly string[]) {
-    // Mocha's colours go where this one's output does; a group of its own ends as a whole.
+    // Mocha gets colours if this process has them, and a group of its own, so that it ends as a whole.
     const colours = process.stdout.isTTY ? ["--color"] : [];
     const { pid, ended } = startNode([mocha, ...colours, ...files], {
       group: true,
@@ -41,7 +41,7 @@ class Run {
     this.#shown = this.output.length;
   }
 
-  /** Passed, failed and skipped; a mocha that did not come to its end has failed once. */
+  /** Passed, failed and skipped; a mocha that did not finish counts as one failure. */
   get counts(): readonly number[] {
     return counts.exec(this.output)?.slice(1).map(Number) ?? [0, 1, 0];
   }
@@ -56,7 +56,7 @@ const isEndToEnd = (file: string) => file.startsWith("test/e2e/");
 const endToEnd = new Run(testFiles.filter(isEndToEnd));
 const others = new Run(testFiles.filter((file) => !isEndToEnd(file)));
 
-// Two at once cannot be read: one is seen as it goes, then the other.
+// Two at once would be unreadable: one is shown live, then the other.
 others.show();
 await others.ended;
 endToEnd.show();

@@ -1,4 +1,4 @@
-// One table of wrong inputs: what the product says to each, word for word. docs/errors.md explains every message of it.
+// One table of wrong inputs and what the product says to each, word for word. docs/errors.md explains every message.
 
 import "reflect-metadata";
 
@@ -48,7 +48,7 @@ let edge: Authority;
 let newer: Authority;
 const clusters: LoopbackCluster[] = [];
 
-/** The configuration of stack dev with these values. */
+/** Stack dev's configuration with these values. */
 const configured = (values: object) => async () =>
   said(async () => parseConfig({ trustDomain: "dev.internal", ...values }, "dev"));
 const config = (line: string) =>
@@ -107,7 +107,7 @@ const outputs = (value: object) => async () => {
   writeFileSync(file, JSON.stringify(value));
   return said(() => readOutputs({ stack: "dev", file }, folder));
 };
-/** What recover says of a stack that lives on this cluster, where each other command of Pulumi ends so. */
+/** What recover says about a stack that lives on this cluster, if every other Pulumi command does this. */
 const recovered =
   (uid: string, args: readonly string[], otherwise: string, pending: readonly object[] = []) =>
   async () => {
@@ -706,7 +706,7 @@ const rows: readonly Row[] = [
   // Stack outputs
   {
     input: "outputs of a stack that is not up",
-    // All that is missing has a line; two show the form.
+    // Everything missing has a line; two show the form.
     provoke: async () =>
       (await outputs({})())
         .split("\n")
@@ -766,7 +766,7 @@ describe("wrong inputs", function () {
     });
   }
 
-  it("are said at preview too, where an admin key can never work", async () => {
+  it("are reported at preview too if an admin key can never work", async () => {
     api.secret("mtls", "digits", { key: "123456" });
     const inputs = upstream({}, { key: { namespace: "mtls", name: "digits", key: "key" } });
     const { failures } = await check("upstreams", inputs, freshCluster());
@@ -792,7 +792,7 @@ describe("wrong inputs", function () {
     same(lines, [`ssls/site: Secret mtls/site has no "tls.crt". ${issued("site")}`]);
   });
 
-  it("have each message explained in docs/errors.md, and nothing else is explained there", () => {
+  it("have each message, and no other, explained in docs/errors.md", () => {
     const text = readFileSync(new URL("../docs/errors.md", import.meta.url), "utf8");
     const explained = [...text.matchAll(/^```text\n([\s\S]+?)\n```$/gm)].map((match) => match[1]!);
     const wanted = [...new Set(rows.map(({ message }) => message))];
@@ -804,7 +804,7 @@ describe("wrong inputs", function () {
     same(
       explained.filter((message) => !wanted.includes(message)),
       [],
-      "messages that nothing says any more",
+      "messages that no longer exist",
     );
     ok(rows.length > 40);
   });
@@ -820,12 +820,12 @@ async function said(act: () => Promise<unknown>): Promise<string> {
   return "It was accepted.";
 }
 
-/** Times and ports differ from run to run. */
+/** Masks times and ports, which differ from run to run. */
 function normal(message: string): string {
   return message.replace(/\d{4}-\d\d-\d\dT[\d:.]+Z/g, "TIME").replace(`port ${apisix.endpoint.port} `, "port PORT ");
 }
 
-/** Without a session, so that keys and certificates are read anew. */
+/** Without a session, so that keys and certificates are read again. */
 function freshCluster(): LoopbackCluster {
   const fresh = new LoopbackCluster({ kubeconfig: api.kubeconfig });
   clusters.push(fresh);
@@ -843,7 +843,7 @@ async function withAnswer(path: string, answer: object | number, act: () => Prom
   }
 }
 
-/** Acts while another tool's object is in the gateway. */
+/** Does something while another tool's object is in the gateway. */
 async function beside(kind: KindName, id: string, body: object, act: () => Promise<string>): Promise<string> {
   const client = await adminClient(memory, apisix.endpoint);
   await client.put(kind, id, body as Props);
@@ -854,7 +854,7 @@ async function beside(kind: KindName, id: string, body: object, act: () => Promi
   }
 }
 
-/** What the program says in a stack whose state holds this first value. */
+/** What the program says in a stack whose state remembers this value. */
 async function inStackWith(first: unknown, act: () => Promise<unknown>): Promise<string> {
   const newResource = ({ inputs }: pulumi.runtime.MockResourceArgs) => ({
     id: "it",
@@ -865,7 +865,7 @@ async function inStackWith(first: unknown, act: () => Promise<unknown>): Promise
   return said(act);
 }
 
-/** What the program says to these keys while a pod runs with others, which is not ready. */
+/** What the program says to these keys while a pod that is not ready runs with others. */
 function keysOf(running: Partial<KeyNames>, wanted: Partial<KeyNames>): Promise<string> {
   const annotations = startedWithKeys({ ...firstKeys, ...running });
   const pod = { metadata: { name: "apisix-0", labels: { app: "apisix" }, annotations } };

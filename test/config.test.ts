@@ -1,4 +1,4 @@
-// Configuration values in: one whole, frozen value out, or every mistake in a sentence.
+// Configuration values in; out comes one complete, frozen value, or every mistake in a sentence.
 
 import { deepStrictEqual as same, ok, strictEqual as equal, throws } from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -14,7 +14,7 @@ import { hours } from "../vocabulary/durations.ts";
 const checkout = resolve(import.meta.dirname, "..");
 const trustDomain = "dev.example.internal";
 
-/** Everything that a configuration with nothing but the trust domain stands for. */
+/** What a configuration with nothing but the trust domain amounts to. */
 const defaults = {
   trustDomain,
   namespace: "mtls",
@@ -45,11 +45,11 @@ const defaults = {
 };
 
 describe("the configuration", () => {
-  it("needs a trust domain only", () => {
+  it("needs only a trust domain", () => {
     same(parseConfig({ trustDomain }, "dev"), defaults);
   });
 
-  it("replaces what it names, and nothing beside it", () => {
+  it("replaces what it names, and nothing else", () => {
     const named = {
       trustDomain,
       namespace: "platform",
@@ -82,34 +82,34 @@ describe("the configuration", () => {
     });
   });
 
-  it("takes a number for a generation's name, and each name once", () => {
+  it("accepts a number as a generation's name, and each name once", () => {
     const root = { kind: "cluster", active: 2, trusted: [1, 2, "2"] };
     same(parseConfig({ trustDomain, pki: { root } }, "dev").pki.root, {
       ...{ kind: "cluster", active: "2", trusted: ["1", "2"] },
     });
   });
 
-  it("trusts the active generation alone unless it says more", () => {
+  it("trusts only the active generation by default", () => {
     const root = { kind: "stateHeld", active: "2026" };
     same(parseConfig({ trustDomain, pki: { root } }, "dev").pki.root, {
       ...{ kind: "stateHeld", active: "2026", trusted: ["2026"], protect: true, intermediateDuration: "8760h" },
     });
   });
 
-  it("takes a yes or no at the top level as the engine hands it over", () => {
+  it("accepts a top-level yes or no as the engine passes it", () => {
     equal(parseConfig({ trustDomain, createNamespace: "false" }, "dev").createNamespace, false);
     equal(parseConfig({ trustDomain, createNamespace: "true" }, "dev").createNamespace, true);
     throws(() => parseConfig({ trustDomain, createNamespace: "no" }, "dev"), /createNamespace: must be a boolean/);
   });
 
-  it("cannot be changed once it is read", () => {
+  it("cannot be changed once read", () => {
     const frozen = (value: unknown): boolean =>
       typeof value !== "object" || value === null || (Object.isFrozen(value) && Object.values(value).every(frozen));
     ok(frozen(parseConfig({ trustDomain, gateway: { clients: ["curl"] } }, "dev")));
   });
 
   for (const stack of ["dev", "prod"]) {
-    it(`of ${stack} is accepted as it stands in its file, with every key that Pulumi.yaml declares known here`, async () => {
+    it(`of ${stack} is accepted as in its file, and every key that Pulumi.yaml declares is known`, async () => {
       const file = (name: string) => parse(readFileSync(join(checkout, name), "utf8")) as Record<string, unknown>;
       const { config } = file(`Pulumi.${stack}.yaml`) as { config: Record<string, unknown> };
       const short = Object.entries(config).map(([key, value]) => [key.replace(/^mtls-everywhere:/, ""), value]);
@@ -118,7 +118,7 @@ describe("the configuration", () => {
     });
   }
 
-  it("is read from the engine: objects as JSON, strings as they are, other projects' keys left alone", async () => {
+  it("is read from the engine: objects as JSON, strings as they are, other projects' keys ignored", async () => {
     await pulumi.runtime.setMocks({ newResource: () => ({ id: "", state: {} }), call: () => ({}) }, "shop", "dev");
     const values = {
       "shop:trustDomain": trustDomain,
@@ -153,7 +153,7 @@ const unknownKey = "is not a known key; remove it or correct its spelling";
 const pathAsKey = (key: string) =>
   `is a path, and was taken for a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. With pulumi up -c it takes --config-path`;
 
-/** What is wrong with one key, and the whole line that says so. */
+/** A wrong value, and the whole line that says so. */
 const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ trustDomain: undefined }, "trustDomain: is required; set it with: pulumi config set trustDomain VALUE"],
   [{ trustDomain: "Dev_Example" }, `trustDomain: ${dnsName}`],
@@ -264,12 +264,12 @@ describe("a wrong configuration", () => {
     );
   });
 
-  it("is a sentence for people, not a stack trace, and repeats no value", () => {
+  it("is reported in a sentence, without stack trace and without repeating a value", () => {
     const secret = "hunter2-hunter2";
     throws(
       () => parseConfig({ trustDomain, upstream: { files: { "index.json": [secret] }, image: secret } }, "dev"),
       (error) => {
-        // The SDK prints the message of this kind alone.
+        // Of this kind of error the SDK prints only the message.
         ok(pulumi.RunError.isInstance(error));
         ok(!error.message.includes(secret));
         return true;

@@ -1,4 +1,4 @@
-// What another team's stack gets of the platform, and what it is told when it cannot use it.
+// What another team's stack gets from the platform, and what it is told if it cannot use it.
 
 import { deepEqual, rejects } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
@@ -37,7 +37,7 @@ describe("a consumer of the platform", () => {
     deepEqual(plain, outputs);
   });
 
-  it("gets the gateway that alone may speak to its services", async () => {
+  it("gets the gateway, which alone may reach its services", async () => {
     await platformWith(outputs);
     const { apisix } = await readPlatform(stack);
     const identity = { trustDomain: "dev", namespace: "mtls", serviceAccount: "apisix" };
@@ -53,7 +53,7 @@ describe("a consumer of the platform", () => {
     );
   });
 
-  it("gets an authority for leaves in its namespace, with the plane's roots there", async () => {
+  it("gets an authority for leaves in its namespace, and the plane's roots there", async () => {
     const made: object[] = [];
     await platformWith(outputs, ({ type, name, inputs }) => made.push({ type, name, inputs: inputs as object }));
     const platform = await readPlatform(stack);

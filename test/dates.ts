@@ -1,5 +1,5 @@
-// Runs the tests that need no cluster with the date moved ahead: by libfaketime for Node.js, by LAB_CLOCK for the stand-ins. The
-// real etcd goes on by the machine's date, and has to agree.
+// Runs the tests that need no cluster at a later date: with libfaketime for Node.js, with LAB_CLOCK for the stand-ins. The real
+// etcd keeps the machine's date, and has to agree.
 
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -10,8 +10,8 @@ import { type Finished, mocha, startNode, testFiles } from "./mocha.ts";
 
 const usage = `Usage: node test/dates.ts [FILE...]
 
-Runs these test files, all that need no cluster unless given, with the date a month, two years and eleven years ahead.
-Exit code 0 when all tests pass and the counts are the same on every date.
+Runs these test files (default: all that need no cluster) with the date a month, two years and eleven years ahead.
+Exit code 0 if all tests pass and the counts are the same on every date.
 `;
 
 const day = 24 * 3_600_000;
@@ -22,7 +22,7 @@ const dates = [
   { ahead: "eleven years", days: 11 * 365 },
 ];
 
-/** Folders, and suites by their names, with a Kubernetes in them: its date cannot be moved. */
+/** Folders, and suites by name, that involve a Kubernetes, whose date cannot be moved. */
 const leftOut = {
   folders: ["test/e2e/"],
   suites: ["on a machine that carries the lab", "against an API server", "the lab's Go code"],
@@ -33,13 +33,15 @@ else process.exitCode = await main(process.argv.slice(2));
 
 async function main(given: readonly string[]): Promise<number> {
   if (process.platform !== "linux") {
-    console.error("The date is moved by Debian's libfaketime: run this on Debian or Ubuntu.");
+    console.error("This moves the date with Debian's libfaketime: run it on Debian or Ubuntu.");
     return 2;
   }
   const { path: library } = await faketime((line) => console.log(`  ${line}`));
   const files = given.length > 0 ? given : clusterless();
-  console.log(`Left out, as they run or compile a Kubernetes: ${[...leftOut.folders, ...leftOut.suites].join(", ")}.`);
-  // Not the user's: there, what was used today would count as unused for years.
+  console.log(
+    `Left out because they run or compile a Kubernetes: ${[...leftOut.folders, ...leftOut.suites].join(", ")}.`,
+  );
+  // Not the user's cache, where everything would count as unused for years.
   const cache = mkdtempSync(join(tmpdir(), "dates-"));
   const seen = new Map<string, string[]>();
   let failed = false;
@@ -67,7 +69,7 @@ function clusterless(): string[] {
   return testFiles.filter((file) => !leftOut.folders.some((folder) => file.startsWith(folder)));
 }
 
-/** What moves the date of a program: its own clock of distances stays, so that deadlines keep their length. */
+/** What moves a program's date: its monotonic clock stays, so that deadlines keep their length. */
 function moved(days: number, library: string): NodeJS.ProcessEnv {
   return {
     LD_PRELOAD: library,
@@ -77,7 +79,7 @@ function moved(days: number, library: string): NodeJS.ProcessEnv {
   };
 }
 
-/** Runs mocha, and says every quarter of a minute how far it is. */
+/** Runs mocha, and reports its progress every 15 seconds. */
 function runMocha(files: readonly string[], env: NodeJS.ProcessEnv): Promise<Finished> {
   const start = performance.now();
   let said = 0;

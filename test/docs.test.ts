@@ -1,4 +1,4 @@
-// The page of the API: equal to what the sources' comments make of it.
+// The API page: equal to what is generated from the sources' comments.
 
 import { equal } from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -14,8 +14,8 @@ describe("docs/api.md", function () {
   const folder = mkdtempSync(join(tmpdir(), "api-"));
   after(() => rmSync(folder, { recursive: true }));
 
-  it("is what the sources make, without a warning: run `npm run docs`", async () => {
-    // It exits with an error after a warning.
+  it("is what the sources generate, without a warning: run `npm run docs`", async () => {
+    // It fails on any warning.
     await promisify(execFile)("npm", ["run", "--silent", "docs", "--", "--out", folder], { cwd: project });
     equal(readFileSync(join(folder, "api.md"), "utf8"), readFileSync(join(project, "docs/api.md"), "utf8"));
   });

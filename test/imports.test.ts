@@ -1,4 +1,4 @@
-// Who may import whom, as the linter sees it: the tree passes, and an import that is wrong is refused, types included.
+// Who may import whom, according to the linter: the tree passes, and wrong imports are refused, types included.
 
 import { deepStrictEqual as same, equal } from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -9,7 +9,7 @@ import { join } from "node:path";
 const root = join(import.meta.dirname, "..");
 const { lines } = (await import(join(root, ".dependency-cruiser.mjs"))) as { readonly lines: readonly string[] };
 
-/** What `npm run imports` says, which is a part of `npm run lint`. */
+/** The output of `npm run imports`, which is part of `npm run lint`. */
 function imports(folder: string): Promise<{ readonly status: number; readonly refused: readonly string[] }> {
   return new Promise((resolve) => {
     execFile("npm", ["run", "--silent", "imports"], { cwd: folder }, (error, stdout) => {
@@ -25,7 +25,7 @@ function imports(folder: string): Promise<{ readonly status: number; readonly re
 describe("imports", function () {
   this.timeout(180_000);
 
-  it("go downwards alone, without a circle", async () => {
+  it("only go downwards, without cycles", async () => {
     same(await imports(root), { status: 0, refused: [] });
   });
 
@@ -39,7 +39,7 @@ describe("imports", function () {
         const ours = (path: string) => !/\/(node_modules|upgrade|[^/]+\.go)$/.test(path);
         cpSync(join(root, entry), join(copy, entry), { recursive: true, filter: ours });
       }
-      // The packages are those of the tree, but for its own, which are the copies.
+      // The packages are the tree's, except its own, which are copies.
       const own = "@mtls-everywhere";
       mkdirSync(join(copy, "node_modules", own), { recursive: true });
       for (const entry of readdirSync(join(root, "node_modules")).filter((name) => name !== own)) {
@@ -52,7 +52,7 @@ describe("imports", function () {
     });
     after(() => rmSync(copy, { recursive: true, force: true }));
 
-    it("are refused, each by its rule", async () => {
+    it("are refused, each by its own rule", async () => {
       plant("components/planted.ts", 'import { readConfig } from "../config.ts";\nexport const read = readConfig;\n');
       plant("cluster-access/planted.ts", 'export type { AdminClient } from "@mtls-everywhere/apisix-admin";\n');
       plant("rotation/planted.ts", 'import { paths } from "../lab/paths.ts";\nexport const planted = paths;\n');
@@ -82,7 +82,7 @@ describe("imports", function () {
     });
   });
 
-  it("have the order of CONTRIBUTING's tree, in which a folder's own folders stand on it", () => {
+  it("follow the order of CONTRIBUTING's tree, in which subfolders build on their folder", () => {
     const [, tree = ""] = /\n## The tree\n[^]*?```\n([^]*?)```/.exec(
       readFileSync(join(root, "CONTRIBUTING.md"), "utf8"),
     )!;

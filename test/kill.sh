@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Interrupts `make up` (SIGINT) and kills it (SIGKILL) at random moments; after each, `make up` must end green.
-# Usage: test/kill.sh [ROUNDS], 5 of each signal unless given. Works in a lab of its own; takes about a minute and a half a round.
+# Interrupts `make up` (SIGINT) and kills it (SIGKILL) at random moments; after each, `make up` must succeed.
+# Usage: test/kill.sh [ROUNDS], by default 5 of each signal. Works in its own lab; a round takes about a minute and a half.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
@@ -12,7 +12,7 @@ trap 'make down > /dev/null; rm -rf "$folder"' EXIT
 
 for signal in INT KILL; do
   for round in $(seq "$rounds"); do
-    # Half of the rounds begin without a lab, half on one without the platform.
+    # Half of the rounds start without a lab, half with one but without the platform.
     if [ $((round % 2)) = 1 ]; then
       make down > /dev/null
     else

@@ -1,4 +1,4 @@
-// What the commands that run many tests share: which files there are, and mocha in a process that is heard as it goes.
+// What the commands that run many tests share: the list of test files, and mocha in a process whose output is streamed.
 
 import { spawn } from "node:child_process";
 import { globSync } from "node:fs";
@@ -6,7 +6,7 @@ import { join, resolve } from "node:path";
 
 export const checkout = resolve(import.meta.dirname, "..");
 
-/** Every file with tests, below the checkout. */
+/** Every test file, relative to the checkout. */
 export const testFiles: readonly string[] = globSync(["test/**/*.test.ts", "lab/test/**/*.test.ts"], {
   cwd: checkout,
 }).sort();
@@ -20,11 +20,11 @@ export interface Finished {
 }
 
 interface Options {
-  /** Default: this process's. */
+  /** Defaults to this process's. */
   readonly env?: NodeJS.ProcessEnv;
-  /** Make it the first of a group of its own. Default `false`. */
+  /** Whether to make it the leader of its own process group. Default: `false`. */
   readonly group?: boolean;
-  /** Told of all that was printed so far, whenever there is more. */
+  /** Called with all output so far, whenever there is more. */
   readonly heard?: (output: string) => void;
 }
 

@@ -1,4 +1,4 @@
-// What a run of mocha ends with, as seen by whoever started it.
+// How a mocha run ends, as seen by whoever started it.
 
 import { deepStrictEqual as same } from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -8,7 +8,7 @@ import { join, resolve } from "node:path";
 
 const checkout = resolve(import.meta.dirname, "..");
 
-/** Runs mocha on a file of its own; gives the exit code and the last line of its output. */
+/** Runs mocha on a file of its own; returns the exit code and the last line of output. */
 function mocha(tests: string): Promise<{ code: number; lastLine: string | undefined }> {
   const folder = mkdtempSync(join(tmpdir(), "reporter-"));
   const file = join(folder, "some.test.cjs");

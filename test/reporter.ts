@@ -1,26 +1,28 @@
-// mocha's spec output, and as the very last line how many tests passed, failed and were skipped.
+// mocha's spec output, with the numbers of passed, failed and skipped tests as the very last line.
 
 import Mocha from "mocha";
 
-/** How long what the tests left behind may take to end, ms. */
+/** How long leftovers of the tests may take to end, in milliseconds. */
 const patience = 60_000;
 
 export default class extends Mocha.reporters.Spec {
   override done(failures: number, end: (failures: number) => void): void {
-    // First, as it has mocha's own exit code set at exit.
+    // First, as it makes mocha set its exit code at exit.
     end(failures);
     const { passes, failures: failed, pending } = this.stats;
     let left = 0;
-    // At exit: what a test left behind may still print something after mocha's summary.
+    // At exit: leftovers of a test may still print after mocha's summary.
     process.once("exit", () => {
       if (left > 0) process.exitCode = 1;
       process.stdout.write(`${passes} passed, ${failed + left} failed, ${pending} skipped\n`);
     });
-    // A process that a test left behind would keep this one, and all that wait for it.
+    // A process left by a test would keep this one running, and everything that waits for it.
     setTimeout(() => {
       left = 1;
       const what = [...new Set(process.getActiveResourcesInfo())].join(", ");
-      process.stdout.write(`  1) The tests left something behind that runs ${patience / 1000} s after them: ${what}\n`);
+      process.stdout.write(
+        `  1) The tests left something behind that is still running ${patience / 1000} s later: ${what}\n`,
+      );
       process.exit();
     }, patience).unref();
   }

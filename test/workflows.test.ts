@@ -1,4 +1,4 @@
-// What holds for every workflow: whose code runs, with which rights, and where the release's rights are.
+// What holds for every workflow: whose code runs, with which rights, and which job has the release's rights.
 
 import { deepEqual, equal, match, notEqual } from "node:assert/strict";
 import { readdirSync, readFileSync } from "node:fs";
@@ -35,13 +35,13 @@ const workflows = readdirSync(folder).map((file) => {
 const stepsOf = ({ jobs }: Workflow) => Object.values(jobs).flatMap(({ steps = [] }) => steps);
 
 describe("every workflow", () => {
-  it("names each action of others by a commit, with its version beside", () => {
+  it("pins each third-party action to a commit, with its version in a comment", () => {
     for (const { file, text } of workflows)
       for (const line of text.split("\n").filter((line) => /\buses:/.test(line) && !line.includes("uses: ./")))
         match(line, /^ +(- )?uses: [\w/-]+@[0-9a-f]{40} # v\d+\.\d+\.\d+$/, file);
   });
 
-  it("has one version of each action", () => {
+  it("uses one version of each action", () => {
     const pins = workflows.flatMap(({ text }) => [...text.matchAll(/uses: ([\w/-]+)@(.*)/g)].map(([, ...pin]) => pin));
     const versions = Map.groupBy(pins, ([action]) => action);
     for (const [action, found] of versions) equal(new Set(found.map(([, version]) => version)).size, 1, action);
@@ -59,7 +59,7 @@ describe("every workflow", () => {
     }
   });
 
-  it("may at most read the code, unless a job says more", () => {
+  it("may only read the code, unless a job asks for more", () => {
     for (const { file, workflow } of workflows) {
       notEqual(workflow.permissions, undefined, file);
       const { contents = "read", ...others } = workflow.permissions ?? {};
@@ -67,18 +67,18 @@ describe("every workflow", () => {
     }
   });
 
-  it("leaves no token in the checked out folder", () => {
+  it("leaves no token in the checkout", () => {
     for (const { workflow } of workflows)
       for (const step of stepsOf(workflow).filter(({ uses }) => uses?.startsWith("actions/checkout@")))
         equal(step.with?.["persist-credentials"], false);
   });
 
-  it("writes nothing that somebody else chose into a shell", () => {
+  it("puts nothing that somebody else controls into a shell", () => {
     for (const { workflow } of workflows)
       for (const { run = "" } of stepsOf(workflow)) equal(run.includes("${{"), false, run);
   });
 
-  it("has the Node.js of .node-version", () => {
+  it("uses the Node.js version in .node-version", () => {
     const setups = workflows.flatMap(({ workflow }) =>
       stepsOf(workflow).filter(({ uses }) => uses?.startsWith("actions/setup-node@")),
     );
@@ -91,7 +91,7 @@ describe("every workflow", () => {
 describe("the workflow of a release", () => {
   const { jobs } = workflows.find(({ file }) => file === "release.yml")!.workflow;
 
-  it("may write in one job alone, which runs nothing that npm installs", () => {
+  it("may write in just one job, which runs nothing that npm installs", () => {
     deepEqual(
       Object.entries(jobs).map(([name, { permissions }]) => [name, permissions]),
       [

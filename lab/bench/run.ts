@@ -108,9 +108,7 @@ async function command(program: string, args: readonly string[], env: NodeJS.Pro
     const { stdout = "", stderr = "" } = error as { stdout?: string; stderr?: string };
     const log = join(tmpdir(), "mtls-bench-failure.log");
     await writeFile(log, stdout + stderr);
-    throw new Error(
-      `${[program, ...args].join(" ")} failed; see ${log}:\n${(stderr || stdout).slice(-2000)}`,
-    );
+    throw new Error(`${[program, ...args].join(" ")} failed; see ${log}:\n${(stderr || stdout).slice(-2000)}`);
   }
 }
 

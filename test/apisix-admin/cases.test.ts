@@ -1,4 +1,4 @@
-// Inputs of people who do this job: accepted once, and then failing in silence. Each is refused before anything is changed, or works.
+// Inputs from people who do this job, once accepted and then failing silently. Each is refused before anything changes, or works.
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 import { createPrivateKey } from "node:crypto";
@@ -44,7 +44,7 @@ describe("case 12: PEM as tools write it", () => {
     pair = await root.leaf({ subject: "CN=site", dnsNames: ["a.example"] });
   });
 
-  it("is cut down to the blocks that are needed, and read as they are", () => {
+  it("is reduced to the blocks that are needed, which are left as they are", () => {
     const wanted = neededBlocks(pair);
     const { key } = pair;
     const keys = [
@@ -63,7 +63,7 @@ describe("case 12: PEM as tools write it", () => {
     same(renewedLeaf({ cert, key: keys[2]! }, "1-0123abcd"), renewedLeaf(pair, "1-0123abcd"));
   });
 
-  it("with an encrypted key is named as that", () => {
+  it("with an encrypted key is recognised as such", () => {
     const key = createPrivateKey(pair.key);
     const modern = key.export({ type: "pkcs8", format: "pem", cipher: "aes-256-cbc", passphrase: "x" });
     const old = key.export({ type: "sec1", format: "pem", cipher: "aes-256-cbc", passphrase: "x" });
@@ -74,7 +74,7 @@ describe("case 12: PEM as tools write it", () => {
     }
   });
 
-  it("with a chain in the wrong order is named as that", async () => {
+  it("with a chain in the wrong order is recognised as such", async () => {
     const intermediate = await root.intermediate("sub");
     const leaf = await intermediate.leaf({ subject: "CN=site", dnsNames: ["a.example"] });
     const disordered = ['The chain is in the wrong order: "CN=site" comes first, then its issuers.'];
@@ -109,7 +109,7 @@ describe("case 14: names that no certificate has", () => {
 describe("case 18: paths that no request has", () => {
   const verdict = (uri: string) => said("routes", { uris: [uri] })[0]?.replace("uris[0]: ", "");
 
-  it("are refused with the form that works", () => {
+  it("are refused, along with a form that works", () => {
     const parameters = 'never matches: paths have no parameters, and "*" stands at their end alone.';
     const query = 'never matches: a path is compared without what follows "?" or "#".';
     const carried = "holds a character that requests carry percent-encoded, which is no safe match.";
@@ -135,7 +135,7 @@ describe("case 18: paths that no request has", () => {
     );
   });
 
-  it("are not mistaken for those that a request may have", () => {
+  it("are told from those that requests may have", () => {
     for (const uri of ["/", "/*", "/a/*", "/users/", "/v1/items:batch", "/a-b_c.d~e/(f)", "/@me"])
       equal(verdict(uri), undefined);
   });

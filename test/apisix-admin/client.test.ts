@@ -36,14 +36,14 @@ describe("the Admin API client", () => {
     return client;
   };
 
-  it("goes on when the server closes the connection after 1,000 requests", async () => {
+  it("carries on when the server closes the connection after 1,000 requests", async () => {
     const client = clientWith();
     cluster.connections = 0;
     for (let request = 0; request < 1_001; request += 1) await client.get("routes", "none");
     equal(cluster.connections, 2);
   });
 
-  it("patches fields and keeps all others, also when many do it at once", async () => {
+  it("patches fields and keeps all others, even when many do so at once", async () => {
     const client = clientWith();
     const site = { uri: "/", upstream: { nodes: { "127.0.0.1:1": 1 } }, labels: { kept: "yes" } };
     await client.put("routes", "patched", site);
@@ -75,12 +75,12 @@ describe("the Admin API client", () => {
     );
   });
 
-  it("does not speak to a server of another authority, nor retry it", async () => {
+  it("neither talks to a server from another authority nor retries it", async () => {
     const trust = cluster.trust("elsewhere", (await Authority.create("elsewhere")).root);
     await rejects(clientWith({ trust }).list("routes"), { code: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" });
   });
 
-  it("tells the server's objections from a valid body", async () => {
+  it("reports the server's objections, and none to a valid body", async () => {
     const client = clientWith();
     match((await client.validate("routes", { uri: 3 }))!, /property "uri" validation failed: wrong type/);
     equal(await client.validate("routes", { uri: "/", upstream_id: "x" }), undefined);
@@ -97,7 +97,7 @@ describe("the Admin API client", () => {
 });
 
 describe("patience", () => {
-  it("repeats what passes by itself", async () => {
+  it("retries after transient errors", async () => {
     let tries = 0;
     const result = await persistently("x", { deadline: 5_000 }, async () => {
       tries += 1;
@@ -108,7 +108,7 @@ describe("patience", () => {
     equal(result, 3);
   });
 
-  it("does not repeat a refusal, nor after it was told to stop", async () => {
+  it("retries neither a refusal nor after being told to stop", async () => {
     let tries = 0;
     const refused = async () => {
       tries += 1;
@@ -129,7 +129,7 @@ describe("patience", () => {
     await rejects(persistently("GET routes", { deadline: 100 }, hang), /GET routes: no success within 0.1 s/);
   });
 
-  it("tells passing from lasting refusals", () => {
+  it("tells transient refusals from permanent ones", () => {
     const answers = [
       [503, '{"error_msg":"has no healthy etcd endpoint available"}'],
       [503, '{"error_msg":"etcdserver: request is too large"}'],

@@ -1,4 +1,4 @@
-// The pure parts: bodies, objections and differences, by whole results.
+// The pure parts: bodies, objections and differences, compared as a whole.
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
@@ -80,7 +80,7 @@ describe("bodies", () => {
     });
   });
 
-  it("with the server's names for what routes and upstreams may say more (case 17)", async () => {
+  it("with the server's names for the further fields of routes and upstreams (case 17)", async () => {
     const route = {
       ...{ hosts: ["a.example"], uris: ["/"], upstream: "hello" },
       websocket: true,
@@ -121,7 +121,7 @@ describe("bodies", () => {
     );
   });
 
-  it("of certificates for either side", async () => {
+  it("of server and client certificates", async () => {
     const authority = await Authority.create("edge");
     const pair = await authority.leaf({ dnsNames: ["a.example"] });
     const certificate = cluster.leaf("site", pair);
@@ -187,7 +187,7 @@ describe("objections to inputs", () => {
     same(said("routes", { ...route, hosts: [unknown], uris: unknown, upstream: unknown, methods: [unknown] }), []);
   });
 
-  it("are none for good inputs with a part unknown, whichever it is", () => {
+  it("are none for good inputs with any part unknown", () => {
     const whole: readonly (readonly [KindName, object])[] = [
       ["upstreams", { ...upstream, timeout: { connect: 1, send: 1, read: 1 }, scheme: "http", balancer: "ewma" }],
       [
@@ -344,7 +344,7 @@ describe("differences", () => {
   const between = (kind: Kind, desired: Body, live: Body) =>
     differences(kind.comparable(desired), kind.comparable(live));
 
-  it("ignore what the server fills in or keeps to itself", () => {
+  it("ignore what the server fills in or does not return", () => {
     same(
       between(routes, route, {
         ...route,
@@ -396,14 +396,14 @@ describe("differences", () => {
     same(upstreams.presentable({ tls: { client_cert: "x", client_key: "secret" } }), { tls: { client_cert: "x" } });
   });
 
-  it("between an object of 0.1.0 and this release are the Secret's label alone: an update in place", () => {
+  it("between an object from 0.1.0 and this release are just the Secret's label: an update in place", () => {
     const { "mtls-everywhere.secret": _, ...labels } = ssl["labels"] as Body;
     same(between(ssls, ssl, { ...ssl, labels }), ['labels.mtls-everywhere.secret is missing, wanted "mtls/site"']);
   });
 });
 
 describe("ownership", () => {
-  it("lets its own object be written, others' only by adoption", () => {
+  it("allows writing its own object, and others' only if adopted", () => {
     same(
       [undefined, { owner: "mtls/dev/x" }, {}, { owner: "shop/prod/y" }].map((live) => [
         refusal("routes/x", live, ["mtls/dev/x"]),
@@ -425,7 +425,7 @@ describe("ownership", () => {
   });
 });
 
-/** The value with each of its parts in turn unknown, at every depth. */
+/** The value with each of its parts unknown in turn, at every depth. */
 function withUnknowns(value: unknown): unknown[] {
   if (typeof value !== "object" || value === null) return [unknown];
   const parts = Object.entries(value).flatMap(([name, part]) =>

@@ -31,7 +31,7 @@ describe("a renewed leaf", () => {
     next = await leaf();
   });
 
-  it("is written with its key and digest and what seals it, and nothing of the clients' trust", () => {
+  it("is written with its key, its digest and what seals it, but not the clients' trust", () => {
     same(renewedLeaf(next, "2-0123abcd"), {
       cert: next.cert,
       key: next.key,
@@ -39,22 +39,22 @@ describe("a renewed leaf", () => {
     });
   });
 
-  it("is left to the renewer while an earlier one of the same Secret is shown", () => {
+  it("is left to the renewer while an earlier one from the same Secret is served", () => {
     equal(leftToRenewer(object(next), live(object(old)), names), true);
   });
 
-  it("is not when the live one came from another Secret, or from nobody knows where", () => {
+  it("is not if the live one came from another or an unknown Secret", () => {
     equal(leftToRenewer(object(next), live(object(old, "mtls/other")), names), false);
     equal(leftToRenewer(object(next), { cert: old.cert }, names), false);
     const labels = object(old)["labels"];
     equal(leftToRenewer(object(next), { cert: edge.root, labels }, names), false);
   });
 
-  it("is not when the live one is the later one", () => {
+  it("is not if the live one is newer", () => {
     equal(leftToRenewer(object(old), live(object(next)), names), false);
   });
 
-  it("is not when the live one has expired, or the Secret's cannot serve", async () => {
+  it("is not if the live one has expired or the Secret's cannot serve", async () => {
     const past = await leaf(-minute);
     equal(leftToRenewer(object(next), live(object(past)), names), false);
     equal(leftToRenewer(object(past), live(object(old)), names), false);

@@ -1,4 +1,4 @@
-// What is sealed in the gateway: found in every kind that can hold secrets, with its owner and the key that its label names.
+// What is sealed in the gateway, in every kind that can hold secrets, with its owner and the key that its label names.
 
 import { deepStrictEqual as same, match, strictEqual as equal } from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
@@ -10,7 +10,7 @@ import { pluginsWithSealedMetadata, sealedObjects, sealOf } from "../../apisix-a
 const recorded = join(import.meta.dirname, "../../../shared/fixtures/apisix/control-v1-schema.json");
 
 describe("a seal's label", () => {
-  it("names the key, and tells another value under the same name apart without giving it away", () => {
+  it("names the key, and tells different values under the same name apart without revealing them", () => {
     match(sealOf("2026-11", "0123456789abcdef"), /^2026-11-[0-9a-f]{8}$/);
     equal(sealOf("1", "a"), sealOf("1", "a"));
     equal(new Set([sealOf("1", "a"), sealOf("1", "b"), sealOf("2", "a")]).size, 3);
@@ -48,7 +48,7 @@ describe("what is sealed in the gateway", () => {
     plugin_metadata: [{ id: "http-logger" }, { id: "azure-functions", master_apikey: "secret" }],
   };
 
-  it("is found in every kind that holds secrets, whoever made it", async () => {
+  it("is found in every kind that holds secrets, whoever owns it", async () => {
     const found = await sealedObjects({ list: async (path) => lists[path] ?? [] });
     same(found, [
       { object: "ssls/site", owner: "mtls/dev/site", key: "2026-11" },
@@ -65,7 +65,7 @@ describe("what is sealed in the gateway", () => {
     ]);
   });
 
-  it("is in the metadata of just these plugins, by APISIX's own schemas", function () {
+  it("is in the metadata of exactly these plugins, by APISIX's own schemas", function () {
     if (!existsSync(recorded)) this.skip();
     const { plugins } = JSON.parse(readFileSync(recorded, "utf8")) as {
       plugins: Record<string, { metadata_schema?: { encrypt_fields?: string[] } }>;

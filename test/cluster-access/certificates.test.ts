@@ -1,4 +1,4 @@
-// Certificates that the Admin API would accept and every handshake would then fail with.
+// Certificates that the Admin API would accept but with which every handshake would fail.
 
 import { deepStrictEqual as same, match, strictEqual as equal } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -21,18 +21,18 @@ describe("certificates", () => {
     authority = await Authority.create("edge");
   });
 
-  it("have no problems when pair, time and names fit", async () => {
+  it("have no problems if pair, validity and names are right", async () => {
     same(
       pairProblems(await authority.leaf({ dnsNames: ["a.example", "*.b.example"] }), ["a.example", "x.b.example"]),
       [],
     );
   });
 
-  it("are told apart by the kind of their leaf's key", async () => {
+  it("are distinguished by their leaf's kind of key", async () => {
     for (const family of ["ECDSA", "RSA"] as const) equal(keyFamily((await authority.leaf({ family })).cert), family);
   });
 
-  it("are refused with all that is wrong", async () => {
+  it("are refused with everything that is wrong", async () => {
     const leaf = await authority.leaf({ subject: "CN=site,O=test", dnsNames: ["a.example"] });
     const { key } = await authority.leaf({});
     const expiry = notAfter(leaf.cert).toISOString();
@@ -78,7 +78,7 @@ describe("certificates", () => {
     same(bundleProblems(""), ["There is no certificate in the PEM text."]);
   });
 
-  it("have a digest that is a lone leaf's fingerprint and does not depend on spacing", async () => {
+  it("have a digest that equals a lone leaf's fingerprint and does not depend on whitespace", async () => {
     const { cert } = await authority.leaf({});
     equal(digestOf(cert), new X509Certificate(cert).fingerprint256.replaceAll(":", "").toLowerCase());
     equal(digestOf(`# comment\n${cert}\n\n${authority.root}`), digestOf(cert + authority.root));

@@ -1,4 +1,4 @@
-// Which kubeconfig is read: the same as kubectl and the Kubernetes provider read, or two clusters would be at work.
+// Which kubeconfig is read: the same one as by kubectl and the Kubernetes provider, or two clusters would be involved.
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -12,7 +12,7 @@ import { kubeconfigFor } from "../support/kubernetesApi.ts";
 describe("the kubeconfig", () => {
   const folder = mkdtempSync(join(tmpdir(), "kubeconfig-"));
   const { HOME, KUBECONFIG } = process.env;
-  /** A file with contexts of these names, each for a server at this port. */
+  /** A file with contexts of these names, each for a server on this port. */
   const file = (name: string, ports: Readonly<Record<string, number>>) => {
     const path = join(folder, name);
     const texts = Object.entries(ports).map(([context, port]) => [context, kubeconfigFor(port)]);
@@ -27,13 +27,13 @@ describe("the kubeconfig", () => {
   });
   after(() => rmSync(folder, { recursive: true }));
 
-  it("is found at home, as the provider finds it there", () => {
+  it("is found in the home directory, as by the provider", () => {
     file("config", { one: 1 });
     process.env.HOME = folder;
     equal(new Cluster({ kubeconfig: "~/config" }).config.getCurrentCluster()?.server, "https://localhost:1");
   });
 
-  it("may be several files: the first that names something wins, and missing ones are skipped", () => {
+  it("may be several files: the first to name something wins, and missing ones are skipped", () => {
     const files = [file("first", { one: 1, both: 2 }), join(folder, "missing"), file("second", { two: 3, both: 4 })];
     process.env.KUBECONFIG = files.join(":");
     const { config } = new Cluster();

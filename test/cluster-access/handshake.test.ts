@@ -1,4 +1,4 @@
-// Looking at what a server shows: also where it refuses its client, and where its leaf has expired.
+// Looking at what a server shows, even if it refuses its client or its leaf has expired.
 
 import "reflect-metadata";
 
@@ -33,7 +33,7 @@ describe("what a server shows", () => {
   const subjects = (chain: readonly X509Certificate[]) => chain.map(({ subject }) => subject);
   const root = () => new X509Certificate(authority.root);
 
-  it("is its leaf, also an expired one, which a client would refuse", async () => {
+  it("is its leaf, even an expired one, which a client would refuse", async () => {
     const at = await serve(await leaf(0));
     await rejects(handshake(at, "server.test", { ca: authority.root }), { code: "CERT_HAS_EXPIRED" });
     same(subjects(await shownBy(at, "server.test")), ["CN=server"]);
@@ -45,7 +45,7 @@ describe("what a server shows", () => {
     same(subjects(await shownBy(at, "server.test")), ["CN=server"]);
   });
 
-  it("is taken in the policy's versions and suites, and in no others", async () => {
+  it("is accepted with the policy's versions and suites, and no others", async () => {
     const tried = async (options: tls.TlsOptions) => {
       const at = await serve(await leaf(), options);
       const client = { ca: authority.root };
@@ -77,11 +77,11 @@ describe("what a server shows", () => {
     );
   });
 
-  it("cannot be seen where nobody speaks TLS", async () => {
+  it("cannot be seen if nothing speaks TLS", async () => {
     await rejects(shownBy({ host: "127.0.0.1", port: 1 }, "server.test"), { code: "ECONNREFUSED" });
   });
 
-  it("leads over its intermediates to the root that signed them, and to no other of that name", async () => {
+  it("leads through its intermediates to the root that signed them, and to no other of the same name", async () => {
     const { pair, intermediate } = await underIntermediate(authority);
     const chain = await shownBy(await serve({ ...pair, cert: pair.cert + intermediate }), "server.test");
     same(subjects(chain), ["CN=server", "CN=intermediate"]);
@@ -93,7 +93,7 @@ describe("what a server shows", () => {
   });
 });
 
-/** A leaf, and the intermediate of the authority that signed it. */
+/** A leaf, and the intermediate that signed it. */
 async function underIntermediate(authority: Authority): Promise<{ pair: KeyPair; intermediate: string }> {
   const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
   const newKeys = (): Promise<webcrypto.CryptoKeyPair> =>

@@ -1,18 +1,18 @@
-// Waiting for a condition: what is given, and what ends it.
+// Waiting for a condition: what it returns, and what ends it.
 
 import { deepStrictEqual as same, ok, rejects, strictEqual as equal } from "node:assert/strict";
 
 import { until } from "../../cluster-access/until.ts";
 
 describe("waiting for a condition", () => {
-  it("gives what is seen first, and looks no more", async () => {
+  it("returns the first result, and looks no further", async () => {
     const seen = [undefined, false, "there", "later"] as const;
     let looks = 0;
     equal(await until(async () => seen[looks++], { within: 60_000, pause: 1 }), "there");
     equal(looks, 3);
   });
 
-  it("looks once even without time, and once more when it is over", async () => {
+  it("looks once even without time, and once more when time is up", async () => {
     let looks = 0;
     const never = async () => {
       looks += 1;
@@ -23,7 +23,7 @@ describe("waiting for a condition", () => {
     ok(looks > 2);
   });
 
-  it("ends with what a look throws, and with the reason of the signal", async () => {
+  it("ends with what a look throws, or with the signal's reason", async () => {
     const broken = async () => {
       throw new Error("broken");
     };

@@ -1,4 +1,4 @@
-// APISIX's plan: its config.yaml, key by key, and a Deployment that keeps the rules for pods.
+// APISIX's plan: its config.yaml, key by key, and a Deployment that follows the rules for pods.
 
 import { deepStrictEqual as same, ok, strictEqual as equal } from "node:assert/strict";
 
@@ -41,7 +41,7 @@ const deployment = (replicas = 2) =>
   );
 
 describe("config.yaml", () => {
-  it("asks for certificates everywhere, trusts one plane a place, and holds no secret", () => {
+  it("asks for certificates everywhere, trusts one plane in each place, and contains no secret", () => {
     same(apisixConfig(store, firstKeys), {
       apisix: {
         enable_admin: true,
@@ -100,7 +100,7 @@ describe("config.yaml", () => {
     });
   });
 
-  it("comes back from YAML as it was, for any store", () => {
+  it("survives a round trip through YAML, for any store", () => {
     const text = fc.string({ minLength: 1 });
     const anyStore = fc.record({ endpoints: fc.array(text, { minLength: 1 }), prefix: text, user: text });
     fc.assert(
@@ -108,7 +108,7 @@ describe("config.yaml", () => {
     );
   });
 
-  it("takes each key from a variable of its own: the first key seals, all open, all are accepted", () => {
+  it("takes each key from its own variable: the first key seals, all open, all are accepted", () => {
     const keys = { keyring: ["2", "1"], adminKeys: ["2026-11", "1"], users: ["2", "1"] };
     const one = apisixConfig(store, firstKeys);
     same(apisixConfig({ ...store, user: "apisix-2" }, keys), {
@@ -133,7 +133,7 @@ describe("config.yaml", () => {
 });
 
 describe("APISIX's Deployment", () => {
-  it("is the official image with writable folders in memory, and never fewer pods while it rolls", () => {
+  it("is the official image with writable folders in memory, and never has fewer pods during a rollout", () => {
     const folders = [...["conf", "logs", "client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi_temp"]];
     const scratch = (root: string) =>
       folders.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
@@ -223,12 +223,12 @@ describe("APISIX's Deployment", () => {
     });
   });
 
-  it("keeps the rules for pods", () => {
+  it("follows the rules for pods", () => {
     const pod = deployment().spec.template.spec;
     same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
   });
 
-  it("of one pod leaves the choice of its node alone", () => {
+  it("of one pod does not constrain its node", () => {
     equal("topologySpreadConstraints" in deployment(1).spec.template.spec, false);
   });
 
@@ -243,7 +243,7 @@ describe("APISIX's Deployment", () => {
     );
   });
 
-  it("is spoken to by anyone, and speaks to upstreams of any team", () => {
+  it("accepts connections from anyone, and connects to any team's upstreams", () => {
     same(gatewayPolicy("apisix", { namespace: "mtls" }), {
       metadata: { name: "apisix-gateway", namespace: "mtls" },
       spec: {
@@ -270,7 +270,7 @@ describe("the gateway's Service", () => {
   const skipAwait = { "pulumi.com/skipAwait": "true" };
   const internal = { "service.beta.kubernetes.io/aws-load-balancer-scheme": "internal" };
 
-  it("is waited for where an address is to come from outside", () => {
+  it("is awaited if it gets an address from outside", () => {
     same(service("ClusterIP"), {
       metadata: { ...metadata, annotations: skipAwait },
       spec: { type: "ClusterIP", ...spec },
@@ -278,12 +278,12 @@ describe("the gateway's Service", () => {
     same(service("LoadBalancer"), { metadata, spec: { type: "LoadBalancer", ...spec } });
   });
 
-  it("has the annotations that the configuration gives it", () => {
+  it("has the configured annotations", () => {
     same(service("LoadBalancer", internal).metadata, { ...metadata, annotations: internal });
     same(service("ClusterIP", internal).metadata, { ...metadata, annotations: { ...skipAwait, ...internal } });
   });
 
-  it("has as long for its address as the pods have to become ready", async () => {
+  it("may take as long to get its address as pods to become ready", async () => {
     await pulumi.runtime.setMocks({
       newResource: ({ name, inputs }) => ({ id: name, state: inputs as object }),
       call: () => ({}),

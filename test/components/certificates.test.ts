@@ -1,4 +1,4 @@
-// What is asked of cert-manager: leaves that prove one identity for exact usages, roots, and the chart's values.
+// What cert-manager is asked for: leaves that prove one identity for exact usages, roots, and the chart's values.
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
@@ -51,7 +51,7 @@ describe("a leaf", () => {
     });
   });
 
-  it("that etcd sees has no subject: etcd would take a common name for a user", () => {
+  it("that is presented to etcd has no subject: etcd would take a common name for a user", () => {
     const args = { authority, usages: ["client auth"], emptySubject: true } as const;
     const { kind, name, group } = issuer;
     same(leafSpec("etcd-client", identity, args, issuer), {
@@ -75,7 +75,7 @@ describe("a leaf", () => {
 });
 
 describe("a root", () => {
-  it("signs, keeps its key, and says whose plane it is", () => {
+  it("signs, keeps its key, and names its plane", () => {
     same(
       rootSpec(
         "etcd-root",
@@ -96,7 +96,7 @@ describe("a root", () => {
     );
   });
 
-  it("lies beside its issuer: in the platform's namespace, or in cert-manager's for planes that teams share", () => {
+  it("is in its issuer's namespace: the platform's, or cert-manager's for planes that teams share", () => {
     const place = (plane: (typeof planes)[number]) =>
       issuerPlace({ plane, namespace: "mtls", clusterResourceNamespace: "cert-manager" }, first);
     const own = (plane: string) => ({
@@ -108,7 +108,7 @@ describe("a root", () => {
     same(planes.map(place), [own("etcd"), own("etcd-peer"), own("admin"), shared("edge"), shared("upstream")]);
   });
 
-  it("of a later generation lies there too, under names with its own", () => {
+  it("of a later generation is there too, under names that include the generation's", () => {
     const { prefix, ...rest } = issuerPlace(
       { plane: "upstream", namespace: "mtls", clusterResourceNamespace: "cert-manager" },
       later,
@@ -154,7 +154,7 @@ describe("a root", () => {
   });
 });
 
-/** Whether the configuration takes it for a generation's name. */
+/** Whether the configuration accepts it as a generation's name. */
 function isGeneration(name: string): boolean {
   try {
     parseConfig({ trustDomain: "dev.example", pki: { root: { kind: "cluster", active: name } } }, "dev");
@@ -172,7 +172,7 @@ describe("an identity", () => {
 });
 
 describe("cert-manager's chart", () => {
-  it("is installed with its CRDs, leaves no key behind, and has a readiness gate", () => {
+  it("is installed with its CRDs, leaves no keys behind, and has a readiness gate", () => {
     same(certManagerValues({ namespace: "cert-manager", keepCrds: false }), {
       crds: { enabled: true, keep: false },
       enableCertificateOwnerRef: true,

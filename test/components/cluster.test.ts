@@ -1,4 +1,4 @@
-// The connection to a cluster: what of it enters the state, and which cluster is refused, by mocks and by the real engine.
+// The connection to a cluster: what of it gets into the state, and which clusters are refused, under mocks and the real engine.
 
 import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal } from "node:assert/strict";
 import { renameSync, rmSync, writeFileSync } from "node:fs";
@@ -24,7 +24,7 @@ describe("connecting to a cluster", () => {
   after(() => Promise.all(apis.map((api) => api.stop())));
 
   describe("under mocks", () => {
-    /** What is registered when the configuration holds this kubeconfig, and the state this UID. */
+    /** What is registered with this kubeconfig in the configuration and this UID in the state. */
     const connected = async (
       kubeconfig: string,
       { lives, preview = false }: { lives?: string; preview?: boolean } = {},
@@ -53,7 +53,7 @@ describe("connecting to a cluster", () => {
       return { registered, failure };
     };
 
-    it("hands the kubeconfig on as a secret, and knows the cluster", async () => {
+    it("passes the kubeconfig on as a secret, and knows the cluster", async () => {
       const { registered, failure } = await connected(apis[0]!.kubeconfig);
       equal(failure, undefined);
       const { kubeconfig, ...inputs } = registered["pulumi:providers:kubernetes cluster"]!;
@@ -62,14 +62,14 @@ describe("connecting to a cluster", () => {
       same(Object.values(kubeconfig as object), ["1b47061264138c4ac30d75fd1eb44270", apis[0]!.kubeconfig]);
     });
 
-    it("refuses another cluster than the state's before anything but the record is registered", async () => {
+    it("refuses a cluster other than the state's before anything but the record is registered", async () => {
       const { registered, failure } = await connected(apis[1]!.kubeconfig, { lives: home });
       ok(pulumi.RunError.isInstance(failure));
       equal(failure.message, refusal("here"));
       same(registered, { "pulumi:index:Stash cluster-uid": { input: other } });
     });
 
-    it("goes on at a preview that knows no record", async () => {
+    it("proceeds in a preview without a record", async () => {
       const { registered } = await connected(apis[0]!.kubeconfig, { preview: true });
       ok("pulumi:providers:kubernetes cluster" in registered);
     });
@@ -85,11 +85,11 @@ describe("connecting to a cluster", () => {
     });
     after(() => stack?.remove());
 
-    /** The state, but for secrets, which are encrypted anew by each command. */
+    /** The state without secrets, which each command encrypts differently. */
     const held = async () =>
       (await stack.resources()).map(({ urn, inputs }) => ({ urn, inputs: { ...inputs, kubeconfig: undefined } }));
 
-    /** KUBECONFIG holds these contexts from now on. */
+    /** From now on KUBECONFIG has these contexts. */
     const use = (named: Readonly<Record<string, KubernetesApi>>) =>
       writeFileSync(
         stack.kubeconfig,
@@ -109,7 +109,7 @@ describe("connecting to a cluster", () => {
       await stack.must("preview", "--expect-no-changes");
     });
 
-    it("remembers its cluster until a destroy has come to the provider", async () => {
+    it("remembers its cluster until a destroy reaches the provider", async () => {
       same((await stack.resource("cluster")).dependencies, [(await stack.resource("cluster-uid")).urn]);
     });
 
@@ -131,7 +131,7 @@ describe("connecting to a cluster", () => {
       same(await held(), before);
     });
 
-    it("takes the context that the configuration names", async () => {
+    it("uses the context that the configuration names", async () => {
       use({ two: apis[1]!, one: apis[0]! });
       await stack.must("config", "set", "kubernetes:context", "one");
       const { code, stdout } = await stack.up();

@@ -1,4 +1,4 @@
-// A stack that connects to a cluster and holds a protected root: the real CLI runs it, on API servers that only tell who they are.
+// A stack that connects to a cluster and has a protected root, run by the real CLI on API servers that only say who they are.
 
 import { execFile } from "node:child_process";
 import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from "node:fs";
@@ -25,10 +25,10 @@ export interface ExportedResource {
 
 export class ClusterStack {
   readonly folder = mkdtempSync(join(tmpdir(), "cluster-stack-"));
-  /** Where KUBECONFIG points to. */
+  /** Where KUBECONFIG points. */
   kubeconfig = join(this.folder, "kubeconfig");
 
-  /** Nothing where the lab has not built its programs. */
+  /** Undefined if the lab has not built its programs. */
   static async create(): Promise<ClusterStack | undefined> {
     const [cli, plugins] = [programPath("pulumi"), programPath("plugins")];
     if (cli === undefined || plugins === undefined) return undefined;
@@ -63,7 +63,7 @@ new tls.PrivateKey("root", { algorithm: "ECDSA", ecdsaCurve: "P256" }, { protect
     };
     for (const [name, text] of Object.entries(files)) writeFileSync(join(stack.folder, "program", name), text);
     await stack.must("stack", "init", "dev");
-    // The project that tools/recover/cli.ts lies in asks for it.
+    // tools/recover/cli.ts's project requires it.
     await stack.must("config", "set", "trustDomain", "dev.internal");
     return stack;
   }
@@ -78,7 +78,7 @@ new tls.PrivateKey("root", { algorithm: "ECDSA", ecdsaCurve: "P256" }, { protect
 
   async must(...args: string[]): Promise<string> {
     const { code, stdout, stderr } = await this.pulumi(...args);
-    if (code !== 0) throw new Error(`pulumi ${args.join(" ")} ended with ${code}:\n${stdout}${stderr}`);
+    if (code !== 0) throw new Error(`pulumi ${args.join(" ")} exited with ${code}:\n${stdout}${stderr}`);
     return stdout;
   }
 
@@ -86,7 +86,7 @@ new tls.PrivateKey("root", { algorithm: "ECDSA", ecdsaCurve: "P256" }, { protect
     return this.pulumi("up", "--yes", "--skip-preview");
   }
 
-  /** A command line of the checkout, in this stack's environment. */
+  /** Runs one of the checkout's command lines in this stack's environment. */
   node(program: string, ...args: string[]): Promise<Finished> {
     return this.#run(process.execPath, [join(checkout, program), ...args]);
   }
@@ -126,7 +126,7 @@ new tls.PrivateKey("root", { algorithm: "ECDSA", ecdsaCurve: "P256" }, { protect
   }
 }
 
-/** A kubeconfig whose contexts are those of others, renamed; the first is the current one. */
+/** A kubeconfig with other kubeconfigs' contexts, renamed; the first is the current one. */
 export function contexts(named: Readonly<Record<string, string>>): string {
   const parts = Object.entries(named).map(([name, text]) => {
     const { clusters, users } = JSON.parse(text) as { clusters: { cluster: object }[]; users: { user: object }[] };

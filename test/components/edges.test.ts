@@ -1,4 +1,4 @@
-// Who may reach whom in the platform: computed from the planned policies, as a network plugin would.
+// Who may reach whom in the platform, computed from the planned policies as a network plugin would.
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
@@ -15,14 +15,14 @@ const elsewhere: readonly Place[] = [
   { name: "stranger", namespace: "mtls", labels: { "app.kubernetes.io/name": "stranger" } },
   { name: "prometheus", namespace: "monitoring", labels: { "app.kubernetes.io/name": "prometheus" } },
   { name: "shop", namespace: "shop", labels: { "app.kubernetes.io/name": "shop", "mtls-everywhere/upstream": "true" } },
-  // Whoever has a name of ours in another namespace is another.
+  // A pod with one of our names in another namespace is a different one.
   { name: "other-apisix", namespace: "shop", labels: { "app.kubernetes.io/name": "apisix" } },
   { name: "other-etcd", namespace: "shop", labels: { "app.kubernetes.io/name": "etcd" } },
 ];
 
 const nameService = (from: string) =>
   ["dns", "dns-cache"].flatMap((to) => ["TCP 53", "UDP 53"].map((port) => `${from} -> ${to} ${port}`));
-/** Clients come from anywhere but the namespace itself, where pods that have no edge speak to nobody. */
+/** Clients come from anywhere but the namespace itself, where pods without an edge can connect to nothing. */
 const toGateway = elsewhere.filter(({ name }) => name !== "stranger").map(({ name }) => `${name} -> apisix TCP 9443`);
 const apiServer = "apisix -> api-server TCP 6443";
 const diagram = [
@@ -49,11 +49,11 @@ function isNetworkObject({ type }: { readonly type: string }): boolean {
 }
 
 describe("the edges between the platform's pods", () => {
-  it("are the diagram's, and no others", async () => {
+  it("are those of the diagram, and no others", async () => {
     same(await opened(), diagram);
   });
 
-  it("are those of 0.1.0, and the renewer's way to the API server", () => {
+  it("are those of 0.1.0, plus the renewer's to the API server", () => {
     const objects = keptState("0.1.0").filter(isNetworkObject);
     const before = reachable(
       objects.map(({ inputs }) => inputs as unknown as NetworkObject),
@@ -89,7 +89,7 @@ describe("an edge", () => {
     ]);
   });
 
-  it("between namespaces names each in the other's policy", () => {
+  it("across namespaces is in both policies, each naming the other namespace", () => {
     const [there, here] = edgeBetween(apisix, podsOf("etcd", "stores"), 2379);
     same(there!.spec.egress, [{ to: [{ ...inside("stores"), ...pods("etcd") }], ports }]);
     same(

@@ -1,4 +1,4 @@
-// etcd's plan: members that know each other by name, client and peer ports of a plane each.
+// etcd's plan: members that know each other by name, and client and peer ports with a plane each.
 
 import { deepStrictEqual as same, ok, strictEqual as equal } from "node:assert/strict";
 
@@ -124,7 +124,7 @@ describe("etcd's StatefulSet", () => {
     });
   });
 
-  it("stops writing before its volume is full, log and a copy of the database included (case 20)", () => {
+  it("stops writing before its volume is full, counting its log and a copy of the database (case 20)", () => {
     fc.assert(
       fc.property(fc.integer({ min: 512, max: 64 * 1024 }), (size) => {
         const quota = quotaFor(`${size}Mi`) / 1024 ** 2;
@@ -135,17 +135,17 @@ describe("etcd's StatefulSet", () => {
     equal(quotaFor("1Ti"), 8 * 1024 ** 3);
   });
 
-  it("of one member leaves the choice of its node alone", () => {
+  it("of one member does not constrain its node", () => {
     const { spec } = etcdStatefulSet("etcd", { ...args, replicas: 1 }, material).spec.template;
     equal("topologySpreadConstraints" in spec, false);
   });
 
-  it("keeps the rules for pods", () => {
+  it("follows the rules for pods", () => {
     const pod = set.spec.template.spec;
     same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
   });
 
-  it("lets go of its volumes when the configuration says so, and leaves the class to the cluster", () => {
+  it("deletes its volumes if the configuration says so, and leaves the storage class to the cluster", () => {
     const { spec } = etcdStatefulSet("etcd", { ...args, keepData: false, storageClass: undefined }, material);
     same(spec.persistentVolumeClaimRetentionPolicy, { whenDeleted: "Delete", whenScaled: "Retain" });
     same(spec.volumeClaimTemplates, [
@@ -158,7 +158,7 @@ describe("etcd's StatefulSet", () => {
 });
 
 describe("etcd's Services", () => {
-  it("are one for clients, and one that names members before they are ready", () => {
+  it("are one for clients, and one that resolves members before they are ready", () => {
     same(etcdService("etcd", args), {
       metadata: {
         name: "etcd",
@@ -210,7 +210,7 @@ describe("etcd's names", () => {
     ]);
   });
 
-  it("are for APISIX each member's, that one may be away; of a single one the Service's, whose address stays", () => {
+  it("are every member's for APISIX, so that one may be down; for a single member the Service's, whose address is stable", () => {
     same(
       [1, 3].map((replicas) => etcdEndpoints("etcd", "mtls", replicas)),
       [
@@ -228,7 +228,7 @@ describe("etcd's names", () => {
   const any = (check: (name: string, namespace: string, replicas: number) => void) =>
     fc.assert(fc.property(name, name, fc.constantFrom(1, 3, 5), check));
 
-  it("are each a name of its own, without wildcards, in any namespace and number", () => {
+  it("are distinct names without wildcards, in any namespace and number", () => {
     any((name, namespace, replicas) => {
       const names = etcdServerNames(name, namespace, replicas);
       equal(new Set(names).size, names.length);
@@ -236,7 +236,7 @@ describe("etcd's names", () => {
     });
   });
 
-  it("cover in the server's leaf whatever a client or a member dials", () => {
+  it("in the server's leaf cover whatever a client or a member dials", () => {
     any((name, namespace, replicas) => {
       const covered = etcdServerNames(name, namespace, replicas);
       const { spec } = etcdStatefulSet(name, { ...args, namespace, replicas }, material);

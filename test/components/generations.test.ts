@@ -1,4 +1,4 @@
-// Generations of roots under Pulumi's mocks: what each keeps, what a change without a new one is told, and what an overlap plans.
+// Generations of roots under Pulumi's mocks: what each keeps, how a change without a new one is refused, and what an overlap plans.
 
 /* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment, @typescript-eslint/no-unsafe-argument, @typescript-eslint/no-unsafe-return -- inputs are of any shape */
 
@@ -20,7 +20,7 @@ const generation = (name: string, change: Partial<Generation> = {}): Generation 
 });
 
 describe("what a generation was made with", () => {
-  it("is refused another value, in words that show the edit that works", () => {
+  it("cannot change, and the refusal shows the edit that works", () => {
     equal(
       changeRefusal([generation("1")], { ...made, algorithm: "RSA-2048", trustDomain: "prod.mtls.internal" }),
       'The roots of generation "1" were made with pki.algorithm: ECDSA-P256, trustDomain: dev.mtls.internal, and the configuration asks for pki.algorithm: RSA-2048, trustDomain: prod.mtls.internal: a root does not change.\n' +
@@ -28,13 +28,13 @@ describe("what a generation was made with", () => {
     );
   });
 
-  it("may differ from the configuration as long as another trusted one has that", () => {
+  it("may differ from the configuration as long as another trusted generation matches it", () => {
     const wanted = { ...made, kind: "stateHeld" } as const;
     equal(changeRefusal([generation("1"), generation("2", { kind: "stateHeld" })], wanted), undefined);
     ok(changeRefusal([generation("1"), generation("2")], wanted));
   });
 
-  it("is never refused what the active one has", () => {
+  it("is never refused if it matches the active one", () => {
     const any = fc.record({
       kind: fc.constantFrom("cluster", "stateHeld"),
       algorithm: fc.constantFrom("ECDSA-P256", "RSA-4096"),
@@ -51,7 +51,7 @@ describe("what a generation was made with", () => {
     );
   });
 
-  it("gets the next number as the name that is proposed", () => {
+  it("is proposed under the next number", () => {
     const after = (...names: string[]) => nameAfter(names.map((name) => ({ name })));
     same([after("1"), after("2026", "2027"), after("first"), after("first", "2")], ["2", "2028", "2", "3"]);
   });
@@ -115,7 +115,7 @@ describe("an overlap of two generations", () => {
     same(issuerOf(planned, "etcd-server"), "etcd");
   });
 
-  it("has the active one sign every leaf", async () => {
+  it("lets the active one sign every leaf", async () => {
     const planned = await dev({ active: "2", trusted: ["1", "2"] });
     same(
       ["etcd-server", "etcd-peer", "apisix-admin", "gateway", "upstream-server"].map((leaf) => issuerOf(planned, leaf)),
@@ -124,7 +124,7 @@ describe("an overlap of two generations", () => {
     same((planned.outputs["generations"] as { active: string; trusted: string[] }).active, "2");
   });
 
-  it("lets each keep what it was made with, and leaves take that of the active one", async () => {
+  it("lets each keep what it was made with, and leaves follow the active one", async () => {
     const changes = { algorithm: "RSA-2048" };
     const prepared = await dev({ active: "1", trusted: ["1", "2"] }, changes);
     const keyOf = (planned: Planned, name: string) =>
@@ -134,7 +134,7 @@ describe("an overlap of two generations", () => {
     same(keys(await dev({ active: "2", trusted: ["1", "2"] }, changes)), ["ECDSA", "RSA", "RSA"]);
   });
 
-  it("lets nginx answer the gateway by the trust domain of each", async () => {
+  it("lets nginx accept the gateway under each one's trust domain", async () => {
     const planned = await plan(
       "dev",
       { trustDomain: "new.internal", pki: { root: { kind: "cluster", active: "1", trusted: ["1", "2"] } } },
@@ -148,7 +148,7 @@ describe("an overlap of two generations", () => {
     same(planned.outputs["trustDomain"], "dev.mtls.internal");
   });
 
-  it("of kinds that differ has the old root in the cluster and the new one in the state", async () => {
+  it("of different kinds has the old root in the cluster and the new one in the state", async () => {
     const planned = await plan(
       "dev",
       { pki: { root: { kind: "stateHeld", active: "2", trusted: ["1", "2"] } } },
@@ -170,7 +170,7 @@ describe("an overlap of two generations", () => {
     ]);
   });
 
-  it("plans nothing when a value is changed without a new generation", async () => {
+  it("plans nothing if a value changes without a new generation", async () => {
     const registered: string[] = [];
     await rejects(
       plan(
@@ -181,7 +181,7 @@ describe("an overlap of two generations", () => {
       (error: Error) =>
         pulumi.RunError.isInstance(error) && /^The roots of generation "1" were made with/.test(error.message),
     );
-    // Its provider may be on its way already; it makes nothing.
+    // Its provider may already be registered; it creates nothing.
     same(registered.filter((name) => name !== "cluster").sort(), [
       "cluster-uid",
       "etcd-members",

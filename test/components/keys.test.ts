@@ -1,4 +1,4 @@
-// The steps by which keys rotate: what each list means, which changes are refused, and what the program plans for them.
+// The steps of rotating keys: what each list means, which changes are refused, and what the program plans.
 
 /* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-argument -- inputs are of any shape */
 
@@ -17,12 +17,12 @@ const pod = (change: Partial<KeyNames> = {}, name = "apisix-a", readySince?: num
 });
 
 describe("a key's name", () => {
-  it("is a suffix, but for the one that a platform had before keys had names", () => {
+  it("is a suffix, except for the key that a platform had before keys had names", () => {
     same([suffixed("apisix-keyring", "1"), suffixed("apisix-keyring", "2")], ["apisix-keyring", "apisix-keyring-2"]);
     same([variableOf("KEYRING", "1"), variableOf("KEYRING", "2026-11")], ["KEYRING", "KEYRING_2026_11"]);
   });
 
-  it("is found on the pods that were started with it, and is the first on older ones", () => {
+  it("is found on pods that were started with it, and is the first on older ones", () => {
     const names = keys({ keyring: ["2", "1"], users: ["3"] });
     same(keysOf(startedWithKeys(names)), names);
     same(keysOf({ "mtls-everywhere/settings-digest": "of 0.1.0" }), firstKeys);
@@ -32,7 +32,7 @@ describe("a key's name", () => {
 describe("a change of keys", () => {
   const lists = ["keyring", "adminKeys", "users"] as const;
 
-  it("is let through by appending, moving first and dropping, each when the pods have taken the step before", () => {
+  it("is allowed by appending, moving first and dropping, each once the pods have taken the previous step", () => {
     const name = fc.stringMatching(/^[a-z0-9]{1,4}$/);
     const names = fc.uniqueArray(name, { minLength: 2, maxLength: 4 });
     fc.assert(
@@ -46,7 +46,7 @@ describe("a change of keys", () => {
     );
   });
 
-  it("is refused where a pod that still runs could not go on", () => {
+  it("is refused if a running pod could not keep working", () => {
     const refused = (running: readonly RunningPod[], change: Partial<KeyNames>) => keyFaults(running, keys(change));
     same(refused([pod()], { keyring: ["2", "1"] }), [
       'apisix.keyring: "2" comes first, but pod apisix-a runs without it and could not open what it seals. ' +
@@ -68,7 +68,7 @@ describe("a change of keys", () => {
     ]);
   });
 
-  it("goes by every pod: one that an interrupted update left behind counts", () => {
+  it("takes every pod into account, even one left by an interrupted update", () => {
     const appended = { keyring: ["1", "2"], adminKeys: ["1", "2"] };
     const moved = { keyring: ["2", "1"], adminKeys: ["2", "1"] };
     equal(keyFaults([pod(appended), pod({}, "apisix-b")], keys(moved)).length, 2);
@@ -76,11 +76,11 @@ describe("a change of keys", () => {
     same(keyFaults([pod(moved), pod(appended, "apisix-b")], keys(moved)), []);
   });
 
-  it("needs no step where a new user comes first: it is made before the pods roll", () => {
+  it("needs no extra step to put a new user first, who is created before the pods roll", () => {
     same(keyFaults([pod()], keys({ users: ["2", "1"] })), []);
   });
 
-  it("is anything where nothing runs yet", () => {
+  it("may be anything if nothing runs yet", () => {
     same(keyFaults([], keys({ keyring: ["7"], adminKeys: ["8"], users: ["9"] })), []);
   });
 });
@@ -91,7 +91,7 @@ describe("a key that leaves the keyring", () => {
   const faults = (objects: Parameters<typeof sealFaults>[1], pods = running) =>
     sealFaults(droppedFromKeyring(pods, wanted), objects, pods, wanted);
 
-  it("may go when every object is sealed with another, or was written since all pods have that one first", () => {
+  it("may go if every object is sealed with another, or was written since all pods have that one first", () => {
     same(droppedFromKeyring(running, wanted), ["1"]);
     same(faults([]), []);
     same(
@@ -103,7 +103,7 @@ describe("a key that leaves the keyring", () => {
     );
   });
 
-  it("stays while an object needs it, or may", () => {
+  it("stays while an object needs it or may need it", () => {
     const objects = [
       { object: "ssls/site", owner: "mtls/dev/site", key: "2" },
       { object: "ssls/shop", owner: "shop/dev/shop", key: "1" },
@@ -118,7 +118,7 @@ describe("a key that leaves the keyring", () => {
     ]);
   });
 
-  it("stays where a pod is not ready and nobody knows who wrote an object", () => {
+  it("stays if a pod is not ready and an object's writer is unknown", () => {
     equal(faults([{ object: "global_rules/rule", written: 10_000 }], [...running, pod({}, "apisix-c")]).length, 1);
   });
 });
@@ -138,7 +138,7 @@ describe("the platform with keys that rotate", () => {
   const inputsOf = (type: string, name: string): Inputs =>
     planned.resources.find((resource) => resource.type.endsWith(`:${type}`) && resource.name === name)?.inputs;
 
-  it("makes a key of each name, and keeps those of the first name as they were", () => {
+  it("makes a key for each name, and keeps those of the first name as they were", () => {
     const passwords = planned.resources.filter(({ type }) => type.endsWith(":RandomPassword")).map(({ name }) => name);
     same(passwords.sort(), [
       ...["apisix-admin-key", "apisix-admin-key-2", "apisix-keyring", "apisix-keyring-2"],
@@ -175,7 +175,7 @@ describe("the platform with keys that rotate", () => {
     equal(JSON.stringify(planned.outputs).includes("password-of"), false);
   });
 
-  it("is refused before any part of it is registered when its pods lack a key that comes first", async () => {
+  it("is refused before any part of it is registered if its pods lack a key that comes first", async () => {
     const registered: string[] = [];
     const onResource = (name: string) => registered.push(name);
     await rejects(plan("dev", changes, { running: [startedWithKeys(firstKeys)], onResource }), {
@@ -185,7 +185,7 @@ describe("the platform with keys that rotate", () => {
         '  apisix.adminKeys: "2" comes first, but pod pod-0 runs without it and would refuse it. Append it, ["1", "2"], and run pulumi up; then move it first.\n' +
         "Nothing was changed. docs/keys.md has the steps.",
     });
-    // What the state remembers may come before or after.
+    // What the state remembers may be registered before or after.
     same(
       registered.filter((name) => !/^(cluster|pki-|etcd-members)/.test(name)),
       [],
@@ -193,7 +193,7 @@ describe("the platform with keys that rotate", () => {
   });
 });
 
-/** What a secret holds, without the marks of its being one. */
+/** A secret's value, without the secret wrapper. */
 function plain(value: Inputs): unknown {
   const secret = "4dabf18193072939515e22adb298388d";
   if (typeof value !== "object" || value === null) return value;

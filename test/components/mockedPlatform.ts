@@ -1,4 +1,4 @@
-// index.ts run under Pulumi's mocks for one environment: every resource that it registers, and what it exports.
+// Runs index.ts under Pulumi's mocks for one environment: every resource that it registers, and what it exports.
 
 /* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment -- inputs are of any shape */
 
@@ -18,12 +18,12 @@ import { Authority } from "../support/authorities.ts";
 
 const checkout = resolve(import.meta.dirname, "../..");
 
-/** UID of the cluster that answers in these tests. */
+/** UID of the cluster in these tests. */
 export const clusterUid = "3f0c1a52-0000-4000-8000-000000000001";
 
 const newRoot = async (name: string) => `${(await Authority.create(name)).root}\n`;
 
-/** What stands for every plane's root: of a first generation, and of one called 2. */
+/** What stands in for every plane's root, in the first generation and in one called 2. */
 export const rootPem = await newRoot("first");
 export const secondPem = await newRoot("second");
 
@@ -36,7 +36,7 @@ export interface Registered {
   readonly inputs: Inputs;
   /** Name of the explicit provider, if any. */
   readonly provider: string;
-  /** Its URN, and those under which a state may still have it. */
+  /** Its URN, and others under which a state may still have it. */
   readonly urns: readonly string[];
 }
 
@@ -48,25 +48,25 @@ export interface Planned {
 export interface PlanOptions {
   /** The cluster's API server does not answer. */
   readonly unreachable?: boolean;
-  /** A preview of the first update: nothing that providers make is known, and there are no outputs. */
+  /** A preview of the first update: nothing that providers compute is known, and there are no outputs. */
   readonly preview?: boolean;
-  /** What the state remembers, by the record's name; else what the program says now. */
+  /** What the state remembers, by record name. Default: what the program says now. */
   readonly records?: Readonly<Record<string, unknown>>;
-  /** Annotations of the gateway's pods that run. Default none. */
+  /** Annotations of the gateway's running pods. Default: none. */
   readonly running?: readonly Readonly<Record<string, string>>[];
-  /** The stack's outputs as its last `up` left them. Default none. */
+  /** The stack's outputs after its last `up`. Default: none. */
   readonly lastOutputs?: object;
-  /** What to run in place of index.ts: a file in the checkout. */
+  /** A file in the checkout to run instead of index.ts. */
   readonly program?: string;
-  /** Outputs of the stack that a StackReference names. */
+  /** Outputs of the stack that a StackReference refers to. */
   readonly referenced?: object;
-  /** Told of each resource that is registered. */
+  /** Called for each registered resource. */
   readonly onResource?: (name: string) => void;
 }
 
 let runs = 0;
 
-/** Plans the platform with an environment's own file, some of its keys replaced. */
+/** Plans the platform with an environment's own file, replacing some of its keys. */
 export async function plan(
   stack: string,
   changes: Readonly<Record<string, unknown>> = {},
@@ -125,7 +125,7 @@ export async function plan(
   const { KUBECONFIG } = process.env;
   process.env.KUBECONFIG = cluster.kubeconfig;
   try {
-    // The query makes it a module of its own, which runs once more.
+    // The query makes it a separate module, which runs again.
     const module = `${program ?? join(checkout, "index.ts")}?run=${++runs}`;
     const exported = { ...((await import(module)) as Record<string, unknown>) };
     const outputs = preview ? {} : await settled(pulumi.output(exported));
@@ -139,7 +139,7 @@ export async function plan(
   }
 }
 
-/** Notes each resource's URN and aliases by `type name`: the mocks are not told. */
+/** Notes each resource's URN and aliases by `type name`, as the mocks do not get them. */
 function noteUrns(urns: Map<string, readonly string[]>): void {
   const monitor = pulumi.runtime.getMonitor() as unknown as Monitor;
   const register = monitor.registerResource.bind(monitor);
@@ -150,7 +150,7 @@ function noteUrns(urns: Map<string, readonly string[]>): void {
     urns.set(`${type} ${name}`, [own, ...request.getAliasurnsList()]);
     register(request, answered);
   };
-  // Otherwise it is the engine that makes URNs of what aliases say.
+  // Normally the engine turns aliases into URNs.
   runtimeState.getStore().supportsAliasSpecs = false;
 }
 
@@ -173,7 +173,7 @@ interface Registration {
   getAliasurnsList(): readonly string[];
 }
 
-/** What the real providers compute. Keys are made here, so that a leak of one would be found. */
+/** What the real providers compute. Keys are generated, so that leaks are found. */
 function computed(type: string, name: string, inputs: Registered["inputs"]): Record<string, unknown> {
   switch (type) {
     case "random:index/randomPassword:RandomPassword":
@@ -203,7 +203,7 @@ function pemOf(name: string): string {
   return name.split("-").includes("2") ? secondPem : rootPem;
 }
 
-/** An API server that knows who it is and where, and the gateway's pods, and a kubeconfig for it. */
+/** An API server that knows its identity, its address and the gateway's pods, and a kubeconfig for it. */
 async function answeringCluster(
   running: PlanOptions["running"] = [],
 ): Promise<{ kubeconfig: string; stop(): void; remove(): void }> {
@@ -252,7 +252,7 @@ function settled<T>(output: pulumi.Output<T>): Promise<T> {
   return new Promise((done) => output.apply((value) => done(value)));
 }
 
-/** The resources, once no more are registered: those that nothing is exported of come last. */
+/** The resources, once no more are registered: those that no output depends on come last. */
 async function whenQuiet(resources: Registered[]): Promise<readonly Registered[]> {
   for (let count = -1; count !== resources.length;) {
     count = resources.length;

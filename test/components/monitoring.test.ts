@@ -1,4 +1,4 @@
-// What watches the certificates: each alert is evaluated by Prometheus' own promtool, firing and silent.
+// What watches the certificates: Prometheus' own promtool evaluates each alert, firing and silent.
 
 import assert from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -23,7 +23,7 @@ import { programPath } from "../support/programs.ts";
 const target = { matchLabels: { "app.kubernetes.io/name": "apisix" }, port: "metrics", portNumber: 9464 };
 
 describe("monitoring", () => {
-  it("selects the gateway's pods and opens their metrics to Prometheus alone", () => {
+  it("selects the gateway's pods and opens their metrics only to Prometheus", () => {
     assert.deepEqual(podMonitor("mtls", { release: "prometheus" }, target), {
       apiVersion: "monitoring.coreos.com/v1",
       kind: "PodMonitor",
@@ -48,7 +48,7 @@ describe("monitoring", () => {
     });
   });
 
-  it("reads no metric but the renewer's, and asks about its own namespace alone", () => {
+  it("reads only the renewer's metrics, and only in its own namespace", () => {
     const known = new Set<string>(Object.values(metrics));
     const expressions = [
       ...alerts("mtls").map(({ expr }) => expr),
@@ -70,7 +70,7 @@ describe("monitoring", () => {
     assert.deepEqual(JSON.parse(map.data["mtls-everywhere.json"]), dashboard("mtls"));
   });
 
-  it("raises each alert when it should, and none of a platform that is well", async function () {
+  it("raises each alert when it should, and none on a healthy platform", async function () {
     this.timeout(60_000);
     const promtool = programPath("promtool");
     if (promtool === undefined) {
@@ -108,7 +108,7 @@ describe("monitoring", () => {
 });
 
 const hour = 3_600;
-/** promtool's clock begins at zero; the alerts are looked at after two hours. */
+/** promtool's clock starts at zero; alerts are checked after two hours. */
 const well: Readonly<Record<string, number>> = {
   [metrics.secretNotBefore]: -hour,
   [metrics.secretNotAfter]: 23 * hour,
@@ -121,7 +121,7 @@ const well: Readonly<Record<string, number>> = {
   [metrics.intermediateNotAfter]: 9_000 * hour,
 };
 
-/** A platform with these values; which alerts it has two hours later, and that it has no others. */
+/** A platform with these values, and exactly the alerts that it has two hours later. */
 function unitTest(differing: Readonly<Record<string, number>>, raised: readonly string[]) {
   const label: Readonly<Record<string, string>> = {
     [metrics.servedNotAfter]: 'object="site",name="upstream"',

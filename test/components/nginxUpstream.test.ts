@@ -1,4 +1,4 @@
-// The upstream's plan: an nginx that answers the callers it names, and no session of a withdrawn root.
+// The upstream's plan: an nginx that answers only named callers, and resumes no session from a withdrawn root.
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 
@@ -64,7 +64,7 @@ http {
     );
   });
 
-  it("keeps an opened leaf for a second where its image's nginx can", () => {
+  it("caches an opened leaf for a second if its image's nginx can", () => {
     const cached = (image: string) =>
       nginxConfig([], image).includes("  ssl_certificate_cache max=8 valid=1s;\n  server {");
     const images = {
@@ -83,7 +83,7 @@ http {
     same(Object.fromEntries(Object.keys(images).map((image) => [image, cached(image)])), images);
   });
 
-  it("answers nobody when nobody is named", () => {
+  it("answers nobody if nobody is named", () => {
     equal(
       /map \$[^}]*}/.exec(nginxConfig([], "nginx:1.22"))?.[0],
       "map $ssl_client_s_dn $caller_allowed {\n    default 0;\n\n  }",
@@ -92,7 +92,7 @@ http {
 });
 
 describe("the upstream's Deployment", () => {
-  it("mounts a leaf, a trust bundle, settings and files, and writes to memory only", () => {
+  it("mounts a leaf, a trust bundle, settings and files, and writes only to memory", () => {
     const open = { tcpSocket: { port: 8443 } };
     same(deployment(), {
       metadata: { name: "upstream", namespace: "mtls", labels: labels("upstream") },
@@ -140,7 +140,7 @@ describe("the upstream's Deployment", () => {
     });
   });
 
-  it("keeps the rules for pods", () => {
+  it("follows the rules for pods", () => {
     const pod = deployment().spec.template.spec;
     same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
   });

@@ -1,4 +1,4 @@
-// The whole program under Pulumi's mocks, with each environment's own configuration: what it plans, and what no plan may contain.
+// The whole program under Pulumi's mocks, with each environment's own configuration: what it plans, and what it must never plan.
 
 /* eslint-disable @typescript-eslint/no-unsafe-member-access, @typescript-eslint/no-unsafe-assignment -- inputs are of any shape */
 
@@ -18,7 +18,7 @@ const platform = (plane: string) => [`Certificate mtls/${plane}-root`, `Issuer m
 const shared = (plane: string) => [
   ...[`Certificate cert-manager/mtls-${plane}-root`, `ClusterIssuer /mtls-${plane}-self-signed`],
 ];
-/** Both ends of the edge between APISIX and etcd; of the one to the upstream that which is not open to all of them. */
+/** Both ends of the edge between APISIX and etcd, and the upstream's end of the one to it: APISIX's is open to all upstreams. */
 const joined = ["apisix-to-etcd", "etcd-from-apisix", "upstream-from-apisix"];
 const policies = ["deny-all", "etcd-members", "apisix-gateway", "apisix-renewer", ...joined].map(
   (name) => `NetworkPolicy mtls/${name}`,
@@ -54,7 +54,7 @@ const prod = [
   ...["etcd", "apisix"].map((name) => `PodDisruptionBudget mtls/${name}`),
 ];
 
-/** What a first preview cannot know of the objects: roots, passwords, and what is made of them. */
+/** What a first preview cannot know about objects: roots, passwords, and what is derived from them. */
 const unknownEverywhere = [
   ...planes.flatMap((plane) =>
     ["data.ca.crt", "metadata.annotations.mtls-everywhere/generations"].map(
@@ -70,7 +70,7 @@ const unknownEverywhere = [
     ...["etcd", "admin", "upstream"].map((plane) => `Deployment mtls/apisix roots.${plane}`),
     "Deployment mtls/upstream roots.upstream",
   ].map((path) => path.replace(/ (?=[^ ]*$)/, " spec.template.metadata.annotations.mtls-everywhere/")),
-  // What the renewer labels with: a digest of the keyring's first key.
+  // The renewer's label: a digest of the keyring's first key.
   "Deployment mtls/apisix spec.template.spec.initContainers.1.env.1.value",
 ];
 
@@ -84,7 +84,7 @@ const leaf = (plane: string, usages: string[], account: string, names?: string[]
 const [server, client, both] = [["server auth"], ["client auth"], ["server auth", "client auth"]];
 const member = (index: number) => `etcd-${index}.etcd-peers.mtls.svc`;
 
-/** Which door each leaf opens, as what, and under which name. */
+/** Which door each leaf opens, with which usage and names. */
 const leaves = (host: string, members: readonly string[]) => ({
   "etcd-server": leaf("etcd", both, "etcd", ["etcd", "etcd.mtls", "etcd.mtls.svc", ...members, "localhost"], false),
   "etcd-peer": leaf("etcd-peer", both, "etcd", [...members], false),
@@ -131,7 +131,7 @@ for (const [stack, expected] of Object.entries(environments)) {
       same(objects.map(describeObject).sort(), [...expected.objects].sort());
     });
 
-    it("has each object and each Secret once, whoever writes it", () => {
+    it("has each object and each Secret just once, whoever writes it", () => {
       const secrets = objects.flatMap(({ inputs }) =>
         inputs.kind === "Secret"
           ? [`${inputs.metadata.namespace}/${inputs.metadata.name}`]
@@ -143,7 +143,7 @@ for (const [stack, expected] of Object.entries(environments)) {
       same(repeated(objects.map(describeObject)), []);
     });
 
-    it("reaches the cluster by the one provider that knows its identity", () => {
+    it("reaches the cluster through the one provider that knows its identity", () => {
       same([...new Set(objects.map(({ provider }) => provider))], ["cluster"]);
       const { inputs } = planned.resources.find(({ type }) => type === "pulumi:providers:kubernetes")!;
       equal(inputs.clusterIdentifier, clusterUid);
@@ -171,7 +171,7 @@ for (const [stack, expected] of Object.entries(environments)) {
       }
     });
 
-    it("has no wildcard but the route's paths", () => {
+    it("has no wildcard except in the route's path", () => {
       const wildcards = planned.resources.flatMap(({ name, inputs }) =>
         strings(inputs)
           .filter(({ path, text }) => text.includes("*") && !["__provider", "data.renewer.cjs"].includes(path))
@@ -195,7 +195,7 @@ for (const [stack, expected] of Object.entries(environments)) {
       );
     });
 
-    it("mounts only Secrets and ConfigMaps that it makes", () => {
+    it("mounts only Secrets and ConfigMaps that it creates", () => {
       const made = new Set(
         objects.flatMap(({ inputs: { kind, metadata, spec } }) =>
           kind === "Certificate" ? [`Secret ${spec.secretName}`] : [`${kind} ${metadata?.name}`],
@@ -247,7 +247,7 @@ for (const [stack, expected] of Object.entries(environments)) {
           .filter(({ text }) => text.includes("password-of-"))
           .map(({ path }) => `${type} ${name} ${path}`),
       );
-      // "value" is where the engine's protocol puts what is secret.
+      // The engine's protocol puts a secret's value under "value".
       const place = "stringData.value";
       same(holders.sort(), [
         `kubernetes:core/v1:Secret apisix-env ${place}.ADMIN_KEY`,
@@ -271,7 +271,7 @@ for (const [stack, expected] of Object.entries(environments)) {
       same(planned.outputs, { ...all, admin: { ...all.admin, sealedBy } });
     });
 
-    it("shows a preview every name and selector: without them it would announce replacements", async () => {
+    it("knows every name and selector at preview, which would otherwise announce replacements", async () => {
       const { resources } = await plan(stack, {}, { preview: true });
       const previewed = resources.filter(({ type }) => type.startsWith("kubernetes:"));
       same(previewed.map(describeObject).sort(), [...expected.objects].sort());
@@ -312,7 +312,7 @@ describe("the platform", () => {
     );
   });
 
-  describe("that presents its leaf by itself, after a release that did not", () => {
+  describe("that presents its own leaf, after a release that did not", () => {
     const roots = byPlane(() => rootPem);
     const environment = { trustDomain: "dev.mtls.internal", host: "upstream", cluster: clusterUid, roots };
     const made = platformOutputs({ ...environment, ids: { route: "hello", clientCertificate: "upstream-client" } });
@@ -331,23 +331,23 @@ describe("the platform", () => {
     };
     const object = { use: "client", secret: "apisix-upstream" };
 
-    it("goes on naming the object in the update that replaces the old gateway", async () => {
+    it("keeps naming the object in the update that replaces the old gateway", async () => {
       const was = { ...made, caller };
       const id = "upstream-client-id";
       same(await planned(was), { object, named: id, contract: 1, offered: id });
     });
 
-    it("keeps the object for others where the gateway cannot be asked", async () => {
+    it("keeps the object for others if the gateway cannot be asked", async () => {
       same(await planned(made), { object, named: undefined, contract: 1, offered: "upstream-client-id" });
     });
 
-    it("has no such object when the last update left none", async () => {
+    it("has no such object if the last update left none", async () => {
       const without = platformOutputs({ ...environment, ids: { route: "hello" } });
       same(await planned(without), { object: undefined, named: undefined, contract: 2, offered: undefined });
     });
   });
 
-  it("with three members of etcd keeps a majority, and names each in the certificates", async () => {
+  it("with three etcd members keeps a majority, and names each in the certificates", async () => {
     const { resources } = await plan("dev", { etcd: { replicas: 3 } });
     ok(resources.some(({ type, name }) => type === "kubernetes:policy/v1:PodDisruptionBudget" && name === "etcd"));
     const names = resources.find(
@@ -395,7 +395,7 @@ describe("a leaf's subject", () => {
   });
 
   for (const part of ["trustDomain", "namespace", "serviceAccount"] as const) {
-    it(`with a longer ${part} is refused at the resource`, () => {
+    it(`with a longer ${part} is refused by the resource`, () => {
       const long = "a".repeat(65);
       throws(
         () => make({ [part]: long }),
@@ -441,7 +441,7 @@ function summary({ issuerRef, usages, uris, dnsNames, commonName }: Spec) {
   };
 }
 
-/** Every string in a value with its path. */
+/** Every string in a value, with its path. */
 function strings(value: unknown, path = ""): { path: string; text: string }[] {
   if (typeof value === "string") return [{ path, text: value }];
   if (typeof value !== "object" || value === null) return [];

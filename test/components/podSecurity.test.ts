@@ -1,4 +1,4 @@
-// The rules for pods find what breaks them; without this, the tests that use them could not fail.
+// The rules for pods find violations; otherwise the tests that use them could not fail.
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
@@ -17,7 +17,7 @@ const context = (change: object) => ({ containers: [{ ...container, securityCont
 const pod = (change: object) => ({ securityContext: { ...right.securityContext, ...change } });
 
 describe("the rules for pods", () => {
-  it("have nothing against a right one", () => {
+  it("accept a correct pod", () => {
     same([...restrictedBreaches(right), ...houseBreaches(right)], []);
   });
 
@@ -41,7 +41,7 @@ describe("the rules for pods", () => {
     [{ initContainers: [{ name: "init" }] }, ...["init may escalate privileges", "init keeps capabilities"]],
   ];
   for (const [change, ...breaches] of restricted) {
-    it(`find by \`restricted\`: ${breaches.join(", ")}`, () => {
+    it(`find violations of \`restricted\`: ${breaches.join(", ")}`, () => {
       same(restrictedBreaches({ ...right, ...change }), breaches);
     });
   }
@@ -69,7 +69,7 @@ describe("the rules for pods", () => {
       "app and other share a service account's token",
     ],
   ];
-  it("let a sidecar be without a probe: with one it decides whether the whole pod is ready", () => {
+  it("accept a sidecar without a probe, which would decide whether the whole pod is ready", () => {
     const sidecar = { ...container, name: "sidecar", restartPolicy: "Always", readinessProbe: undefined };
     same(houseBreaches({ ...right, initContainers: [sidecar] }), []);
   });

@@ -20,7 +20,7 @@ export const podOf = (name: string, uid: number) => ({
   },
 });
 
-/** How several pods of a workload are spread. */
+/** How a workload's pods are spread. */
 export const spread = (name: string) => ({
   topologySpreadConstraints: [
     {
@@ -46,7 +46,7 @@ export const secretVolume = (name: string, secretName: string) => ({
   secret: { secretName, defaultMode: 0o440 },
 });
 
-/** References as an issued leaf and a trust bundle give them. */
+/** References as provided by an issued leaf and a trust bundle. */
 export const leafRef = <P extends string>(plane: P, name: string) => ({ plane, namespace: "mtls", name });
 export const trustRef = <P extends string>(plane: P) => ({
   ...{ plane, namespace: "mtls", name: `${plane}-trust`, key: "ca.crt" },

@@ -1,4 +1,4 @@
-// The renewer's plan: a sidecar that can harm the gateway neither by its probes nor by its end, with rights to single Secrets.
+// The renewer's plan: a sidecar whose probes or exit cannot harm the gateway, with rights to single Secrets.
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 import { spawn } from "node:child_process";
@@ -19,7 +19,7 @@ const leaf = leafRef("admin", "apisix-renewer");
 const sidecar = renewerSidecar("apisix", { renewerImage: "node:24", keys: firstKeys }, leaf, "1-0123abcd");
 
 describe("the renewer's sidecar", () => {
-  it("starts before the gateway, waits for nothing, and has its token, leaf and key in its own container", () => {
+  it("starts before the gateway, waits for nothing, and keeps its token, leaf and key in its own container", () => {
     const readOnly = (name: string, mountPath: string) => ({ name, mountPath, readOnly: true });
     same(sidecar, {
       container: {
@@ -117,7 +117,7 @@ describe("the renewer's process", function () {
   const log = join(folder, "pids");
   after(() => rmSync(folder, { recursive: true }));
 
-  it("comes again when it is killed, without an end of its container, which ends at once when it is told to", async () => {
+  it("restarts when killed without its container exiting, which exits at once when told to", async () => {
     writeFileSync(log, "");
     const program = join(folder, "program.sh");
     writeFileSync(program, `echo $$ >> ${log}; exec sleep 100`);
@@ -145,7 +145,7 @@ describe("the renewer's process", function () {
 });
 
 describe("the renewer's rights", () => {
-  it("are to read one Secret, by its name", () => {
+  it("are to read a single Secret, by name", () => {
     const grant = renewerGrant("site-renewer", {
       secret: { namespace: "team", name: "site" },
       gateway: { namespace: "mtls", serviceAccount: "apisix" },

@@ -1,4 +1,4 @@
-// A second host with an upstream of its own: what two statements in index.ts plan, and whom they let speak to whom.
+// A second host with its own upstream: what two statements in index.ts plan, and who may then reach whom.
 
 import { deepStrictEqual as same } from "node:assert/strict";
 import { rmSync } from "node:fs";
@@ -24,8 +24,8 @@ describe("a second host with its own upstream", () => {
 
   const added = () => two.resources.filter(({ urns }) => !one.resources.some((known) => known.urns[0] === urns[0]));
 
-  it("is two statements, which plan a site with its leaf and route, and a workload with its edge", () => {
-    // A Certificate is a component, and cert-manager's object in it.
+  it("takes two statements, which plan a site with its leaf and route, and a workload with its edge", () => {
+    // A Certificate is a component that contains cert-manager's object.
     const leaves = ["orders", "orders-server"].flatMap((name) => [`Certificate ${name}`, `Certificate ${name}`]);
     const workload = ["ConfigMap orders-config", "ConfigMap orders-files", "Deployment orders", "Service orders"];
     const grant = ["RenewerGrant", "Role", "RoleBinding"].map((kind) => `${kind} orders-renewer`);
@@ -44,7 +44,7 @@ describe("a second host with its own upstream", () => {
     same(reachable(networkObjects(two), []), [...before, "apisix -> orders TCP 8443"].sort());
   });
 
-  it("has its own certificate, lets in clients of the edge plane, and routes its host alone", () => {
+  it("has its own certificate, admits clients of the edge plane, and routes only its host", () => {
     const admin = two.outputs["admin"];
     const common = { admin, objectId: "orders", owner: "mtls-everywhere/dev/mtls%3Aplatform%3ASite/orders" };
     const inGateway = added().filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/"));
@@ -75,7 +75,7 @@ describe("a site", () => {
   };
   const gateway = { admin, identity: { trustDomain: "dev", namespace: "mtls", serviceAccount: "apisix" } };
 
-  it("takes a certificate from elsewhere, other clients, and what routes and upstreams may be told", async () => {
+  it("accepts a certificate from elsewhere, other clients, and all options of routes and upstreams", async () => {
     const made: Record<string, unknown> = {};
     await pulumi.runtime.setMocks(
       {

@@ -1,4 +1,4 @@
-// The label that every Kubernetes object of a stack gets, laid on what is known and on what is not.
+// The label that every Kubernetes object of a stack gets, whether its metadata is known or not.
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 
@@ -23,7 +23,7 @@ describe("a stack's label", () => {
     return result?.props as { readonly metadata: pulumi.Output<object> } | undefined;
   };
 
-  it("is laid on metadata that stays plain, so that a preview knows the name whatever it does not know beside", async () => {
+  it("is added to plain metadata, which stays plain, so that a preview knows the name even if it knows little else", async () => {
     const metadata = { name: "etcd", namespace: "mtls", annotations: { digest: pulumi.unknown } };
     const props = await labelled("kubernetes:apps/v1:StatefulSet", {
       metadata: { ...metadata, labels: { app: "etcd" } },
@@ -33,14 +33,14 @@ describe("a stack's label", () => {
     same(await labelled("kubernetes:core/v1:ConfigMap", {}), { metadata: { labels: stack } });
   });
 
-  it("is laid on metadata that is an output once it is known", async () => {
+  it("is added to metadata that is an output once that is known", async () => {
     const props = await labelled("kubernetes:core/v1:ConfigMap", { metadata: pulumi.output({ name: "trust" }) });
     same(await new Promise((known) => props?.metadata.apply(known)), { name: "trust", labels: stack });
     const later = await labelled("kubernetes:core/v1:ConfigMap", { metadata: pulumi.unknown });
     equal(pulumi.Output.isInstance(later?.metadata), true);
   });
 
-  it("is not laid on what has no metadata", async () => {
+  it("is not added where there is no metadata", async () => {
     for (const type of ["kubernetes:helm.sh/v3:Release", "random:index/randomPassword:RandomPassword"]) {
       equal(await labelled(type, { name: "it" }), undefined);
     }

@@ -5,7 +5,7 @@ import { deepStrictEqual as same, notStrictEqual as differs, strictEqual as equa
 import { disruptionBudget, labelsIn, settingsDigest, upstreamSelector } from "../../components/workload.ts";
 
 describe("a digest of settings", () => {
-  it("changes with each of them, and only then", () => {
+  it("changes with each of them, and with nothing else", () => {
     const settings = { "nginx.conf": "http {}", roots: "one" };
     equal(settingsDigest(settings), settingsDigest({ ...settings }));
     for (const change of [{ roots: "two" }, { "nginx.conf": "" }]) {
@@ -15,7 +15,7 @@ describe("a digest of settings", () => {
 });
 
 describe("a disruption budget", () => {
-  it("keeps all pods up but one: a majority of etcd's members, a gateway", () => {
+  it("keeps all pods but one up: a majority of etcd members, a gateway", () => {
     same(disruptionBudget("etcd", "mtls"), {
       metadata: {
         ...{ name: "etcd", namespace: "mtls" },

@@ -1,4 +1,4 @@
-// etcd's users against a real etcd over mutual TLS, and the steps to them as whole results.
+// etcd's users against a real etcd over mutual TLS, and the steps to them compared as a whole.
 
 import { deepStrictEqual as same, rejects, strictEqual as equal } from "node:assert/strict";
 
@@ -32,7 +32,7 @@ describe("the steps to etcd's users", () => {
     ]);
   });
 
-  it("from drift: what is too much goes, who left the list goes", () => {
+  it("from drift: remove excess rights, and users who left the list", () => {
     const live = {
       enabled: true,
       users: { root: ["root"], apisix: ["apisix", "root"], old: ["old"] },
@@ -116,7 +116,7 @@ describe("the life cycle of etcd's users", () => {
     equal((await call("kv/range", { key: base64("/apisix/routes/1") })).message, "etcdserver: permission denied");
   });
 
-  it("sees no change, may be created again, and survives its deletion", async () => {
+  it("sees no change, can be created again, and survives deletion", async () => {
     const { id, outs } = await create("etcdAuth", wanted(), cluster);
     same(await diff("etcdAuth", id, outs, wanted(), cluster), { changes: false, deleteBeforeReplace: true });
     same(await create("etcdAuth", wanted(), cluster), { id, outs });
@@ -125,7 +125,7 @@ describe("the life cycle of etcd's users", () => {
     equal((await call("auth/status", {})).message, "etcdserver: user name is empty");
   });
 
-  it("takes a Secret that the same update will make for a change, and one that is gone for an error", async () => {
+  it("treats a Secret that the same update will create as a change, and a missing one as an error", async () => {
     const { id, outs } = await create("etcdAuth", wanted(), cluster);
     const next = { ...wanted(), root: { namespace: "mtls", name: "next", key: "password" } };
     equal((await quietly(() => diff("etcdAuth", id, outs, next, cluster))).changes, true);
@@ -140,7 +140,7 @@ describe("the life cycle of etcd's users", () => {
     equal(typeof (await signIn("root", "r00t")), "string");
   });
 
-  it("repairs drift and passwords, and removes who left the list", async () => {
+  it("repairs drift and passwords, and removes users who left the list", async () => {
     const { id, outs } = await create(
       "etcdAuth",
       inputs([user("apisix", "secret-1"), user("old", "secret-2")]),
@@ -165,7 +165,7 @@ describe("the life cycle of etcd's users", () => {
     equal((await diff("etcdAuth", id, repaired, news, cluster)).changes, false);
   });
 
-  it("says what to do when root's password is another one", async () => {
+  it("says what to do if root's password is different", async () => {
     await create("etcdAuth", wanted(), cluster);
     const changed = { ...wanted(), root: cluster.secret("root2", "password", "other") };
     await rejects(

@@ -1,4 +1,4 @@
-// The life cycle of Admin API objects against a server over mutual TLS: create, lost answers, owners, drift, removal.
+// The life cycle of Admin API objects against a server over mutual TLS: creation, lost responses, owners, drift, removal.
 
 import { deepStrictEqual as same, match, rejects, strictEqual as equal } from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -107,7 +107,7 @@ describe("the life cycle of Admin API objects", function () {
     equal(JSON.stringify(outs).includes("-----BEGIN"), false);
   });
 
-  it("sees no change after create, nor after a refresh", async () => {
+  it("sees no change after a create or a refresh", async () => {
     await create("upstreams", upstream(), cluster);
     const objects = [
       ["upstreams", upstream()],
@@ -122,7 +122,7 @@ describe("the life cycle of Admin API objects", function () {
     }
   });
 
-  it("survives a lost answer, and recognises its own object when create is run again", async () => {
+  it("survives a lost response, and recognises its own object when create runs again", async () => {
     let lost = 0;
     await closeSessions(cluster);
     cluster.onConnect = (socket) => {
@@ -134,7 +134,7 @@ describe("the life cycle of Admin API objects", function () {
     same(await client.list("upstreams"), [await client.get("upstreams", "hello")]);
   });
 
-  it("refuses an object of nobody or of another owner, and adopts it when told to", async () => {
+  it("refuses an object with no owner or another owner, and adopts it when told to", async () => {
     const foreign = { type: "roundrobin", nodes: { "127.0.0.1:1": 1 } };
     await client.put("upstreams", "hello", foreign);
     await rejects(create("upstreams", upstream(), cluster), {
@@ -165,7 +165,7 @@ describe("the life cycle of Admin API objects", function () {
     }
   });
 
-  it("compares with the Secret of today, not with state", async () => {
+  it("compares with the current Secret, not with state", async () => {
     const { id, outs } = await create("ssls", ssl(), cluster);
     cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
     equal((await diff("ssls", id, outs, ssl(), cluster)).changes, true);
@@ -175,26 +175,26 @@ describe("the life cycle of Admin API objects", function () {
     equal((await diff("ssls", id, renewed, ssl(), cluster)).changes, false);
   });
 
-  it("leaves a renewed Secret to the gateway's renewer where it has one, and carries it along when it updates", async () => {
+  it("leaves a renewed Secret to the gateway's renewer if it has one, and includes it in other updates", async () => {
     const [sealedBy, former] = ["2-0123abcd", "1-4567cdef"];
     const admin = { ...common.admin, renews: true, sealedBy };
     const { id, outs } = await create("ssls", ssl({ admin }), cluster);
     cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
     equal((await diff("ssls", id, outs, ssl({ admin }), cluster)).changes, false);
-    // A change of anything else is one, and takes the Secret as it is now.
+    // Any other change is one, and takes the Secret as it is now.
     const open = ssl({ admin, clients: "anyone" });
     equal((await diff("ssls", id, outs, open, cluster)).changes, true);
     const { outs: updated } = await update("ssls", id, outs, open, cluster);
     const renewed = await cluster.keyPair({ namespace: "mtls", name: "site" });
     equal(updated["digest"], digestOf(renewed.cert));
-    // What the renewer writes meanwhile is no change either, before a refresh or after it.
+    // Nor is what the renewer writes meanwhile a change, before or after a refresh.
     cluster.leaf("site", await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] }));
     const latest = await cluster.keyPair({ namespace: "mtls", name: "site" });
     await client.patch("ssls", "site", renewedLeaf(latest, sealedBy));
     equal((await diff("ssls", id, updated, open, cluster)).changes, false);
     const { props } = await read("ssls", id, updated, cluster);
     equal((await diff("ssls", id, props!, open, cluster)).changes, false);
-    // What a pod wrote that still sealed with the former key is one.
+    // What a pod wrote that still sealed with the previous key is one.
     await client.patch("ssls", "site", renewedLeaf(latest, former));
     equal((await diff("ssls", id, updated, open, cluster)).changes, true);
     await client.patch("ssls", "site", renewedLeaf(latest, sealedBy));
@@ -203,7 +203,7 @@ describe("the life cycle of Admin API objects", function () {
     equal((await diff("ssls", id, updated, open, cluster)).changes, true);
   });
 
-  it("goes by the names that a certificate is declared with, and waits until they are issued", async () => {
+  it("goes by a certificate's declared names, and waits until they are issued", async () => {
     const { id, outs } = await create("ssls", ssl(), cluster);
     const certificate = { namespace: "mtls", name: "site", dnsNames: ["shop.example"] };
     const renamed = ssl({ certificate, snis: ["shop.example"] });
@@ -224,13 +224,13 @@ describe("the life cycle of Admin API objects", function () {
     same((await stored("ssls", "site"))["snis"], ["shop.example"]);
   });
 
-  it("changes when only the inputs do, since delete runs with what state holds", async () => {
+  it("changes even if only the inputs do, since delete runs with what the state holds", async () => {
     const { id, outs } = await create("upstreams", upstream(), cluster);
     const moved = upstream({ admin: { ...common.admin, selector: "app=gateway" } });
     same(await diff("upstreams", id, outs, moved, cluster), { changes: true, deleteBeforeReplace: true });
   });
 
-  it("replaces for another id or cluster, and waits with unknown inputs", async () => {
+  it("is replaced for another id or cluster, and waits if inputs are unknown", async () => {
     const { id, outs } = await create("upstreams", upstream(), cluster);
     const replaced = async (fields: object) => (await diff("upstreams", id, outs, upstream(fields), cluster)) as object;
     same(await replaced({ objectId: "other" }), { changes: true, replaces: ["objectId"], deleteBeforeReplace: false });
@@ -251,7 +251,7 @@ describe("the life cycle of Admin API objects", function () {
     equal((await stored("upstreams", id))["upstream_host"], "hello.example");
   });
 
-  it("deletes its own object, succeeds when there is none, and leaves another owner's", async () => {
+  it("deletes its own object, succeeds if there is none, and leaves another owner's alone", async () => {
     const { id, outs } = await create("upstreams", upstream(), cluster);
     await remove("upstreams", id, outs, cluster);
     equal(await client.get("upstreams", id), undefined);
@@ -263,24 +263,24 @@ describe("the life cycle of Admin API objects", function () {
     equal((await stored("upstreams", id))["upstream_host"], "hello.example");
   });
 
-  it("goes on with its object when its resource moves under another parent, and so has another owner", async () => {
+  it("keeps its object when its resource moves under another parent, and so changes owner", async () => {
     const { id, outs } = await create("upstreams", upstream(), cluster);
     const moved = upstream({ owner: "mtls/dev/mtls%3Aplatform%3ASite/x" });
     same(await diff("upstreams", id, outs, moved, cluster), { changes: true, deleteBeforeReplace: true });
     await update("upstreams", id, outs, moved, cluster);
-    // Killed before the state had it, the update is run again from where it began.
+    // If the update is killed before the state has it, it runs again from the start.
     const { outs: now } = await update("upstreams", id, outs, moved, cluster);
     same((await stored("upstreams", id))["labels"], {
       "mtls-everywhere.owner": moved.owner,
       "mtls-everywhere.instance": outs["instance"],
     });
     equal((await diff("upstreams", id, now, moved, cluster)).changes, false);
-    // Who took it meanwhile keeps it.
+    // Whoever took it meanwhile keeps it.
     await create("upstreams", upstream({ owner: "shop/prod/y", adopt: true }), cluster);
     await rejects(update("upstreams", id, outs, moved, cluster), /belongs to shop\/prod\/y/);
   });
 
-  it("leaves the object of its own replacement under the same id", async () => {
+  it("leaves its own replacement's object under the same id alone", async () => {
     const old = await create("upstreams", upstream(), cluster);
     const replacement = await create("upstreams", upstream(), cluster);
     same((await logged(() => remove("upstreams", "hello", old.outs, cluster))).lines, [
@@ -313,11 +313,11 @@ describe("the life cycle of Admin API objects", function () {
           "Take the name out of one of them: APISIX would serve either.",
       },
     ]);
-    // Its own object under another id is one that it replaces.
+    // It replaces its own object under another id.
     same(await check("ssls", ssl({ objectId: "elsewhere" }), cluster).then(({ failures }) => failures), []);
   });
 
-  it("says who still refers to an object that is to be deleted", async () => {
+  it("says what still refers to an object that is to be deleted", async () => {
     await rejects(
       create("upstreams", upstream({ clientCertificate: "caller" }), cluster),
       /failed to fetch ssl info by ssl id \[caller\].*Create the object that it refers to first/,
@@ -339,7 +339,7 @@ describe("the life cycle of Admin API objects", function () {
     equal((await stored("ssls", "caller"))["type"], "client");
   });
 
-  it("refuses what the server would accept and then fail with", async () => {
+  it("refuses what the server would accept and then choke on", async () => {
     const site = await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] });
     const other = await edge.leaf({ dnsNames: ["site.example"], usages: ["server auth"] });
     const bad = {
@@ -369,7 +369,7 @@ describe("the life cycle of Admin API objects", function () {
     same(await client.list("ssls"), []);
   });
 
-  it("labels what APISIX seals, and has it sealed anew when another key, or another value of it, comes first", async () => {
+  it("labels what APISIX seals, and has it resealed when another key, or a new value of it, comes first", async () => {
     const sealed = (by: string) => ({ admin: { ...common.admin, sealedBy: by } });
     const [first, replaced, second] = [sealOf("1", "a key"), sealOf("1", "another value"), sealOf("2", "a key")];
     const objects = [
@@ -396,14 +396,14 @@ describe("the life cycle of Admin API objects", function () {
     }
   });
 
-  it("asks the server's schema at preview", async () => {
+  it("checks against the server's schema at preview", async () => {
     const { failures } = await check("routes", route({ methods: ["GET", "GET"] }), cluster);
     equal(failures.length, 1);
     match(failures[0]!.reason, /expected unique items/);
     equal(failures[0]!.property, "methods");
   });
 
-  it("does not mind a server or Secret that is still to come", async () => {
+  it("does not mind a server or Secret that does not exist yet", async () => {
     const absent = { ...common.admin, port: 1 };
     const nowhere = { ...common.admin, certificate: { namespace: "mtls", name: "later" } };
     same((await check("routes", route({ admin: nowhere }), cluster)).failures, []);
@@ -412,7 +412,7 @@ describe("the life cycle of Admin API objects", function () {
     same((await check("routes", route({ admin: absent }), cluster)).failures, []);
   }).timeout(15_000);
 
-  it("gives a global rule an id that is its owner's alone", async () => {
+  it("gives a global rule an id that is unique to its owner", async () => {
     const set = { headers: { set: { "x-rule": "yes" } } };
     const rule = (fields: object = {}) => ({
       ...common,
@@ -427,7 +427,7 @@ describe("the life cycle of Admin API objects", function () {
     same(await read("global_rules", id, outs, cluster), { id, props: outs });
     equal((await diff("global_rules", id, outs, rule(), cluster)).changes, false);
     same((await check("global_rules", rule(), cluster)).failures, []);
-    // A retry after a lost answer finds its own; another owner gets another object, here one with a plugin that is taken.
+    // A retry after a lost response finds its own object; another owner gets another one, here with a plugin that is taken.
     equal((await create("global_rules", rule(), cluster)).id, id);
     await rejects(create("global_rules", rule({ owner: "shop/prod/headers" }), cluster), {
       message: new RegExp(`plugin 'response-rewrite' already exists in global rule with id '${id}'`),
@@ -469,7 +469,7 @@ describe("the life cycle of Admin API objects", function () {
   });
 });
 
-/** The server gets the request and acts; the connection breaks when its answer arrives. */
+/** The server gets the request and acts; the connection breaks when its response arrives. */
 function loseAnswerTo(method: string, socket: TLSSocket, done: () => void): void {
   const write = socket.write.bind(socket) as (...args: unknown[]) => boolean;
   socket.write = (chunk: unknown, ...rest: unknown[]) => {

@@ -1,4 +1,4 @@
-// Public roots out of Secrets, never their keys.
+// Reads public roots from Secrets, never their keys.
 
 import { deepStrictEqual as same, rejects, strictEqual as equal } from "node:assert/strict";
 
@@ -50,7 +50,7 @@ describe("root certificates", () => {
     same(await read("rootCertificates", id, outs, cluster), {});
   });
 
-  it("stay when one is made anew with another key: what the lost one has signed is still in use", async () => {
+  it("stay if one is reissued with another key: what the lost one signed is still in use", async () => {
     const [first, second] = [await Authority.create("lost"), await Authority.create("found")];
     cluster.secrets.set("mtls/again", { "tls.crt": first.root });
     const asked = inputs("again");
@@ -64,7 +64,7 @@ describe("root certificates", () => {
     same(await read("rootCertificates", id, after.outs, cluster), { id, props: after.outs });
   });
 
-  it("are refused when they are no authorities", async () => {
+  it("are refused if they are not authorities", async () => {
     await rejects(create("rootCertificates", inputs("bare-leaf"), cluster), {
       message: 'Secret mtls/bare-leaf: "CN=leaf" is not a certificate authority.',
     });

@@ -1,4 +1,4 @@
-// A root's key in a Secret: gone with its generation, unless the Secret is somebody else's or its Certificate is still there.
+// A root's key in a Secret: deleted with its generation, unless the Secret is somebody else's or its Certificate still exists.
 
 import { deepStrictEqual as same, rejects } from "node:assert/strict";
 
@@ -43,12 +43,12 @@ describe("the key of a root", () => {
     same((await diff("rootKey", id, outs, moved, cluster)).replaces, ["secret"]);
   });
 
-  it("is deleted once its Certificate is gone, as it was seen", async () => {
+  it("is deleted once its Certificate is gone, if unchanged since it was seen", async () => {
     await remove("rootKey", "mtls/etcd-root", inputs, cluster);
     same(deleted, [{ request: `DELETE ${path}`, preconditions: { uid: "u", resourceVersion: "7" } }]);
   });
 
-  it("is left alone in a Secret that is issued for another Certificate, or that nobody issued", async () => {
+  it("is left alone in a Secret issued for another Certificate, or not issued at all", async () => {
     api.answers.set(path, issuedFor("other"));
     await remove("rootKey", "mtls/etcd-root", inputs, cluster);
     api.answers.set(path, { metadata: {} });
@@ -56,13 +56,13 @@ describe("the key of a root", () => {
     same(deleted, []);
   });
 
-  it("is nothing to delete where cert-manager took it along", async () => {
+  it("need not be deleted if cert-manager did so", async () => {
     api.answers.set(path, 404);
     await remove("rootKey", "mtls/etcd-root", inputs, cluster);
     same(deleted, []);
   });
 
-  it("stays while the Certificate does: cert-manager would make another key", async () => {
+  it("stays while its Certificate does, as cert-manager would make another key", async () => {
     api.answers.set(certificate, {});
     await rejects(remove("rootKey", "mtls/etcd-root", inputs, cluster), {
       message:
@@ -71,7 +71,7 @@ describe("the key of a root", () => {
     same(deleted, []);
   });
 
-  it("is of one cluster", async () => {
+  it("belongs to one cluster", async () => {
     await rejects(remove("rootKey", "id", { ...inputs, cluster: "another" }, cluster), /lives in cluster another/);
   });
 });

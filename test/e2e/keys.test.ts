@@ -1,4 +1,4 @@
-// Keys that are not certificates, rotated in a lab of its own: every step of docs/keys.md, and what is refused between them.
+// Rotates keys that are not certificates in a lab of its own: every step of docs/keys.md, and what is refused in between.
 
 import {
   deepStrictEqual as same,
@@ -26,15 +26,15 @@ const up = ["up", "--yes", "--skip-preview", "--json"];
 
 describe("keys that are not certificates", function () {
   this.timeout(5 * minute);
-  this.slow(1); // mocha then prints how long each step took
+  this.slow(1); // makes mocha print how long each step took
 
   const env = { PULUMI_OPTION_CONFIG_FILE: inLabFolder("Pulumi.keys.yaml") };
   let authority: Authority;
-  /** A step builds on those before it. */
+  /** Each step depends on those before it. */
   let broken = false;
 
   before("a lab starts", async function () {
-    this.timeout(35 * minute); // with an empty cache everything is built first
+    this.timeout(35 * minute); // with an empty cache, everything is built first
     const reason = withoutLab();
     if (reason) {
       console.log(`      skipped: ${reason}`);
@@ -49,11 +49,11 @@ describe("keys that are not certificates", function () {
   afterEach(function () {
     broken ||= this.currentTest?.state === "failed";
   });
-  after("the lab ends", async () => {
+  after("the lab stops", async () => {
     if (!keep && existsSync(labFolder)) await stopLab();
   });
 
-  it("are one of each at first", async () => {
+  it("start as one of each", async () => {
     configure(["1"]);
     await must("pulumi", up, env);
     await isRight();
@@ -64,7 +64,7 @@ describe("keys that are not certificates", function () {
     same(await seals(), { "ssls/site": "1" });
   });
 
-  it("are not exchanged in one step: it is refused, and nothing is changed", async () => {
+  it("cannot be replaced in one step: it is refused, and nothing is changed", async () => {
     configure(["2"]);
     await refused([
       /apisix\.keyring: "2" comes first, but pod apisix-\S+ runs without it and could not open what it seals\./,
@@ -73,7 +73,7 @@ describe("keys that are not certificates", function () {
     ]);
   });
 
-  it("take a second one: step 1", async () => {
+  it("get a second one: step 1", async () => {
     await putByHand();
     configure(["1", "2"]);
     const { create = [], update = [], ...others } = changes(await must("pulumi", up, env));
@@ -95,7 +95,7 @@ describe("keys that are not certificates", function () {
     await isRight();
   });
 
-  it("use it, with every object sealed anew: step 2", async () => {
+  it("use it, with every object resealed: step 2", async () => {
     configure(["2", "1"]);
     await must("pulumi", up, env);
     await isRight();
@@ -134,7 +134,7 @@ describe("keys that are not certificates", function () {
     });
   });
 
-  it("heal when their values are replaced under their names: case 3, by --replace", async () => {
+  it("recover when their values are replaced under the same names: case 3, with --replace", async () => {
     const state = JSON.parse(await must("pulumi", ["stack", "export"])) as {
       deployment: { resources: { urn: string }[] };
     };
@@ -161,7 +161,7 @@ describe("keys that are not certificates", function () {
     writeFileSync(env.PULUMI_OPTION_CONFIG_FILE, stringify({ ...dev, config }));
   }
 
-  /** Every hop is as it shall be, and there is nothing left to do. */
+  /** Every hop is right, and there is nothing left to do. */
   async function isRight(): Promise<void> {
     const { code, output } = await run(process.execPath, ["tools/verify/cli.ts"]);
     equal(code, 0, output);
@@ -190,13 +190,13 @@ describe("keys that are not certificates", function () {
     }
   }
 
-  /** A certificate of another tool, which knows no labels unless it is told. */
+  /** Another tool's certificate, which has only the labels given here. */
   async function putByHand(more: object = {}): Promise<void> {
     const { cert, key } = await authority.leaf({ dnsNames: ["by-hand.example"], usages: ["server auth"] });
     await inGateway((admin) => admin.put("ssls", "by-hand", { snis: ["by-hand.example"], cert, key, ...more }));
   }
 
-  /** Names of the keys that seal, by object. */
+  /** Names of the keys that seal, per object. */
   async function seals(): Promise<Record<string, string | undefined>> {
     const found: SealedObject[] = await inGateway(sealedObjects);
     return Object.fromEntries(found.map(({ object, key }) => [object, key] as const));

@@ -1,4 +1,4 @@
-// A lab of its own for a test, and Pulumi stacks in it that are run as one user or another.
+// A test's own lab, and Pulumi stacks in it that are run as different users.
 
 import { execFile } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -21,17 +21,17 @@ interface Settings {
   readonly config: Config;
 }
 
-/** A running lab, empty but for Kubernetes. */
+/** A running lab with nothing but Kubernetes. */
 export class LabStacks {
   readonly #folder: string;
   readonly #env: NodeJS.ProcessEnv;
-  /** The lab has made the platform's stack already. */
+  /** The lab has already created the platform's stack. */
   readonly #platformSalt: string;
-  /** The lab's own settings of the platform's stack, by key with the project's prefix. */
+  /** The lab's own settings for the platform's stack, by key with the project's prefix. */
   readonly platformConfig: Config;
-  /** Its administrator's. */
+  /** The administrator's. */
   readonly kubeconfig: string;
-  /** Where the user who is being tried finds theirs. */
+  /** Where the user under test finds theirs. */
   readonly userKubeconfig: string;
 
   private constructor(folder: string, env: NodeJS.ProcessEnv, platform: Settings) {
@@ -77,16 +77,16 @@ export class LabStacks {
     return config.exportConfig();
   }
 
-  /** From here on `userKubeconfig` is this user's. */
+  /** From now on `userKubeconfig` is this user's. */
   async become(kubeconfig: string): Promise<void> {
     await writeFile(this.userKubeconfig, kubeconfig, { mode: 0o600 });
   }
 
-  /** A stack of the program in this folder of the checkout. */
+  /** A stack of the program in this folder in the checkout. */
   async stack(program: string, config: Config): Promise<Stack> {
     const folder = join(checkout, program);
     const project = parse(await readFile(join(folder, "Pulumi.yaml"), "utf8")) as { name: string };
-    // `stack select --create` writes the stack's salt beside Pulumi.yaml: not in the checkout.
+    // `stack select --create` writes the stack's salt next to Pulumi.yaml: keep that out of the checkout.
     const elsewhere = join(this.#folder, "projects", project.name);
     await mkdir(elsewhere, { recursive: true });
     await writeFile(join(elsewhere, "Pulumi.yaml"), stringify(project));
@@ -110,7 +110,7 @@ export class LabStacks {
     };
   }
 
-  /** A program of the checkout. */
+  /** Runs a program from the checkout. */
   async node(kubeconfig: string, ...args: string[]): Promise<string> {
     return this.#run(process.execPath, args, checkout, { KUBECONFIG: kubeconfig });
   }
@@ -130,7 +130,7 @@ export class LabStacks {
   }
 }
 
-/** Each method runs the CLI, as the user of a kubeconfig, and gives what it printed. */
+/** Each method runs the CLI as a kubeconfig's user, and returns what it printed. */
 export interface Stack {
   configure(config: Config): Promise<void>;
   up(kubeconfig: string): Promise<string>;

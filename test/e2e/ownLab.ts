@@ -1,4 +1,4 @@
-// A lab of the end-to-end test's own, and commands that run against it as a person would run them.
+// The end-to-end test's own lab, and commands that run against it as a person would run them.
 
 import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
@@ -10,31 +10,31 @@ export const checkout = resolve(import.meta.dirname, "../..");
 export const labFolder = join(checkout, ".test-lab");
 export const inLabFolder = (name: string) => join(labFolder, name);
 
-/** Why no lab can be had here; undefined where one can. */
+/** Why no lab can run here; undefined if one can. */
 export function withoutLab(): string | undefined {
-  if (process.platform !== "linux") return `the lab needs Linux, this is ${process.platform}`;
+  if (process.platform !== "linux") return `the lab needs Linux, and this is ${process.platform}`;
   return process.getuid?.() === 0 ? undefined : "the lab needs root";
 }
 
 export interface Finished {
   readonly code: number;
   readonly stdout: string;
-  /** Both streams as they came, without colours. */
+  /** Both streams interleaved, without colours. */
   readonly output: string;
 }
 
-/** Settings of the caller's that would lead to another lab, cluster or stack. */
+/** The caller's settings that would lead to another lab, cluster or stack. */
 const ofOthers = /^(PULUMI_|KUBECONFIG$|CONTEXT$|STACK$|LAB_DIR$|MAKE)/;
 const clean = () => Object.fromEntries(Object.entries(process.env).filter(([name]) => !ofOthers.test(name)));
 let exported: Record<string, string> = {};
 
-/** Milliseconds for one command; a mocha step has more, so that a command that hangs shows what it printed. */
+/** Milliseconds for one command; a mocha step has more, so that a hanging command shows what it printed. */
 const patience = 4 * 60_000;
-/** What still runs; it would outlive an interrupted test. */
+/** What is still running, and would outlive an interrupted test. */
 const running = new Set<number>();
 process.on("exit", () => running.forEach(killGroup));
 
-/** Runs a command in the checkout, with what `lab env` exported; never throws for its exit code. */
+/** Runs a command in the checkout, with what `lab env` exports; never throws for an exit code. */
 export function run(
   command: string,
   args: readonly string[],
@@ -43,7 +43,7 @@ export function run(
 ): Promise<Finished> {
   const env = { ...clean(), LAB_DIR: labFolder, NO_COLOR: "1", ...exported, ...more };
   return new Promise((done, failed) => {
-    // A group of its own: pulumi's plugins end with it.
+    // Its own process group, so that pulumi's plugins end with it.
     const child = spawn(command, args, { cwd: checkout, env, stdio: ["ignore", "pipe", "pipe"], detached: true });
     const { pid = 0 } = child;
     running.add(pid);
@@ -88,14 +88,14 @@ export async function must(
   within?: number,
 ): Promise<string> {
   const { code, stdout, output } = await run(command, args, more, within);
-  if (code !== 0) throw new Error(`${command} ${args.join(" ")} ended with ${code}:\n${output}`);
+  if (code !== 0) throw new Error(`${command} ${args.join(" ")} exited with ${code}:\n${output}`);
   return stdout;
 }
 
-/** With an empty cache `up` builds everything first. */
+/** With an empty cache, `up` builds everything first. */
 const lab = (...args: string[]) => must(process.execPath, ["lab/cli.ts", ...args], {}, 8 * patience);
 
-/** Starts the lab, or takes the one that an earlier run kept. */
+/** Starts the lab, or reuses one that an earlier run kept. */
 export async function startLab(): Promise<void> {
   if (existsSync(labFolder) && !process.env.E2E_KEEP) await stopLab();
   await lab("up");
@@ -103,17 +103,17 @@ export async function startLab(): Promise<void> {
   exported = Object.fromEntries(
     [...exports].map(([, name = "", value = ""]) => [name, value.replaceAll("'\\''", "'")]),
   );
-  // What this process itself reaches the cluster with.
+  // By which this process itself reaches the cluster.
   process.env.KUBECONFIG = exported["KUBECONFIG"];
 }
 
-/** Ends the lab; nothing of it is left. */
+/** Stops the lab and leaves nothing of it. */
 export async function stopLab(): Promise<void> {
   exported = {};
   await lab("down");
 }
 
-/** What `pulumi … --json` did to which resource, by operation; what stayed the same is left out. */
+/** What `pulumi … --json` did to which resource, by operation, without what stayed the same. */
 export function changes(events: string): Record<string, string[]> {
   const changed: Record<string, string[]> = {};
   for (const line of events.split("\n").filter((line) => line.startsWith("{"))) {

@@ -34,16 +34,16 @@ const refresh = ["refresh", "--yes", "--skip-preview", "--json"];
 
 describe("the platform in a lab of its own", function () {
   this.timeout(5 * minute);
-  this.slow(1); // mocha then prints how long each step took
+  this.slow(1); // makes mocha print how long each step took
 
   let host: ReturnType<typeof hostState>;
   let objects: string[];
   let outputs: PlatformOutputs;
-  /** A step builds on those before it. */
+  /** Each step depends on those before it. */
   let broken = false;
 
   before("a lab starts", async function () {
-    this.timeout(35 * minute); // with an empty cache everything is built first
+    this.timeout(35 * minute); // with an empty cache, everything is built first
     const reason = withoutLab();
     if (reason) {
       console.log(`      skipped: ${reason}`);
@@ -59,7 +59,7 @@ describe("the platform in a lab of its own", function () {
   afterEach(function () {
     broken ||= this.currentTest?.state === "failed";
   });
-  after("the lab ends", async () => {
+  after("the lab stops", async () => {
     if (!keep && existsSync(labFolder)) await stopLab();
   });
 
@@ -82,17 +82,17 @@ describe("the platform in a lab of its own", function () {
   });
 
   it("offers at each listener what Mozilla's intermediate profile has, and no more", async function () {
-    this.timeout(15 * minute); // some hundred connections a listener, and sslyze is fetched first
+    this.timeout(15 * minute); // about a hundred connections per listener, and sslyze is fetched first
     const reason = await withoutSslyze();
     if (reason) {
       console.log(`      skipped: ${reason}`);
       return this.skip();
     }
-    // Nothing is forgiven for private roots and short lives: sslyze trusts the plane's roots, and hours are short enough.
+    // No exceptions for private roots and short lifetimes: sslyze trusts the plane's roots, and hours are short enough.
     const client = { namespace: "mtls", name: "client-curl" };
     const ofGo = { tls_curves: "TLS curves {'secp521r1'} are supported, but should be rejected." };
     same(await scanListeners(new Cluster(), outputs, client), {
-      // Go offers P-521 last of all, and etcd has no setting for curves.
+      // Go offers P-521 last, and etcd has no setting for curves.
       ...{ etcd: ofGo, "etcd-peer": ofGo },
       ...{ admin: {}, edge: {}, upstream: {} },
     });
@@ -117,13 +117,13 @@ describe("the platform in a lab of its own", function () {
     same({ ...given, admin }, platformOutputs({ ...environment, roots: given.roots, generation: "1", ids }));
   });
 
-  it("holds no private key in its state, also after a refresh", async () => {
+  it("has no private key in its state, even after a refresh", async () => {
     await holdsNoPrivateKey();
     same(changes(await must("pulumi", refresh)), {});
     await holdsNoPrivateKey();
   });
 
-  it("answers with new content after a change of configuration", async () => {
+  it("serves new content after a change of configuration", async () => {
     const file = await configWith((config) => {
       config["mtls-everywhere:upstream"] = {
         ...(config["mtls-everywhere:upstream"] as object),
@@ -206,11 +206,11 @@ describe("the platform in a lab of its own", function () {
     const node = "for p in /proc/[0-9]*; do case $(readlink $p/exe) in */node) kill -9 ${p#/proc/};; esac; done";
     await kubectl("exec", "deploy/apisix", "-c", "renewer", "--", "sh", "-c", node);
     await renewGatewayLeaf();
-    // Not even the moment of its readiness has changed.
+    // Not even the time of its readiness has changed.
     same(await gateway(), before);
   });
 
-  it("reads renewed leaves from their files, without a restart", async () => {
+  it("reads renewed leaves from files, without a restart", async () => {
     const restarts = async () => {
       const fields = "{range .items[*]}{.metadata.name} {.status.containerStatuses[*].restartCount}{end}";
       return must("kubectl", ["--namespace", "mtls", "get", "pods", "-o", `jsonpath=${fields}`]);
@@ -244,7 +244,7 @@ describe("the platform in a lab of its own", function () {
     ok(asked > 20);
   });
 
-  it("answers under a second host with an upstream of its own, which two statements in index.ts bring up", async () => {
+  it("answers on a second host with its own upstream, brought up by two statements in index.ts", async () => {
     const program = dirname(writeSecondSite(inLabFolder("second-site")));
     const { create = [], ...others } = changes(await must("pulumi", [...up, "--cwd", program]));
     same(others, {});
@@ -283,17 +283,17 @@ describe("the platform in a lab of its own", function () {
     await kubectl("delete", "certificate", "gateway", "--cascade=foreground");
     await kubectl("delete", "secret", "gateway", "--ignore-not-found");
     await refuses({}, ["Secret mtls/gateway does not exist."]);
-    // Traffic does not notice: the gateway has its copy.
+    // Traffic is not affected: the gateway has its own copy.
     await answers('{ "hello": "world" }');
-    // The engine also counts what depended on it as changed.
+    // The engine also counts its dependents as changed.
     same(changes(await must("pulumi", refresh))["delete"], ["Certificate gateway"]);
-    // The gateway's renewer brings the new leaf to where the old one was.
+    // The gateway's renewer puts the new leaf in place of the old one.
     same(changes(await must("pulumi", up)), { create: ["Certificate gateway"] });
     await answers('{ "hello": "world" }');
     await showsNothing();
   });
 
-  it("says which image does not start, and the old pods go on answering", async () => {
+  it("says which image does not start, while the old pods keep answering", async () => {
     const file = await configWith((config) => {
       config["mtls-everywhere:readyTimeout"] = "15s";
       config["mtls-everywhere:upstream"] = {
@@ -317,7 +317,7 @@ describe("the platform in a lab of its own", function () {
     await holdsNoPrivateKey();
   });
 
-  it("exchanges every plane's roots, with another algorithm, and nobody is left behind", async function () {
+  it("rotates every plane's roots to another algorithm, and cuts nobody off", async function () {
     this.timeout(10 * minute);
     const rotation = new Rotation("Pulumi.rotated.yaml");
     const root = (active: string, ...trusted: string[]) =>
@@ -338,7 +338,7 @@ describe("the platform in a lab of its own", function () {
     root("2", "1", "2");
     await rotation.goesTo("retirable");
 
-    // A leaf of another team's that has not followed.
+    // Another team's leaf that has not followed.
     const leaf = inLabFolder("leaf.yaml");
     writeFileSync(
       leaf,
@@ -390,26 +390,26 @@ describe("the platform in a lab of its own", function () {
   it("leaves no process, mount, link, cgroup or packet filter rule on the host", async function () {
     if (keep) this.skip();
     const traces = tracesOf(labFolder);
-    // Each look finds something as long as the lab is there: only then does finding nothing mean something.
+    // Each search finds something while the lab is up: only then does finding nothing mean anything.
     ok(traces.namespaces.length >= 3);
     ok(processesLeft(labFolder, traces).length > 10);
     ok(cgroupsLeft(traces).length > 0);
     match(packetFilter("lab", traces), /KUBE-/);
     doesNotMatch(packetFilter("host", traces), /KUBE-|CNI-/);
     await stopLab();
-    // The kernel takes a moment to end what was killed.
+    // The kernel takes a moment to reap what was killed.
     await eventually("processes of the lab", async () => processesLeft(labFolder, traces), []);
     const left = { cgroups: cgroupsLeft(traces), folder: existsSync(labFolder), host: hostState() };
     same(left, { cgroups: [], folder: false, host });
   });
 
-  // ---------- what the steps are made of
+  // ---------- building blocks of the steps
 
   async function readOutputs(): Promise<PlatformOutputs> {
     return JSON.parse(await must("pulumi", ["stack", "output", "--json"])) as PlatformOutputs;
   }
 
-  /** Has cert-manager issue the gateway's leaf anew, and waits until it is served. */
+  /** Has cert-manager reissue the gateway's leaf, and waits until it is served. */
   const renewGatewayLeaf = () => renewLeaf("gateway", outputs.gateway);
 
   async function renewLeaf(name: string, pods: PodPort): Promise<void> {
@@ -451,7 +451,7 @@ describe("the platform in a lab of its own", function () {
     const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"], environment);
     ok(code > 0, output);
     for (const sentence of sentences) ok(output.includes(sentence), `no "${sentence}" in:\n${output}`);
-    doesNotMatch(output, /^\s+at .*\(.*:\d+:\d+\)$/m, "a stack trace is no sentence");
+    doesNotMatch(output, /^\s+at .*\(.*:\d+:\d+\)$/m, "there is a stack trace");
     const after = await everything();
     const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
     same(
@@ -460,10 +460,10 @@ describe("the platform in a lab of its own", function () {
     );
   }
 
-  /** Every resource in state and what the gateway holds, by name. */
+  /** Every resource in the state and everything in the gateway, by name. */
   async function everything(): Promise<Record<string, string>> {
     const { deployment } = JSON.parse(await must("pulumi", ["stack", "export"])) as Export;
-    // Secrets are encrypted anew by each export.
+    // Each export encrypts secrets differently.
     const text = (value: unknown) =>
       JSON.stringify(value, (key, inner: unknown) => (key === "ciphertext" ? "" : inner));
     const found = (deployment.resources ?? []).map(({ urn, id, inputs }) => [urn, text({ id, inputs })]);
@@ -530,11 +530,11 @@ interface Export {
   };
 }
 
-/** What Kubernetes makes in its own time, in its own namespaces and in every new one. */
+/** What Kubernetes creates at its own pace, in its own namespaces and in every new one. */
 const kubernetesOwn = /^(ServiceAccount kube-system .*|ServiceAccount \S+ default|ConfigMap \S+ kube-root-ca\.crt)$/;
 const changing = /^(events|leases|endpointslices|endpoints|componentstatuses)(\.|$)/;
 
-/** Kind, namespace and name of every other object of the cluster. */
+/** Kind, namespace and name of every other object in the cluster. */
 async function allObjects(): Promise<string[]> {
   const kinds = (await must("kubectl", ["api-resources", "--verbs=list", "-o", "name"])).trim().split("\n");
   const lasting = kinds.filter((kind) => !changing.test(kind)).join(",");
@@ -555,7 +555,7 @@ async function closedPort(): Promise<number> {
   return port;
 }
 
-/** Looks again until it is as expected; then, or when a minute is over, compares. */
+/** Keeps looking until the value is as expected, for a minute at most, then compares. */
 async function eventually<T>(what: string, look: () => Promise<T>, expected: T): Promise<void> {
   for (const end = Date.now() + minute; ; await sleep(500)) {
     const seen = await look().catch((error: Error) => error);

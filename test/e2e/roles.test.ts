@@ -1,4 +1,4 @@
-// The platform's users in a real cluster, each with its own rights and no more: an administrator who sets the cluster up, a
+// The platform's users in a real cluster, each with their own rights and no more: an administrator who sets up the cluster, a
 // deployer, a previewer, and a team that puts its own service behind the gateway.
 
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
@@ -22,7 +22,7 @@ describe("the platform's users", function () {
   let settings: Config;
 
   before(async function () {
-    this.timeout(30 * 60_000); // with an empty cache everything is built first
+    this.timeout(30 * 60_000); // with an empty cache, everything is built first
     // The lab refuses to start anywhere else.
     if (process.platform !== "linux" || process.getuid?.() !== 0) this.skip();
     lab = await LabStacks.start();
@@ -66,7 +66,7 @@ describe("the platform's users", function () {
     await as(previewer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes", "--policy-pack", "policy"));
   });
 
-  it("let a previewer see what would change, though the API server would not even try it out", async () => {
+  it("let a previewer see what would change, though the API server refuses them even a dry run", async () => {
     await platform.configure({
       ...settings,
       "mtls-everywhere:gateway": { host: "upstream", clients: ["curl", "shop"] },
@@ -97,7 +97,7 @@ describe("the platform's users", function () {
     await platform.configure(settings);
     const secret = { namespace: "mtls", name: "client-shop" };
     await rejects(apiOf(deployer).makeApiClient(CoreV1Api).readNamespacedSecret(secret), { code: 404 });
-    // The refused run has left the component's name in the state.
+    // The refused run left the component's name in the state.
     await as(deployer, (kubeconfig) => platform.up(kubeconfig));
   });
 
@@ -164,7 +164,7 @@ describe("the platform's users", function () {
         "create certificaterequests.cert-manager.io mtls/",
       ],
     );
-    // Asked in earnest, not only reviewed.
+    // Actually tried, not just reviewed.
     const client = (user: string) => apiOf(user).makeApiClient(CoreV1Api);
     await rejects(client(deployer).listNamespacedSecret({ namespace: "kube-system" }), { code: 403 });
     const pod = { metadata: { name: "mine" }, spec: { containers: [{ name: "mine", image: "mine" }] } };
@@ -190,20 +190,20 @@ describe("the platform's users", function () {
       return { status, text };
     };
 
-    it("put their own service behind the gateway", async () => {
+    it("can put their own service behind the gateway", async () => {
       equal((await get("/shop.json")).status, 404);
       await shop.up(lab.kubeconfig);
       deepEqual(await get("/shop.json"), { status: 200, text: '{ "shop": "open" }' });
       deepEqual(await get("/"), { status: 200, text: '{ "hello": "world" }' });
     });
 
-    it("take it away again, and leave the platform as it is", async () => {
+    it("can remove it again, and leave the platform as it was", async () => {
       await shop.destroy(lab.kubeconfig);
       equal((await get("/shop.json")).status, 404);
       await as(deployer, (kubeconfig) => platform.preview(kubeconfig, "--expect-no-changes"));
     });
 
-    it("are told when the platform's outputs are not there", async () => {
+    it("are told if the platform's outputs are missing", async () => {
       await shop.configure({ "shop:platform": "organization/mtls-cluster-setup/dev" });
       await rejects(
         shop.preview(lab.kubeconfig),
@@ -212,13 +212,13 @@ describe("the platform's users", function () {
     });
   });
 
-  // Nested, since mocha runs nested suites last.
+  // Nested, because mocha runs nested suites last.
   describe("at the end", () => {
     it("let a deployer take the platform down", async () => {
       await as(deployer, (kubeconfig) => platform.destroy(kubeconfig));
       const api = apiOf(deployer).makeApiClient(CoreV1Api);
       const { items } = await api.listNamespacedConfigMap({ namespace: "mtls" });
-      // What Kubernetes itself puts into every namespace.
+      // Kubernetes itself puts this into every namespace.
       deepEqual(
         items.map(({ metadata }) => metadata?.name),
         ["kube-root-ca.crt"],
@@ -233,7 +233,7 @@ describe("the platform's users", function () {
     return config;
   }
 
-  /** The rights of the list that a user has not. */
+  /** Which of these rights a user lacks. */
   async function refusedOf(user: string, rights: readonly Right[]): Promise<string[]> {
     const api = apiOf(user).makeApiClient(AuthorizationV1Api);
     const verdicts = await Promise.all(

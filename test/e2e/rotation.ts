@@ -1,4 +1,4 @@
-// A rotation of roots as a person does it: an edit, an update, a look at where it stands, and the check of every hop.
+// A rotation of roots as done by a person: an edit, an update, a look at its status, and the check of every hop.
 
 import { equal } from "node:assert/strict";
 import { readFileSync, writeFileSync } from "node:fs";
@@ -14,17 +14,17 @@ type Config = Record<string, unknown>;
 export class Rotation {
   readonly #file: string;
 
-  /** Works on this file in the lab's folder: a copy of another. */
+  /** Works on this file in the lab's folder, a copy of another. */
   constructor(file: string) {
     this.#file = inLabFolder(file);
   }
 
-  /** The environment of a command with this configuration. */
+  /** A command's environment with this configuration. */
   get config(): Record<string, string> {
     return { PULUMI_OPTION_CONFIG_FILE: this.#file };
   }
 
-  /** Edits the configuration: `pki` and, with a generation, whatever else it is to take. */
+  /** Edits the configuration: `pki` and, with a new generation, whatever else changes with it. */
   edit(from: string, pki: Config, more: Config = {}): void {
     const copy = parse(readFileSync(inLabFolder(from), "utf8")) as { config: Config };
     copy.config["mtls-everywhere:pki"] = pki;
@@ -40,13 +40,13 @@ export class Rotation {
     return run("pulumi", ["preview"], this.config);
   }
 
-  /** An update that must succeed; then every check must, and the rotation stands at this phase. */
+  /** Runs an update, which must succeed, as must every check; then the rotation must reach this phase. */
   async goesTo(phase: Phase): Promise<Status> {
     const { code, output } = await this.up();
     equal(code, 0, output);
     const verified = await run(process.execPath, ["tools/verify/cli.ts"]);
     equal(verified.code, 0, verified.output);
-    // Files follow their Secrets at the kubelet's own pace.
+    // Files follow their Secrets at the kubelet's pace.
     let last: Status | undefined;
     const reached = await until(
       async () => {
@@ -55,7 +55,7 @@ export class Rotation {
       },
       { within: 90_000, pause: 2_000 },
     );
-    if (!reached) throw new Error(`The rotation stands at ${last?.phase}, waiting for:\n${last?.waitsFor.join("\n")}`);
+    if (!reached) throw new Error(`The rotation is at ${last?.phase}, waiting for:\n${last?.waitsFor.join("\n")}`);
     return reached;
   }
 }

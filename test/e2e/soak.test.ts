@@ -1,4 +1,4 @@
-// The soak's short form: leaves renew and roots pass under load, and nothing is lost.
+// The soak's short form: leaves renew and roots rotate under load, and nothing is lost.
 
 import { strictEqual as equal } from "node:assert/strict";
 
@@ -7,10 +7,10 @@ import { run, withoutLab } from "./ownLab.ts";
 const minute = 60_000;
 
 describe("the soak's short form", function () {
-  this.timeout(12 * minute); // some three, on a machine with nothing else to do
+  this.timeout(12 * minute); // about three on an idle machine
   this.slow(1);
 
-  it("loses nothing while every leaf renews and every root passes", async function () {
+  it("loses nothing while every leaf renews and every root rotates", async function () {
     const reason = withoutLab();
     if (reason) {
       console.log(`      skipped: ${reason}`);

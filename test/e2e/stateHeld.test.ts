@@ -1,4 +1,4 @@
-// Roots held in Pulumi's state, three etcd members and two gateway pods: verified, and no key in the state but the declared ones.
+// Roots held in Pulumi's state, three etcd members and two gateway pods: verified, with only the declared keys in the state.
 
 import { deepStrictEqual as same, match, notStrictEqual as differs, strictEqual as equal } from "node:assert/strict";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
@@ -38,11 +38,11 @@ describe("the platform with roots held in Pulumi's state", function () {
     };
     writeFileSync(config.PULUMI_OPTION_CONFIG_FILE, stringify(held));
   });
-  after("the lab ends", async () => {
+  after("the lab stops", async () => {
     if (existsSync(labFolder)) await stopLab();
   });
 
-  it("comes up, and passes every check of every hop", async () => {
+  it("comes up and passes every check of every hop", async () => {
     const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"], config);
     equal(code, 0, output);
     const verified = await run(process.execPath, ["tools/verify/cli.ts"]);
@@ -55,11 +55,11 @@ describe("the platform with roots held in Pulumi's state", function () {
     );
   });
 
-  it("holds the declared authorities' keys in its state, and no other", async () => {
+  it("has the declared authorities' keys in its state, and no others", async () => {
     const search = ["test/state/privateKeys.ts"];
     const undeclared = await run(process.execPath, search);
-    differs(undeclared.code, 0, "the search finds no key at all");
-    // A root's key, and the intermediate's with the Secret that carries it into the cluster.
+    differs(undeclared.code, 0, "the search found no keys at all");
+    // The root's key, and the intermediate's with the Secret that takes it into the cluster.
     const declared = planes.flatMap((plane) =>
       [`pki-${plane}-root-2026`, `pki-${plane}-intermediate`].flatMap((name) => ["--allow", `::${name}`]),
     );
@@ -73,7 +73,7 @@ describe("the platform with roots held in Pulumi's state", function () {
     equal(code, 0, output);
   });
 
-  it("exchanges its roots with another trust domain, and forgets the old keys unasked", async function () {
+  it("rotates its roots to another trust domain, and forgets the old keys without being asked", async function () {
     this.timeout(12 * minute);
     const rotation = new Rotation("Pulumi.rotated.yaml");
     const root = (active: string, ...trusted: string[]) =>
@@ -95,7 +95,7 @@ describe("the platform with roots held in Pulumi's state", function () {
     writeFileSync(config.PULUMI_OPTION_CONFIG_FILE, readFileSync(inLabFolder("Pulumi.rotated.yaml"), "utf8"));
   });
 
-  it("refuses to lose its roots, until they are unprotected", async () => {
+  it("refuses to lose its roots until they are unprotected", async () => {
     const refused = await run("pulumi", ["destroy", "--yes", "--skip-preview"], config);
     differs(refused.code, 0);
     match(refused.output, /protect/);

@@ -11,7 +11,7 @@ import type { PlatformOutputs } from "../../outputs.ts";
 import type { Plane } from "../../vocabulary/planes.ts";
 import type { PodPort, SecretRef } from "../../vocabulary/references.ts";
 
-/** The objections to each plane's listener; one after the other, since each scan takes all that a core has. */
+/** The objections to each plane's listener, scanned one after another, as each scan keeps a core busy. */
 export async function scanListeners(
   cluster: Cluster,
   outputs: PlatformOutputs,

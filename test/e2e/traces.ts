@@ -3,7 +3,7 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, globSync, readdirSync, readFileSync, readlinkSync } from "node:fs";
 
-/** Mounts and network links of the host, to be compared before and after. */
+/** The host's mounts and network links, for comparison before and after. */
 export function hostState(): {
   readonly mounts: readonly string[];
   readonly links: readonly string[];
@@ -17,15 +17,15 @@ export function hostState(): {
   };
 }
 
-/** Where a running lab is seen from outside. */
+/** What identifies a running lab from outside. */
 export interface Traces {
-  /** Its namespaces, such as `pid:[4026532190]`; those of the host are not among them. */
+  /** Its namespaces, such as `pid:[4026532190]`, without the host's. */
   readonly namespaces: readonly string[];
-  /** Name of its folder below /sys/fs/cgroup. */
+  /** The name of its folder below /sys/fs/cgroup. */
   readonly cgroup: string;
 }
 
-/** Looks at the processes of a lab that is up: those that carry its folder in their command line. */
+/** Looks at a running lab's processes, those with its folder in their command line. */
 export function tracesOf(folder: string): Traces {
   const own = new Set(named(folder).flatMap(namespacesOf));
   for (const namespace of namespacesOf("self")) own.delete(namespace);
@@ -33,7 +33,7 @@ export function tracesOf(folder: string): Traces {
   return { namespaces: [...own].sort(), cgroup };
 }
 
-/** Processes that carry the folder in their command line or live in one of the namespaces. */
+/** Processes that have the folder in their command line or are in one of the namespaces. */
 export function processesLeft(folder: string, { namespaces }: Traces): string[] {
   const pids = new Set([...named(folder), ...processesIn(namespaces)]);
   return [...pids].map((pid) => `${pid} ${read(pid, "comm").trim()} ${read(pid, "cmdline").replaceAll("\0", " ")}`);
@@ -43,7 +43,7 @@ export function cgroupsLeft({ cgroup }: Traces): string[] {
   return globSync([`/sys/fs/cgroup/${cgroup}`, `/sys/fs/cgroup/*/${cgroup}`]);
 }
 
-/** Packet filter rules of the host's network or of the lab's, read with the lab's own iptables. */
+/** Packet filter rules of the host's or the lab's network, read with the lab's own iptables. */
 export function packetFilter(network: "host" | "lab", { namespaces }: Traces): string {
   const [pid = ""] = processesIn(namespaces.filter((namespace) => namespace.startsWith("net:")));
   const into = ["--target", pid, "--mount", ...(network === "lab" ? ["--net"] : [])];

@@ -1,4 +1,4 @@
-// Faults between the provider and the Admin API. After each, the operation itself or the next `pulumi up` ends in the wanted state.
+// Faults between the provider and the Admin API. After each, the operation itself or the next `pulumi up` reaches the wanted state.
 
 import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal } from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -64,7 +64,7 @@ describe("faults between the provider and the Admin API", function () {
   const { log } = console;
 
   beforeEach(async () => {
-    console.log = () => {}; // The diffs' sentences are others' tests' matter.
+    console.log = () => {}; // Other tests cover the diffs' sentences.
     proxy = await startProxy();
     cluster.pods = [proxy.port];
     cluster.timeLimits = {};
@@ -114,11 +114,11 @@ describe("faults between the provider and the Admin API", function () {
     same(engine.state, before);
   }
 
-  /** The methods whose faults matter, for each thing that the engine does. */
+  /** The methods whose faults matter, for each of the engine's operations. */
   const passing: readonly (readonly [string, (on: RegExp) => Fault])[] = [
-    ["a reset after a part of the request", (on) => ({ on, cutAfter: 60 })],
-    ["an answer that is lost", (on) => ({ on, loseAnswer: true })],
-    ["two lost answers in a row", (on) => ({ on, loseAnswer: true, times: 2 })],
+    ["a reset partway through the request", (on) => ({ on, cutAfter: 60 })],
+    ["a lost response", (on) => ({ on, loseAnswer: true })],
+    ["two lost responses in a row", (on) => ({ on, loseAnswer: true, times: 2 })],
     ["503 for a while", (on) => ({ on, for: 300, answer: { status: 503, body: noEtcd } })],
     ["a slow server", (on) => ({ on, delay: 300 })],
     ["a connection that has gone silent", (on) => ({ on, silence: true })],
@@ -129,7 +129,7 @@ describe("faults between the provider and the Admin API", function () {
     describe(`pass by themselves: ${kind}`, () => {
       beforeEach(() => (cluster.timeLimits = { changing: { perAttempt: 1_000 }, reading: { perAttempt: 1_000 } }));
 
-      // A certificate's body is long: what cuts or repeats it is worth a second look.
+      // A certificate's body is long, so cutting or repeating it is worth a separate test.
       for (const [what, fault] of kind === "ssls" ? passing.slice(0, 2) : passing) {
         it(`${what}, at create, update, refresh and delete`, async () => {
           const engine = new Engine(kind, cluster);
@@ -174,7 +174,7 @@ describe("faults between the provider and the Admin API", function () {
     same(await client.list("upstreams"), []);
   });
 
-  it("a kind whose folder etcd has lost has no objects that could use a certificate", async () => {
+  it("a kind whose directory etcd has lost has no objects that could use a certificate", async () => {
     const engine = new Engine("ssls", cluster);
     await engine.up(inputs.ssls());
     proxy.inject({ on: /^GET \S+\/services$/, answer: { status: 404, body: { message: "Key not found" } } });
@@ -183,7 +183,7 @@ describe("faults between the provider and the Admin API", function () {
     same(await client.list("ssls"), []);
   });
 
-  it("TLS handshakes that are cut", async () => {
+  it("TLS handshakes that are cut off", async () => {
     const engine = new Engine("upstreams", cluster);
     proxy.handshakesToCut = 3;
     equal(await engine.up(inputs.upstreams()), "create");
@@ -191,7 +191,7 @@ describe("faults between the provider and the Admin API", function () {
     await converged("upstreams", engine, inputs.upstreams());
   });
 
-  it("a pod that moves: connections cut, then refused, then no pod, then another one", async () => {
+  it("a pod that moves: connections cut off, then refused, then no pod, then another one", async () => {
     const engine = new Engine("upstreams", cluster);
     await engine.up(inputs.upstreams());
     await proxy.stop();
@@ -235,7 +235,7 @@ describe("faults between the provider and the Admin API", function () {
     ];
 
     for (const [what, fault, failure] of lasting) {
-      it(`${what}: the error says what, where and what to do, and the next up completes the create`, async () => {
+      it(`${what}: the error says what, where and what to do, and the next up finishes the create`, async () => {
         const engine = new Engine("upstreams", cluster);
         proxy.inject(fault);
         const error = await failureOf(engine.up(inputs.upstreams()));
@@ -272,7 +272,7 @@ describe("faults between the provider and the Admin API", function () {
       });
     }
 
-    it("a delete whose answers are lost is done by the next destroy", async () => {
+    it("a delete whose responses are lost is finished by the next destroy", async () => {
       const engine = new Engine("upstreams", cluster);
       await engine.up(inputs.upstreams());
       proxy.inject({ on: /^DELETE/, loseAnswer: true, ...endless });
@@ -296,7 +296,7 @@ describe("faults between the provider and the Admin API", function () {
       await converged("upstreams", engine, inputs.upstreams());
     });
 
-    it("handshakes that are always cut are named", async () => {
+    it("handshakes that are always cut off are reported", async () => {
       proxy.handshakesToCut = Infinity;
       const error = await failureOf(new Engine("upstreams", cluster).up(inputs.upstreams()));
       match(
@@ -309,12 +309,12 @@ describe("faults between the provider and the Admin API", function () {
   it("an engine killed during a create recognises its own object later", async () => {
     const engine = new Engine("ssls", cluster);
     await engine.up(inputs.ssls());
-    engine.state = undefined; // The object is there; the state file never heard of it.
+    engine.state = undefined; // The object exists, but the state file never heard of it.
     equal(await engine.up(inputs.ssls()), "create");
     await converged("ssls", engine, inputs.ssls());
   });
 
-  it("an object that another stack made meanwhile is not taken by a repeated create", async () => {
+  it("an object that another stack made meanwhile is not taken over by a repeated create", async () => {
     cluster.timeLimits = { changing: { deadline: 2_000 } };
     const engine = new Engine("upstreams", cluster);
     proxy.inject({ on: /^PUT/, cutAfter: 60, ...endless });
@@ -344,7 +344,7 @@ describe("faults between the provider and the Admin API", function () {
   describe("during a preview", () => {
     beforeEach(() => (cluster.timeLimits = { reading: { unanswered: 1_000, deadline: 15_000 } }));
 
-    it("nobody there is said soon", async () => {
+    it("an unreachable server is reported soon", async () => {
       const engine = new Engine("upstreams", cluster);
       await engine.up(inputs.upstreams());
       cluster.pods = [];
@@ -355,7 +355,7 @@ describe("faults between the provider and the Admin API", function () {
       match(error.message, /^GET upstreams\/hello: no success within 1 s\. The last failure: No ready pod matches/);
     });
 
-    it("a server that answers 503 is waited for longer", async () => {
+    it("a server that answers 503 gets more time", async () => {
       const engine = new Engine("upstreams", cluster);
       await engine.up(inputs.upstreams());
       proxy.inject({ on: /^GET/, for: 1_500, answer: { status: 503, body: noEtcd } });

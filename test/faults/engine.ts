@@ -1,4 +1,4 @@
-// What Pulumi's engine does with one resource: the provider's methods in its order, with the state that the last step left.
+// What Pulumi's engine does with one resource: calls the provider's methods in its order, with the state from the last step.
 
 import type { Props } from "../../apisix-admin/checks.ts";
 import type { Access } from "../../cluster-access/access.ts";
@@ -14,7 +14,7 @@ interface State {
 export class Engine {
   readonly #kind: Kind;
   readonly #access: Access;
-  /** What the state file holds of the resource. */
+  /** What the state file holds about the resource. */
   state: State | undefined;
 
   constructor(kind: Kind, access: Access) {

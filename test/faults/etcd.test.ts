@@ -1,4 +1,4 @@
-// Faults between the provider and etcd while users are made: a step whose answer was lost is not refused when it is repeated.
+// Faults between the provider and etcd while users are created: a step whose response was lost is not refused when repeated.
 
 import { deepStrictEqual as same, ok, rejects, strictEqual as equal } from "node:assert/strict";
 
@@ -45,8 +45,8 @@ describe("faults between the provider and etcd", function () {
   };
 
   for (const [what, fault] of [
-    ["loses the answer to", { loseAnswer: true }],
-    ["cuts off", { cutAfter: 40 }],
+    ["lose the response to", { loseAnswer: true }],
+    ["cut off", { cutAfter: 40 }],
   ] as const) {
     it(`that ${what} every step once`, async () => {
       const engine = new Engine("etcdAuth", cluster);
@@ -60,7 +60,7 @@ describe("faults between the provider and etcd", function () {
     });
   }
 
-  it("that outlast the deadline end in a sentence, and the next up goes on from there", async () => {
+  it("that outlast the deadline end in a sentence, and the next up continues from there", async () => {
     cluster.timeLimits = { changing: { deadline: 2_000 } };
     const engine = new Engine("etcdAuth", cluster);
     proxy.inject({ on: /role\/add/, loseAnswer: true, times: Infinity });

@@ -106,8 +106,8 @@ new ApisixUpstream("hello", { admin, nodes: [{ host: "127.0.0.1", port: 8443 }],
       ok(interrupted.child.exitCode === null, "pulumi ended before it created anything");
       await sleep(100);
     }
-    // The SDK's plugin ignores the engine's cancellation, so that a first Ctrl-C waits for the provider's own deadline of
-    // 60 s; a second one does not.
+    // The SDK's plugin ignores the engine's cancellation, so a first Ctrl-C waits for the provider's own deadline of 60 s;
+    // a second one does not.
     interrupted.child.kill("SIGINT");
     await sleep(500);
     const start = Date.now();

@@ -1,4 +1,4 @@
-// The dynamic resources as the engine gets them: small providers that capture nothing, and whole inputs.
+// The dynamic resources as the engine gets them: small providers that capture nothing, and complete inputs.
 
 import { deepStrictEqual as same, ok, throws } from "node:assert/strict";
 import { createRequire, Module } from "node:module";
@@ -76,7 +76,7 @@ describe("the dynamic resources", () => {
 
   const common = (name: string, id = name) => ({ admin, objectId: id, owner: `project/stack/${name}` });
 
-  it("register under tokens of their own, with references only", () => {
+  it("register under their own tokens, with references only", () => {
     const seen = Object.fromEntries(
       [...registered].map(
         ([
@@ -125,7 +125,7 @@ describe("the dynamic resources", () => {
         inputs: { ...common("shared"), plugins: { cors: {} }, description: "d" },
       },
       team: { type: "shop:index:Team", inputs: {} },
-      // Its URN, too, differs from one of this name under another parent.
+      // Its URN also differs from one with the same name under another parent.
       nested: {
         type: "pulumi-nodejs:dynamic/mtls:ApisixRoute",
         inputs: {
@@ -148,11 +148,11 @@ describe("the dynamic resources", () => {
     });
   });
 
-  it("carry providers of 3 KB that capture nothing and run as they are", async () => {
+  it("carry 3 KB providers that capture nothing and run on their own", async () => {
     for (const [name, { inputs }] of registered) {
       if (!("__provider" in inputs)) continue;
       const text = String(inputs["__provider"]);
-      // The SDK wraps each of the eight functions in 230 bytes of its own.
+      // The SDK wraps each of the eight functions in 230 bytes.
       ok(text.length < 3_200, `${name}: ${text.length} bytes`);
       const provider = deserialized(text);
       await provider.configure!({ config: { get: (key: string) => `value of ${key}`, require: (key: string) => key } });
@@ -173,7 +173,7 @@ describe("the dynamic resources", () => {
     );
   });
 
-  it("refuse a route with no path, or with two ways to give it", () => {
+  it("refuse a route without a path, or with two kinds of path", () => {
     const args = { admin, hosts: ["a.example"], upstream: "u" };
     throws(() => new route("bad", args), /ApisixRoute "bad": give exactly one of "uri" and "uris"/);
     throws(() => new route("bad", { ...args, uri: "/", uris: ["/"] }), /exactly one/);

@@ -14,10 +14,10 @@ const { unknownCheckingProxy, UnknownValueError } = sdk as unknown as {
   readonly UnknownValueError: new () => Error;
 };
 
-/** What an unknown property is in a preview. */
+/** What stands for an unknown property in a preview. */
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
-/** What the policies say of a resource. */
+/** What the policies say about a resource. */
 function violations(type: string, props: Record<string, unknown>, parents = ""): string[] {
   const said: string[] = [];
   for (const { name, validateResource } of policies) {
@@ -37,7 +37,7 @@ describe("the policy pack", () => {
   describe("no-private-keys", () => {
     const advice = "Let cert-manager issue the certificate, and name its Secret instead.";
 
-    it("refuses a key anywhere in the inputs, also encoded", () => {
+    it("refuses a key anywhere in the inputs, even encoded", () => {
       deepEqual(violations("kubernetes:core/v1:ConfigMap", { data: { "app.conf": `x\n${String(key)}` } }), [
         `no-private-keys: it carries a private key in data.app.conf. ${advice}`,
       ]);
@@ -46,7 +46,7 @@ describe("the policy pack", () => {
       ]);
     });
 
-    it("finds it beside what a preview does not know", () => {
+    it("finds it among values that a preview does not know", () => {
       const props = { metadata: unknown, list: [unknown, { key }] };
       equal(violations("kubernetes:core/v1:ConfigMap", props).length, 1);
     });
@@ -83,7 +83,7 @@ describe("the policy pack", () => {
       deepEqual(violations("kubernetes:apps/v1:Deployment", deployment), []);
     });
 
-    it("refuses what is not restricted, and what breaks the platform's rules", () => {
+    it("refuses pods that are not restricted, or break the platform's rules", () => {
       const { readinessProbe: _probe, ...unprobed } = container;
       const open = { ...unprobed, securityContext: { ...container.securityContext, privileged: true } };
       const spec = { template: { spec: { ...pod, hostNetwork: true, containers: [open] } } };
@@ -98,14 +98,14 @@ describe("the policy pack", () => {
       deepEqual(violations("kubernetes:core/v1:Pod", { spec: spec.template.spec }), refused);
     });
 
-    it("leaves a pod that is not known yet to the update", () => {
+    it("leaves a pod that is not yet known to the update", () => {
       throws(() => violations("kubernetes:apps/v1:Deployment", { spec: unknown }), UnknownValueError);
     });
   });
 
   describe("routes-have-hosts", () => {
     const route = "pulumi-nodejs:dynamic/mtls:ApisixRoute";
-    it("refuses a route without hosts, whether absent or empty", () => {
+    it("refuses a route without hosts, missing or empty", () => {
       const said = ["routes-have-hosts: it names no hosts. Set hosts to those that the gateway has a certificate for."];
       deepEqual(violations(route, { uris: ["/*"] }), said);
       deepEqual(violations(route, { uris: ["/*"], hosts: [] }), said);
@@ -115,7 +115,7 @@ describe("the policy pack", () => {
 
   describe("gateway-asks-clients", () => {
     const ssl = "pulumi-nodejs:dynamic/mtls:ApisixSsl";
-    it("refuses a server certificate that says nothing of clients", () => {
+    it("refuses a server certificate that says nothing about clients", () => {
       const said = [
         'gateway-asks-clients: it asks clients for no certificate. Set clients to their trust, or to "anyone" where that is meant.',
       ];
@@ -131,7 +131,7 @@ describe("the policy pack", () => {
 
   describe("no-wildcard-names", () => {
     const certificate = "kubernetes:cert-manager.io/v1:Certificate";
-    it("refuses a wildcard in each place of a name", () => {
+    it("refuses a wildcard in each part of a name", () => {
       deepEqual(violations(certificate, { spec: { dnsNames: ["api", "*.example.internal"], commonName: "*" } }), [
         'no-wildcard-names: it asks for a certificate for "*". Name each host instead.',
         'no-wildcard-names: it asks for a certificate for "*.example.internal". Name each host instead.',

@@ -1,4 +1,4 @@
-// The file that goes into the pods: equal to its source, and run as a process between the real servers.
+// The file that goes into the pods: up to date with its source, and run as a process between real servers.
 
 import { deepStrictEqual as same, equal, match, ok } from "node:assert/strict";
 import { type ChildProcess, spawn } from "node:child_process";
@@ -21,11 +21,11 @@ import { SecretsApi } from "./secretsApi.ts";
 import { until } from "./until.ts";
 
 describe("the renewer's bundle", () => {
-  it("is what its source makes: run `npm run bundle`", async () => {
+  it("is what its source builds to: run `npm run bundle`", async () => {
     equal(readFileSync(bundleFile, "utf8"), await bundle());
   });
 
-  it("fits into a ConfigMap, and brings no Kubernetes library", () => {
+  it("fits into a ConfigMap, and contains no Kubernetes library", () => {
     const text = readFileSync(bundleFile, "utf8");
     ok(text.length < 100_000, `${text.length} bytes`);
     const modules = [...text.matchAll(/require\("([^"]+)"\)/g)].map(([, name = ""]) => name);
@@ -102,7 +102,7 @@ describe("the renewer as a process", function () {
     rmSync(folder, { recursive: true });
   });
 
-  it("begins before anything answers, renews, tells its metrics, and ends at once when it is told to", async () => {
+  it("starts before anything answers, renews, serves its metrics, and exits at once when told to", async () => {
     await Promise.all([api.down(), apisix.kill()]);
     const { child, output } = run();
     await until("it waits", () => /The Admin API does not answer/.test(output.text));
@@ -122,7 +122,7 @@ describe("the renewer as a process", function () {
     for (const secret of [adminKey, renewed.key, api.token, "PRIVATE KEY"]) ok(!output.text.includes(secret));
   });
 
-  it("may be killed at any moment: the next one takes up what it finds", async () => {
+  it("may be killed at any moment: the next one picks up from there", async () => {
     for (const moment of [0, 10, 30, 100]) {
       const { child } = run();
       await until("it watches", () => api.watching === 1);
@@ -140,7 +140,7 @@ describe("the renewer as a process", function () {
     }
   });
 
-  it("says what is missing when it is not run in a pod", async () => {
+  it("says what is missing when run outside a pod", async () => {
     const child = spawn(process.execPath, [bundleFile, join(folder, "settings.json")], { env: {} });
     children.push(child);
     let text = "";

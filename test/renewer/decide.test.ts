@@ -1,4 +1,4 @@
-// What the renewer decides for a certificate and its Secret: pure rules, whatever the clock says.
+// What the renewer decides about a certificate and its Secret: pure rules, whatever the clock says.
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 
@@ -21,12 +21,12 @@ describe("the renewer's decisions", () => {
   before(async () => {
     edge = await Authority.create("edge");
     old = await leaf();
-    // Certificates tell time in seconds.
+    // Certificates have a resolution of one second.
     await new Promise((resolve) => setTimeout(resolve, 1_100));
     renewed = await leaf();
   });
 
-  it("rest while nothing is known, and when both agree", () => {
+  it("do nothing while nothing is known, or if both agree", () => {
     same(decide(live(old.cert), { kind: "unread" }, new Date(), false), { kind: "rest" });
     same(decide(live(old.cert), holds(old), new Date(), false), { kind: "rest" });
     equal(agrees(live(old.cert), { ...old, cert: `text before\n${old.cert}\n` }), true);
@@ -37,18 +37,18 @@ describe("the renewer's decisions", () => {
     same(decide(live("no certificate"), holds(old), new Date(), false), { kind: "renew", pair: old });
   });
 
-  it("ask before they go back to an older one, and go where the Secret still has it", () => {
+  it("ask before going back to an older one, and do so if the Secret still has it", () => {
     same(decide(live(renewed.cert), holds(old), new Date(), false), { kind: "ask" });
     same(decide(live(renewed.cert), holds(old), new Date(), true), { kind: "renew", pair: old });
   });
 
-  it("ask as well where two were issued in the same second", async () => {
+  it("also ask if two were issued in the same second", async () => {
     const [one, other] = await Promise.all([leaf(), leaf()]);
     if (String(at(one, 0)) !== String(at(other, 0))) return;
     same(decide(live(one.cert), holds(other), new Date(), false), { kind: "ask" });
   });
 
-  it("keep the last good one in every bad case, and say which", async () => {
+  it("keep the last good one in every bad case, and say what is wrong", async () => {
     const problem = (found: Found) => {
       const decision = decide(live(old.cert), found, new Date(), true);
       return decision.kind === "keep" ? decision.problem : decision.kind;
@@ -70,21 +70,21 @@ describe("the renewer's decisions", () => {
     );
   });
 
-  it("bear with a clock that is behind, which would otherwise refuse a new leaf", () => {
+  it("tolerate a slow clock, which would otherwise reject a new leaf", () => {
     const behind = at(renewed, -60);
     equal(pairProblems(renewed, [], behind).length, 1);
     same(decide(live(old.cert), holds(renewed), behind, false), { kind: "renew", pair: renewed });
-    // What is to be valid in an hour is no leaf for now.
+    // A leaf that becomes valid in an hour is of no use now.
     equal(decide(live(old.cert), holds(renewed), at(renewed, -3_600), false).kind, "keep");
   });
 
-  it("accept an expired one for as long as the clock is behind, at most", async () => {
+  it("accept an expired one at most for as long as a clock may be behind", async () => {
     const short = await leaf(["site.example"], 120_000);
     const decided = (seconds: number) => decide(live(old.cert), holds(short), at(short, seconds), true).kind;
     same([decided(60), decided(118), decided(121), decided(180)], ["renew", "renew", "keep", "keep"]);
   });
 
-  it("are about objects that name a Secret, and no others", () => {
+  it("concern only objects that name a Secret", () => {
     const labels = { "mtls-everywhere.secret": "team/its.name" };
     same(
       liveCertificates([
@@ -107,7 +107,7 @@ describe("the renewer's decisions", () => {
     );
   });
 
-  it("read what is no certificate as nothing", () => {
+  it("read anything but a certificate as nothing", () => {
     same([endOf(""), fingerprintOf("x")], [undefined, undefined]);
     equal(fingerprintOf(old.cert), certificatesOf(old.cert)[0]!.fingerprint256);
   });

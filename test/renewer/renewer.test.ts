@@ -1,4 +1,4 @@
-// The renewer between real servers: a Secret's every fault, and every end that may fail in the middle of a renewal.
+// The renewer between real servers: every fault that a Secret can have, and every side failing in the middle of a renewal.
 
 import { deepStrictEqual as same, match, ok, strictEqual as equal } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -38,7 +38,7 @@ describe("the renewer", function () {
 
   const leaf = (dnsNames: string[] = [host], lifetime = 3_600_000) =>
     edge.leaf({ dnsNames, usages: ["server auth"], lifetime });
-  /** A leaf that is of a later second than any before it. */
+  /** A leaf issued in a later second than any before it. */
   const later = async (dnsNames?: string[]) => {
     await new Promise((resolve) => setTimeout(resolve, 1_050));
     return leaf(dnsNames);
@@ -130,7 +130,7 @@ describe("the renewer", function () {
     await apisix?.stop();
   });
 
-  it("sets certificate, key and its labels when the Secret changes, and leaves all else", async () => {
+  it("sets certificate, key and its labels when the Secret changes, and nothing else", async () => {
     const { lines, renewer } = start();
     await watches();
     const renewed = await later();
@@ -150,7 +150,7 @@ describe("the renewer", function () {
 
   const faults = {
     "is emptied": { put: () => api.put("mtls/gateway", {}), words: /has no tls\.crt and no tls\.key/ },
-    "has another's key": {
+    "has another certificate's key": {
       put: async () => api.pair("mtls/gateway", { ...(await later()), key: first.key }),
       words: /The private key does not belong/,
     },
@@ -162,13 +162,13 @@ describe("the renewer", function () {
       put: async () => api.pair("mtls/gateway", await leaf([host], -1_000)),
       words: /expired at/,
     },
-    "is deleted for a while": {
+    "is temporarily deleted": {
       put: () => api.delete("mtls/gateway"),
       words: /^ssls\/site keeps its certificate\. Secret mtls\/gateway: It does not exist\.$/,
     },
   };
   for (const [fault, { put, words }] of Object.entries(faults)) {
-    it(`keeps the last good certificate while the Secret ${fault}, names it once, and goes on when it is right`, async () => {
+    it(`keeps the last good certificate while the Secret ${fault}, reports it once, and carries on when it is right`, async () => {
       const run = start();
       await watches();
       await put();
@@ -181,14 +181,14 @@ describe("the renewer", function () {
       same([run.patches(), run.renewer.histories.get("site")], [0, { renewals: 0, failures: 0 }]);
       const { lastSuccess } = run.renewer;
       await run.renewer.pass();
-      equal(run.renewer.lastSuccess, lastSuccess, "a certificate that is kept for want of a better counts as success");
+      equal(run.renewer.lastSuccess, lastSuccess, "keeping a certificate for want of a better one counts as success");
       const renewed = await later();
       api.pair("mtls/gateway", renewed);
       await shows(renewed);
     });
   }
 
-  it("is needed for that: the Admin API takes another's key, and the gateway then completes no handshake", async () => {
+  it("is needed for that: the Admin API accepts a mismatched key, and the gateway then completes no handshake", async () => {
     await shows(first);
     await client.patch("ssls", "site", renewedLeaf({ ...(await leaf()), key: first.key }, sealedBy));
     await until("the gateway breaks", async () => {
@@ -202,11 +202,11 @@ describe("the renewer", function () {
     await shows(first);
   });
 
-  it("does not bring back roots that a pulumi up has retired in the middle of a renewal", async () => {
+  it("does not bring back roots that a pulumi up retires in the middle of a renewal", async () => {
     const retired = (await Authority.create("next")).root;
     const clientCa = async () => ((await stored())["client"] as Body)["ca"];
     const renewed = await later();
-    // What a reading and a writing back of the whole object would do:
+    // What reading and writing back the whole object would do:
     const { create_time: _, update_time: __, ...whole } = await stored();
     await client.put("ssls", "site", body(first, retired));
     await client.put("ssls", "site", { ...whole, ...renewedLeaf(renewed, sealedBy), key: renewed.key });
@@ -237,7 +237,7 @@ describe("the renewer", function () {
     }
   });
 
-  it("corrects an older certificate that somebody has put, at its next look", async () => {
+  it("replaces an older certificate that somebody has put there, at its next look", async () => {
     const run = start();
     await watches();
     const renewed = await later();
@@ -253,7 +253,7 @@ describe("the renewer", function () {
     await watches();
     const renewed = await later();
     api.pair("mtls/gateway", renewed, false);
-    // The other replica has heard of it.
+    // The other replica has heard about it.
     await client.patch("ssls", "site", renewedLeaf(renewed, sealedBy));
     await until("it has looked", () => run.renewer.live[0]?.cert === renewed.cert);
     await until("it has read the Secret anew", () => api.requests.filter((one) => one.startsWith("list")).length === 2);
@@ -275,7 +275,7 @@ describe("the renewer", function () {
     same([run.patches(), (await stored())["cert"]], [0, renewed.cert]);
   });
 
-  it("does no harm as two", async () => {
+  it("does no harm when there are two", async () => {
     const both = [start(), start()];
     await watches(2);
     let last = first;
@@ -284,7 +284,7 @@ describe("the renewer", function () {
       api.pair("mtls/gateway", last);
       await shows(last);
     }
-    // One of them may just have set the leaf before: both see that, and come to rest.
+    // One of them may just have set the older leaf: both notice, and settle.
     const right = async () => {
       const before = both.map(({ patches }) => patches());
       for (const { renewer } of both) await renewer.pass();
@@ -298,7 +298,7 @@ describe("the renewer", function () {
     ok(both.reduce((sum, { patches }) => sum + patches(), 0) <= 40);
   });
 
-  it("tries again until it is done when etcd is down during a renewal", async () => {
+  it("retries until it succeeds when etcd is down during a renewal", async () => {
     const run = start();
     await watches();
     const renewed = await later();
@@ -314,7 +314,7 @@ describe("the renewer", function () {
     await said(run, /renewed from Secret/);
   });
 
-  it("goes on when APISIX is killed during a renewal", async () => {
+  it("carries on when APISIX is killed during a renewal", async () => {
     const run = start();
     await watches();
     const renewed = await later();
@@ -328,7 +328,7 @@ describe("the renewer", function () {
     await shows(renewed);
   });
 
-  it("keeps going while the API server is away, and hears of what it missed", async () => {
+  it("keeps going while the API server is down, and learns what it missed", async () => {
     const run = start();
     await watches();
     await api.down();
@@ -341,7 +341,7 @@ describe("the renewer", function () {
     equal(run.lines.filter((line) => line.includes("cannot be watched")).length, 1);
   });
 
-  it("renews by a clock that is a minute behind", async () => {
+  it("renews with a clock that is a minute slow", async () => {
     start({ now: () => new Date(Date.now() - 60_000) });
     await watches();
     const renewed = await later();
@@ -349,7 +349,7 @@ describe("the renewer", function () {
     await shows(renewed);
   });
 
-  it("renews by a clock that is a minute ahead", async () => {
+  it("renews with a clock that is a minute fast", async () => {
     start({ now: () => new Date(Date.now() + 60_000) });
     await watches();
     const renewed = await later();
@@ -357,7 +357,7 @@ describe("the renewer", function () {
     await shows(renewed);
   });
 
-  it("serves the other certificates while one Secret is not granted, and that one when it is", async () => {
+  it("serves the other certificates while one Secret is not granted, and that one once it is", async () => {
     const other = await edge.leaf({ dnsNames: ["other.example"], usages: ["server auth"] });
     api.pair("team/site", other);
     await client.put("ssls", "other", { labels: { [labels.secret]: "team/site" }, ...other, snis: ["other.example"] });
@@ -373,7 +373,7 @@ describe("the renewer", function () {
     await said(run, /^Secret team\/site is right again/);
   });
 
-  it("follows new objects, lets go of deleted ones, and leaves others' alone", async () => {
+  it("picks up new objects, drops deleted ones, and leaves others' alone", async () => {
     const run = start();
     await watches();
     await client.delete("ssls", "site");
@@ -389,7 +389,7 @@ describe("the renewer", function () {
     ok(run.lines.every((line) => !line.includes("by-hand")));
   });
 
-  it("exports what it knows, and no key", async () => {
+  it("exports what it knows, but no key", async () => {
     const run = start();
     await watches();
     await until("it has looked", () => run.served.seen.size === 1);

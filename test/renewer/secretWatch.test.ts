@@ -1,4 +1,4 @@
-// The watch of one Secret, against an API server that fails in every way that a real one does.
+// The watch of a single Secret, against an API server that fails in every way that a real one does.
 
 import { deepStrictEqual as same, match, ok, rejects, strictEqual as equal } from "node:assert/strict";
 
@@ -36,7 +36,7 @@ describe("the renewer's watch of a Secret", () => {
     await server.stop();
   });
 
-  it("asks for that one name, and hears of a change as it happens", async () => {
+  it("asks for that one name, and hears about changes as they happen", async () => {
     const watch = follow();
     await holds(watch, "1");
     await until("it watches", () => server.watching === 1);
@@ -48,7 +48,7 @@ describe("the renewer's watch of a Secret", () => {
     same(watch.found, { kind: "pair", pair: pair("2") });
   });
 
-  it("is told of a change between its list and its watch", async () => {
+  it("hears about a change between its list and its watch", async () => {
     server.delay = 200;
     const watch = follow();
     await until("it has listed", () => server.requests.length === 2);
@@ -70,7 +70,7 @@ describe("the renewer's watch of a Secret", () => {
     await holds(watch, "2");
   });
 
-  it("begins anew when its time is over", async () => {
+  it("starts again when its time is up", async () => {
     const watch = follow();
     await until("it watches", () => server.watching === 1);
     server.endWatches();
@@ -80,7 +80,7 @@ describe("the renewer's watch of a Secret", () => {
     await holds(watch, "2");
   });
 
-  it("says nothing of a watch that breaks once", async () => {
+  it("says nothing about a watch that breaks once", async () => {
     const troubles: unknown[] = [];
     const watch: SecretWatch = follow({}, () => troubles.push(watch.trouble));
     await until("it watches", () => server.watching === 1);
@@ -106,7 +106,7 @@ describe("the renewer's watch of a Secret", () => {
     });
   }
 
-  it("says once who may grant it, and takes a grant that comes later", async () => {
+  it("says once what to grant, and picks up a later grant", async () => {
     server.granted.clear();
     const watch = follow();
     await until("it is refused twice", () => server.requests.length >= 2);
@@ -118,7 +118,7 @@ describe("the renewer's watch of a Secret", () => {
     equal(watch.trouble, undefined);
   });
 
-  it("reads its token anew for each request", async () => {
+  it("rereads its token for each request", async () => {
     const watch = follow();
     await until("it watches", () => server.watching === 1);
     server.issueToken("token-2");
@@ -127,7 +127,7 @@ describe("the renewer's watch of a Secret", () => {
     equal(watch.trouble, undefined);
   });
 
-  it("keeps what it knows while the API server is away, and goes on after it", async () => {
+  it("keeps what it knows while the API server is down, and carries on afterwards", async () => {
     const watch = follow();
     await until("it watches", () => server.watching === 1);
     await server.down();
@@ -155,7 +155,7 @@ describe("the renewer's watch of a Secret", () => {
     await holds(watch, "2");
   });
 
-  it("is rid of a watch that has gone silent, when its time is over", async () => {
+  it("drops a watch that has gone silent when its time is up", async () => {
     const watch = follow({ watch: 500 });
     await until("it watches", () => server.watching === 1);
     server.pair(name, pair("2"), false);

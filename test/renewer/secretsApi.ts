@@ -1,4 +1,4 @@
-// A Kubernetes API server that knows Secrets, by list and watch of one name: with rights by name, and with every way to fail.
+// A Kubernetes API server that lists and watches single Secrets, with rights by name and every way to fail.
 
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import type { IncomingMessage, ServerResponse } from "node:http";
@@ -17,17 +17,17 @@ interface Stored {
 }
 
 export class SecretsApi {
-  /** The folder of a pod's service account. */
+  /** A pod's service account folder. */
   readonly account = mkdtempSync(join(tmpdir(), "account-"));
-  /** Names, `<namespace>/<name>`, that the account may list and watch. */
+  /** Secrets, as `<namespace>/<name>`, that the account may list and watch. */
   readonly granted = new Set<string>();
-  /** What was asked, such as `list mtls/gateway`. */
+  /** Requests so far, such as `list mtls/gateway`. */
   readonly requests: string[] = [];
-  /** Milliseconds before each answer. */
+  /** Delay before each response, in milliseconds. */
   delay = 0;
-  /** Each watch is told that its version is too old, by an event or by the answer's status. */
+  /** Tells each watch that its version is too old, by event or by response status. */
   gone: "event" | "status" | undefined;
-  /** Requests are taken and never answered. */
+  /** Accepts requests and never answers them. */
   silent = false;
   token = "token-1";
   port = 0;
@@ -51,13 +51,13 @@ export class SecretsApi {
     return api;
   }
 
-  /** From now on only this token is accepted; the account's file has it. */
+  /** From now on accepts only this token, and writes it to the account's file. */
   issueToken(token: string): void {
     this.token = token;
     writeFileSync(join(this.account, "token"), token);
   }
 
-  /** Comes back where it was. */
+  /** Comes back on the same port. */
   async up(): Promise<void> {
     const server = createServer(this.#pair, (request, response) => void this.#answer(request, response));
     this.#server = server;
@@ -65,14 +65,14 @@ export class SecretsApi {
     this.port = (server.address() as AddressInfo).port;
   }
 
-  /** Goes away, and takes every connection along. */
+  /** Goes down, with every connection. */
   async down(): Promise<void> {
     this.#server?.closeAllConnections();
     await new Promise((resolve) => this.#server?.close(resolve));
     this.#watchers.clear();
   }
 
-  /** Breaks every connection, as something between them may. */
+  /** Breaks every connection, as something in between may. */
   cut(): void {
     this.#server?.closeAllConnections();
     this.#watchers.clear();
@@ -83,7 +83,7 @@ export class SecretsApi {
     rmSync(this.account, { recursive: true });
   }
 
-  /** Ends the watches that are open, as a server does when their time is over. */
+  /** Ends the open watches, as a server does when their time is up. */
   endWatches(): void {
     for (const response of this.#watchers.keys()) response.end();
     this.#watchers.clear();
@@ -93,7 +93,7 @@ export class SecretsApi {
     return this.#watchers.size;
   }
 
-  /** Writes a Secret; what its owner grants comes apart. Unheard, a watch tells nobody: it lags. */
+  /** Writes a Secret, without granting access to it. If unheard, watches are not told, as if they lagged. */
   put(name: string, entries: Readonly<Record<string, string>>, heard = true): void {
     const encoded = Object.entries(entries).map(([key, value]) => [key, Buffer.from(value).toString("base64")]);
     const type = this.#secrets.has(name) ? "MODIFIED" : "ADDED";
@@ -137,7 +137,7 @@ export class SecretsApi {
     const fail = (code: number) =>
       response.writeHead(code, { "content-type": "application/json" }).end(JSON.stringify({ kind: "Status", code }));
     if (request.headers.authorization !== `Bearer ${this.token}`) return void fail(401);
-    // As RBAC has it: rights by name hold for a list only where the field selector names that one.
+    // As in RBAC: rights by name apply to a list only if the field selector names that object.
     if (!this.granted.has(name)) return void fail(403);
     if (!watch) return void response.end(JSON.stringify(this.#list(name)));
     if (this.gone === "status") return void fail(410);

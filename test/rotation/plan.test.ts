@@ -1,4 +1,4 @@
-// Whether a generation may become active or be retired: the reasons against it, and that there are none when nobody is left behind.
+// Whether a generation may become active or be retired: the objections, and that there are none if nobody would be cut off.
 
 import { equal, match, ok } from "node:assert/strict";
 
@@ -55,7 +55,7 @@ const second = { active: "2", trusted: ["1", "2"] };
 const alone = { active: "2", trusted: ["2"] };
 
 describe("a generation that was never prepared", () => {
-  it("cannot become active: the bundles that lack it are named, and the edit that prepares it", () => {
+  it("cannot become active, and the refusal names the bundles that lack it and the edit that prepares it", () => {
     const roots = { ...rootsOf("1"), edge: rootsOf("1", "2").edge };
     equal(
       unpreparedRefusal(roots, alone, "mtls"),
@@ -66,17 +66,17 @@ describe("a generation that was never prepared", () => {
     );
   });
 
-  it("is the first one where nothing is up yet", () => {
+  it("may be the first one if nothing is up yet", () => {
     equal(unpreparedRefusal({}, alone, "mtls"), undefined);
   });
 });
 
 describe("an activation", () => {
-  it("goes on when every bundle and every pod has the root", () => {
+  it("proceeds if every bundle and every pod has the root", () => {
     equal(activationRefusal(prepared, second), undefined);
   });
 
-  it("names the bundles and pods that lack it, whose ever they are", () => {
+  it("names the bundles and pods that lack it, whoever owns them", () => {
     const live = {
       ...prepared,
       bundles: [...prepared.bundles, bundle("other", "upstream", "1")],
@@ -102,24 +102,24 @@ describe("an activation", () => {
     equal(activationRefusal(live, second), undefined);
   });
 
-  it("waits for a gateway that cannot be asked", () => {
+  it("waits for a gateway that does not answer", () => {
     match(
       activationRefusal({ ...prepared, objects: "ECONNREFUSED" }, second) ?? "",
       /\n  The gateway's certificates are not checked: ECONNREFUSED\n/,
     );
   });
 
-  it("may be taken back", () => {
+  it("may be reverted", () => {
     equal(activationRefusal(activated, { active: "1", trusted: ["1", "2"] }), undefined);
   });
 });
 
 describe("a retirement", () => {
-  it("goes on when no leaf, bundle or server needs the generation", () => {
+  it("proceeds if no leaf, bundle or server needs the generation", () => {
     equal(retirementRefusal(activated, alone), undefined);
   });
 
-  it("names who needs it, and what could not be looked at", () => {
+  it("names who needs it, and what could not be checked", () => {
     const live: Live = {
       ...activated,
       objects: [object("site", "1", "1", "2")],
@@ -150,11 +150,11 @@ describe("a retirement", () => {
     );
   });
 
-  it("of a generation that was prepared and never active needs nobody's leave", () => {
+  it("of a generation that was prepared but never active needs no check", () => {
     equal(retirementRefusal(prepared, { active: "1", trusted: ["1"] }), undefined);
   });
 
-  it("goes on only when everybody lives without it, whatever else there is", () => {
+  it("proceeds only if everybody can do without it, whatever else there is", () => {
     const name = fc.constantFrom("1", "2");
     const any = fc.record({
       leaves: fc.array(fc.tuple(name, name), { maxLength: 4 }),
@@ -180,7 +180,7 @@ describe("a retirement", () => {
     );
   });
 
-  it("is not one when every generation stays trusted", () => {
+  it("is not one if every generation stays trusted", () => {
     ok(retirementRefusal({ ...activated, leaves: [leaf("asks", "1")] }, second) === undefined);
   });
 });

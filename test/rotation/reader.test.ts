@@ -1,4 +1,4 @@
-// The reader of a rotation against an API server and pods on loopback: what counts as the platform's, and what a missing right is told.
+// The rotation reader against an API server and pods on loopback: what counts as the platform's, and what it says without a right.
 
 import { deepStrictEqual as same, equal, match, rejects } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -59,7 +59,7 @@ describe("what a rotation reads", function () {
   });
 
   const maps: object[] = [];
-  /** The bundle of a plane in a namespace. */
+  /** A plane's bundle in a namespace. */
   function trusts(namespace: string, plane: Plane, ...authorities: Authority[]) {
     const name = `${plane}-trust`;
     const generations = Object.fromEntries(authorities.map(({ root }, index) => [String(index + 1), [digestOf(root)]]));
@@ -77,7 +77,7 @@ describe("what a rotation reads", function () {
     api.answers.set("configmaps", { items: maps.splice(0) });
   }
 
-  /** A port that serves a leaf of this authority to whoever has a certificate of it. */
+  /** A port that serves a leaf from this authority to clients with a certificate from it. */
   async function serve(authority: Authority): Promise<number> {
     const pair = await authority.leaf({ dnsNames: ["x"], usages: ["server auth"] });
     const server = tls.createServer({ ...pair, ca: authority.root, requestCert: true, rejectUnauthorized: true });
@@ -103,7 +103,7 @@ describe("what a rotation reads", function () {
     same(roots, Object.fromEntries(planes.map((plane) => [plane, both])));
   });
 
-  it("is the stack's first generation where 0.1.0 left no record, and those that its roots' subjects name", async () => {
+  it("is the stack's first generation if 0.1.0 left no record, and those that its roots' subjects name", async () => {
     const named = await Authority.create("etcd root 2027 of");
     api.answers.set("namespaces/mtls/configmaps/etcd-trust", { data: { "ca.crt": first.root } });
     api.answers.set("namespaces/mtls/configmaps/admin-trust", { data: { "ca.crt": named.root } });
@@ -113,7 +113,7 @@ describe("what a rotation reads", function () {
     same(roots, { etcd: { "2026": [digestOf(first.root)] }, admin: { "2027": [digestOf(named.root)] }, edge: {} });
   });
 
-  it("is every pod and bundle of the platform's, and none of another's", async () => {
+  it("is every pod and bundle of the platform, and none of another's", async () => {
     for (const plane of planes) trusts("mtls", plane, first, second);
     trusts("shop", "upstream", first);
     trusts("theirs", "upstream", foreign);
@@ -158,7 +158,7 @@ describe("what a rotation reads", function () {
     ]);
   });
 
-  it("says of a server that does not answer why it is not checked", async () => {
+  it("says why a server that does not answer is not checked", async () => {
     api.ports.set("mtls/upstream-a:8443", 1);
     api.answers.set("pods", { items: [pod("mtls", "upstream-a", { ...library, ...behind }, started(first, second))] });
     const reader = new RotationReader(cluster, platform, 500);
@@ -174,7 +174,7 @@ describe("what a rotation reads", function () {
     return true;
   };
 
-  it("is the bundles alone while there is one generation and nothing changes", async () => {
+  it("is just the bundles while there is one generation and nothing changes", async () => {
     for (const plane of planes) trusts("mtls", plane, first);
     // Any list would be forbidden.
     api.answers.set("configmaps", 403);
@@ -184,7 +184,7 @@ describe("what a rotation reads", function () {
     await check("1", ["1", "2"]);
   });
 
-  it("refuses what was never prepared, while the platform's leaves are of another generation", async () => {
+  it("refuses what was never prepared while the platform's leaves are from another generation", async () => {
     for (const plane of planes) trusts("mtls", plane, first);
     const leaf = (issuer: string) => ({
       items: [{ metadata: { namespace: "mtls", name: "leaf" }, spec: { issuerRef: { name: issuer, kind: "Issuer" } } }],
@@ -194,13 +194,13 @@ describe("what a rotation reads", function () {
       check("2", ["1", "2"]),
       refused(/^Generation "2" of the roots cannot become active: it was never prepared/),
     );
-    // A bundle that somebody has spoilt is for the update to repair.
+    // The update repairs a bundle that somebody has broken.
     trusts("mtls", "etcd", foreign);
     api.answers.set("namespaces/mtls/configmaps/edge-trust", { data: { "ca.crt": "" } });
     await check("1", ["1"]);
   });
 
-  it("refuses when a right to look at other namespaces is missing, and names it", async () => {
+  it("refuses if a right to look into other namespaces is missing, and names it", async () => {
     api.answers.set("pods", 403);
     await rejects(
       check("2", ["2"]),
@@ -210,7 +210,7 @@ describe("what a rotation reads", function () {
     );
   });
 
-  it("refuses a retirement with the leaves that need the generation", async () => {
+  it("refuses a retirement, naming the leaves that need the generation", async () => {
     const certificate = (namespace: string, name: string, issuer: string) => ({
       metadata: { namespace, name, generation: 1 },
       spec: { issuerRef: { name: issuer, kind: "ClusterIssuer", group: "cert-manager.io" } },
@@ -228,8 +228,8 @@ describe("what a rotation reads", function () {
   });
 });
 
-describe("a certificate object of the gateway's", () => {
-  it("tells whose leaf it holds, by its plane, and by which roots it accepts clients", async () => {
+describe("a certificate object in the gateway", () => {
+  it("tells whose leaf it holds, by plane, and by which roots it accepts clients", async () => {
     const [edge, upstream] = await Promise.all([Authority.create("edge"), Authority.create("upstream")]);
     const roots = {
       edge: { "1": [new X509Certificate(edge.root)] },
@@ -273,7 +273,7 @@ describe("a leaf's generation", () => {
   });
   const leaf = { kind: "Certificate", namespace: "mtls", name: "leaf" } as const;
 
-  it("is that of the issuer, told from other planes' and from the roots' own", () => {
+  it("is that of the issuer, as distinct from other planes' and the roots' own", () => {
     const of = (...args: Parameters<typeof certificate>) =>
       leavesOf(issuers, [certificate(...args)], []).map(({ plane, wanted }) => `${plane} ${wanted}`);
     same(
@@ -292,7 +292,7 @@ describe("a leaf's generation", () => {
     );
   });
 
-  it("that its Secret holds is the newest signed request's, until the Certificate is ready", () => {
+  it("in its Secret is the newest signed request's until the Certificate is ready", () => {
     const waiting = { status: { revision: 1, conditions: [{ type: "Ready", status: "False" }] } };
     const stale = { status: { revision: 1, conditions: [{ type: "Ready", status: "True", observedGeneration: 1 }] } };
     const unsigned = request("etcd-2", "9", { status: {} });
@@ -306,7 +306,7 @@ describe("a leaf's generation", () => {
     same(of({ status: {} }, []), base);
   });
 
-  it("counts for a request that belongs to no Certificate, until what it signed has expired", async () => {
+  it("counts for a request that belongs to no Certificate until what was signed has expired", async () => {
     const authority = await Authority.create("upstream");
     const lone = async (lifetime: number) => ({
       metadata: { namespace: "mtls", name: "lone" },

@@ -1,4 +1,4 @@
-// The search for private keys in a state finds planted ones in every encoding, and none where there is none.
+// The search for private keys in a state finds planted ones in every encoding, and none where there are none.
 
 import { deepStrictEqual as same, doesNotMatch, match, ok, strictEqual as equal } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -21,7 +21,7 @@ const pem = (key: KeyObject, type: "pkcs8" | "pkcs1" | "sec1") =>
   key.export({ format: "pem", type } as { format: "pem"; type: "pkcs8" }).toString();
 const locked = { cipher: "aes-256-cbc", passphrase: "x" };
 
-/** The structures in which a key is written. */
+/** The formats in which keys are written. */
 const forms: Readonly<Record<string, { readonly bytes: Buffer; readonly form: string }>> = {
   "a PKCS#8 PEM": { bytes: Buffer.from(pem(ec, "pkcs8")), form: "PEM PRIVATE KEY" },
   "a PKCS#1 PEM": { bytes: Buffer.from(pem(rsa, "pkcs1")), form: "PEM RSA PRIVATE KEY" },
@@ -85,25 +85,25 @@ describe("the search for private keys", () => {
     }
   }
 
-  it("finds a PEM as it is, in JSON, among other text, and under a false label", () => {
+  it("finds a PEM as such, in JSON, within other text, and under a false label", () => {
     const text = pem(ec, "pkcs8");
     const found = (value: unknown) => findPrivateKeys(state(resource({ value }))).map(({ form }) => form);
     same(found(text), ["PEM PRIVATE KEY", "DER pkcs8"]);
     same(found(`ca: |\n  ${text.replaceAll("\n", "\n  ")}`), ["PEM PRIVATE KEY", "DER pkcs8"]);
     ok(found(JSON.stringify({ text })).includes("PEM PRIVATE KEY"));
-    // An export that lost its line breaks, or its end.
+    // An export without its line breaks, or its end.
     ok(found(text.replaceAll("\n", "\\n")).includes("PEM PRIVATE KEY"));
     ok(found(text.slice(0, 80)).includes("PEM PRIVATE KEY"));
     same(found(text.replaceAll("PRIVATE KEY", "CERTIFICATE")), ["DER pkcs8"]);
   });
 
-  it("finds a key that stands among other bytes", () => {
+  it("finds a key within other bytes", () => {
     const bytes = Buffer.concat([randomBytes(33), der(rsa, "pkcs1"), randomBytes(33)]);
     const [first] = findPrivateKeys(bytes.toString("base64"));
     same(first, { urn: "", path: " > base64", form: "DER pkcs1" });
   });
 
-  it("says in which resource and property, without the key", () => {
+  it("says in which resource and property a key is, without showing it", () => {
     const key = pem(ec, "sec1");
     const found = findPrivateKeys(
       state(resource({}), resource({ data: { "tls.key": Buffer.from(key).toString("base64") } }, "b")),
@@ -154,7 +154,7 @@ describe("the command that searches a state", () => {
     return { status, stdout, stderr };
   }
 
-  it("fails and says where when there is one, and never prints it", () => {
+  it("fails and says where if there is one, and never prints it", () => {
     const { status, stdout, stderr } = run(held, "-");
     equal(status, 1);
     same(stdout.split("\n"), [
@@ -168,7 +168,7 @@ describe("the command that searches a state", () => {
     ok(!(stdout + stderr).includes(secret));
   });
 
-  it("accepts keys where they are declared", () => {
+  it("accepts declared keys", () => {
     const { status, stdout } = run(held, "-", "--allow", "::other", "--allow", "::root-key");
     equal(status, 0);
     match(stdout, /^declared {2}urn:pulumi:dev::p::t::root-key {2}outputs.privateKeyPem {2}\(PEM PRIVATE KEY\)$/m);
@@ -176,7 +176,7 @@ describe("the command that searches a state", () => {
     equal(run(held, "-", "--allow", "::other").status, 1);
   });
 
-  it("passes a state without any, also from a file", () => {
+  it("passes a state without any, even from a file", () => {
     const folder = mkdtempSync(join(tmpdir(), "state-"));
     try {
       writeFileSync(join(folder, "state.json"), JSON.stringify(state(resource({}))));
@@ -195,7 +195,7 @@ describe("the command that searches a state", () => {
     };
     const secret = { "4dabf18193072939515e22adb298388d": "1b47061264138c4ac30d75fd1eb44270", ciphertext: "v1:abc" };
     match(refused(state(resource({ secret }))), /^The state's secrets are encrypted: export it with/);
-    match(refused({}), /^This is no state with resources/);
+    match(refused({}), /^This is not a state with resources/);
     const { stderr } = { stderr: refused(key) };
     match(stderr, /^This is not JSON/);
     doesNotMatch(stderr, /BEGIN/);

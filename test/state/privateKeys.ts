@@ -1,4 +1,4 @@
-// Command line: lists where private keys are in a stack's state, and fails when one is where none was declared. Never prints a key.
+// Command line: lists where a stack's state has private keys, and fails if one is undeclared. Never prints a key.
 
 import { execFileSync } from "node:child_process";
 import { readFileSync } from "node:fs";
@@ -9,9 +9,9 @@ import { findPrivateKeys } from "../../policy/keySearch.ts";
 
 const usage = `Usage: node test/state/privateKeys.ts [FILE|-] [--stack NAME] [--allow TEXT]...
 
-Looks for private keys in a stack's state, whatever they are encoded in, and says where they are.
+Looks for private keys in a stack's state, in any encoding, and says where they are.
 
-  FILE             a state as \`pulumi stack export --show-secrets\` prints it, - for standard input; without it, that command runs
+  FILE             output of \`pulumi stack export --show-secrets\`, - for standard input; without it, that command is run
   -s, --stack NAME stack that is exported
   --allow TEXT     keys are expected in resources whose URN contains TEXT
   -h, --help       this text
@@ -63,9 +63,9 @@ function stateOf(file: string | undefined, stack: string | undefined): State {
   const text = file === undefined ? exported(stack) : readFileSync(file === "-" ? 0 : file, "utf8");
   const state = parsed(text) as Partial<State>;
   if (!Array.isArray(state.deployment?.resources)) {
-    throw new Error("This is no state with resources: give what `pulumi stack export --show-secrets` prints.");
+    throw new Error("This is not a state with resources: give the output of `pulumi stack export --show-secrets`.");
   }
-  // What is encrypted cannot be searched, and a search that skips it would prove nothing.
+  // Encrypted values cannot be searched, and a search that skips them would prove nothing.
   if (text.includes('"ciphertext"')) {
     throw new Error("The state's secrets are encrypted: export it with `pulumi stack export --show-secrets`.");
   }
@@ -86,6 +86,6 @@ function parsed(text: string): unknown {
     return JSON.parse(text);
   } catch {
     // The parser's message would quote the text.
-    throw new Error("This is not JSON: give what `pulumi stack export --show-secrets` prints.");
+    throw new Error("This is not JSON: give the output of `pulumi stack export --show-secrets`.");
   }
 }

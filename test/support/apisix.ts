@@ -20,11 +20,11 @@ import { programPath } from "./programs.ts";
 export const clusterUid = "00000000-0000-4000-8000-000000000001";
 export const adminKey = "an-admin-key-with-letters";
 
-/** Secrets and ConfigMaps of an imaginary cluster whose pods listen on loopback. */
+/** The Secrets and ConfigMaps of an imaginary cluster whose pods listen on loopback. */
 export class MemoryCluster implements Access {
   readonly secrets = new Map<string, Record<string, string>>();
   readonly configMaps = new Map<string, Record<string, string>>();
-  /** Called before each connection; a test throws here, or cuts the socket. */
+  /** Called before each connection; tests throw here, or cut off the socket. */
   onConnect: (socket?: TLSSocket) => void = () => {};
   connections = 0;
 
@@ -85,19 +85,19 @@ export class MemoryCluster implements Access {
   }
 }
 
-/** What a started server leaves to its test. */
+/** What a started server offers to its test. */
 export interface Started<Endpoint> {
   readonly endpoint: Endpoint;
   stop(): Promise<void>;
 }
 
-/** A server that can be killed, and started again with the data that it had. */
+/** A server that can be killed, and restarted with its data. */
 export interface Restartable {
   kill(): Promise<void>;
   start(): Promise<void>;
 }
 
-/** etcd that only talks mutual TLS. Skips the calling test when its program is nowhere. */
+/** An etcd that only speaks mutual TLS. Skips the calling test if there is no etcd program. */
 export async function startEtcd(
   cluster: MemoryCluster,
   authority: Authority,
@@ -147,7 +147,7 @@ export async function startEtcd(
   };
 }
 
-/** The stand-in on an etcd of its own. Its gateway has no upstreams, but shows its certificates. */
+/** The stand-in with its own etcd. Its gateway has no upstreams, but serves its certificates. */
 export async function startApisix(
   cluster: MemoryCluster,
   admin: Authority,
@@ -206,7 +206,7 @@ export async function startApisix(
     await etcd.stop();
     throw error;
   });
-  // Of today: every test of the Admin API fails when the stand-in's clock is not the test's.
+  // Valid from today: every test of the Admin API fails if the stand-in's clock is not the test's.
   const deployer = await admin.leaf({ subject: "CN=deployer", usages: ["client auth"], lifetime: 3_600_000 });
   return {
     gatewayPort: secure,

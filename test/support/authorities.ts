@@ -15,13 +15,13 @@ export interface Leaf {
   readonly dnsNames?: readonly string[];
   readonly uris?: readonly string[];
   readonly usages?: readonly ("server auth" | "client auth")[];
-  /** What kind of key it has. Default ECDSA. */
+  /** Its kind of key. Default: ECDSA. */
   readonly family?: "ECDSA" | "RSA";
-  /** Milliseconds from now; valid on any day unless given. */
+  /** Milliseconds from now. Default: valid on any day. */
   readonly lifetime?: number;
 }
 
-/** The real etcd goes by the machine's clock, also where the test's date is moved: both must agree that a certificate is valid. */
+/** The real etcd uses the machine's clock even if the test's date is moved: certificates must be valid by both. */
 const anyDay = { notBefore: new Date("2000-01-01"), notAfter: new Date("2100-01-01") };
 
 const fromNow = (milliseconds: number) => {
@@ -29,7 +29,7 @@ const fromNow = (milliseconds: number) => {
   return { notBefore, notAfter: new Date(notBefore.getTime() + milliseconds) };
 };
 
-/** A root whose key lives in this process only. */
+/** A root whose key exists only in this process. */
 export class Authority {
   readonly root: string;
   readonly #certificate: x509.X509Certificate;
@@ -57,7 +57,7 @@ export class Authority {
     return new Authority(certificate, keys);
   }
 
-  /** An authority that this one has signed; its `root` is its own certificate. */
+  /** An authority signed by this one; its `root` is its own certificate. */
   async intermediate(name: string): Promise<Authority> {
     const keys = await newKeys();
     const certificate = await x509.X509CertificateGenerator.create({
@@ -77,7 +77,7 @@ export class Authority {
     return new Authority(certificate, keys);
   }
 
-  /** Signs as cert-manager's CA issuer does: subject and names are the request's. */
+  /** Signs as cert-manager's CA issuer does: subject and names come from the request. */
   async sign(requestPem: string, lifetime: number): Promise<string> {
     const request = new x509.Pkcs10CertificateRequest(requestPem);
     const certificate = await x509.X509CertificateGenerator.create({
@@ -137,7 +137,7 @@ async function privatePem(keys: webcrypto.CryptoKeyPair): Promise<string> {
   return `-----BEGIN PRIVATE KEY-----\n${der.toString("base64").replace(/(.{64})/g, "$1\n")}\n-----END PRIVATE KEY-----\n`;
 }
 
-/** Ends its last line, as what tools write does. */
+/** Ends with a line break, as tools write it. */
 function pemOf(certificate: x509.X509Certificate): string {
   return `${certificate.toString("pem")}\n`;
 }

@@ -1,4 +1,4 @@
-// A proxy with faults between a client and a TLS server. It speaks mutual TLS to both, so that a fault hits the request that it is meant for.
+// A faulty proxy between a client and a TLS server. It speaks mutual TLS to both, so that faults hit the intended requests.
 
 import { type AddressInfo, createServer, type Server, type Socket } from "node:net";
 import tls from "node:tls";
@@ -7,16 +7,16 @@ import type { KeyPair } from "../../cluster-access/certificates.ts";
 
 /** What goes wrong with a request; each happens once unless `times` or `for` says otherwise. */
 export type Fault = {
-  /** The requests, as `PUT /path`. */
+  /** Which requests, as `PUT /path`. */
   readonly on: RegExp;
   /** How often. Defaults to 1. */
   readonly times?: number;
-  /** How long from its first time on, in milliseconds. Defaults to `times` alone. */
+  /** How long after the first time, in milliseconds. By default only `times` counts. */
   readonly for?: number;
 } & (
   | { /** Bytes of the request that reach the server before both connections are reset. */ readonly cutAfter: number }
   | {
-      /** The server gets the request and answers; the client's connection is reset instead. */ readonly loseAnswer: true;
+      /** The server gets the request and responds; the client's connection is reset instead. */ readonly loseAnswer: true;
     }
   | { /** The server gets nothing; the client gets this answer. */ readonly answer: { status: number; body: object } }
   | { /** Milliseconds that the answer is held back. */ readonly delay: number }
@@ -30,24 +30,24 @@ interface Armed {
 }
 
 export interface Link {
-  /** Port on loopback that the requests go on to. */
+  /** Loopback port that requests are forwarded to. */
   readonly port: number;
   /** Name in the certificate of the server there. */
   readonly serverName: string;
-  /** Root of the server's certificate and of the clients'. */
+  /** Root of the server's and the clients' certificates. */
   readonly root: string;
-  /** What the proxy shows to clients. */
+  /** What the proxy presents to clients. */
   readonly server: KeyPair;
-  /** What the proxy shows to the server. */
+  /** What the proxy presents to the server. */
   readonly client: KeyPair;
 }
 
 export class FaultyProxy {
-  /** Requests seen so far, as `PUT /path`, those that met a fault too. */
+  /** Requests seen so far, as `PUT /path`, including those that met a fault. */
   readonly requests: string[] = [];
-  /** TLS handshakes yet to be cut: the connection is reset once the client has begun. */
+  /** How many more TLS handshakes to cut off: the connection is reset once the client has started. */
   handshakesToCut = 0;
-  /** Faults that have happened. */
+  /** Number of faults that have happened. */
   happened = 0;
   readonly #link: Link;
   readonly #server: Server;
@@ -82,7 +82,7 @@ export class FaultyProxy {
     );
   }
 
-  /** No faults any more; connections that one has silenced are cut. */
+  /** Ends all faults, and cuts silenced connections. */
   heal(): void {
     this.#armed = [];
     this.handshakesToCut = 0;
@@ -91,7 +91,7 @@ export class FaultyProxy {
     for (const socket of this.#sockets) socket.destroy();
   }
 
-  /** The server is gone: connections are cut, new ones refused. */
+  /** The server goes down: connections are cut off, new ones refused. */
   async stop(): Promise<void> {
     const closed = new Promise((resolve) => this.#server.close(resolve));
     for (const socket of this.#sockets) socket.destroy();

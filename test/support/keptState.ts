@@ -1,4 +1,4 @@
-// The dev stack's state as a release left it, for tests of upgrades: test/upgrade/README.md.
+// The dev stack's state as a release left it, for upgrade tests; see test/upgrade/README.md.
 
 import { readFileSync } from "node:fs";
 import { join, resolve } from "node:path";
@@ -10,7 +10,7 @@ export interface KeptResource {
   readonly inputs?: Readonly<Record<string, unknown>>;
 }
 
-/** The resources in the state of a release, such as `0.1.0`. */
+/** The resources in a release's state, such as that of `0.1.0`. */
 export function keptState(release: string): readonly KeptResource[] {
   const file = join(resolve(import.meta.dirname, "../upgrade"), `v${release}`, "state.json.gz");
   const { deployment } = JSON.parse(gunzipSync(readFileSync(file)).toString("utf8")) as {

@@ -1,4 +1,4 @@
-// A Kubernetes API server on loopback for what the product asks of one: objects read, listed by label and deleted, and port-forwards.
+// A Kubernetes API server on loopback that does what the product needs: reads, lists by label, deletions and port-forwards.
 
 import { createHash } from "node:crypto";
 import { createServer, type Server } from "node:https";
@@ -11,7 +11,7 @@ import { type ClientTls, handshake } from "../../cluster-access/handshake.ts";
 import type { PodPort } from "../../vocabulary/references.ts";
 import { Authority } from "./authorities.ts";
 
-/** An object that a test puts there; those without a namespace are the cluster's. */
+/** An object put there by a test; those without a namespace are cluster-wide. */
 export interface StoredObject {
   readonly kind: "Namespace" | "ConfigMap" | "Secret";
   readonly metadata: {
@@ -23,11 +23,11 @@ export interface StoredObject {
 }
 
 export class KubernetesApi {
-  /** Answers by path under /api/v1: objects, and statuses for what is to be refused. */
+  /** Responses by path under /api/v1: objects, or status codes for what is to be refused. */
   readonly answers = new Map<string, object | number>();
-  /** Answers what would change something, by method and path: an object, or a status. Without it objects can be deleted. */
+  /** Responds to changes, by method and path, with an object or a status code. Without it, objects can be deleted. */
   onWrite: ((request: string, body: object) => object | number) | undefined;
-  /** Ports on loopback that port-forwards to single pods reach, by `namespace/pod:port`. */
+  /** Loopback ports that port-forwards to single pods reach, by `namespace/pod:port`. */
   readonly ports = new Map<string, number>();
   readonly #server: Server;
   readonly #forwards = new Set<Socket | Duplex>();
@@ -82,7 +82,7 @@ export class KubernetesApi {
     );
   }
 
-  /** A port-forward: a WebSocket whose binary messages begin with a channel, 0 for data and 1 for errors. */
+  /** A port-forward: a WebSocket whose binary messages start with a channel, 0 for data and 1 for errors. */
   #forward(stream: Duplex, key: string, protocol: string, port: number): void {
     const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
     const headers = ["Upgrade: websocket", "Connection: Upgrade", `Sec-WebSocket-Accept: ${accept}`];
@@ -118,7 +118,7 @@ export class KubernetesApi {
     return api;
   }
 
-  /** From now on every namespace has this ready pod; a port-forward to it reaches the port on loopback. */
+  /** From now on every namespace has this ready pod; a port-forward to it reaches this loopback port. */
   pod(port: number): void {
     this.#podPort = port;
   }
@@ -133,7 +133,7 @@ export class KubernetesApi {
     for (const object of objects) this.answers.set(pathOf(object), { apiVersion: "v1", ...object });
   }
 
-  /** `Kind name` of what it was given and still holds, sorted. */
+  /** The objects that it was given and still holds, as `Kind name`, sorted. */
   get held(): string[] {
     return this.#stored("")
       .map(({ kind, metadata }) => `${kind} ${metadata.name}`)
@@ -149,7 +149,7 @@ export class KubernetesApi {
     this.hold({ kind: "ConfigMap", metadata: { namespace, name }, data });
   }
 
-  /** A kubeconfig's text whose only context is called `here`. */
+  /** A kubeconfig as text, whose only context is called `here`. */
   get kubeconfig(): string {
     return kubeconfigFor((this.#server.address() as AddressInfo).port, this.#root);
   }
@@ -172,7 +172,7 @@ function selects(selector: string, { metadata: { labels = {} } }: StoredObject):
   );
 }
 
-/** A list as a label selector leaves it; labels by equality, or by their key alone. */
+/** A list filtered by a label selector; labels by equality, or just by key. */
 function selected(answer: object | number, selector: string | null): object | number {
   if (typeof answer === "number" || selector === null) return answer;
   const { items } = answer as { items?: readonly { metadata?: { labels?: Record<string, string> } }[] };
@@ -195,7 +195,7 @@ function frame(channel: number, data: Buffer): Buffer {
   return Buffer.concat([header, Buffer.of(channel), data]);
 }
 
-/** The first whole message of what a client has sent, masked; nothing while it is incomplete. */
+/** The first complete message of what a client has sent, masked; undefined while incomplete. */
 function unframed(bytes: Buffer): { opcode: number; payload: Buffer; length: number } | undefined {
   if (bytes.length < 2) return undefined;
   const short = bytes[1]! & 0x7f;
@@ -219,7 +219,7 @@ export function kubeconfigFor(port: number, root = ""): string {
   });
 }
 
-/** The product's own cluster, but for the port-forward: its pods listen on loopback. */
+/** The product's own cluster, except for port-forwards: its pods listen on loopback. */
 export class LoopbackCluster extends Cluster {
   /** Limits short enough for a test. */
   timeLimits = { changing: { deadline: 3_000 }, reading: { deadline: 3_000, unanswered: 3_000 } };

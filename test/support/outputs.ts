@@ -1,4 +1,4 @@
-// The stack's outputs as they should be, spelled out: for the program under mocks, for the platform that is up, and as an example.
+// The stack's outputs as they should be, spelled out: for the program under mocks, for a running platform, and as an example.
 
 import { digestOf } from "../../cluster-access/certificates.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
@@ -13,16 +13,16 @@ interface Environment {
   readonly roots: PlatformOutputs["roots"];
   /** The only generation of roots; outputs of 0.1 say nothing of generations. */
   readonly generation?: string;
-  /** Members of etcd; one unless given. */
+  /** etcd members. Default: 1. */
   readonly members?: number;
-  /** The client certificate is there only while upstreams of release 0.1 name it. */
+  /** The client certificate exists only while upstreams from release 0.1 name it. */
   readonly ids: { readonly route: string; readonly clientCertificate?: string };
 }
 
 const leafRef = <P extends Plane>(plane: P, name: string) => ({ plane, namespace: "mtls", name });
 const trustRef = <P extends Plane>(plane: P) => ({ plane, namespace: "mtls", name: `${plane}-trust`, key: "ca.crt" });
 
-/** All outputs of an environment, in the default namespace. */
+/** All of an environment's outputs, in the default namespace. */
 export function platformOutputs(environment: Environment): PlatformOutputs {
   const { trustDomain, host, cluster, roots, generation, members = 1, ids } = environment;
   const identity = { trustDomain, namespace: "mtls", serviceAccount: "apisix" };
@@ -107,7 +107,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
   };
 }
 
-/** Those of some platform. */
+/** The outputs of some platform. */
 export const outputs = platformOutputs({
   trustDomain: "dev",
   host: "upstream",
@@ -116,7 +116,7 @@ export const outputs = platformOutputs({
   ids: { route: "hello" },
 });
 
-/** One thing for each plane. */
+/** One value per plane. */
 export function byPlane<T>(of: (plane: Plane) => T): Record<Plane, T> {
   return Object.fromEntries(planes.map((plane) => [plane, of(plane)])) as Record<Plane, T>;
 }

@@ -1,4 +1,4 @@
-// Where the lab's programs are: real etcd and Kubernetes, and the stand-ins under test.
+// Where the lab's programs are: the real etcd and Kubernetes, and the stand-ins under test.
 
 import { existsSync, readdirSync, statSync } from "node:fs";
 import { homedir } from "node:os";
@@ -10,7 +10,7 @@ const { LAB_BIN, MTLS_CACHE, XDG_CACHE_HOME } = process.env;
 export const programFolder =
   LAB_BIN || join(MTLS_CACHE || join(XDG_CACHE_HOME || join(homedir(), ".cache"), "mtls-everywhere"), "bin");
 
-/** Path of a program such as `etcd`, the newest of several; nothing when the lab has not built it. */
+/** Path of a program such as `etcd`, the newest of several; undefined if the lab has not built it. */
 export function programPath(name: string): string | undefined {
   if (!existsSync(programFolder)) return undefined;
   const found = readdirSync(programFolder).filter((file) => file === name || file.startsWith(`${name}-`));

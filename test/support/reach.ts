@@ -1,8 +1,8 @@
-// Who may reach whom, decided from NetworkPolicies as a network plugin decides it: both ends must let the connection through.
+// Who may reach whom, decided from NetworkPolicies as by a network plugin: both ends must allow the connection.
 
 import { BlockList, isIPv6 } from "node:net";
 
-/** What is planned, or kept in a state, as far as it matters here. */
+/** A planned resource, or one from a state, as far as it matters here. */
 export interface NetworkObject {
   readonly kind?: string;
   readonly metadata: { readonly name: string; readonly namespace: string };
@@ -45,7 +45,7 @@ interface Selector {
   readonly matchLabels?: Labels;
 }
 
-/** Every connection that is possible between the workloads among the objects, or from or to a place elsewhere: `apisix -> etcd TCP 2379`. */
+/** Every possible connection between the objects' workloads, or to or from elsewhere, such as `apisix -> etcd TCP 2379`. */
 export function reachable(objects: readonly NetworkObject[], elsewhere: readonly Place[]): string[] {
   const policies = objects.filter(({ kind }) => kind === "NetworkPolicy") as unknown as readonly Policy[];
   const own = objects.flatMap(podOf);
@@ -64,13 +64,13 @@ export function reachable(objects: readonly NetworkObject[], elsewhere: readonly
     .sort();
 }
 
-/** The pods of a workload. */
+/** A workload's pods. */
 function podOf({ metadata, spec }: NetworkObject): Place[] {
   const { template } = spec as { readonly template?: { readonly metadata: { readonly labels: Labels } } };
   return template ? [{ ...metadata, labels: template.metadata.labels }] : [];
 }
 
-/** Whether a place lets a port through to or from another, as far as its own policies go. */
+/** Whether a place's own policies allow a port to or from another. */
 function lets(
   policies: readonly Policy[],
   direction: "Ingress" | "Egress",

@@ -1,4 +1,4 @@
-// Rotations of roots that are refused, for the table of wrong inputs: each with a live state of one plane, and the whole message.
+// Refused rotations of roots, for the table of wrong inputs: each with one plane's live state, and the whole message.
 
 import { digestOf } from "../../cluster-access/certificates.ts";
 import type { Cluster } from "../../cluster-access/cluster.ts";
@@ -9,7 +9,7 @@ import { planes } from "../../vocabulary/planes.ts";
 import type { Authority } from "./authorities.ts";
 import type { KubernetesApi } from "./kubernetesApi.ts";
 
-/** Where they are tried. */
+/** Where to try them. */
 export interface World {
   readonly api: KubernetesApi;
   readonly cluster: Cluster;
@@ -19,7 +19,7 @@ export interface World {
 
 /** A live state, as far as it is not empty. */
 interface State {
-  /** Number of generations that the platform's bundle has. */
+  /** Number of generations in the platform's bundle. */
   readonly prepared: 1 | 2;
   readonly bundles?: readonly object[];
   readonly certificates?: readonly object[];
@@ -38,7 +38,7 @@ const made: Made = {
   ...{ kind: "cluster", algorithm: "ECDSA-P256", rootDuration: "87600h", trustDomain: "dev.internal" },
 };
 
-/** The rows; `world` is asked when one is tried. */
+/** The rows; `world` is called when one is tried. */
 export function rotationRows(world: () => World) {
   const check = (state: State, trusted: readonly string[]) => () => checked(world(), state, trusted);
   const left = "What is left: node tools/rotate/cli.ts status";
@@ -89,7 +89,7 @@ export function rotationRows(world: () => World) {
   ];
 }
 
-/** What the program says where generation 2 is active and these are trusted. */
+/** What the program says with generation 2 active and these trusted. */
 async function checked({ api, cluster, roots }: World, state: State, trusted: readonly string[]): Promise<string> {
   const generations = roots.slice(0, state.prepared).map(({ root }, index) => [String(index + 1), [digestOf(root)]]);
   const own = {

@@ -1,11 +1,11 @@
-// index.ts with a second host that has its own upstream, as a user would add it: by two statements.
+// index.ts with a second host and its own upstream, as a user would add it: with two statements.
 
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join, relative, resolve } from "node:path";
 
 const checkout = resolve(import.meta.dirname, "../..");
 
-/** Host of the second site, and what it answers. */
+/** The second site's host, and what it answers. */
 export const second = { host: "orders.example", body: '{ "orders": [] }' } as const;
 
 const statements = `
@@ -24,13 +24,13 @@ new Site(
 );
 `;
 
-/** Writes the program, with the project's file beside it, into a folder of the checkout. Gives the program's path. */
+/** Writes the program, next to the project file, into a folder in the checkout. Returns the program's path. */
 export function writeSecondSite(folder: string): string {
   mkdirSync(folder, { recursive: true });
   const upwards = relative(folder, checkout);
   const text = readFileSync(join(checkout, "index.ts"), "utf8");
   const outputs = text.indexOf("\n// For other stacks");
-  if (outputs < 0) throw new Error("index.ts has no outputs where this looks for them.");
+  if (outputs < 0) throw new Error("index.ts has no outputs where they are expected.");
   const program = (text.slice(0, outputs) + statements + text.slice(outputs)).replaceAll(
     'from "./',
     `from "${upwards}/`,

@@ -1,4 +1,4 @@
-// The notes of a release: the changelog's section, and refusals of a tag that is of something else.
+// A release's notes: the changelog's section, and refusals of tags that do not match.
 
 import { equal, throws } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -27,25 +27,25 @@ First release.
 `;
 
 describe("the notes of a release", () => {
-  it("are the section of its version, subsections too", () => {
+  it("are its version's section, including subsections", () => {
     equal(releaseNotes("v0.2.0", "0.2.0", changelog), "- New.\n\n### Updating from 0.1.0\n\n- Run it twice.\n");
     equal(releaseNotes("v0.1.0", "0.1.0", changelog), "First release.\n");
   });
 
-  it("are refused to a tag of another version", () => {
+  it("are refused for a tag of another version", () => {
     throws(() => releaseNotes("v0.3.0", "0.2.0", changelog), {
       message: "Tag v0.3.0 does not match the version in package.json, 0.2.0: tag it v0.2.0.",
     });
     throws(() => releaseNotes("0.2.0", "0.2.0", changelog), { message: /^The tag 0\.2\.0 is not/ });
   });
 
-  it("are refused while the changelog has no dated section of the version", () => {
+  it("are refused while the changelog has no dated section for the version", () => {
     const message = 'CHANGELOG.md has no section "## 0.2.1 - YYYY-MM-DD": rename the Unreleased section to it.';
     throws(() => releaseNotes("v0.2.1", "0.2.1", changelog), { message });
     throws(() => releaseNotes("v0.2.1", "0.2.1", changelog + "\n## 0.2.1\n\n- No date.\n"), { message });
   });
 
-  it("are asked for by a command, which says what is wrong with a tag", () => {
+  it("are printed by a command, which says what is wrong with a tag", () => {
     const project = join(import.meta.dirname, "../..");
     const { version } = JSON.parse(readFileSync(join(project, "package.json"), "utf8")) as { version: string };
     const run = (tag: string) =>

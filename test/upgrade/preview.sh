@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Previews what today's program would do with a release's dev state, in a backend of its own: nothing is changed.
-# Usage: test/upgrade/preview.sh [VERSION], 0.1.0 unless given; on a lab that is up.
+# Previews what the current program would do with a release's dev state, in a separate backend; changes nothing.
+# Usage: test/upgrade/preview.sh [VERSION], by default 0.1.0; needs a running lab.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
@@ -15,7 +15,7 @@ cp Pulumi.yaml "$folder"
 export PULUMI_BACKEND_URL=file://$folder PULUMI_CONFIG_PASSPHRASE=throw-away PULUMI_CONFIG_PASSPHRASE_FILE= PULUMI_STACK= PULUMI_OPTION_CONFIG_FILE=
 pulumi stack init dev --cwd "$folder"
 grep -v encryptionsalt "$config" >> "$folder/Pulumi.dev.yaml"
-# A stack keeps to its cluster. That of the recording is gone: this lab's takes its place.
+# A stack is tied to its cluster. The recorded one is gone: this lab's takes its place.
 was=$(node -p "require('./$kept/about.json').cluster")
 is=$(kubectl get namespace kube-system -o jsonpath='{.metadata.uid}')
 gunzip -c "$kept/state.json.gz" | sed "s/$was/$is/g" | pulumi stack import --cwd "$folder" --stack dev

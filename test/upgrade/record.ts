@@ -1,4 +1,4 @@
-// Keeps a release's state of the dev stack for later upgrade tests: re-encrypted under a throw-away passphrase, without keys and paths.
+// Saves a release's dev stack state for later upgrade tests, re-encrypted under a throw-away passphrase, without keys and paths.
 
 import { execFile } from "node:child_process";
 import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
@@ -22,7 +22,7 @@ from.
 The passphrase of its secrets is "throw-away": they belong to a cluster that is gone.
 `;
 
-/** Encrypts what belonged to a cluster that no longer exists; known on purpose. */
+/** Known on purpose: it encrypts what belonged to a cluster that no longer exists. */
 export const passphrase = "throw-away";
 
 const root = resolve(import.meta.dirname, "../..");
@@ -35,14 +35,14 @@ async function record(): Promise<void> {
   const command = async (program: string, args: readonly string[], env: NodeJS.ProcessEnv = process.env) =>
     (await run(program, [...args], { cwd: root, env, maxBuffer: 256 * 2 ** 20 })).stdout;
   if ((await command("git", ["status", "--porcelain"])) !== "") {
-    throw new Error("The tree has changes: commit them first, so that the recording can say which commit it is of.");
+    throw new Error("The tree has uncommitted changes: commit them first, so that the recording can name its commit.");
   }
   const commit = (await command("git", ["rev-parse", "HEAD"])).trim();
   const plain = withoutPaths(await command("pulumi", ["stack", "export", "--show-secrets", "--stack", "dev"]));
   const keys = findPrivateKeys(JSON.parse(plain));
   if (keys.length > 0) {
     const places = keys.map(({ urn, path }) => `${urn} ${path}`);
-    throw new Error(`The state holds private keys, which a recording must not:\n${places.join("\n")}`);
+    throw new Error(`The state contains private keys, which a recording must not:\n${places.join("\n")}`);
   }
 
   const folder = await mkdtemp(join(tmpdir(), "mtls-record-"));
@@ -58,7 +58,7 @@ async function record(): Promise<void> {
     const project = ["--cwd", folder, "--stack", "dev"];
     await writeFile(join(folder, "Pulumi.yaml"), "name: mtls-everywhere\nruntime: nodejs\n");
     await command("pulumi", ["stack", "init", ...project], env);
-    // The import encrypts with the provider that the state itself names: the new stack's, not the lab's.
+    // The import encrypts with the provider named in the state: make that the new stack's, not the lab's.
     const { encryptionsalt: salt } = parse(await readFile(join(folder, "Pulumi.dev.yaml"), "utf8")) as {
       readonly encryptionsalt: string;
     };
@@ -80,7 +80,7 @@ async function record(): Promise<void> {
   }
 }
 
-/** The checkout, the chart in the cache and the lab lie elsewhere on every machine. */
+/** The paths of checkout, cached chart and lab differ on every machine. */
 function withoutPaths(state: string): string {
   const { HOME = "/nowhere", KUBECONFIG = "/nowhere" } = process.env;
   return state

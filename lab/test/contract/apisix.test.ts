@@ -50,15 +50,12 @@ const onlyListed =
   "the program only lists these, to see who refers to what or is sealed; the stand-in answers 501 to anything else";
 const otherRequests = "the program sends no such request; the stand-in answers 501 and says so";
 const otherFields = "the program sets no such field; the stand-in answers 501 and names it";
-const inlineKeys =
-  "the program names client certificates only by id; the stand-in answers 501 to an inlined one";
+const inlineKeys = "the program names client certificates only by id; the stand-in answers 501 to an inlined one";
 const afterOthers = "shows the outcome of a request that is out of scope";
-const usesPlugin =
-  "a route with a plugin answers 500 and says so; only headers.set of response-rewrite is implemented";
+const usesPlugin = "a route with a plugin answers 500 and says so; only headers.set of response-rewrite is implemented";
 const noNginxConf = "concerns the generated nginx.conf, which the stand-in does not have";
 const ownLog = "lines of nginx's error log";
-const notAServer =
-  "records openssl's or curl's own output; the same handshakes are compared in other cases";
+const notAServer = "records openssl's or curl's own output; the same handshakes are compared in other cases";
 
 const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
   "admin-api-crud.json": [
@@ -118,11 +115,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
     ["outOfScope", /session resumption/, "config.yaml turns resumption off; that it is off is tested below"],
   ],
   "rotation-files.json": [
-    [
-      "outOfScope",
-      /etcd client certificate/,
-      "takes 73 s; that each new connection reads the files is tested below",
-    ],
+    ["outOfScope", /etcd client certificate/, "takes 73 s; that each new connection reads the files is tested below"],
     ["outOfScope", /session made under/, "config.yaml turns resumption off on this port as well"],
   ],
   "rotation-resumption-and-reload.json": [
@@ -168,11 +161,7 @@ const exceptions: Readonly<Record<string, readonly Verdict[]>> = {
       /2\.x position|old default key|^end|^admin_key from env|error lines$|hostname localhost/,
       "same as other cases in this file, or log lines",
     ],
-    [
-      "differs",
-      /unknown key/,
-      "refused by name: the real server silently ignores unknown keys, which a test must not",
-    ],
+    ["differs", /unknown key/, "refused by name: the real server silently ignores unknown keys, which a test must not"],
     ["differs", /wrong type/, "refused too, in other words"],
   ],
   "performance.json": [["outOfScope", /./, "another program's figures"]],
@@ -510,7 +499,7 @@ function replay(name: string, { topic = "admin", before: setup = {}, behaviours 
   });
 }
 
-/** A recorded upstream with its client certificate in a separate object, as the program does it; recordings show that this is equivalent. */
+/** A recorded upstream with its client certificate in a separate object, as in the program; recordings show that both are equivalent. */
 async function byId(recorded: unknown): Promise<unknown> {
   const upstream = live(recorded) as { tls?: { client_cert?: string; client_key?: string } };
   const { client_cert: cert, client_key: key, ...rest } = upstream.tls ?? {};

@@ -95,8 +95,7 @@ export const exceptions: readonly Exception[] = [
   {
     verdict: "outOfScope",
     on: /direct-init-failure\.json#3 /,
-    reason:
-      "whether the pod's error is known in time was chance; the same text is compared in the create before it",
+    reason: "whether the pod's error is known in time was chance; the same text is compared in the create before it",
   },
   {
     verdict: "outOfScope",

@@ -1,4 +1,4 @@
-// The comment on a pull request: what a reviewer reads, and what never gets there.
+// The comment on a pull request: what a reviewer reads, and what must never get there.
 
 import { equal, match, ok } from "node:assert/strict";
 import { execFileSync } from "node:child_process";
@@ -8,7 +8,7 @@ import { previewComment, type State, type Step } from "../../../tools/preview/co
 const stack = "urn:pulumi:dev::platform::pulumi:pulumi:Stack::platform-dev";
 const urn = (type: string, name: string) => `urn:pulumi:dev::platform::${type}::${name}`;
 
-/** A step on a resource, under the stack unless it has another parent. */
+/** A step on a resource, by default directly under the stack. */
 function step(op: string, type: string, name: string, more: Partial<Step> & { state?: Partial<State> } = {}): Step {
   const { state, ...rest } = more;
   const at = { type, parent: stack, ...state };
@@ -67,7 +67,7 @@ describe("the comment on a preview", () => {
     match(previewComment({ changeSummary: {}, steps }, "dev"), /^### Preview of `dev`: 1 to replace$/m);
   });
 
-  it("says so when nothing would change", () => {
+  it("says so if nothing would change", () => {
     const comment = previewComment({ changeSummary: {}, steps: [component] }, "dev");
     equal(comment, "<!-- mtls-everywhere preview of dev -->\n\n### Preview of `dev`: no changes\n");
   });
@@ -117,7 +117,7 @@ describe("the comment on a preview", () => {
     ok(named.startsWith("<!-- mtls-everywhere preview of de-v---- -->"));
   });
 
-  it("takes a preview without an end for a failed one", () => {
+  it("treats an unfinished preview as failed", () => {
     const diagnostics = [
       { severity: "info#err", message: "\u001b[31mno such module\u001b[39m\n" },
       { severity: "info#err", message: "\n" },
@@ -135,7 +135,7 @@ describe("the comment on a preview", () => {
     ok(comment.includes("stringData.password") && !comment.includes("s3cret"));
   });
 
-  it("stays within what GitHub takes", () => {
+  it("stays within GitHub's limit", () => {
     const steps = Array.from({ length: 3000 }, (_, i) =>
       step("create", "kubernetes:core/v1:ConfigMap", `map-${i}-${"x".repeat(60)}`, inEtcd),
     );
@@ -144,14 +144,14 @@ describe("the comment on a preview", () => {
     match(comment, /- and 2800 more/);
   });
 
-  it("comes from the command line too, whatever pulumi printed", () => {
+  it("is printed by the command line too, whatever pulumi printed", () => {
     const run = (input: string) =>
       execFileSync(process.execPath, ["tools/preview/comment.ts", "--stack", "dev"], { input, encoding: "utf8" });
     match(run('{ "steps": [], "changeSummary": {} }'), /no changes/);
     match(run(""), /pulumi preview printed nothing/);
   });
 
-  it("skips what is printed around the answer, and repeats nothing that it cannot read (case 10)", () => {
+  it("skips what is printed around the JSON, and quotes nothing that it cannot parse (case 10)", () => {
     const run = (input: string) =>
       execFileSync(process.execPath, ["tools/preview/comment.ts", "--stack", "dev"], { input, encoding: "utf8" });
     const answer = JSON.stringify({ config: { key: "s3cret" }, steps: [], changeSummary: {} }, undefined, 4);

@@ -1,4 +1,4 @@
-// The workflow that previews pull requests: what it may do, and for whom it runs.
+// The workflow that previews pull requests: what it may do, and when it runs.
 
 import { deepEqual, equal } from "node:assert/strict";
 import { readFileSync } from "node:fs";
@@ -30,7 +30,7 @@ describe("the preview of pull requests", () => {
     equal(workflow.on, "pull_request");
   });
 
-  it("may read the code, and write the comment where it previews", () => {
+  it("may read the code, and write comments in the job that previews", () => {
     deepEqual(workflow.permissions, { contents: "read" });
     deepEqual(
       Object.entries(workflow.jobs).map(([name, { permissions }]) => [name, permissions]),
@@ -38,18 +38,18 @@ describe("the preview of pull requests", () => {
     );
   });
 
-  it("gives secrets to single steps of jobs that no fork starts", () => {
+  it("gives secrets to single steps of jobs that no fork can start", () => {
     for (const job of jobs.filter((job) => secret.test(JSON.stringify(job)))) {
       equal(job.if, "github.event.pull_request.head.repo.full_name == github.repository");
       const { steps, ...rest } = job;
       equal(secret.test(JSON.stringify(rest)), false);
       for (const { run } of steps) equal(secret.test(run ?? ""), false);
-      // What npm installs runs scripts of others.
+      // What npm installs runs other people's scripts.
       equal(secret.test(JSON.stringify(steps.find(({ run }) => run?.startsWith("npm ci")))), false);
     }
   });
 
-  it("reaches the state in both steps that preview: an S3 bucket's or Pulumi Cloud's, as the header says", () => {
+  it("reaches the state in both preview steps, in an S3 bucket or Pulumi Cloud, as the header says", () => {
     const previews = jobs
       .flatMap(({ steps }) => steps)
       .filter(({ uses, run }) => uses?.startsWith("pulumi/actions@") || run?.includes("pulumi preview"));

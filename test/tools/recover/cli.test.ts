@@ -1,4 +1,4 @@
-// The command line against the real CLI's state and API servers on loopback: on which cluster it works, and when it does not.
+// The command line against a real CLI's state and API servers on loopback: on which cluster it works, and when it refuses to.
 
 import { deepStrictEqual as same, match, ok, strictEqual as equal } from "node:assert/strict";
 import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
@@ -42,7 +42,7 @@ describe("tools/recover/cli.ts", function () {
     stack = created;
     [right, wrong] = [await KubernetesApi.start(home), await KubernetesApi.start(other)];
     use({ wrong, right });
-    // The current context is another one's.
+    // The current context belongs to another cluster.
     await stack.must("config", "set", "kubernetes:context", "right");
     const { code, stdout } = await stack.up();
     equal(code, 0, stdout);
@@ -64,7 +64,7 @@ describe("tools/recover/cli.ts", function () {
   const recover = (...args: string[]) => stack.node("tools/recover/cli.ts", ...args);
   const everything = ["ConfigMap left", "Namespace mtls", ...[1, 2].map((n) => `Secret sh.helm.release.v1.tool.v${n}`)];
 
-  /** The state as a killed engine leaves it; `stack import` would drop what is pending. */
+  /** The state as a killed engine leaves it; `stack import` would drop pending operations. */
   const killed = (...pending: readonly PendingOperation[]) => {
     const file = join(stack.folder, "state/.pulumi/stacks/mtls-everywhere/dev.json");
     const state = JSON.parse(readFileSync(file, "utf8")) as { checkpoint: { latest: Record<string, unknown> } };
@@ -76,7 +76,7 @@ describe("tools/recover/cli.ts", function () {
     (JSON.parse(await stack.must("stack", "export")) as { deployment: { pending_operations?: object[] } }).deployment
       .pending_operations?.length ?? 0;
 
-  it("works on the cluster of the stack's configuration, however the stack is named", async () => {
+  it("works on the cluster in the stack's configuration, however the stack is named", async () => {
     killed(creating);
     const { code, stdout, stderr } = await recover("-s", "organization/mtls-everywhere/dev");
     equal(code, 0, stderr);
@@ -117,7 +117,7 @@ describe("tools/recover/cli.ts", function () {
     equal((await recover("-s", "dev")).code, 0);
   });
 
-  it("frees a Helm release from the upgrade that was killed, and keeps the deployed revision", async () => {
+  it("clears a Helm release's killed upgrade, and keeps the deployed revision", async () => {
     killed(operation("updating", "kubernetes:helm.sh/v3:Release", { name: "tool", namespace: "mtls" }));
     const { code, stdout, stderr } = await recover("-s", "dev");
     equal(code, 0, stderr);
@@ -125,7 +125,7 @@ describe("tools/recover/cli.ts", function () {
     same(right.held, ["ConfigMap left", "Namespace mtls", "Secret sh.helm.release.v1.tool.v1"]);
   });
 
-  describe("for a cluster that was lost", () => {
+  describe("for a lost cluster", () => {
     const fingerprint = async () => (await stack.resource("root")).outputs?.["publicKeyFingerprintSha256"];
 
     it("refuses while any context of the kubeconfig reaches it", async () => {
@@ -148,7 +148,7 @@ describe("tools/recover/cli.ts", function () {
       equal((await stack.resources()).length, before);
     });
 
-    it("lets the next up make everything on another cluster, with the root that was", async () => {
+    it("lets the next up create everything on another cluster, with the same root", async () => {
       const root = await fingerprint();
       const { code, stderr } = await recover("-s", "dev", "--forget-cluster", "--yes");
       equal(code, 0, stderr);

@@ -1,4 +1,4 @@
-// What a killed update leaves, planned from pending operations and read from Helm's records; and what is kept of a lost cluster.
+// What a killed update leaves, planned from pending operations and read from Helm's records, and what is kept of a lost cluster.
 
 import assert from "node:assert/strict";
 import { gzipSync } from "node:zlib";
@@ -14,7 +14,7 @@ const pending = (type: string, resourceType: string, inputs: Record<string, unkn
 });
 
 describe("recovery from a killed update", () => {
-  it("looks for what was being created, and for a release that was being upgraded, and for nothing else", () => {
+  it("looks only for what was being created, and for releases that were being upgraded", () => {
     const metadata = { name: "etcd", namespace: "mtls" };
     assert.deepEqual(
       leftovers([
@@ -79,7 +79,7 @@ describe("recovery from a killed update", () => {
     ]);
   });
 
-  it("makes a label's value of any stack name", () => {
+  it("makes a label value from any stack name", () => {
     assert.equal(stackLabelValue("acme/pr 12"), "acme-pr-12");
     assert.equal(stackLabelValue("x".repeat(80)).length, 63);
   });
@@ -126,14 +126,14 @@ describe("a state whose cluster was lost", () => {
     },
   };
 
-  it("names the cluster that it was", () => {
+  it("names that cluster", () => {
     assert.deepEqual(
       [homeOf(state), homeOf({ deployment: { resources: [stack, password] } }), homeOf({})],
       [uid, undefined, undefined],
     );
   });
 
-  it("forgets what lived there and refers to none of it, and keeps roots, passwords and their parents", () => {
+  it("forgets what lived there and all references to it, and keeps roots, passwords and their parents", () => {
     const planned = forget(state);
     assert.deepEqual(planned.state, {
       version: 3,

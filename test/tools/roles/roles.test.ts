@@ -1,4 +1,4 @@
-// The rights of the platform's users: what each rule may never say, and the whole of what a previewer holds.
+// The rights of the platform's users: what no rule may ever say, and everything that a previewer may do.
 
 import { deepEqual, equal, ok } from "node:assert/strict";
 
@@ -30,7 +30,7 @@ const changing = new Set([
 const resources = (rule: Rule) => rule.apiGroups.flatMap((group) => rule.resources.map((r) => `${group}/${r}`));
 
 describe("roles of the platform's users", () => {
-  it("have no wildcard, no rule without a verb, and no way to more rights", () => {
+  it("have no wildcard, no rule without a verb, and no path to more rights", () => {
     for (const { rules } of both.flatMap((one) => platformGrants(one))) {
       for (const rule of rules) {
         const words = [...rule.apiGroups, ...rule.resources, ...rule.verbs, ...(rule.resourceNames ?? [])];
@@ -44,7 +44,7 @@ describe("roles of the platform's users", () => {
     }
   });
 
-  it("let a deployer grant in the platform's namespace alone, and change no other role there", () => {
+  it("let a deployer grant rights only in the platform's namespace, and change no other role there", () => {
     const granting = both
       .flatMap((one) => platformGrants(one))
       .flatMap(({ name, namespace, rules }) =>
@@ -69,14 +69,14 @@ describe("roles of the platform's users", () => {
     deepEqual(new Set(changes.flatMap(resources)), new Set(["/pods/portforward"]));
   });
 
-  it("let a previewer read the leaf of each site, which its certificate is compared with", () => {
+  it("let a previewer read each site's leaf, with which its certificate is compared", () => {
     const [secrets] = of(platformGrants(args), "previewer")
       .filter(({ namespace }) => namespace === "edge")
       .flatMap(({ rules }) => rules.filter((rule) => resources(rule).includes("/secrets")));
     ok(args.sites.every((leaf) => secrets?.resourceNames?.includes(leaf)));
   });
 
-  it("never let all Secrets be listed by a previewer, nor any but the platform's roots be read beside cert-manager", () => {
+  it("never let a previewer list Secrets, or read any in cert-manager's namespace but the platform's roots", () => {
     const grants = platformGrants(args);
     const secrets = (grant: Grant) => grant.rules.filter((rule) => resources(rule).includes("/secrets"));
     ok(
@@ -96,7 +96,7 @@ describe("roles of the platform's users", () => {
     deepEqual(grants.filter(({ namespace }) => namespace === undefined).flatMap(secrets), []);
   });
 
-  it("let a deployer follow every kind that it makes, without which the provider would wait for ever", () => {
+  it("let a deployer list and watch every kind that it creates, or the provider would wait forever", () => {
     for (const grant of both.flatMap((one) => of(platformGrants(one), "deployer"))) {
       const can = (verb: string) =>
         new Set(
@@ -111,13 +111,13 @@ describe("roles of the platform's users", () => {
     }
   });
 
-  it("give a previewer nothing beside cert-manager when roots lie in the state", () => {
+  it("give a previewer nothing in cert-manager's namespace if roots are in the state", () => {
     const places = (one: RolesArgs) => of(platformGrants(one), "previewer").map(({ namespace }) => namespace);
     deepEqual(places(args), ["shop", undefined, "edge", "pki", "default"]);
     deepEqual(places({ ...args, roots: "stateHeld" }), ["shop", undefined, "edge", "default"]);
   });
 
-  it("let both look everywhere for those whom a rotation would leave behind, and list no more", () => {
+  it("let both look everywhere for those whom a rotation would cut off, and list nothing else", () => {
     for (const who of ["deployer", "previewer"]) {
       const everywhere = of(platformGrants(args), who).filter(({ namespace }) => namespace === undefined);
       const listed = everywhere.flatMap(({ rules }) => rules).filter(({ verbs }) => verbs.includes("list"));
@@ -134,7 +134,7 @@ describe("roles of the platform's users", () => {
     }
   });
 
-  it("have names of their own where the platform shares cert-manager's namespace", () => {
+  it("have distinct names if the platform shares cert-manager's namespace", () => {
     const grants = platformGrants({ ...args, namespace: "pki" });
     const names = grants.map(({ name, namespace }) => `${namespace}/${name}`);
     equal(new Set(names).size, names.length);

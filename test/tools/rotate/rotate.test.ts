@@ -16,7 +16,7 @@ import { outputs } from "../../support/outputs.ts";
 const digest = (plane: string, generation: string) => `${plane}-${generation}`.padEnd(64, "0");
 const since = { "1": new Date("2026-01-01"), "2": new Date("2027-01-01") };
 
-/** A platform with these generations, whose leaves are of one and served so; its second pod and a consumer's bundle may lag. */
+/** A platform with these generations, whose leaves are issued and served from one; its second pod and a consumer's bundle may lag. */
 function live(
   generations: readonly string[],
   leaves: string,
@@ -55,7 +55,7 @@ const phaseOf = (...args: Parameters<typeof live>) => {
 };
 
 describe("the phase of a rotation", () => {
-  it("is found at each step from what is live, with the edit that comes next", () => {
+  it("is derived at each step from what is live, with the edit that comes next", () => {
     const nobody = { waitsFor: [], outdated: [] };
     same(phaseOf(["1"], "1"), {
       ...{ phase: "settled", signing: ["1"], ...nobody, next: { active: "1", trusted: ["1", "2"] } },
@@ -80,13 +80,13 @@ describe("the phase of a rotation", () => {
     });
   });
 
-  it("of a platform that is not up yet is that nothing is there", () => {
+  it("of a platform that is not up yet is empty", () => {
     const nothing: Live = { roots: {}, bundles: [], pods: [], leaves: [], servers: [], objects: [] };
     const { phase, signing, next } = statusOf(nothing, "mtls", {});
     same({ phase, signing, next }, { phase: "settled", signing: [], next: undefined });
   });
 
-  it("is told plane by plane, and ends with what to do", () => {
+  it("is shown plane by plane, and ends with what to do", () => {
     const halfway = live(["1", "2"], "2", { shop: "1" });
     const only = { ...halfway, roots: { upstream: halfway.roots.upstream! } };
     equal(
@@ -147,7 +147,7 @@ case "$*" in "stack output"*) cat ${folder}/outputs.json ;; *) echo "{}" ;; esac
     });
   }
 
-  it("explains itself, and ends with 2 on what is no command", async () => {
+  it("explains itself, and exits with 2 if the command is wrong", async () => {
     const first = "Usage: node tools/rotate/cli.ts status [--stack NAME] [--context NAME] [--json]";
     const helped = await cli(["--help"]);
     same([helped.code, helped.stdout.split("\n")[0], helped.stderr], [0, first, ""]);
@@ -157,7 +157,7 @@ case "$*" in "stack output"*) cat ${folder}/outputs.json ;; *) echo "{}" ;; esac
     }
   });
 
-  it("ends with 2 where an older release brought the platform up", async () => {
+  it("exits with 2 if the platform was brought up by an older release", async () => {
     const { generations: _, ...older } = { ...outputs, generations: undefined };
     same(await cli(["status", "-s", "dev"], older), {
       ...{ code: 2, stdout: "" },

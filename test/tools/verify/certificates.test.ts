@@ -1,4 +1,4 @@
-// Leaves by CertificateRequests, against an API server that plays cert-manager.
+// Leaves issued through CertificateRequests, against an API server that plays cert-manager.
 
 import { deepEqual, equal, match, rejects } from "node:assert/strict";
 import { createPrivateKey, X509Certificate } from "node:crypto";
@@ -29,9 +29,9 @@ describe("leaves for the checks", () => {
   const bodies: object[] = [];
   let server: Server;
   let certificates: RequestedCertificates;
-  /** What cert-manager makes of a request; undefined when it has not looked at it. */
+  /** How cert-manager responds to a request; undefined if it has not looked at it. */
   let answer: (request: Stored) => Promise<object | undefined>;
-  /** A refusal of the API server itself. */
+  /** A refusal by the API server itself. */
   let refusal: { code: number; message: string } | undefined;
 
   before(async () => {
@@ -81,7 +81,7 @@ describe("leaves for the checks", () => {
     certificates = new RequestedCertificates(config, "mtls", 2_000);
   });
 
-  it("are asked for with the identity and the lifetime, and come with the key that was made here", async () => {
+  it("are requested with identity and lifetime, and come with the key that was generated here", async () => {
     const authority = await Authority.create("edge");
     answer = async ({ spec }) => {
       const cert = await authority.sign(Buffer.from(spec.request, "base64").toString(), order.lifetime * 1_000);
@@ -122,7 +122,7 @@ describe("leaves for the checks", () => {
     equal(requests.size, 0);
   });
 
-  it("are not waited for when cert-manager has refused", async () => {
+  it("are not awaited once cert-manager has refused", async () => {
     answer = async () => ({
       conditions: [{ type: "Ready", status: "False", reason: "Failed", message: "CA key is gone." }],
     });
@@ -133,7 +133,7 @@ describe("leaves for the checks", () => {
     });
   });
 
-  it("are given up after a while, with the last that cert-manager said", async () => {
+  it("are given up after a while, with cert-manager's last message", async () => {
     answer = async () => ({
       conditions: [{ type: "Ready", status: "False", reason: "Pending", message: "Referenced issuer not found." }],
     });
@@ -144,7 +144,7 @@ describe("leaves for the checks", () => {
     });
   });
 
-  it("say what to grant when they may not be asked for", async () => {
+  it("say what to grant if they may not be requested", async () => {
     refusal = { code: 403, message: 'certificaterequests.cert-manager.io is forbidden: User "ci" cannot create.' };
     await rejects(certificates.issue(order, anywhere), {
       message:
@@ -154,7 +154,7 @@ describe("leaves for the checks", () => {
     });
   });
 
-  it("leave only what a run side by side may still need", async () => {
+  it("leave only what a parallel run may still need", async () => {
     for (const [name, age] of [
       ["killed", leftoverAge + 60_000],
       ["running", 60_000],

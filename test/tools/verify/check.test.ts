@@ -36,7 +36,7 @@ describe("judging an observation", () => {
   ] as const satisfies readonly Observation[];
   const right = (...expected: Outcome[]) => observations.map((observation) => isRight(expected, observation));
 
-  it("takes exactly the outcome that is expected, and a failure for none", () => {
+  it("accepts exactly the expected outcomes, and never a failure", () => {
     deepEqual(
       [
         right({ kind: "answer", status: 200 }),
@@ -91,7 +91,7 @@ describe("judging an observation", () => {
   });
 });
 
-describe("what an error of a connection proves", () => {
+describe("what a connection error proves", () => {
   const error = (message: string, code?: string) => Object.assign(new Error(message), code ? { code } : {});
   const openssl = "error:0A000410:SSL routines:ssl3_read_bytes";
 
@@ -159,7 +159,7 @@ describe("what an error of a connection proves", () => {
 describe("an attempt", () => {
   const to = { namespace: "n", selector: "s", serverName: "server.test" };
   const expect: Check["expect"] = [{ kind: "alert", alert: "certificate_required" }];
-  /** Tries a server that treats each connection so, where a refusal by alert is expected. */
+  /** Tries a server that treats connections like this, expecting a refusal by alert. */
   const attemptAt = async (treat: (socket: Socket, number: number) => void, within: number) => {
     let connections = 0;
     const server = createServer({}, (socket) => {
@@ -200,31 +200,31 @@ describe("an attempt", () => {
   const alerts = (number: number) => (socket: Socket) =>
     socket.once("data", () => socket.end(Buffer.of(21, 3, 3, 0, 2, 2, number)));
 
-  it("is wrong when the server says nothing in time", async () => {
+  it("is wrong if the server says nothing in time", async () => {
     deepEqual(await attemptAt(() => undefined, 100), {
       ...judged("failed: no answer within 0.1 s", false),
       connections: 1,
     });
   });
 
-  it("is made again when the connection breaks, and wrong when the server never says why", async () => {
+  it("is retried if the connection breaks, and wrong if the server never says why", async () => {
     const { connections, ...result } = await attemptAt(reset, 1_000);
     const reason = "ECONNRESET: Client network socket disconnected before secure TLS connection was established";
     deepEqual(result, judged(`failed: ${reason}`, false));
     ok(connections > 1);
   });
 
-  it("is right when a later try shows what was expected", async () => {
+  it("is right if a later try shows what was expected", async () => {
     const treat = (socket: Socket, number: number) => (number < 3 ? reset : alerts(116))(socket);
     deepEqual(await attemptAt(treat, 60_000), { ...judged("alert certificate_required (116)", true), connections: 3 });
   });
 
-  it("is not made again once the server has said something else", async () => {
+  it("is not retried once the server has said something else", async () => {
     const treat = (socket: Socket, number: number) => alerts(number === 1 ? 80 : 116)(socket);
     deepEqual(await attemptAt(treat, 60_000), { ...judged("alert internal_error (80)", false), connections: 1 });
   });
 
-  it("is wrong when what it needs cannot be had", async () => {
+  it("is wrong if it cannot get what it needs", async () => {
     const { result } = await attempt(
       {
         ...{ hop: "gateway", case: "no certificate", expect },

@@ -1,4 +1,4 @@
-// The command line: what it answers without a platform.
+// The command line, without a platform.
 
 import { deepEqual, equal } from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -41,7 +41,7 @@ describe("tools/verify/cli.ts", function () {
     );
   });
 
-  it("ends with 2, and tells why, when there is nothing to check", async () => {
+  it("exits with 2, and says why, if there is nothing to check", async () => {
     deepEqual(
       [await cli(["--outputs", "-", "--stack", "dev"], "no JSON"), await cli(["--outputs", "/nowhere/outputs.json"])],
       [
@@ -55,7 +55,7 @@ describe("tools/verify/cli.ts", function () {
     );
   });
 
-  it("ends with 2 on an option that it does not know", async () => {
+  it("exits with 2 on an unknown option", async () => {
     const { code, stdout } = await cli(["--jsno"]);
     deepEqual({ code, stdout }, { code: 2, stdout: "" });
   });
@@ -78,7 +78,7 @@ describe("tools/verify/cli.ts", function () {
       rmSync(folder, { recursive: true });
     });
 
-    /** Which context was used: the cluster is another one than the outputs name, and the refusal tells. */
+    /** Which context was used: it is not the cluster that the outputs name, and the refusal says so. */
     const context = async (config: object, ...args: string[]) => {
       const answers = [
         `"stack output --json -s dev") cat ${folder}/outputs.json ;;`,
@@ -108,7 +108,7 @@ describe("tools/verify/cli.ts", function () {
       );
     });
 
-    it("by the configuration's own kubeconfig, a secret one too", async () => {
+    it("with the configuration's own kubeconfig, even a secret one", async () => {
       const path = join(folder, "another");
       writeFileSync(path, contexts({ another: api.kubeconfig }));
       deepEqual(

@@ -1,4 +1,4 @@
-// A platform on this machine: real etcd, APISIX or its stand-in, and a server that refuses as nginx does. It can be built badly on purpose.
+// A platform on this machine: real etcd, APISIX or its stand-in, and a server that refuses as nginx does. It can be broken on purpose.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { constants } from "node:crypto";
@@ -25,13 +25,13 @@ import { Authority } from "../../support/authorities.ts";
 import { byPlane } from "../../support/outputs.ts";
 import { programPath } from "../../support/programs.ts";
 
-/** What is wrong with the platform; nothing unless given. */
+/** What is wrong with the platform; by default nothing. */
 export interface Faults {
   /** One certificate authority signs for every plane. */
   readonly oneAuthority?: boolean;
   /** No server asks its clients for a certificate. */
   readonly anonymousClients?: boolean;
-  /** etcd has no users: whoever gets in may do everything. */
+  /** etcd has no users: whoever gets in may do anything. */
   readonly noStoreUsers?: boolean;
   /** etcd lets APISIX's user read every key. */
   readonly unlimitedStoreUser?: boolean;
@@ -41,11 +41,11 @@ export interface Faults {
   readonly unverifiedUpstreams?: boolean;
   /** Every server resumes TLS sessions. */
   readonly resumedSessions?: boolean;
-  /** The upstream answers whoever has a certificate of its plane. */
+  /** The upstream answers anyone with a certificate from its plane. */
   readonly anyCaller?: boolean;
 }
 
-/** Why the platform cannot be had on this machine; undefined when it can. */
+/** Why the platform cannot run on this machine; undefined if it can. */
 export function missing(): string | undefined {
   const absent = ["etcd", "apisix"].filter((name) => programPath(name) === undefined);
   return absent.length > 0 ? `no ${absent.join(" and no ")}: set LAB_BIN to a folder that holds them` : undefined;
@@ -55,7 +55,7 @@ export class LocalPlatform {
   readonly outputs: PlatformOutputs;
   readonly access: PlatformAccess;
   readonly certificates: CertificateSource;
-  /** Asks the Admin API with the right credentials. */
+  /** Calls the Admin API with the right credentials. */
   readonly admin: (method: string, path: string, body?: object) => Promise<{ status: number; body: string }>;
   readonly #stop: () => Promise<void>;
 
@@ -382,7 +382,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
           ? { subject: `CN=${identity.serviceAccount},OU=${identity.namespace},O=${identity.trustDomain}` }
           : {}),
         uris: [spiffeId(identity)],
-        // Nobody wants to wait for five seconds.
+        // Saves five seconds of waiting.
         ...(lifetime < 60 ? { lifetime: 1_000 } : {}),
       }),
     remove: async () => undefined,
@@ -390,7 +390,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
   return { outputs, access, certificates, admin };
 }
 
-/** What `Cluster.connect` does, without the port-forward. */
+/** Like `Cluster.connect`, but without the port-forward. */
 function connect({ port, serverName }: PodPort, client: ClientTls, signal?: AbortSignal): Promise<tls.TLSSocket> {
   return handshake({ socket: open(port, signal) }, serverName, client);
 }

@@ -1,4 +1,4 @@
-// The stack's outputs from a file or from Pulumi, and what is said when they are not what they must be.
+// The stack's outputs from a file or from Pulumi, and what is said if they are not as they must be.
 
 import { deepEqual, equal, rejects, throws } from "node:assert/strict";
 import { chmod, mkdtemp, rm, writeFile } from "node:fs/promises";
@@ -10,11 +10,11 @@ import { readOutputs } from "../../../tools/verify/outputs.ts";
 import { outputs } from "../../support/outputs.ts";
 
 describe("stack outputs", () => {
-  it("are taken as they are when they are whole", () => {
+  it("are taken as they are if complete", () => {
     deepEqual(parseOutputs(outputs), outputs);
   });
 
-  it("may lack what a later release of the same contract added, and not have it in another form", () => {
+  it("may lack what a later release of the same contract added, but not have it in another form", () => {
     const { serverCertificates, ...earlier } = outputs;
     deepEqual(parseOutputs(earlier), earlier);
     throws(() => parseOutputs({ ...earlier, serverCertificates: { ...serverCertificates, edge: undefined } }), {
@@ -22,7 +22,7 @@ describe("stack outputs", () => {
     });
   });
 
-  it("are refused with everything that is missing or of the wrong kind", () => {
+  it("are refused, naming everything that is missing or of the wrong type", () => {
     const { gateway: _gateway, ...rest } = outputs;
     const broken = {
       ...rest,
@@ -43,7 +43,7 @@ Run \`pulumi up -s dev\` first.`,
     });
   });
 
-  it("are refused when they are of another version, before anything else is said of them", () => {
+  it("are refused if of another version, before anything else is said about them", () => {
     throws(() => parseOutputs({ ...outputs, contract: 3, gateway: undefined }, "dev"), {
       message:
         "The outputs of stack dev are of version 3, but this program reads version 2 or 1. " +
@@ -57,7 +57,7 @@ Run \`pulumi up -s dev\` first.`,
     before(async () => (folder = await mkdtemp(join(tmpdir(), "outputs-"))));
     after(() => rm(folder, { recursive: true }));
     afterEach(() => (process.env.PATH = path));
-    /** A `pulumi` that answers so; nothing else is on PATH. */
+    /** A `pulumi` that runs this; nothing else is on PATH. */
     const pulumi = async (script: string) => {
       await writeFile(join(folder, "pulumi"), `#!/bin/sh\n${script}\n`);
       await chmod(join(folder, "pulumi"), 0o755);
@@ -70,7 +70,7 @@ Run \`pulumi up -s dev\` first.`,
       deepEqual(await readOutputs({ file }, folder), outputs);
     });
 
-    it("come from the Pulumi CLI, for the stack that is named", async () => {
+    it("come from the Pulumi CLI, for the named stack", async () => {
       await pulumi(
         `[ "$PWD $*" = "${folder} stack output --json -s dev" ] && echo '${JSON.stringify(outputs)}' || echo '{}'`,
       );
@@ -78,7 +78,7 @@ Run \`pulumi up -s dev\` first.`,
       await rejects(readOutputs({}, folder), /^Error: stack output "contract" is missing/);
     });
 
-    it("fail with Pulumi's own words", async () => {
+    it("fail with Pulumi's own message", async () => {
       await pulumi("echo 'error: no stack named dev found' >&2; exit 255");
       await rejects(readOutputs({ stack: "dev" }, folder), {
         message: "pulumi stack output --json -s dev failed: error: no stack named dev found",

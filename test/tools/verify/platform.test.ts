@@ -1,4 +1,4 @@
-// The checks against running servers: a platform that is right, and platforms with one fault each that must not go unnoticed.
+// The checks against running servers: a correct platform, and platforms with one fault each, which must not go unnoticed.
 
 import { deepEqual, equal, rejects } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
@@ -18,7 +18,7 @@ describe("the checks", function () {
   };
   const verify = ({ outputs, access, certificates }: LocalPlatform, more: Partial<Run> = {}): Promise<Report> =>
     run({ outputs, access, certificates, signal: anywhere, ...more });
-  /** Ids of all objects that APISIX holds. */
+  /** Ids of all objects in APISIX. */
   const objects = async ({ admin }: LocalPlatform) => {
     const ids = async (kind: string) => {
       const { list } = JSON.parse((await admin("GET", kind)).body) as { list: { value: { id: string } }[] };
@@ -36,7 +36,7 @@ describe("the checks", function () {
 
   after(() => Promise.all(platforms.map((platform) => platform.stop())));
 
-  it("find a right platform right, and leave nothing behind", async () => {
+  it("find nothing wrong with a correct platform, and leave nothing behind", async () => {
     const platform = await start();
     const { checks, served, ok, body } = await verify(platform);
     deepEqual(
@@ -97,7 +97,7 @@ describe("the checks", function () {
     deepEqual(await objects(platform), ["routes/hello", "ssls/site", "ssls/upstream"]);
   });
 
-  it("see each pod of a server, and a Secret that is ahead of what is served", async () => {
+  it("see each of a server's pods, and a Secret that is ahead of what is served", async () => {
     const platform = await start();
     const renewed = await platform.certificates.issue(
       {
@@ -226,7 +226,7 @@ describe("the checks", function () {
     });
   }
 
-  it("remove what a killed run left behind, and nothing younger", async () => {
+  it("remove what a killed run left behind, but nothing newer", async () => {
     const platform = await start();
     const put = (id: string, age: number) =>
       platform.admin("PUT", `routes/${id}`, {
@@ -240,7 +240,7 @@ describe("the checks", function () {
     deepEqual(await objects(platform), ["routes/hello", "routes/running", "ssls/site", "ssls/upstream"]);
   });
 
-  it("remove what they created when they are interrupted", async () => {
+  it("remove what they created if interrupted", async () => {
     const platform = await start();
     const interrupt = new AbortController();
     const most: string[][] = [];
@@ -255,7 +255,7 @@ describe("the checks", function () {
     deepEqual(await objects(platform), ["routes/hello", "ssls/site", "ssls/upstream"]);
   });
 
-  it("are not made against another cluster", async () => {
+  it("do not run against another cluster", async () => {
     const platform = await start();
     const expect = async (uid: string) => {
       throw new Error(`not cluster ${uid}`);

@@ -1,4 +1,4 @@
-// The report as people read it, whole.
+// The whole report, as people read it.
 
 import { equal } from "node:assert/strict";
 
@@ -50,7 +50,7 @@ const wrong: Report = {
 };
 
 describe("the report", () => {
-  it("is a table, the closing scene and a verdict", () => {
+  it("is two tables, the gateway's answer and a verdict", () => {
     equal(
       render(right, "https://upstream/", { colour: false }),
       `Hop        Case              Expected            Observed
@@ -69,7 +69,7 @@ GET https://upstream/ with the edge client certificate
     );
   });
 
-  it("marks what is wrong, and tells a long reason in full below the table", () => {
+  it("marks what is wrong, and gives long reasons in full below the table", () => {
     equal(
       render(wrong, "https://upstream/", { colour: false }),
       `Hop        Case              Expected            Observed
@@ -96,7 +96,7 @@ GET https://upstream/ with the edge client certificate
     );
   });
 
-  it("has colours where they are wanted", () => {
+  it("has colours if wanted", () => {
     equal(
       render(
         {

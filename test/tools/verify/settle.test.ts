@@ -1,4 +1,4 @@
-// The wait for a platform that rolls: what Kubernetes says of a Deployment on its way, what is told of it, and when it is over.
+// Waiting for a platform that is rolling out: what Kubernetes says about it, what is reported, and when the wait is over.
 
 import { deepStrictEqual as same, rejects } from "node:assert/strict";
 
@@ -17,8 +17,8 @@ const atRest: Workloads = {
   leaving: [],
 };
 
-describe("a platform that rolls", () => {
-  it("is known by generation, number, age and readiness of its pods", () => {
+describe("a platform that is rolling out", () => {
+  it("is recognised by generation, and by number, age and readiness of its pods", () => {
     const one = (change: Partial<typeof workload>, leaving: readonly string[] = []) =>
       rolling({ workloads: [{ name: "deployment/apisix", ...workload, ...change }], leaving });
     same(
@@ -43,7 +43,7 @@ describe("a platform that rolls", () => {
     );
   });
 
-  it("is waited for until it has come to rest, and what is waited for is told", async () => {
+  it("is awaited until it has finished, reporting what is still missing", async () => {
     const looks: Workloads[] = [{ ...atRest, leaving: ["apisix-old"] }, { ...atRest, leaving: ["apisix-old"] }, atRest];
     const told: string[] = [];
     const access = { workloads: async () => looks.shift()! };
@@ -52,7 +52,7 @@ describe("a platform that rolls", () => {
     same(told, ["pod/apisix-old is leaving", "pod/apisix-old is leaving"]);
   });
 
-  it("is not waited for for ever, and no longer than the run lasts", async () => {
+  it("is not awaited forever, nor longer than the run lasts", async () => {
     const access = { workloads: async () => ({ ...atRest, leaving: ["apisix-old"] }) };
     same(await settled(access, { namespace: "mtls", signal, within: 0 }), ["pod/apisix-old is leaving"]);
     const interrupted = AbortSignal.abort(new Error("interrupted"));
@@ -73,7 +73,7 @@ describe("a platform that rolls", () => {
         status: { observedGeneration: 1, replicas: 3, updatedReplicas: 1, readyReplicas: 2 },
       };
       api.answers.set("/apis/apps/v1/namespaces/mtls/deployments", { items: [deployment] });
-      // The API server leaves out what is zero.
+      // The API server omits zeros.
       const set = {
         metadata: { name: "etcd", generation: 1, labels },
         spec: { replicas: 1 },
