@@ -21,7 +21,7 @@ describe("what the lab needs of a machine", () => {
   });
 
   const cases: [string, Partial<Machine>, RegExp][] = [
-    ["another system", { platform: "darwin" }, /needs Linux, this is darwin.*make up CONTEXT=name/],
+    ["another system", { platform: "darwin" }, /needs Linux, and this is darwin.*make up CONTEXT=name/],
     ["an ordinary user", { root: false }, /needs root.*run the command as root.*make up CONTEXT=name/],
     ["no Go", { go: undefined }, /no `go` on PATH: install Go 1\.26\.0 or newer/],
     ["an old Go", { go: "1.9.7" }, /`go` on PATH is 1\.9\.7, lab\/go\.mod needs 1\.26\.0/],
@@ -29,7 +29,7 @@ describe("what the lab needs of a machine", () => {
     ["a full disk, cold", { freeGiB: 14.9 }, /14\.9 GiB free, the lab needs 15: free some space, or set MTLS_CACHE/],
     ["a full disk, warm", { freeGiB: 1.9, warm: true }, /1\.9 GiB free, the lab needs 2:/],
     ["read-only cgroups", { cgroups: false }, /\/sys\/fs\/cgroup cannot be written/],
-    ["no namespaces", { namespaces: false }, /does not let root make namespaces/],
+    ["no namespaces", { namespaces: false }, /does not let root create namespaces/],
   ];
   for (const [name, difference, sentence] of cases)
     it(`says in one sentence what to do about ${name}`, () => {

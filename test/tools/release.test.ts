@@ -36,7 +36,7 @@ describe("the notes of a release", () => {
     throws(() => releaseNotes("v0.3.0", "0.2.0", changelog), {
       message: "Tag v0.3.0 does not match the version in package.json, 0.2.0: tag it v0.2.0.",
     });
-    throws(() => releaseNotes("0.2.0", "0.2.0", changelog), { message: /^The tag 0\.2\.0 is not/ });
+    throws(() => releaseNotes("0.2.0", "0.2.0", changelog), { message: /^Tag 0\.2\.0 does not match/ });
   });
 
   it("are refused while the changelog has no dated section for the version", () => {
