@@ -102,7 +102,7 @@ Run \`pulumi up -s ${stack}\` first.`,
     );
   });
 
-  it("is told of outputs of another version", async () => {
+  it("is told about outputs of another version", async () => {
     await platformWith({ ...outputs, contract: 3 });
     await rejects(readPlatform(stack), /outputs of stack organization\/mtls-everywhere\/dev are of version 3, but/);
   });

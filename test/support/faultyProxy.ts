@@ -20,7 +20,7 @@ export type Fault = {
     }
   | { /** The server gets nothing; the client gets this answer. */ readonly answer: { status: number; body: object } }
   | { /** Milliseconds that the answer is held back. */ readonly delay: number }
-  | { /** Nothing passes any more, in neither direction, and nobody is told. */ readonly silence: true }
+  | { /** Nothing passes any more in either direction, and nobody is told. */ readonly silence: true }
 );
 
 interface Armed {

@@ -164,7 +164,7 @@ func (p *process) obey() {
 		}
 		fresh, err := newWorker(p.cfg)
 		if err != nil {
-			errorLog("emerg", "%v: the old worker goes on", err)
+			errorLog("emerg", "%v: the old worker keeps running", err)
 			continue
 		}
 		fresh.follow(time.Second) // with etcd down it serves nothing until etcd returns, like the real one

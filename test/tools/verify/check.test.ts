@@ -132,7 +132,7 @@ describe("what a connection error proves", () => {
     );
   });
 
-  it("is told by the server's own words when the server answers", () => {
+  it("is described in the server's own words if it answers", () => {
     deepEqual(
       [
         { status: 200, text: '{ "hello": "world" }' },
