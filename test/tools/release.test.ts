@@ -52,10 +52,7 @@ describe("the notes of a release", () => {
       spawnSync(process.execPath, ["tools/release/cli.ts", tag], { cwd: project, encoding: "utf8" });
     const wrong = run("v99.0.0");
     equal(wrong.status, 1);
-    equal(
-      wrong.stderr,
-      `Tag v99.0.0 does not match the version in package.json, ${version}: tag it v${version}.\n`,
-    );
+    equal(wrong.stderr, `Tag v99.0.0 does not match the version in package.json, ${version}: tag it v${version}.\n`);
     equal(run("").status, 2);
   });
 });

@@ -68,7 +68,9 @@ async function main(): Promise<number> {
       onWaiting: (reasons) => progress(`waiting: ${reasons.join(", ")}`),
       onRestless: (reasons) => {
         progress("");
-        process.stderr.write(`The platform has not finished rolling out and is checked as it is: ${reasons.join(", ")}.\n`);
+        process.stderr.write(
+          `The platform has not finished rolling out and is checked as it is: ${reasons.join(", ")}.\n`,
+        );
       },
       onResult: ({ hop, case: name }, done, total) => progress(`${done} of ${total} done: ${hop}, ${name}`),
     });

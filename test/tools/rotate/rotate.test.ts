@@ -161,8 +161,7 @@ case "$*" in "stack output"*) cat ${folder}/outputs.json ;; *) echo "{}" ;; esac
     const { generations: _, ...older } = { ...outputs, generations: undefined };
     same(await cli(["status", "-s", "dev"], older), {
       ...{ code: 2, stdout: "" },
-      stderr:
-        "The platform was last updated by a release without generations of roots. Run pulumi up -s dev first.\n",
+      stderr: "The platform was last updated by a release without generations of roots. Run pulumi up -s dev first.\n",
     });
   });
 
@@ -203,9 +202,6 @@ case "$*" in "stack output"*) cat ${folder}/outputs.json ;; *) echo "{}" ;; esac
 
   it("has one leaf reissued by name, in any namespace", async () => {
     const { code, stdout } = await cli(["renew", "shop/gone", "--json"]);
-    same(
-      [code, JSON.parse(stdout)],
-      [1, [{ namespace: "shop", name: "gone", failure: "no such Certificate" }]],
-    );
+    same([code, JSON.parse(stdout)], [1, [{ namespace: "shop", name: "gone", failure: "no such Certificate" }]]);
   });
 });
