@@ -22,14 +22,14 @@ const dnsName = z
 const kubernetesName = z
   .string()
   .regex(new RegExp(`^${dnsLabel}$`), "must be a Kubernetes name: at most 63 lower-case letters, digits and hyphens");
-/** In whole hours: cert-manager refuses certificates that live for less than one. */
+/** In whole hours: cert-manager refuses lifetimes under one hour. */
 const duration = z.string().regex(/^[1-9]\d*h$/, {
   error: 'must be a whole number of hours, at least "1h"',
-  abort: true, // what compares durations needs both
+  abort: true, // comparisons need valid durations
 });
 const quantity = z.string().regex(/^[1-9]\d*(Mi|Gi|Ti)$/, {
   error: 'must be a Kubernetes quantity in Mi, Gi or Ti, such as "1Gi"',
-  abort: true, // what compares quantities needs one
+  abort: true, // comparisons need a valid quantity
 });
 const image = z
   .string()
@@ -41,18 +41,18 @@ const image = z
 
 export const certManager = z
   .strictObject({
-    /** Install cert-manager; `false` uses the one that the cluster has. Default `true`. */
+    /** Install cert-manager; `false` uses the cluster's own. Default `true`. */
     install: z.boolean().default(true),
     /** Chart and application version. Default `v1.21.2`. */
     version: z
       .string()
       .regex(/^v\d+\.\d+\.\d+$/, 'must be a version such as "v1.21.2"')
       .default("v1.21.2"),
-    /** Namespace of cert-manager, where ClusterIssuers keep their Secrets. Default `cert-manager`. */
+    /** cert-manager's namespace, where ClusterIssuers look for their Secrets. Default `cert-manager`. */
     namespace: kubernetesName.default("cert-manager"),
     /** Chart reference: an OCI address or a local path. Default: cert-manager's own OCI chart. */
     chart: z.string().min(1, "must not be empty").default("oci://quay.io/jetstack/charts/cert-manager"),
-    /** Leave the CRDs, and with them every certificate, when the release is destroyed. Default `true`. */
+    /** Keep the CRDs, and with them every certificate, when the release is destroyed. Default `true`. */
     keepCrds: z.boolean().default(true),
   })
   .prefault({});
@@ -65,21 +65,21 @@ const generation = z.preprocess(
     .regex(/^[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?$/, 'must be a short name, such as "2026"')
     .refine(
       (value) => !/^peer(-|$)|self-signed$/.test(value),
-      'must not begin with "peer" or end with "self-signed": other objects have such names',
+      'must not start with "peer" or end with "self-signed": other objects use such names',
     ),
 );
-/** Names of the generations that are trusted. Default: the active one alone. */
+/** Names of the trusted generations. Default: only the active one. */
 const trusted = z.array(generation).min(1).optional();
 const root = z
   .discriminatedUnion("kind", [
-    /** cert-manager makes the root in the cluster and keeps its key there. */
+    /** cert-manager creates the root in the cluster and keeps its key there. */
     z.strictObject({
       kind: z.literal("cluster"),
       /** Name of the generation that signs. Default `1`. */
       active: generation.default("1"),
       trusted,
     }),
-    /** The root's key lies in Pulumi's state, encrypted; the cluster holds an intermediate. */
+    /** The root's key is in Pulumi's state, encrypted; the cluster holds an intermediate. */
     z.strictObject({
       kind: z.literal("stateHeld"),
       /** Name of the generation that signs. */
@@ -94,7 +94,7 @@ const root = z
   .transform((value) => ({ ...value, trusted: [...new Set(value.trusted ?? [value.active])] }))
   .refine((value) => value.trusted.includes(value.active), {
     path: ["trusted"],
-    message: "must name the active root too: its leaves would be trusted by nobody",
+    message: "must include the active generation: otherwise nobody would trust its leaves",
   })
   .prefault({ kind: "cluster" });
 
@@ -103,10 +103,10 @@ const pki = z
     /**
      * Where each plane's root comes from, and its generations: `{ kind: cluster }` or `{ kind: stateHeld, active, … }`, with
      * `trusted` while two of them overlap. Default `cluster`. A generation keeps its kind, algorithm, rootDuration and trust
-     * domain; a change of these is for a new one: docs/rotation.md.
+     * domain; changing them takes a new generation: docs/rotation.md.
      */
     root,
-    /** Keys of roots and leaves. Default `ECDSA-P256`. */
+    /** Key algorithm of roots and leaves. Default `ECDSA-P256`. */
     algorithm: z.enum(keyAlgorithms).default("ECDSA-P256"),
     /** Lifetime of leaves; they are renewed after two thirds of it. Default `24h`. */
     leafDuration: duration.default("24h"),
@@ -124,7 +124,7 @@ const pki = z
         hours(root.intermediateDuration) <= hours(rootDuration)),
     {
       path: ["root", "intermediateDuration"],
-      message: "must be at least twice leafDuration and at most rootDuration: none may outlive its issuer",
+      message: "must be at least twice leafDuration and at most rootDuration: nothing may outlive its issuer",
     },
   )
   .prefault({});
@@ -152,13 +152,13 @@ const apisix = z
   .strictObject({
     /** Gateway pods. Default 1. */
     replicas: z.int().min(1).default(1),
-    /** Names of the keys that it seals certificates' keys with: the first seals, all open. Default `["1"]`. */
+    /** Names of the keyring's keys: the first seals private keys in etcd, and all of them open. Default `["1"]`. */
     keyring: keyList,
-    /** Names of the Admin API's keys: the first is used, all are accepted. Default `["1"]`. */
+    /** Names of the Admin API's keys: the first is used, and all are accepted. Default `["1"]`. */
     adminKeys: keyList,
     /** Default: Apache APISIX 3.18.0. */
     image: image.default("docker.io/apache/apisix:3.18.0-debian"),
-    /** Runs the renewer beside it: Node.js 22 or newer, and a shell. Default: the official Node.js image. */
+    /** Image of the renewer beside it: Node.js 22 or newer, and a shell. Default: the official Node.js image. */
     renewerImage: image.default("docker.io/library/node:24.21.0-slim"),
   })
   .prefault({});
@@ -167,7 +167,7 @@ const gateway = z
   .strictObject({
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
     host: dnsName
-      .refine((name) => isIP(name) === 0, "must be a name: for an address clients send no server name")
+      .refine((name) => isIP(name) === 0, "must be a host name: clients send no server name for an IP address")
       .default("upstream"),
     /** Client certificates of the edge plane to issue, by service-account name. Default none. */
     clients: z
@@ -176,7 +176,7 @@ const gateway = z
       .default([]),
     /** Type of the gateway's Service. Default `ClusterIP`. */
     serviceType: z.enum(["ClusterIP", "LoadBalancer"]).default("ClusterIP"),
-    /** Its annotations: what the cluster's load balancer wants to be told, such as that it is internal. Default none. */
+    /** Annotations of that Service, such as those that make a load balancer internal. Default none. */
     serviceAnnotations: z.record(z.string(), z.string()).default({}),
   })
   .prefault({});
@@ -197,9 +197,9 @@ const monitoring = z
   .strictObject({
     /** Alerts, a scrape rule and a dashboard; needs the Prometheus operator's kinds in the cluster. Default `false`. */
     install: z.boolean().default(false),
-    /** Namespace of Prometheus: its pods alone may reach the metrics. Default `monitoring`. */
+    /** Namespace of Prometheus, whose pods alone may reach the metrics. Default `monitoring`. */
     namespace: kubernetesName.default("monitoring"),
-    /** Labels by which your Prometheus and Grafana select what is theirs, such as `release: prometheus`. Default none. */
+    /** Labels that your Prometheus and Grafana select by, such as `release: prometheus`. Default none. */
     labels: z.record(z.string(), z.string()).default({}),
   })
   .prefault({});
@@ -208,10 +208,10 @@ const platform = z
   .strictObject({
     trustDomain: dnsName.max(
       subjectLimit,
-      `must have at most ${subjectLimit} characters: it is every subject's organization`,
+      `must have at most ${subjectLimit} characters: it is the organization in every certificate's subject`,
     ),
     namespace: kubernetesName.default("mtls"),
-    /** Make the namespace; `false` uses one that is there, and lets go of one that the stack made. Default `true`. */
+    /** Create the namespace; `false` uses an existing one, and releases one that the stack created. Default `true`. */
     createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
     /** How long pods, image pulls included, and a load balancer may take to become ready before an update fails. Default `5m`. */
     readyTimeout: z
@@ -228,7 +228,7 @@ const platform = z
   })
   .refine((value) => value.namespace !== value.certManager.namespace, {
     path: ["namespace"],
-    message: "must be another than cert-manager's: whoever may read Secrets there has every plane's keys",
+    message: "must differ from cert-manager's: whoever may read Secrets there would hold every plane's keys",
   });
 
 /** The whole configuration of one environment, every default filled in. */
@@ -249,7 +249,7 @@ export function parseConfig(
   const wrong = [...secrets.map((key) => `${key}: ${secret}`), ...(parsed.error?.issues.flatMap(describe) ?? [])];
   const lines = wrong.map((line) => `  ${line}`);
   throw new pulumi.RunError(
-    `The configuration in Pulumi.${stack}.yaml is not usable:\n${lines.join("\n")}\nNothing was changed. The keys are described in config.ts.`,
+    `The configuration in Pulumi.${stack}.yaml is invalid:\n${lines.join("\n")}\nNothing was changed. The keys are described in config.ts.`,
   );
 }
 
@@ -268,21 +268,21 @@ export function readConfig(): PlatformConfig {
   );
 }
 
-/** Keys with a secret anywhere in their value, as the engine tells every program; the SDK only answers for one key at a time. */
+/** Keys with a secret anywhere in their value, as the engine passes them to every program; the SDK can only be asked about one key at a time. */
 function secretKeys(): readonly string[] {
   return JSON.parse(process.env.PULUMI_CONFIG_SECRET_KEYS ?? "[]") as readonly string[];
 }
 
-/** All of this configuration ends in plain sight: in state, in ConfigMaps, in names. */
+/** All of this configuration ends up in plain sight: in state, in ConfigMaps, in names. */
 const secret =
-  "holds a secret, which would lie in the clear in the state and in the cluster: nothing here is kept as one; set it again without --secret, and keep what is secret elsewhere";
+  "holds a secret, but the state and the cluster would show it in the clear; set it again without --secret, and keep secrets elsewhere";
 
-/** The engine hands a yes or no at the top level over as a word. */
+/** The engine passes a top-level boolean as a string. */
 function booleanOf(value: unknown): unknown {
   return value === "true" ? true : value === "false" ? false : value;
 }
 
-/** The engine hands objects over as JSON and strings as they are. */
+/** The engine passes objects as JSON and strings as they are. */
 function decode(value: string): unknown {
   try {
     return /^[[{]/.test(value.trim()) ? JSON.parse(value) : value;
@@ -291,7 +291,7 @@ function decode(value: string): unknown {
   }
 }
 
-/** What is wrong in zod's issue, where zod's own words would not tell a person what to write. Values are not repeated: some are secret. */
+/** Says what to write where zod's own words would not. Values are not repeated: some are secret. */
 function describe(issue: z.core.$ZodIssue): string[] {
   const at = (path: readonly PropertyKey[]) => path.map(String).join(".") || "(top level)";
   const here = (complaint: string) => [`${at(issue.path)}: ${complaint}`];
@@ -323,17 +323,17 @@ function describe(issue: z.core.$ZodIssue): string[] {
 
 const unknownKeyMessage = "is not a known key; remove it or correct its spelling";
 
-/** A path that was meant to lead into one of the objects is a key of its own to the CLI, unless it is told so. */
+/** Without --path, the CLI takes a path into one of the objects for a key of its own. */
 function unknownKey(key: string): string {
   const [first = ""] = key.split(/[.[]/);
   if (first === key || !(first in platform.shape)) return unknownKeyMessage;
   return (
-    `is a path, and was taken for a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. ` +
-    `With pulumi up -c it takes --config-path`
+    `is a path, but was set as a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. ` +
+    `With pulumi up -c, add --config-path`
   );
 }
 
-/** The CLI takes a name of digits for a number. */
+/** The CLI stores a name of digits as a number. */
 function asText({ expected, input }: z.core.$ZodIssueInvalidType): string {
   const scalar = typeof input === "number" || typeof input === "boolean";
   return expected === "string" && scalar ? "; put it in quotes, or add --type string to pulumi config set" : "";

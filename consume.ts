@@ -1,4 +1,4 @@
-// For other teams' stacks: the platform's outputs, read from its stack and checked, with what a service behind its gateway needs of them.
+// For other teams' stacks: the platform's outputs, read from its stack and checked, and what a service behind its gateway needs.
 
 import type { IssuerRef } from "@mtls-everywhere/vocabulary/planes";
 import * as pulumi from "@pulumi/pulumi";
@@ -11,14 +11,14 @@ import { outputNames, parseOutputs, type PlatformOutputs, refuseOldGateway } fro
 
 /** A platform, as another stack sees it. */
 export type Platform = PlatformOutputs & {
-  /** Its gateway: who alone may speak to an `NginxUpstream`, and where a `Site` is made. */
+  /** Its gateway: the only caller of an `NginxUpstream`, and the place to create a `Site`. */
   readonly apisix: Gateway;
   readonly authorityFor: AuthorityFor;
 };
 
 /**
- * Lets a plane's issuer sign leaves in a namespace, and puts the plane's roots there as a trust bundle, ConfigMap `<plane>-trust`. Once for
- * each namespace.
+ * Lets a plane's issuer sign leaves in a namespace, and puts the plane's roots there as a trust bundle, ConfigMap `<plane>-trust`. Call it
+ * once per namespace.
  * @example
  * const authority = platform.authorityFor("upstream", "shop", { provider, dependsOn: namespace });
  */
@@ -32,7 +32,7 @@ export type AuthorityFor = <P extends SharedPlane>(
 /** Planes that issue leaves in any namespace. */
 export type SharedPlane = "edge" | "upstream";
 
-/** What the leaves are like that an authority signs. */
+/** What an authority's leaves are like. */
 export interface LeafSettings {
   /** @default "ECDSA-P256" */
   readonly algorithm?: LeafAuthority<SharedPlane>["algorithm"];
@@ -48,7 +48,7 @@ export interface LeafSettings {
  * state, as its last `pulumi up` left them.
  * @example
  * const platform = await readPlatform("organization/mtls-everywhere/prod");
- * @throws RunError when an output is missing, has another form, or is of another version or release: with what to do about it.
+ * @throws RunError when an output is missing or malformed, or comes from another version or release; it says what to do.
  */
 export async function readPlatform(stack: string): Promise<Platform> {
   const reference = new pulumi.StackReference(stack);
@@ -63,7 +63,7 @@ export async function readPlatform(stack: string): Promise<Platform> {
   }
 }
 
-/** What the outputs amount to. */
+/** The platform that these outputs describe. */
 export function platformOf(outputs: PlatformOutputs): Platform {
   return { ...outputs, apisix: gatewayOf(outputs), authorityFor: authorityFor(outputs) };
 }

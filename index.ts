@@ -33,7 +33,7 @@ await checkKeys({ cluster: cluster.access, wanted: keys, admin: adminOf });
 const trusted = await trustedGenerations("pki", cluster.access, adminOf, env);
 const apiServer = await cluster.apiServer();
 
-// The ground: a namespace whose pods speak to nobody, and who issues certificates in it.
+// The ground: a namespace that denies all traffic, and cert-manager to issue certificates in it.
 const on = { provider: cluster.provider };
 const home = closedNamespace("namespace", env, on);
 const certManager = new CertManager("cert-manager", env.certManager, on);
@@ -47,7 +47,7 @@ const pki = createAuthorities(
   { ...on, dependsOn: [home, certManager] },
 );
 
-// The hops: etcd <- APISIX -> upstream, each with its own plane, and open to each other alone.
+// The hops: etcd <- APISIX -> upstream, each in its own plane, and open only to each other.
 const etcd = new Etcd("etcd", { ...common, ...env.etcd, authorities: pki, client: "apisix" }, inNamespace);
 const apisix = new Apisix(
   "apisix",
@@ -60,7 +60,7 @@ const hello = new NginxUpstream(
   inNamespace,
 );
 
-// The edge: a certificate for each client that is named in the configuration.
+// The edge: a certificate for each client named in the configuration.
 for (const client of env.gateway.clients) {
   const { namespace } = env;
   new Certificate(

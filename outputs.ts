@@ -17,7 +17,7 @@ import { named } from "@mtls-everywhere/vocabulary/references";
 import { z } from "zod";
 
 /**
- * Versions of these outputs that this program reads, the newest first: they rise when a name or a meaning changes or goes, not
+ * Versions of these outputs that this program reads, newest first. The version rises when a name or meaning changes or goes, not
  * when one is added. Version 1 has `caller.clientCertificate`, which upstreams of release 0.1 need.
  */
 export const contractVersions = [2, 1] as const;
@@ -29,39 +29,39 @@ const generations = z.object({
   /** Name of the generation that signs this stack's leaves. */
   active: text,
   trusted: z.array(text).readonly(),
-  /** The stack's first generation: names of its issuers carry no name of a generation. */
+  /** The stack's first generation: the names of its issuers have no generation suffix. */
   founder: text,
-  /** SHA-256 of each generation's roots, by plane and the generation's name: one, unless a lost one was made anew. */
+  /** SHA-256 of each generation's roots, by plane and generation: one, unless a lost root was recreated. */
   digests: perPlane(z.record(text, z.array(text).readonly())),
 });
 
 /** The stack's outputs, by name. */
 const platform = z.object({
-  /** Which of `contractVersions` they are of. */
+  /** Version of these outputs: one of `contractVersions`. */
   contract: z.number(),
-  /** Whom certificates speak for. */
+  /** Trust domain of every certificate's identity. */
   trustDomain: text,
-  /** Where the platform lives. */
+  /** The platform's namespace. */
   namespace: text,
   /** Where clients reach it. */
   gateway: named<GatewayEndpoint>(gatewayEndpoint),
-  /** For what is put into the gateway. */
+  /** The Admin API, for objects in the gateway. */
   admin: named<AdminEndpoint>(adminEndpoint),
   /** APISIX's store: for verify. */
   store: named<StoreEndpoint>(storeEndpoint),
-  /** As whom the gateway calls. */
+  /** Who the gateway is to the services it calls. */
   caller: named<GatewayCaller>(gatewayCaller),
   /** The platform's own upstream. */
   upstream: named<UpstreamEndpoint>(upstreamEndpoint),
   /** Who signs the leaves of each plane. */
   issuers: ofEachPlane(issuerOf),
-  /** Where each plane's roots lie in the platform's namespace. */
+  /** Each plane's trust bundle in the platform's namespace. */
   trust: ofEachPlane(trustOf),
   /** PEM roots per plane: public, for clients outside the cluster. */
   roots: perPlane(text),
   /** Which roots are trusted, and which sign. Since 0.2. */
   generations: generations.exactOptional(),
-  /** The Secret that each plane's server has its leaf from. Since 0.2. */
+  /** The Secret that holds the leaf of each plane's server. Since 0.2. */
   serverCertificates: ofEachPlane(leafOf).exactOptional(),
   /** Routes as the Admin API holds them. */
   routes: z.array(z.object({ id: text, hosts: z.array(text).readonly(), uris: z.array(text).readonly() })).readonly(),
@@ -69,30 +69,30 @@ const platform = z.object({
 /** The outputs of a platform's stack. */
 export interface PlatformOutputs extends z.infer<typeof platform> {}
 
-/** The value as the stack's outputs, or an error that names all that is missing. */
+/** The value as the stack's outputs, or an error that lists everything that is missing. */
 export function parseOutputs(value: unknown, stack?: string): PlatformOutputs {
   const { contract } = (value ?? {}) as Partial<PlatformOutputs>;
   if (typeof contract === "number" && !contractVersions.some((version) => version === contract)) {
     throw new Error(
-      `The outputs of ${stack ? `stack ${stack}` : "the stack"} are of version ${contract}, but this program reads version ${contractVersions.join(" or ")}. ` +
-        "Use the release of mtls-everywhere that the platform was brought up with.",
+      `The outputs of ${stack ? `stack ${stack}` : "the stack"} are version ${contract}, but this program reads version ${contractVersions.join(" or ")}. ` +
+        "Use the release of mtls-everywhere that deployed the platform.",
     );
   }
   const parsed = platform.safeParse(value, { reportInput: true });
-  // As it is: what the schema does not name is nothing against it.
+  // Returned as it is: extra fields do no harm.
   if (parsed.success) return value as PlatformOutputs;
   const up = `pulumi up${stack ? ` -s ${stack}` : ""}`;
   throw new Error(`${parsed.error.issues.map(problem).join("\n")}\nRun \`${up}\` first.`);
 }
 
 /**
- * The outputs, for a consumer: its upstreams rely on a gateway that presents its leaf by itself.
- * @throws when the gateway is of release 0.1, which did not.
+ * The outputs, for a consumer: its upstreams rely on a gateway that presents its leaf by default.
+ * @throws when the gateway runs release 0.1, which does not.
  */
 export function refuseOldGateway(outputs: PlatformOutputs, stack: string): PlatformOutputs {
   if (outputs.caller.identities !== undefined) return outputs;
   throw new Error(
-    `The gateway of stack ${stack} is of release 0.1: it presents its certificate to no upstream that does not name it. ` +
+    `The gateway of stack ${stack} runs release 0.1, which presents its certificate only to upstreams that name it. ` +
       `Run \`pulumi up -s ${stack}\` with this release first.`,
   );
 }

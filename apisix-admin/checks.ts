@@ -1,4 +1,4 @@
-// What can be said against inputs before anything is asked of a server; parts that a preview does not know yet are passed over.
+// Checks of inputs that need no server; parts that a preview does not know yet are skipped.
 
 import type { z } from "zod";
 
@@ -8,7 +8,7 @@ export interface Failure {
   readonly reason: string;
 }
 
-/** Inputs as the engine hands them over: plain JSON, in which any part may be unknown during a preview. */
+/** Inputs as the engine passes them: plain JSON, in which any part may be unknown during a preview. */
 export type Props = Readonly<Record<string, unknown>>;
 
 /** Stands for a value that is not known yet (`unknownValue` in the SDK's runtime/rpc). */
@@ -20,7 +20,7 @@ export function hasUnknown(value: unknown): boolean {
   return value === unknownValue;
 }
 
-/** All that a schema has against inputs, wherever they are known. */
+/** Everything that a schema objects to in inputs, as far as they are known. */
 export function objections(schema: z.ZodType, inputs: Props): Failure[] {
   const { error } = schema.safeParse(inputs);
   return (error?.issues ?? [])
@@ -38,7 +38,7 @@ function isObject(value: unknown): value is Readonly<Record<PropertyKey, unknown
 
 /** As a program writes it, e.g. `nodes[0].host`. */
 function nameOf(path: readonly PropertyKey[]): string {
-  // What the inputs call objectId, and the resource's own name, both answer to `id`.
+  // The inputs' objectId and the resource's own name both show as `id`.
   if (path[0] === "objectId" || path[0] === "owner") return "id";
   return path.map((key, at) => (typeof key === "number" ? `[${key}]` : `${at ? "." : ""}${String(key)}`)).join("");
 }

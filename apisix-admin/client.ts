@@ -22,13 +22,13 @@ export interface AdminClientOptions extends TimeLimits {
   readonly host?: string;
 }
 
-/** Kinds that can be listed; what is not managed may refer to what is, and holds secrets as well. */
+/** Kinds that can be listed: unmanaged ones may refer to managed ones, and hold secrets as well. */
 export type ListedKind = KindName | "services" | "consumers" | "consumer_groups" | "plugin_configs" | "plugin_metadata";
 
-/** What can be listed; a consumer's credentials lie below it. */
+/** Paths that can be listed; a consumer's credentials are below it. */
 export type ListedPath = ListedKind | `consumers/${string}/credentials`;
 
-/** A client of one Admin API. All methods throw `AdminError` for what the server refuses and retry what passes by itself. */
+/** A client of one Admin API. All methods throw `AdminError` for what the server refuses, and retry transient failures. */
 export class AdminClient {
   readonly #options: AdminClientOptions;
   readonly #transport: Transport;
@@ -56,7 +56,7 @@ export class AdminClient {
     await this.#send("PUT", kind, id, body);
   }
 
-  /** Merges the fields into the object at the server, which keeps all others. Another writer in between makes it try again. */
+  /** Merges the fields into the object on the server, which keeps all others. A concurrent write makes it try again. */
   async patch(kind: KindName, id: string, body: Body): Promise<void> {
     const answer = await this.#send("PATCH", kind, id, body);
     if (answer.status === 404) throw refusalOf(answer, `${kind}/${id}`);
@@ -67,7 +67,7 @@ export class AdminClient {
     return (await this.#send("DELETE", kind, id)).status !== 404;
   }
 
-  /** What the server's JSON schema has against a body, or undefined. Saves nothing. */
+  /** What the server's JSON schema objects to in a body, or undefined. Saves nothing. */
   async validate(kind: KindName, body: Body, limits: TimeLimits = {}): Promise<string | undefined> {
     try {
       await this.#send("POST", `schema/validate/${kind}`, "", body, limits);
@@ -108,28 +108,28 @@ export function refusalOf(answer: Pick<Answer, "status" | "text">, object: strin
   return new AdminError(answer.status, object, said || "refused without a reason", hintFor(answer.status, said), said);
 }
 
-/** Failed client authentication is no TLS alert on this port but an HTML page. */
+/** On this port, failed client authentication is an HTML page, not a TLS alert. */
 const pages = [
   {
     title: "No required SSL certificate was sent",
-    reason: "the Admin API wants a client certificate and none was sent",
-    hint: "Check the Secret that admin.certificate names.",
+    reason: "the Admin API requires a client certificate and none was sent",
+    hint: "Check the Secret in admin.certificate.",
   },
   {
     title: "The SSL certificate error",
     reason: "the Admin API refused the client certificate",
-    hint: "It comes from another authority, has expired, or is not for client authentication: check that the Secret that admin.certificate names was issued by the admin plane.",
+    hint: "It comes from another authority, has expired, or is not for client authentication. Check that the Secret in admin.certificate was issued by the admin plane.",
   },
   {
     title: "The plain HTTP request was sent to HTTPS port",
-    reason: "the request did not arrive through TLS",
-    hint: "Check the port that admin names.",
+    reason: "the request did not arrive over TLS",
+    hint: "Check the port in admin.",
   },
 ];
 
 function hintFor(status: number, said: string): string {
   if (said.includes("role viewer")) return "The key may only read: use a key with the role admin.";
-  if (status === 401) return "The Secret that admin.key names does not hold the key that the gateway runs with.";
+  if (status === 401) return "The Secret in admin.key does not hold the key that the gateway uses.";
   if (said.includes("is still using it")) return "Delete that one first, or let it use another.";
   if (/^failed to fetch .* response code: 404$/.test(said))
     return "Create the object that it refers to first, and pass its id as an output.";

@@ -1,4 +1,4 @@
-// Whose object it is: every object carries its owner, since the Admin API itself knows no owners.
+// Whose object it is: every object carries its owner, since the Admin API itself has no notion of owners.
 
 import { type Body, labels } from "./body.ts";
 
@@ -19,7 +19,7 @@ export interface OwnerMark {
   read(object: Body, ours: Partial<Ownership>): Partial<Ownership>;
 }
 
-/** In labels: an id can be taken by anyone, and is owned by whom the labels name. */
+/** In labels: anyone can take an id, and the labels say who owns it. */
 export const byLabels: OwnerMark = {
   id: (objectId) => objectId,
   put: (body, { owner, instance }) => ({
@@ -35,7 +35,7 @@ export function ownershipOf(object: Body): Partial<Ownership> {
   return { ...(owner && { owner }), ...(instance && { instance }) };
 }
 
-/** Why an object of this owner may not be written, or nothing when it may: one's own may always, others' only when they are adopted. */
+/** Why an object of this owner may not be written, or undefined when it may: our own always, others' only when adopted. */
 export function refusal(
   object: string,
   whose: Partial<Ownership> | undefined,
@@ -43,6 +43,6 @@ export function refusal(
   adopt = false,
 ): string | undefined {
   if (whose === undefined || adopt || (whose.owner !== undefined && owners.includes(whose.owner))) return undefined;
-  const maker = whose.owner === undefined ? "was made by hand or by another tool" : `belongs to ${whose.owner}`;
-  return `${object} exists already and ${maker}. Choose another id, or set adopt: true to take it over.`;
+  const maker = whose.owner === undefined ? "was created by hand or by another tool" : `belongs to ${whose.owner}`;
+  return `${object} already exists and ${maker}. Choose another id, or set adopt: true to take it over.`;
 }

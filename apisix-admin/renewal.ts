@@ -1,12 +1,12 @@
-// The part of the gateway's renewer: what it writes when a Secret holds a newer leaf than the gateway serves, and when that is its work.
+// The renewer's part: what it writes when a Secret holds a newer leaf than the gateway serves, and when that is its job.
 
 import { certificatesOf, digestOf, type KeyPair, neededBlocks, pairProblems } from "@mtls-everywhere/cluster-access";
 
 import { type Body, labels } from "./body.ts";
 
 /**
- * What is patched into an ssl object, and by what it is sealed: a pod that still ends while the keyring rotates seals with
- * the former key. Never the clients' roots: those are `pulumi up`'s, which may be retiring one just now.
+ * What is patched into an ssl object, and what seals it: a pod that is still terminating while the keyring rotates seals with
+ * the former key. Never the clients' roots: those belong to `pulumi up`, which may be retiring one right now.
  */
 export function renewedLeaf(pair: KeyPair, sealedBy: string): Body {
   const { cert, key } = neededBlocks(pair);
@@ -14,8 +14,8 @@ export function renewedLeaf(pair: KeyPair, sealedBy: string): Body {
 }
 
 /**
- * Whether a renewer brings the live object to the wanted certificate by itself: it shows an earlier leaf of the same
- * Secret, and the Secret's can serve. A leaf that has expired meanwhile was not renewed, so it is no renewer's any more.
+ * Whether a renewer will bring the live object to the wanted certificate: it shows an earlier leaf of the same Secret, and
+ * the Secret's own can serve. A leaf that has expired meanwhile was not renewed, so it is no longer left to a renewer.
  */
 export function leftToRenewer(wanted: Body, live: Body, names: readonly string[], now = new Date()): boolean {
   const [then, next] = [leafOf(live), leafOf(wanted)];

@@ -1,3 +1,3 @@
-// The name by which states of release 0.1 find the dynamic resources' life cycles: the code that they hold imports it.
+// The name under which states of release 0.1 find the dynamic resources' life cycles: their serialized code imports it.
 
 export * from "@mtls-everywhere/dynamic-resources";

@@ -1,4 +1,4 @@
-// What APISIX seals in etcd, and by which key of its keyring: the Admin API does not tell, so a label says it.
+// What APISIX seals in etcd, and with which key of its keyring: the Admin API does not say, so a label does.
 
 import { createHash } from "node:crypto";
 
@@ -8,20 +8,20 @@ import { type Body, labels } from "./body.ts";
 import type { AdminClient, ListedKind, ListedPath } from "./client.ts";
 import { ownershipOf } from "./ownership.ts";
 
-/** What an object's label says: the key's name, and a digest that tells a value from another one under the same name. */
+/** What an object's label says: the key's name, and a digest that tells values of the same name apart. */
 export function sealOf(name: string, key: string): string {
   return `${name}-${createHash("sha256").update(`mtls-everywhere keyring ${key}`).digest("hex").slice(0, digits)}`;
 }
 
 const digits = 8;
 
-/** The body with the label that says what seals it, where parts of it are sealed and it takes labels. */
+/** The body, labelled with what seals it, if parts of it are sealed and it takes labels. */
 export function labelledSeal(kind: ListedKind, body: Body, seal: string | undefined): Body {
   if (seal === undefined || body["labels"] === undefined || !isSealed(kind, body)) return body;
   return { ...body, labels: { ...(body["labels"] as Body), [labels.sealed]: seal } };
 }
 
-/** An object of which parts are sealed. */
+/** An object with sealed parts. */
 export interface SealedObject {
   /** Kind and id, such as `ssls/site`. */
   readonly object: string;
@@ -30,13 +30,13 @@ export interface SealedObject {
   /** Name of the key that seals it, by its label. */
   readonly key?: string;
   /**
-   * When a global rule was last written, in milliseconds: these take no labels. Of other kinds it would say nothing, since
-   * a PATCH writes what it does not name as it was sealed before.
+   * When a global rule was last written, in milliseconds: these take no labels. For other kinds it would prove nothing, since
+   * a PATCH keeps what it does not name sealed as before.
    */
   readonly written?: number;
 }
 
-/** All objects that hold something sealed, be they of this stack, of another, or made by hand. */
+/** All objects that hold something sealed, whether of this stack, of another, or created by hand. */
 export async function sealedObjects(
   client: Pick<AdminClient, "list">,
   limits: TimeLimits = {},
@@ -71,7 +71,7 @@ const kindsWithSecrets = [
 /** Plugins whose metadata has encrypted fields in 3.18. Metadata has neither labels nor times. */
 export const pluginsWithSealedMetadata: readonly string[] = ["azure-functions"];
 
-/** Whether parts of it may be sealed: of plugins only APISIX knows which of their fields are. */
+/** Whether parts of it may be sealed: only APISIX knows which fields of a plugin are. */
 function isSealed(kind: ListedKind, object: Body): boolean {
   if (kind === "ssls") return true;
   if (kind === "plugin_metadata") return pluginsWithSealedMetadata.includes(String(object["id"]));

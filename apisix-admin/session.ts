@@ -1,4 +1,4 @@
-// The clients of Admin APIs that this process has: one for each endpoint.
+// This process's Admin API clients: one for each endpoint.
 
 import { type Access, adviceFor, connectTo, timeLimitsOf, Unusable } from "@mtls-everywhere/cluster-access";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
@@ -46,17 +46,17 @@ async function open(access: Access, endpoint: AdminEndpoint): Promise<AdminClien
   });
 }
 
-/** APISIX fills its config.yaml with the key, and YAML's numbers never equal a header. */
+/** APISIX puts the key into its config.yaml, where digits are a number, and a number never equals a header. */
 function refuseUnusableKey({ namespace, name, key: entry }: SecretKeyRef, key: string): void {
   const where = `The Admin API key in Secret ${namespace}/${name}, entry "${entry}",`;
   if (!/^[\x21-\x7e]+$/.test(key)) {
     throw new Unusable(
-      `${where} holds a space, a line break or a character beyond ASCII, which no header carries.${remedy}`,
+      `${where} contains a space, a line break or a non-ASCII character, which no header can carry.${remedy}`,
     );
   }
   if (!/[a-zA-Z]/.test(key) || !Number.isNaN(Number(key))) {
-    throw new Unusable(`${where} reads as a number, and APISIX then answers 401 to everyone.${remedy}`);
+    throw new Unusable(`${where} reads as a number, and APISIX would answer 401 to everyone.${remedy}`);
   }
 }
 
-const remedy = " Put one of letters and digits there, and restart the gateway's pods.";
+const remedy = " Use one of letters and digits, and restart the gateway's pods.";

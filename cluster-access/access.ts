@@ -1,4 +1,4 @@
-// How a cluster is reached: by an interface, so that what stands on it also runs without Kubernetes.
+// How a cluster is reached: an interface, so that what builds on it also runs without Kubernetes.
 
 import type { TLSSocket } from "node:tls";
 
@@ -27,7 +27,7 @@ export interface Access {
   /** Deletes the Secret of a Certificate that is gone. */
   removeIssued(ref: SecretRef, certificate: string): Promise<void>;
   connect(to: OnePodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
-  /** Other limits than the usual ones. */
+  /** Overrides of the default time limits. */
   readonly timeLimits?: { readonly changing?: TimeLimits; readonly reading?: TimeLimits };
 }
 
@@ -41,10 +41,10 @@ export function timeLimitsOf({ timeLimits }: Access) {
 
 /** What to do when a server could not be reached in time. */
 export function adviceFor({ namespace }: PodPort): string {
-  return `When the pods are ready (kubectl -n ${namespace} get pods), run the same command again: it goes on from here.`;
+  return `When the pods are ready (kubectl -n ${namespace} get pods), run the same command again: it resumes from here.`;
 }
 
-/** Opens connections with the credentials as they are at that moment, so that renewed ones are used at once. */
+/** Opens each connection with the credentials of that moment, so that renewed ones are used at once. */
 export function connectTo(access: Access, endpoint: Endpoint): Connect {
   return async (signal) => {
     const [ca, pair] = await Promise.all([access.trustBundle(endpoint.trust), access.keyPair(endpoint.certificate)]);
@@ -57,32 +57,32 @@ export function connectTo(access: Access, endpoint: Endpoint): Connect {
   };
 }
 
-/** Servers say no more of a bad client certificate than that it is one. */
+/** Servers say only that a client certificate is bad, not why. */
 function refuseUnusable({ namespace, name }: SecretRef, pair: KeyPair): void {
-  // A clock behind the cluster's must not refuse what was issued a moment ago.
+  // A clock that lags the cluster's must not refuse what was issued a moment ago.
   const now = new Date(Math.max(Date.now(), ...certificatesOf(pair.cert).map((part) => Number(part.validFromDate))));
   const problems = pairProblems(pair, [], now);
   if (problems.length === 0) return;
   throw new Unusable(
     `The client certificate in Secret ${namespace}/${name} cannot be used. ${problems.join(" ")} ` +
-      `See why cert-manager did not renew it: kubectl -n ${namespace} describe certificate ${name}`,
+      `Check why cert-manager did not renew it: kubectl -n ${namespace} describe certificate ${name}`,
   );
 }
 
-/** A server that fails verification, in words: OpenSSL's own name neither place nor remedy. Other errors as they are. */
+/** Says why a server fails verification: OpenSSL names neither place nor remedy. Other errors are returned as they are. */
 function distrusted(error: NodeJS.ErrnoException, { namespace, selector, port, serverName, trust }: Endpoint): Error {
   const bundle = `ConfigMap ${trust.namespace}/${trust.name}`;
   const { code = "" } = error;
   const fault = isUntrusted(error)
-    ? `does not chain to a root in ${bundle}: another server answers there, or its authority has changed. Run pulumi up, so that bundle and server agree`
+    ? `does not chain to a root in ${bundle}: another server answers there, or its authority has changed. Run pulumi up to bring bundle and server in line`
     : code === "CERT_HAS_EXPIRED"
-      ? `has expired, or a root in ${bundle} has: look at kubectl -n ${namespace} get certificates, and restart a pod that did not load its renewed one`
+      ? `has expired, or a root in ${bundle} has: check kubectl -n ${namespace} get certificates, and restart any pod that did not load its renewed certificate`
       : code === "ERR_TLS_CERT_ALTNAME_INVALID"
         ? `is not for "${serverName}": another server answers there`
         : undefined;
   if (fault === undefined) return error;
-  const where = `port ${port} of the pods ${selector} in namespace ${namespace}`;
-  return Object.assign(new Error(`The certificate of ${where} ${fault}.`, { cause: error }), { code });
+  const where = `port ${port} of pods ${selector} in namespace ${namespace}`;
+  return Object.assign(new Error(`The certificate on ${where} ${fault}.`, { cause: error }), { code });
 }
 
 type Endpoint = AdminEndpoint | EtcdEndpoint;

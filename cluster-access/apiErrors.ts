@@ -1,4 +1,4 @@
-// What a failed call of the Kubernetes API says.
+// What a failed call to the Kubernetes API says.
 
 import { ApiException } from "@kubernetes/client-node";
 

@@ -10,14 +10,14 @@ export interface KeyPair {
   readonly key: string;
 }
 
-/** SHA-256 over a PEM text's certificates, hex. Of a lone certificate it is the usual fingerprint; spacing and comments don't count. */
+/** SHA-256 over a PEM text's certificates, hex. For a single certificate it is the usual fingerprint; spacing and comments don't count. */
 export function digestOf(pem: string): string {
   const hash = createHash("sha256");
   for (const certificate of certificatesOf(pem)) hash.update(certificate.raw);
   return hash.digest("hex");
 }
 
-/** When the leaf of a chain ends. */
+/** When a chain's leaf expires. */
 export function notAfter(pem: string): Date {
   return leafOf(pem).validToDate;
 }
@@ -25,7 +25,7 @@ export function notAfter(pem: string): Date {
 /** The certificates of a PEM text, in order. Throws when there is none or one cannot be read. */
 export function certificatesOf(pem: string): X509Certificate[] {
   const blocks = blocksOf(pem);
-  if (blocks.length === 0) throw new Error("There is no certificate in the PEM text.");
+  if (blocks.length === 0) throw new Error("The PEM text contains no certificate.");
   return blocks.map((block, index) => {
     try {
       return new X509Certificate(block);
@@ -35,19 +35,19 @@ export function certificatesOf(pem: string): X509Certificate[] {
   });
 }
 
-/** A pair without what else its texts hold: the server takes a key for ciphertext when anything is before it. */
+/** The bare PEM blocks of a pair: APISIX takes a key for ciphertext when anything precedes it. */
 export function neededBlocks({ cert, key }: KeyPair): KeyPair {
   return { cert: certificateBlocks(cert), key: `${keyBlock(key)}\n` };
 }
 
-/** The certificates of a PEM text, without what is between them. */
+/** The certificates of a PEM text, without the text between them. */
 export function certificateBlocks(pem: string): string {
   return blocksOf(pem)
     .map((block) => `${block}\n`)
     .join("");
 }
 
-/** What is wrong with a leaf and its key at a moment, for the names it is to serve. Empty when all is well. */
+/** What is wrong with a leaf and its key at a given time, for the names it is to serve. Empty when all is well. */
 export function pairProblems(pair: KeyPair, names: readonly string[] = [], now = new Date()): string[] {
   let chain: X509Certificate[];
   try {
@@ -58,7 +58,7 @@ export function pairProblems(pair: KeyPair, names: readonly string[] = [], now =
   if (isEncrypted(pair.key)) return ["The private key is encrypted, and the gateway has no passphrase for it."];
   const leaf = chain.find((certificate) => keyMatches(certificate, pair.key)) ?? chain[0]!;
   if (isDisordered(chain, leaf))
-    return [`The chain is in the wrong order: ${nameOf(leaf)} comes first, then its issuers.`];
+    return [`The chain is in the wrong order: ${nameOf(leaf)} must come first, then its issuers.`];
   const problems = validityProblems(leaf, now);
   if (!keyMatches(leaf, pair.key))
     problems.push(`The private key does not belong to the certificate of ${nameOf(leaf)}.`);
@@ -68,7 +68,7 @@ export function pairProblems(pair: KeyPair, names: readonly string[] = [], now =
   return problems;
 }
 
-/** What is wrong with a trust bundle at a moment. Empty when all is well. */
+/** What is wrong with a trust bundle at a given time. Empty when all is well. */
 export function bundleProblems(pem: string, now = new Date()): string[] {
   let roots: X509Certificate[];
   try {
@@ -131,7 +131,7 @@ function isEncrypted(key: string): boolean {
   return /^-----BEGIN ENCRYPTED|^Proc-Type: 4,ENCRYPTED/m.test(keyBlock(key));
 }
 
-/** Whether the leaf is not first, or a certificate's issuer is elsewhere than behind it. What is no part of the chain may be anywhere. */
+/** Whether the leaf is not first, or a certificate's issuer does not follow it. Certificates outside the chain may be anywhere. */
 function isDisordered(chain: readonly X509Certificate[], leaf: X509Certificate): boolean {
   const astray = (certificate: X509Certificate, at: number) =>
     !selfSigned(certificate) &&

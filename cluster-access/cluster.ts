@@ -55,7 +55,7 @@ export class Cluster implements Access {
     this.#forward = new PortForward(this.config);
   }
 
-  /** UID of `kube-system`: the customary identity of a cluster. */
+  /** UID of `kube-system`: the usual identity of a cluster. */
   async uid(): Promise<string> {
     const namespace = await this.#read("Namespace", "", "kube-system", () =>
       this.#api.readNamespace({ name: "kube-system" }),
@@ -63,12 +63,12 @@ export class Cluster implements Access {
     return namespace.metadata?.uid ?? "";
   }
 
-  /** Refuses to go on when the kubeconfig points at another cluster than that where `what` lives. */
+  /** Throws when the kubeconfig points at a cluster other than the one where `what` lives. */
   async expect(uid: string, what = "the resource"): Promise<void> {
     const actual = await this.uid();
     if (actual !== uid) {
       throw new WrongCluster(
-        `The kubeconfig's context "${this.config.getCurrentContext()}" is cluster ${actual}, but ${what} lives in cluster ${uid}. ` +
+        `The kubeconfig's context "${this.config.getCurrentContext()}" points at cluster ${actual}, but ${what} lives in cluster ${uid}. ` +
           `Point KUBECONFIG or kubernetes:context at the right cluster.`,
       );
     }
@@ -113,12 +113,12 @@ export class Cluster implements Access {
     return bundle;
   }
 
-  /** Pods that nobody has told to end. */
+  /** Pods that are not being deleted. */
   async pods({ namespace, selector }: Pick<PodPort, "namespace" | "selector">): Promise<V1Pod[]> {
     return (await this.#pods(namespace, selector)).filter((pod) => !isLeaving(pod));
   }
 
-  /** The Deployments, StatefulSets and pods of a namespace that a label selector selects, as they stand. */
+  /** The Deployments, StatefulSets and pods of a namespace that a label selector selects, as they are now. */
   async workloads(namespace: string, labelSelector: string): Promise<Workloads> {
     const selected = { namespace, labelSelector };
     const [deployments, sets, pods] = await Promise.all([
@@ -142,7 +142,7 @@ export class Cluster implements Access {
     if (ready.length > 0) return ready;
     throw new Transient(
       `No ready pod matches ${selector} in namespace ${namespace} (${pods.length} found). ` +
-        `Look at: kubectl -n ${namespace} get pods -l ${selector}`,
+        `Check: kubectl -n ${namespace} get pods -l ${selector}`,
     );
   }
 
@@ -151,7 +151,7 @@ export class Cluster implements Access {
     return removeIssued(this.config, ref, certificate);
   }
 
-  /** A raw byte stream to the port of a ready pod: of the one that is named, or else of any. */
+  /** A raw byte stream to a ready pod's port: the named pod's, or else any. */
   async open(to: Door, signal?: AbortSignal): Promise<Duplex> {
     const pod = to.pod ?? (await this.readyPods(to.namespace, to.selector))[0]!;
     const fromPod = new PassThrough();
@@ -223,16 +223,16 @@ export class Cluster implements Access {
       const status = statusOf(error);
       if (status === 404) throw new MissingObject(`${what} does not exist. ${origin(kind, namespace, name)}`);
       if (status === 403) {
-        throw new Error(`${what} may not be read with the kubeconfig's user: grant it "${verb}" on that object.`);
+        throw new Error(`The kubeconfig's user may not read ${what}: grant it "${verb}" on that object.`);
       }
       if (status === 401) {
         throw new Error(
-          `${what} could not be read: the kubeconfig's credentials in ${context} are not accepted. Renew them.`,
+          `${what} could not be read: the kubeconfig's credentials in ${context} were rejected. Renew them.`,
         );
       }
       const server = this.config.getCurrentCluster()?.server ?? "the cluster";
       const failure = `${what} could not be read from ${server}: ${reasonOf(error)}.`;
-      const remedy = `See that the cluster is up, and that ${context} of the kubeconfig is the right one: kubectl get --raw /readyz`;
+      const remedy = `Check that the cluster is up and that the kubeconfig's ${context} is the right one: kubectl get --raw /readyz`;
       throw new Transient(`${failure} ${remedy}`, { cause: error });
     } finally {
       clearTimeout(timer);
@@ -270,10 +270,10 @@ function entry(data: Record<string, string>, ref: SecretRef, key: string): strin
   return Buffer.from(value, "base64").toString("utf8");
 }
 
-/** How long the API server may take for an answer, in milliseconds. */
+/** How long the API server may take to answer, in milliseconds. */
 const patience = 15_000;
 
-/** Who makes an object, for the error that it is not there. */
+/** Who creates an object, for the error that says it is missing. */
 function origin(kind: string, namespace: string, name: string): string {
   const issued = `If cert-manager issues it, look at: kubectl -n ${namespace} describe certificate ${name}. Otherwise run`;
   return `${kind === "Secret" ? issued : "Run"} pulumi up in the stack that makes it.`;

@@ -3,16 +3,16 @@
 /** Another try may succeed: the server restarts, or no pod is ready yet. */
 export class Transient extends Error {}
 
-/** Transient, and said by the server itself: it is there, but cannot serve just now. */
+/** Transient, and reported by the server itself: it is up, but cannot serve just now. */
 export class Unavailable extends Transient {}
 
 /** What a reference names is not there. */
 export class MissingObject extends Error {}
 
-/** What a reference names is there, and can never serve its purpose: a preview says so too. */
+/** What a reference names exists but can never serve its purpose; a preview says so too. */
 export class Unusable extends Error {}
 
-/** The kubeconfig points at another cluster than the reference. */
+/** The kubeconfig and the reference point at different clusters. */
 export class WrongCluster extends Unusable {}
 
 /** An answer of an Admin API or of etcd that is not a success. Holds the server's words, never the request's. */

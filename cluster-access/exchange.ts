@@ -4,7 +4,7 @@ import { type Agent, type IncomingHttpHeaders, request } from "node:http";
 import type { TLSSocket } from "node:tls";
 
 export interface Request {
-  /** GET, or POST when there is a body, unless given. */
+  /** Default: GET, or POST when there is a body. */
   readonly method?: string;
   readonly path: string;
   readonly headers?: Readonly<Record<string, string>>;
@@ -18,7 +18,7 @@ export interface Answer {
   readonly text: string;
 }
 
-/** Rejects with the connection's own error, an alert of the server's included; no HTTP status is an error. */
+/** Rejects with the connection's own error, such as a TLS alert from the server; no HTTP status is an error. */
 export function exchange(over: Agent | TLSSocket, { path, ...given }: Request, signal: AbortSignal): Promise<Answer> {
   const body = given.body === undefined ? undefined : JSON.stringify(given.body);
   const length =
@@ -50,9 +50,9 @@ export function exchange(over: Agent | TLSSocket, { path, ...given }: Request, s
 
 /** What a server says in an error's body. */
 export interface Said {
-  /** Of nginx's pages: `400 Bad Request`. */
+  /** From an nginx page, such as `400 Bad Request`. */
   readonly title?: string;
-  /** Of JSON, as APISIX and etcd answer. */
+  /** From JSON, as APISIX and etcd answer. */
   readonly message?: string;
   readonly description?: string;
   /** First line of anything else. */

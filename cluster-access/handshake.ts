@@ -1,4 +1,4 @@
-// A TLS handshake as a client makes it, what is wrong with a server that fails it, and what a server shows whoever comes.
+// A client's TLS handshake, why a server fails it, and the certificates that a server shows to anyone.
 
 import type { X509Certificate } from "node:crypto";
 import { isIP } from "node:net";
@@ -12,7 +12,7 @@ import type { KeyPair } from "./certificates.ts";
 export interface ClientTls {
   readonly ca: string;
   readonly pair?: KeyPair;
-  /** The policy's unless given. */
+  /** Default: the policy's. */
   readonly minVersion?: tls.SecureVersion;
   readonly maxVersion?: tls.SecureVersion;
   /** A session of an earlier connection, to be resumed. */
@@ -32,14 +32,14 @@ export function handshake(over: Way, serverName: string, { pair, ...client }: Cl
       },
       () => resolve(secure),
     );
-    // Stays on: whoever uses the socket sees every error as its end, and one after that must not end the process.
+    // Stays registered: users of the socket see every error as its close, and a later one must not end the process.
     secure.on("error", reject);
   });
 }
 
 /**
- * The certificates that a server shows, its leaf first. Nothing is sent to it and nothing trusted: they are only looked
- * at, also when they have expired.
+ * The certificates that a server shows, its leaf first. Nothing is sent to it and nothing is trusted: they are only
+ * inspected, even when they have expired.
  */
 export function shownBy(
   over: Way,
@@ -57,14 +57,14 @@ export function shownBy(
       else reject(error);
     };
     secure.once("secureConnect", () => end(new Error("the server shows no certificate")));
-    // A server that refuses its client in TLS 1.2 has shown its own certificate before.
+    // In TLS 1.2, a server that refuses its client has already shown its own certificate.
     secure.on("error", end);
     secure.on("close", () => end(Object.assign(new Error("the connection was closed"), { code: "ECONNRESET" })));
     signal?.addEventListener("abort", () => secure.destroy(signal.reason as Error), { once: true });
   });
 }
 
-/** The root that a chain ends at; undefined when it is none of these. */
+/** The one of these roots that a chain ends at, if any. */
 export function rootOf(
   [leaf, ...above]: readonly X509Certificate[],
   roots: readonly X509Certificate[],
@@ -74,7 +74,7 @@ export function rootOf(
   return root ?? (above[0] && isSigned(leaf, above[0]) ? rootOf(above, roots) : undefined);
 }
 
-/** Whether a handshake failed for lack of a trusted root: OpenSSL has many words for it. */
+/** Whether a handshake failed for lack of a trusted root: OpenSSL has many codes for it. */
 export function isUntrusted({ code = "" }: NodeJS.ErrnoException): boolean {
   return untrusted.has(code);
 }
@@ -88,7 +88,7 @@ const untrusted: ReadonlySet<string> = new Set([
   "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
 ]);
 
-/** SNI carries names only; an empty name is none. */
+/** SNI carries names only; an empty name sends none. */
 function named(serverName: string): tls.ConnectionOptions {
   return isIP(serverName) ? { host: serverName } : { servername: serverName };
 }

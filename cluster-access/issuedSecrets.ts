@@ -9,8 +9,8 @@ import { statusOf } from "./apiErrors.ts";
 const owner = "cert-manager.io/certificate-name";
 
 /**
- * Deletes the Secret of a Certificate that is gone; one that is gone too, or is somebody else's, is left as it is.
- * @throws when the Certificate is still there: cert-manager would issue another, with another key.
+ * Deletes the Secret of a deleted Certificate, unless the Secret is already gone or belongs to another Certificate.
+ * @throws when the Certificate still exists: cert-manager would issue the Secret again, with a new key.
  */
 export async function removeIssued(
   config: KubeConfig,
@@ -24,8 +24,8 @@ export async function removeIssued(
   const custom = config.makeApiClient(CustomObjectsApi);
   if (await found(() => custom.getNamespacedCustomObject({ ...kind, namespace, name: certificate }))) {
     throw new Error(
-      `Secret ${namespace}/${name} holds the key of Certificate ${namespace}/${certificate}, which is still there: ` +
-        "cert-manager would make another key at once. Delete the Certificate first.",
+      `Secret ${namespace}/${name} holds the key of Certificate ${namespace}/${certificate}, which still exists: ` +
+        "cert-manager would create a new key at once. Delete the Certificate first.",
     );
   }
   const { uid, resourceVersion } = secret.metadata;

@@ -19,7 +19,7 @@ export function loadKubeConfig(selection: ClusterSelection): KubeConfig {
   const given = selection.kubeconfig;
   if (!given) loadFromEnvironment(config);
   else if (given.includes("\n") || given.trimStart().startsWith("{")) config.loadFromString(given);
-  // Only a shell expands "~", and the configuration has seen none; the Kubernetes provider does the same.
+  // Only a shell expands "~", and the configuration has not been through one; the Kubernetes provider does the same.
   else config.loadFromFile(given.startsWith("~/") ? join(homedir(), given.slice(2)) : given);
   if (selection.context) {
     if (!config.getContextObject(selection.context)) {
@@ -34,8 +34,8 @@ export function loadKubeConfig(selection: ClusterSelection): KubeConfig {
 }
 
 /**
- * Of several files in `KUBECONFIG` the first that names something wins, and missing ones are skipped. The library's own
- * way ends in the last file's current context, which is another cluster.
+ * Of several files in `KUBECONFIG`, the first that names something wins, and missing ones are skipped. The library itself
+ * would end up with the last file's current context, which is another cluster.
  */
 function loadFromEnvironment(config: KubeConfig): void {
   const files = (process.env.KUBECONFIG ?? "").split(delimiter).filter((file) => file !== "");

@@ -1,4 +1,4 @@
-// What one port of one pod really serves, whoever comes.
+// What one port of one pod really serves, to anyone.
 
 import type { X509Certificate } from "node:crypto";
 
@@ -11,8 +11,8 @@ import { isTransient } from "./transport.ts";
 import { until } from "./until.ts";
 
 /**
- * The chain that a port serves, its leaf first. Tries again within that many milliseconds when a tunnel breaks: that says nothing
- * of the server.
+ * The chain that a port serves, its leaf first. Retries for that many milliseconds when a tunnel breaks, which says nothing about
+ * the server.
  * @param pair what to present to a server that asks for it
  * @throws when nothing answers with a certificate.
  */

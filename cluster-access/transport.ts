@@ -1,4 +1,4 @@
-// HTTP over TLS connections that somebody else opens: a small pool, and patience with servers that restart.
+// HTTP over TLS connections that the caller opens: a small pool, and patience with servers that restart.
 
 import { Agent } from "node:http";
 import type { Duplex } from "node:stream";
@@ -11,13 +11,13 @@ import { type Answer, exchange, type Request } from "./exchange.ts";
 export type Connect = (signal: AbortSignal) => Promise<TLSSocket>;
 
 export interface TimeLimits {
-  /** How long to go on trying, in milliseconds. Defaults to 60,000. */
+  /** How long to keep trying, in milliseconds. Defaults to 60,000. */
   readonly deadline?: number;
-  /** How long to go on while no server answers at all, in milliseconds. Defaults to the deadline. */
+  /** How long to keep trying while no server answers at all, in milliseconds. Defaults to the deadline. */
   readonly unanswered?: number;
-  /** How long one try may take, in milliseconds: a connection gone silent must leave time for another. Defaults to 20,000. */
+  /** How long one attempt may take, in milliseconds: a connection gone silent must leave time for another. Defaults to 20,000. */
   readonly perAttempt?: number;
-  /** What to do when the time is over: a sentence for the final error. */
+  /** What to do when time runs out: a sentence for the final error. */
   readonly advice?: string;
   /** Ends the waiting before that. */
   readonly signal?: AbortSignal;
@@ -42,7 +42,7 @@ export class Transport {
     };
   }
 
-  /** One try. */
+  /** One attempt. */
   send(request: Request, signal: AbortSignal): Promise<Answer> {
     return exchange(this.#agent, request, signal);
   }
@@ -52,7 +52,7 @@ export class Transport {
   }
 }
 
-/** Repeats what fails transiently, with growing pauses, until the deadline. The last failure is part of the final error. */
+/** Retries transient failures, with growing pauses, until the deadline. The last failure is part of the final error. */
 export async function persistently<T>(
   what: string,
   limits: TimeLimits,
@@ -74,7 +74,7 @@ export async function persistently<T>(
       if (error instanceof Unavailable) limit = deadline;
       if (Date.now() + pause > start + limit) {
         const failure = `The last failure: ${wordsOf(last).replace(/\.?$/, ".")}`;
-        throw new Transient(`${what}: no success within ${limit / 1000} s. ${failure}${advice && ` ${advice}`}`, {
+        throw new Transient(`${what} did not succeed within ${limit / 1000} s. ${failure}${advice && ` ${advice}`}`, {
           cause: last,
         });
       }
@@ -98,7 +98,7 @@ const transientCodes = new Set([
   "ERR_STREAM_PREMATURE_CLOSE",
 ]);
 
-/** Whether a failure proves nothing: another try may succeed. */
+/** Whether a failure proves nothing: another attempt may succeed. */
 export function isTransient(error: unknown): boolean {
   if (error instanceof Transient) return true;
   const { code, name } = error as NodeJS.ErrnoException;

@@ -1,17 +1,17 @@
-// Waiting for a condition: one look after another, until there is something to see or the time is over.
+// Waits for a condition: looks again and again until it holds or time is up.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
 export interface Waiting {
-  /** How long to go on looking, in milliseconds. There is always a first look, and a last one when the time is over. */
+  /** How long to keep looking, in milliseconds. There is always a first look, and a last one when time is up. */
   readonly within: number;
   /** Between two looks, in milliseconds. Defaults to 250. */
   readonly pause?: number;
-  /** Ends the waiting by throwing its reason. */
+  /** Ends the wait by throwing its reason. */
   readonly signal?: AbortSignal;
 }
 
-/** What `look` gives, as soon as that is neither undefined nor false; undefined when the time is over. What it throws ends the waiting. */
+/** The first result of `look` that is neither undefined nor false; undefined when time is up. What it throws ends the wait. */
 export async function until<T>(
   look: () => Promise<T | false | undefined>,
   { within, pause = 250, signal }: Waiting,

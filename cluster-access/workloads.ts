@@ -1,20 +1,20 @@
-// Whether workloads have come to rest: what a roll still waits for, from the status that Kubernetes keeps of them.
+// Whether rollouts have finished, and what they still wait for, from the status that Kubernetes reports.
 
 import type { V1Deployment, V1StatefulSet } from "@kubernetes/client-node";
 
 /** Some workloads of a namespace. */
 export interface Workloads {
   readonly workloads: readonly Workload[];
-  /** Pods that are being deleted; they answer for a while, or no more. */
+  /** Pods that are being deleted; they may still answer for a while. */
   readonly leaving: readonly string[];
 }
 
 export interface Workload {
-  /** As kubectl takes it: `deployment/apisix`. */
+  /** As kubectl spells it: `deployment/apisix`. */
   readonly name: string;
-  /** Whether the status is that of the newest specification. */
+  /** Whether the status reflects the newest specification. */
   readonly observed: boolean;
-  /** Pods that there should be, and are, by kind. */
+  /** How many pods there should be, and how many there are of each kind. */
   readonly wanted: number;
   readonly present: number;
   readonly updated: number;
@@ -32,7 +32,7 @@ export function workloadOf(kind: string, { metadata, spec, status }: V1Deploymen
   };
 }
 
-/** What is yet to come to rest, in words; nothing when all has. */
+/** What is still rolling, in words; empty when nothing is. */
 export function rolling({ workloads, leaving }: Workloads): string[] {
   return [
     ...workloads.flatMap(({ name, observed, wanted, present, updated, ready }) => {
@@ -40,6 +40,6 @@ export function rolling({ workloads, leaving }: Workloads): string[] {
       const settled = present === wanted && updated === wanted && ready === wanted;
       return settled ? [] : [`${name} has ${updated} of ${wanted} new pods, ${ready} of ${present} ready`];
     }),
-    ...leaving.map((name) => `pod/${name} is leaving`),
+    ...leaving.map((name) => `pod/${name} is terminating`),
   ];
 }

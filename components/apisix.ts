@@ -1,4 +1,4 @@
-// Apache APISIX: the gateway, and its Admin API on the pod's loopback that only talks mutual TLS.
+// Apache APISIX: the gateway, and its Admin API on the pod's loopback, which accepts only mutual TLS.
 
 import { createHash } from "node:crypto";
 
@@ -34,13 +34,13 @@ import {
   waitAtMost,
 } from "./workload.ts";
 
-/** How APISIX runs, and with whom it speaks. */
+/** How APISIX runs, and whom it talks to. */
 export interface ApisixArgs extends ApisixPlanArgs {
-  /** Who signs its leaves, and whom it trusts at each of its hops. */
+  /** Who signs its leaves, and whom it trusts on each of its hops. */
   readonly authorities: Pick<Authorities, "etcd" | "admin" | "edge" | "upstream">;
   /** UID of the cluster, for the dynamic resources that use the Admin API. */
   readonly cluster: string;
-  /** The etcd that it keeps its objects in, with its user already there: it crash-loops before. */
+  /** The etcd that it keeps its objects in. Its user must exist: APISIX crash-loops until then. */
   readonly store: Store;
   /** Where the API server really listens: its renewer watches Secrets there. */
   readonly apiServer: ApiServer;
@@ -77,19 +77,19 @@ function adminNameOf(name: string, namespace: string): string {
   return `${name}-admin.${namespace}.svc`;
 }
 
-/** Apache APISIX: the gateway, and its Admin API on the pods' loopback, which talks mutual TLS alone. A renewer runs beside it. */
+/** Apache APISIX: the gateway, and its Admin API on the pods' loopback, which accepts only mutual TLS. A renewer runs beside it. */
 export class Apisix extends pulumi.ComponentResource {
-  /** Its pods, for the edge at those whom it speaks to. */
+  /** Its pods, for the network edges to whatever it calls. */
   readonly pods: Pods;
-  /** Who APISIX is towards etcd and upstreams. */
+  /** Who APISIX is to etcd and upstreams. */
   readonly identity: Identity;
-  /** The same by each trust domain that a trusted generation was made with: let upstreams answer these callers alone. */
+  /** The same in each trust domain that a trusted generation was created with: upstreams should answer only these callers. */
   readonly identities: readonly Identity[];
   /** How to reach the Admin API, once it answers. */
   readonly admin: pulumi.Output<AdminEndpoint>;
   /** How clients reach the gateway. */
   readonly gateway: pulumi.Output<GatewayEndpoint>;
-  /** Where its pods export what the renewer knows. */
+  /** Where its pods export the renewer's metrics. */
   readonly metrics: MetricsPort;
   /** The leaf of its Admin API. */
   readonly adminCertificate: pulumi.Output<CertSecretRef<"admin">>;
@@ -137,7 +137,7 @@ export class Apisix extends pulumi.ComponentResource {
     };
     const { keys } = args;
     const adminKeys = keys.adminKeys.map((key) => password(suffixed("admin-key", key), 32));
-    // AES-128 key and IV. APISIX takes 32 characters too, and starts with no other length.
+    // AES-128 key and IV. APISIX also takes 32 characters, and does not start with any other length.
     const keyring = keys.keyring.map((key) => password(suffixed("keyring", key), 16));
     const environment = Object.fromEntries([
       ...adminKeys.map((value, index) => [apisixVariables.adminKey(keys.adminKeys[index]!), value] as const),

@@ -1,4 +1,4 @@
-// Plans APISIX's config.yaml. Every key is one that real APISIX 3.18 accepts: it ignores unknown ones in silence.
+// Plans APISIX's config.yaml. Every key is one that real APISIX 3.18 accepts: it silently ignores unknown ones.
 
 import type { StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
@@ -8,7 +8,7 @@ import { stringify } from "yaml";
 import { inUse, type KeyNames, suffixed, variableOf } from "./keyNames.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 
-/** Where the image lives, and where certificates and trust bundles are mounted. */
+/** APISIX's home in the image, and where certificates and trust bundles are mounted. */
 export const apisixPaths = {
   home: "/usr/local/apisix",
   etcdLeaf: "/tls/etcd",
@@ -19,14 +19,14 @@ export const apisixPaths = {
   upstreamTrust: "/trust/upstream",
 } as const;
 
-/** Environment variables with the secrets of config.yaml: each key has its own, by its name. */
+/** Environment variables with the secrets of config.yaml: one for each key, by its name. */
 export const apisixVariables = {
   adminKey: (name: string) => variableOf("ADMIN_KEY", name),
   keyring: (name: string) => variableOf("KEYRING", name),
   etcdPassword: (name: string) => variableOf("ETCD_PASSWORD", name),
 } as const;
 
-/** Seconds after which a keep-alive connection is closed at its next request; idle ones last as long at most. */
+/** Seconds after which a keep-alive connection is closed with its next request; idle ones last no longer. */
 const keepaliveSeconds = 60;
 
 /** config.yaml as an object. Secrets come from the environment, never from the ConfigMap. */
@@ -56,7 +56,7 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       ssl: {
         enable: true,
         listen: [{ port: apisixPorts.gateway }],
-        // Of the Admin API too.
+        // For the Admin API too.
         ssl_protocols: tlsVersions.join(" "),
         ssl_ciphers: openSslSuites.join(":"),
         // The etcd plane only; upstreams are trusted by the location snippet below.
@@ -68,10 +68,10 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       http_configuration_snippet: `${leavesMap}\n`,
       // No resumption: a session made under a withdrawn client CA would live on. Tickets are off in APISIX's own
       // template, and nginx takes that directive only once. Upstreams are verified in the whole server block: a location
-      // without the trust below (the plugin proxy-buffering brings one) trusts none of them.
+      // without the trust below (the plugin proxy-buffering adds one) trusts none of them.
       http_server_configuration_snippet: `${listener}${verification}`,
       http_admin_configuration_snippet: listener,
-      // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane. The leaf is shown to every
+      // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane. The leaf is presented to every
       // upstream that asks for one and names no other: neither it nor its key is an object in APISIX.
       http_server_location_configuration_snippet: `${trusted}${verification}${presented}`,
     },

@@ -24,10 +24,10 @@ import {
   withoutGap,
 } from "./workload.ts";
 
-/** User id of `apisix` in the official image, which names it by name only. */
+/** User id of `apisix` in the official image, which sets its user by name only. */
 const uid = 636;
 
-/** Folders of the image that APISIX writes to; each becomes a part of one scratch volume. */
+/** Folders of the image that APISIX writes to; each becomes part of one scratch volume. */
 const writable = ["conf", "logs", "client_body_temp", "proxy_temp", "fastcgi_temp", "uwsgi_temp", "scgi_temp"] as const;
 
 /** What its objects are planned from. */
@@ -42,9 +42,9 @@ export interface ApisixPlanArgs {
   readonly serviceAnnotations: Readonly<Record<string, string>>;
   /** APISIX's image. */
   readonly image: string;
-  /** Node.js, and a shell: the renewer's program comes by a ConfigMap. */
+  /** Node.js, and a shell: the renewer's program comes from a ConfigMap. */
   readonly renewerImage: string;
-  /** Its keys that are no certificates. */
+  /** Its keys other than those of certificates. */
   readonly keys: KeyNames;
 }
 
@@ -57,13 +57,13 @@ export interface ApisixMaterial {
   readonly etcdTrust: Mountable<TrustRef<"etcd">>;
   readonly adminTrust: Mountable<TrustRef<"admin">>;
   readonly upstreamTrust: Mountable<TrustRef<"upstream">>;
-  /** What they seal with, as objects' labels say it. */
+  /** What they seal with, as objects' labels name it. */
   readonly sealedBy: pulumi.Input<string>;
   /** What the pods read only when they start: config.yaml, the secrets in their environment, roots. */
   readonly annotations: PodAnnotations;
 }
 
-/** The Service that clients reach the gateway by. */
+/** The Service that clients reach the gateway through. */
 export function apisixService(
   name: string,
   args: Pick<ApisixPlanArgs, "namespace" | "serviceType" | "serviceAnnotations">,
@@ -110,7 +110,7 @@ export function apisixDeployment(
     writable.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
   const copyHome = [
     `cp -r ${home}/conf/. /scratch/conf/`,
-    // config.yaml must lie among the files that APISIX itself writes, and a subPath mount of it would never update.
+    // config.yaml must be among the files that APISIX itself writes, and a subPath mount of it would never update.
     "cp /config/config.yaml /scratch/conf/config.yaml",
     "ln -sf /dev/stdout /scratch/logs/access.log",
     "ln -sf /dev/stderr /scratch/logs/error.log",
@@ -172,12 +172,12 @@ export function apisixDeployment(
   };
 }
 
-/** What the gateway does beside talking to its store. */
+/** What the gateway may do besides talking to its store. */
 export function gatewayPolicy(name: string, args: Pick<ApisixPlanArgs, "namespace">) {
   return networkPolicy(`${name}-gateway`, podsOf(name, args.namespace), {
     // Clients come from anywhere: the gateway's mutual TLS tells them apart.
     ingress: [{ ports: [tcp(apisixPorts.gateway)] }],
-    // Upstreams of any team, by a label that they set themselves; the port is theirs.
+    // Upstreams of any team, by a label that they set themselves; the port is up to them.
     egress: [{ to: [{ namespaceSelector: {}, podSelector: { matchLabels: upstreamLabel } }] }, toNameService],
   });
 }

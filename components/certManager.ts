@@ -13,13 +13,13 @@ export interface CertManagerArgs {
   readonly namespace: string;
   /** Chart: an OCI address or a local path. */
   readonly chart: string;
-  /** Leave the CRDs, and with them every certificate of the cluster, on destroy. */
+  /** Keep the CRDs, and with them every certificate of the cluster, on destroy. */
   readonly keepCrds: boolean;
 }
 
 /** Issues and renews every certificate of the platform. Depend on this component before using its kinds. */
 export class CertManager extends pulumi.ComponentResource {
-  /** Namespace where a ClusterIssuer's Secrets must lie. A plain string: an upgrade must not make roots look changed. */
+  /** Namespace where a ClusterIssuer's Secrets must be. A plain string: an upgrade must not make roots look changed. */
   readonly clusterResourceNamespace: string;
 
   constructor(name: string, args: CertManagerArgs, opts?: pulumi.ComponentResourceOptions) {
@@ -53,12 +53,12 @@ export class CertManager extends pulumi.ComponentResource {
 export function certManagerValues(args: Pick<CertManagerArgs, "namespace" | "keepCrds">) {
   return {
     crds: { enabled: true, keep: args.keepCrds },
-    // With the certificate goes its Secret: destroy leaves no key behind.
+    // A certificate's Secret is deleted with it: destroy leaves no key behind.
     enableCertificateOwnerRef: true,
     // The chart's default, kube-system, would keep the leases there after a destroy.
     global: { leaderElection: { namespace: args.namespace } },
     prometheus: { enabled: false },
-    // Ready as soon as it answers, not at the next of the chart's five-second steps.
+    // Ready as soon as it answers, not at the chart's next five-second probe.
     webhook: { readinessProbe: { initialDelaySeconds: 1, periodSeconds: 1 } },
   };
 }

@@ -6,7 +6,7 @@ import { type CertSecretRef, type IssuerRef, type Plane } from "@mtls-everywhere
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-/** Who signs leaves of a plane, and by which rules. */
+/** Who signs leaves of a plane, and under which rules. */
 export interface LeafAuthority<P extends Plane> {
   /** The plane that its leaves are of. */
   readonly plane: P;
@@ -14,7 +14,7 @@ export interface LeafAuthority<P extends Plane> {
   readonly issuer: pulumi.Output<IssuerRef<P>>;
   /** Trust domain that they speak for. */
   readonly trustDomain: string;
-  /** Kind of their keys. */
+  /** Algorithm of their keys. */
   readonly algorithm: KeyAlgorithm;
   /** Lifetime, such as `24h`; cert-manager renews after two thirds of it. */
   readonly leafDuration: string;
@@ -46,10 +46,10 @@ export interface CertificateArgs<P extends Plane> {
 export type LeafUsage = "server auth" | "client auth";
 
 /**
- * A leaf of plane `P`. Its key is born in the cluster and stays there, in the Secret that `secret` names.
+ * A leaf of plane `P`. Its key is generated in the cluster and stays there, in the Secret that `secret` names.
  * @example
  * const leaf = new Certificate("orders", { authority: pki.edge, namespace: "shop", serviceAccount: "orders", usages: ["client auth"] });
- * @throws ResourceError when a part of the subject is longer than a certificate can hold.
+ * @throws ResourceError when a part of the subject is longer than a certificate allows.
  */
 export class Certificate<P extends Plane> extends pulumi.ComponentResource {
   /** The Secret with `tls.crt` and `tls.key`; known once the leaf is issued. */

@@ -19,9 +19,9 @@ export interface CertificateAuthorityArgs<P extends Plane> {
   readonly plane: P;
   /** The trusted generations; the active one signs the leaves. */
   readonly generations: readonly Generation[];
-  /** What may change while a generation lives, for those whose roots lie in Pulumi's state. */
+  /** What may change during a generation's life, for those whose roots are in Pulumi's state. */
   readonly root: { readonly kind: "cluster" } | ({ readonly kind: "stateHeld" } & StateHeldSettings);
-  /** The platform's namespace: of a namespaced issuer, and of the trust bundle. */
+  /** The platform's namespace, for namespaced issuers and the trust bundle. */
   readonly namespace: string;
   /** Where ClusterIssuers find their Secrets: cert-manager's own namespace. */
   readonly clusterResourceNamespace: string;
@@ -31,7 +31,7 @@ export interface CertificateAuthorityArgs<P extends Plane> {
   readonly leafDuration: string;
 }
 
-/** SHA-256 of each trusted generation's roots, by the generation's name: one, unless a lost one was made anew. */
+/** SHA-256 of each trusted generation's roots, by the generation's name: one, unless a lost one was recreated. */
 export type RootDigests = Readonly<Record<string, readonly string[]>>;
 
 /** Who signs a plane's leaves, and the roots that they chain to: where a server and its callers both belong to the plane. */
@@ -44,7 +44,7 @@ export interface PlaneAuthority<P extends Plane> extends LeafAuthority<P> {
 
 /**
  * One plane's authority. A plane that other teams use has ClusterIssuers, the others Issuers in the platform's namespace: one for
- * each generation, so that another active one makes cert-manager issue every leaf anew.
+ * each generation, so that a change of the active one makes cert-manager reissue every leaf.
  */
 export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResource implements PlaneAuthority<P> {
   /** The active generation's. */
@@ -53,13 +53,13 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
   readonly trust: pulumi.Output<TrustRef<P>>;
   /** The plane's roots in PEM: public. */
   readonly roots: pulumi.Output<string>;
-  /** The roots by their digests. */
+  /** The roots' digests. */
   readonly digests: pulumi.Output<RootDigests>;
   /** The plane whose leaves it signs. */
   readonly plane: P;
   /** The active generation's. */
   readonly trustDomain: string;
-  /** Those of all trusted generations, the active one's first: leaves of any may be met. */
+  /** Those of all trusted generations, the active one's first: leaves of any of them may be in use. */
   readonly trustDomains: readonly string[];
   /** The active generation's. */
   readonly algorithm: KeyAlgorithm;
@@ -92,7 +92,7 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
   }
 }
 
-/** A generation's root, and the issuer that signs for it until it is retired: consumers change over after this stack. */
+/** A generation's root, and the issuer that signs for it until it is retired: consumers switch over after this stack. */
 function createGeneration<P extends Plane>(
   name: string,
   args: CertificateAuthorityArgs<P>,
@@ -126,7 +126,7 @@ function createGeneration<P extends Plane>(
   };
 }
 
-/** While roots move into the cluster, the configuration says nothing of those that still lie in the state: the defaults. */
+/** The defaults, while roots move into the cluster: the configuration says nothing about those still in the state. */
 function settingsOf(root: CertificateAuthorityArgs<Plane>["root"]): StateHeldSettings {
   return root.kind === "stateHeld" ? root : { protect: true, intermediateDuration: "8760h" };
 }

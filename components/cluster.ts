@@ -15,8 +15,8 @@ export interface ConnectedCluster {
   /** UID of `kube-system`; the dynamic resources refuse to act on another cluster. */
   readonly uid: string;
   /**
-   * Where its API server listens, for those who plan the way there.
-   * @throws RunError when the cluster does not say so.
+   * Where its API server listens, for network policies that allow the way there.
+   * @throws RunError when the cluster does not say.
    */
   apiServer(): Promise<ApiServer>;
 }
@@ -46,11 +46,11 @@ export async function connectCluster(name: string): Promise<ConnectedCluster> {
   const provider = new k8s.Provider(
     name,
     {
-      // Left out, the SDK would put KUBECONFIG's path into the state, where other machines have no such file. With an
+      // Left out, the SDK would put KUBECONFIG's path into the state, and other machines have no such file. With an
       // empty one the provider reads KUBECONFIG itself. Secret, since a kubeconfig's text holds credentials.
       kubeconfig: config.getSecret("kubeconfig") ?? "",
       ...(context ? { context } : {}),
-      // Kubeconfig edits must not replace everything: the cluster stays the same one.
+      // Edits of the kubeconfig must not replace everything: the cluster is still the same.
       clusterIdentifier: uid,
       // Trust bundles and settings change in place; pods notice by a digest on their template.
       enableConfigMapMutable: true,
@@ -65,13 +65,13 @@ export async function connectCluster(name: string): Promise<ConnectedCluster> {
 function unknownPlace(error: unknown): never {
   throw new pulumi.RunError(
     `${(error as Error).message}\n` +
-      `Nothing was changed. It says where the API server listens: the gateway's pods may go there and nowhere else.`,
+      `Nothing was changed. It says where the API server listens, which the renewer's NetworkPolicy needs to know.`,
   );
 }
 
 /**
- * Refuses another cluster than the one that the stack was made on. The engine would replace the
- * provider and all that depends on it, and then delete the new objects, which have the names of the old ones.
+ * Refuses any cluster but the one that the stack was created on. The engine would replace the
+ * provider and everything that depends on it, and then delete the new objects, which have the names of the old ones.
  */
 async function refuseAnother(cluster: ClusterAccess, uid: string, lives: string | undefined): Promise<void> {
   if (lives === undefined || lives === uid) return;

@@ -1,4 +1,4 @@
-// A plane's root that cert-manager makes and keeps: its key never leaves the cluster.
+// A plane's root that cert-manager creates and keeps: its key never leaves the cluster.
 
 import { privateKey } from "@mtls-everywhere/vocabulary/algorithms";
 import type { Plane } from "@mtls-everywhere/vocabulary/planes";
@@ -32,7 +32,7 @@ export function createClusterRoot(
     },
     child,
   );
-  // Before the Certificate: what is made first goes last.
+  // Before the Certificate: what is created first is deleted last.
   const key = new RootKey(
     `${own}-root-key`,
     {

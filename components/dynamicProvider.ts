@@ -67,7 +67,7 @@ export interface AdminObjectArgs {
    */
   readonly id?: pulumi.Input<string>;
   /**
-   * Take over an object that has this id and another owner or none, in place of refusing it.
+   * Take over an object that has this id and another owner or none, instead of refusing it.
    * @default false
    */
   readonly adopt?: pulumi.Input<boolean>;
@@ -78,16 +78,16 @@ export function identityOf(name: string, args: AdminObjectArgs, opts: pulumi.Cus
   return { admin: args.admin, objectId: args.id ?? name, owner: ownerOf(name, opts.parent), adopt: args.adopt };
 }
 
-/** As a URN does, it tells resources of one name apart by their parents' types: `project/stack[/parents]/name`. */
+/** Like a URN, it tells resources with the same name apart by their parents' types: `project/stack[/parents]/name`. */
 function ownerOf(name: string, parent: pulumi.Resource | undefined): pulumi.Input<string> {
   const owner = (...parents: string[]) =>
     [pulumi.getProject(), pulumi.getStack(), ...parents, name].map(encodeURIComponent).join("/");
   if (parent === undefined) return owner();
-  // Past the output: that depends on the parent, which as a component means all that it holds, and two in it would wait for each other.
+  // Not as an output: that depends on the parent, for a component on everything in it, and two resources in it would wait for each other.
   return new Promise((known) => parent.urn.apply((urn) => known(owner(...parentTypes(urn)))));
 }
 
-/** The stack itself is no parent in this sense. */
+/** The stack itself does not count as a parent. */
 function parentTypes(urn: string): string[] {
   const types = readUrn(urn).types.join("$");
   return types === "" || types === "pulumi:pulumi:Stack" ? [] : [types];

@@ -1,4 +1,4 @@
-// Who may talk to whom: an edge is two NetworkPolicies, one for the pods at either end. Everything else the namespace denies.
+// Who may talk to whom: an edge is two NetworkPolicies, one for the pods at each end. The namespace denies everything else.
 
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
@@ -7,10 +7,10 @@ import { labelsIn, selectorOf } from "./workload.ts";
 
 /** The pods at one end of an edge. */
 export interface Pods {
-  /** What the names of policies call them: their workload's name. */
+  /** Their name in the names of policies: their workload's. */
   readonly name: string;
   readonly namespace: string;
-  /** What selects them, as kubectl takes it. */
+  /** Their label selector, as kubectl takes it. */
   readonly selector: string;
 }
 
@@ -20,14 +20,14 @@ export function podsOf(name: string, namespace: string): Pods {
 }
 
 /**
- * Lets pods reach a TCP port of others: it opens both ends. Policies bind only where the cluster's network plugin enforces them.
- * Probes and port-forwards come from the node itself, past them.
+ * Lets pods reach a TCP port of others: it opens both ends. Policies take effect only where the cluster's network plugin enforces
+ * them. Probes and port-forwards come from the node itself and bypass them.
  */
 export function allow(from: Pods, to: Pods, port: number, opts: pulumi.CustomResourceOptions): void {
   for (const policy of edgeBetween(from, to, port)) createPolicy(policy, opts);
 }
 
-/** Makes a policy; unless another name is given, its name in the cluster is its name in the state too. */
+/** Creates a policy; unless another name is given, its name in the cluster is its name in the state too. */
 export function createPolicy(
   policy: NetworkPolicy,
   opts: pulumi.CustomResourceOptions,
@@ -36,13 +36,13 @@ export function createPolicy(
   new k8s.networking.v1.NetworkPolicy(name, policy, opts);
 }
 
-/** Where the policy was in the state while one component made them all: made anew, it would meet itself under the same name. */
+/** Where the policy was in the state when one component created them all: recreated, it would clash with itself by name. */
 export function formerly(policy: string): pulumi.Output<pulumi.URN> {
   const all = pulumi.createUrn("edges", "mtls:platform:NetworkPolicies");
   return pulumi.createUrn(`edges-${policy}`, "kubernetes:networking.k8s.io/v1:NetworkPolicy", all);
 }
 
-/** Both halves of an edge: that of the pods that speak, and that of those that are spoken to. */
+/** Both halves of an edge: egress for the calling pods, ingress for the called ones. */
 export function edgeBetween(from: Pods, to: Pods, port: number): NetworkPolicy[] {
   const ports = [tcp(port)];
   return [
@@ -73,7 +73,7 @@ export interface EgressRule {
   readonly ports?: Port[];
 }
 
-/** Pods by namespace and label, where they are not those of the policy's own namespace; or an address. */
+/** Pods by label, and by namespace where it is not the policy's own; or an address. */
 export type Peer =
   | { readonly podSelector: Selector; readonly namespaceSelector?: Selector }
   | { readonly ipBlock: { readonly cidr: string } };
@@ -89,7 +89,7 @@ interface Selector {
 
 type Labels = Readonly<Record<string, string>>;
 
-/** A policy that cuts pods off in each direction that it is given rules for, though they be none, and opens what they say. */
+/** A policy that isolates pods in each direction for which it is given rules, even an empty list, but for what these allow. */
 export function networkPolicy(
   name: string,
   pods: Pods,
@@ -100,14 +100,14 @@ export function networkPolicy(
     spec: {
       podSelector: { matchLabels: labelsIn(pods.selector) },
       policyTypes: [...(ingress ? (["Ingress"] as const) : []), ...(egress ? (["Egress"] as const) : [])],
-      // The API server keeps no empty list: after a refresh one would be a change for ever.
+      // The API server drops an empty list: after a refresh it would show as a change forever.
       ...(ingress?.length ? { ingress } : {}),
       ...(egress?.length ? { egress } : {}),
     },
   };
 }
 
-/** Pods as those of another namespace, or of the same one, see them. */
+/** Pods as seen from another namespace, or from their own. */
 export function peer(pods: Pods, seenFrom: Pick<Pods, "namespace">): Peer {
   const podSelector = { matchLabels: labelsIn(pods.selector) };
   if (pods.namespace === seenFrom.namespace) return { podSelector };
@@ -118,7 +118,7 @@ export function tcp(port: number): Port {
   return { protocol: "TCP", port };
 }
 
-/** The cluster's DNS, or its node-local cache at the customary address. */
+/** The cluster's DNS, or its node-local cache at the usual address. */
 export const toNameService: EgressRule = {
   to: [
     {

@@ -56,7 +56,7 @@ export async function keepMembers(name: string, replicas: number): Promise<void>
 
 /** APISIX's store: a running etcd with authentication on, and mutual TLS at both its ports. */
 export class Etcd extends pulumi.ComponentResource {
-  /** Its members, for the edge of who speaks to them. */
+  /** Its members, for the network edges of their callers. */
   readonly pods: Pods;
   /** How the client reaches it and what it presents; known once its user may sign in. */
   readonly store: pulumi.Output<StoreEndpoint>;
@@ -131,7 +131,7 @@ export class Etcd extends pulumi.ComponentResource {
       { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service] },
     );
 
-    /** One Secret for all users of an owner: a previewer's rights go by its name. */
+    /** One Secret for all users of an owner: a previewer's rights name it. */
     const credentials = (owner: string, users: readonly string[]) => {
       const passwords = users.map(
         (user) =>

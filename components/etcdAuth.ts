@@ -12,7 +12,7 @@ export interface EtcdAuthArgs {
   readonly etcd: pulumi.Input<EtcdEndpoint>;
   /** Password of etcd's `root` user, which administers the others. Change it in etcd first (`etcdctl user passwd root`), then in the Secret. */
   readonly root: pulumi.Input<SecretKeyRef>;
-  /** Users besides root. Users that are not listed are left alone, except those that this resource made and that left the list. */
+  /** Users besides root. Users that are not listed are left alone, except those that this resource created: they are deleted. */
   readonly users: pulumi.Input<pulumi.Input<EtcdUserArgs>[]>;
 }
 
@@ -28,7 +28,7 @@ export interface EtcdUserArgs {
 
 const provider = providerOf("etcdAuth");
 
-/** etcd's users, with authentication on. Deleting it leaves etcd as it is: an etcd that stays must not fall open because its administrator left. */
+/** etcd's users, with authentication on. Deleting it leaves etcd as it is: an etcd that stays must not be left open because its administrator is gone. */
 export class EtcdAuth extends pulumi.dynamic.Resource {
   /** The endpoint, once auth is enabled: use this to wait for it. */
   declare readonly etcd: pulumi.Output<EtcdEndpoint>;

@@ -19,7 +19,7 @@ import {
   spreadOverNodes,
 } from "./workload.ts";
 
-/** User id of etcd's process; its image names none. */
+/** User id of etcd's process; its image sets none. */
 const uid = 1000;
 
 /** Where APISIX keeps its objects: the prefix that its user is limited to. */
@@ -44,8 +44,8 @@ export function etcdServerNames(name: string, namespace: string, replicas: numbe
 }
 
 /**
- * URLs under which APISIX finds etcd. It avoids one for 10 s after a single failure: several members are named one by one,
- * so that the restart of one leaves the others. A single one goes by the Service, whose address outlives the pod's.
+ * URLs at which APISIX finds etcd. It avoids one for 10 s after a single failure: several members are listed one by one,
+ * so that the restart of one leaves the others. A single one is reached by the Service, whose address outlives the pod's.
  */
 export function etcdEndpoints(name: string, namespace: string, replicas: number): string[] {
   const { service, memberHosts } = etcdNames(name, namespace, replicas);
@@ -164,7 +164,7 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
                 "--peer-key-file=/tls/peer/tls.key",
                 "--peer-trusted-ca-file=/trust/peer/ca.crt",
                 `--tls-min-version=${tlsVersions[0].replace("v", "")}`,
-                // Of TLS 1.2, for clients and peers; it has no word on curves and sessions.
+                // Of TLS 1.2, for clients and peers; etcd has no options for curves and sessions.
                 `--cipher-suites=${standardSuites.join(",")}`,
                 // Health and metrics only: kubelet's probes carry no certificate.
                 `--listen-metrics-urls=http://0.0.0.0:${etcdPorts.status}`,
@@ -196,7 +196,7 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
   };
 }
 
-/** What members do among themselves: talk on the peer port, and find each other by name. Who else may come is said where they come from. */
+/** What members do among themselves: talk on the peer port, and find each other by name. Other callers open their own edges. */
 export function etcdMembersPolicy(name: string, args: Pick<EtcdPlanArgs, "namespace">) {
   const members = podsOf(name, args.namespace);
   const between = { peers: [peer(members, members)], ports: [tcp(etcdPorts.peer)] };
@@ -206,13 +206,13 @@ export function etcdMembersPolicy(name: string, args: Pick<EtcdPlanArgs, "namesp
   });
 }
 
-/** Mebibytes that the log may take: five files of 64 MiB are kept beside the one that is written. */
+/** Mebibytes that the log may take: five files of 64 MiB are kept besides the one being written. */
 const logSize = 6 * 64;
 
 /**
- * Bytes of etcd's database, after which it takes no more writes: beside its log, a volume has to hold the database and the copy that
- * etcd makes of it for a member or to defragment it. etcd's own default of 2 GiB would fill a smaller volume first, and a full one
- * ends the member. No more than the 8 GiB that etcd advises.
+ * Size of etcd's database, in bytes, at which it stops taking writes: besides its log, a volume must hold the database and the copy
+ * that etcd makes of it for a member or to defragment it. etcd's own default of 2 GiB would fill a smaller volume first, and a full
+ * one ends the member. At most the 8 GiB that etcd recommends.
  */
 export function quotaFor(storage: string): number {
   return Math.min((mebibytes(storage) - logSize) / 2, 8 * 1024) * 1024 ** 2;

@@ -1,11 +1,11 @@
-// What a stack was first made with and cannot be changed to: the state keeps it, whatever the configuration says later.
+// What a stack was created with and cannot change: the state keeps it, whatever the configuration says later.
 
 import * as pulumi from "@pulumi/pulumi";
 
 export interface FirstValue<T> {
   /** What the state holds; undefined at a preview that leaves it out by `--target`. */
   readonly value: T | undefined;
-  /** To depend on: what depends on it goes before it in a destroy. */
+  /** For `dependsOn`: what depends on it is destroyed before it. */
   readonly record: pulumi.Stash;
 }
 
@@ -17,7 +17,7 @@ export async function firstValue<T>(name: string, input: T): Promise<FirstValue<
 
 /** The value, or undefined where it is not known: `apply` would wait forever. */
 async function known<T>(output: pulumi.Output<T>): Promise<T | undefined> {
-  // The types keep it for Pulumi's own use; there is no other way to ask.
+  // The types mark it as internal to Pulumi; there is no other way to ask.
   const { isKnown } = output as unknown as { readonly isKnown: Promise<boolean> };
   return (await isKnown) ? new Promise((resolve) => output.apply(resolve)) : undefined;
 }

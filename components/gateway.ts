@@ -7,15 +7,15 @@ import type * as pulumi from "@pulumi/pulumi";
 
 import type { Pods } from "./edges.ts";
 
-/** Who the gateway is, and where its objects are made. */
+/** Who the gateway is, and where its objects are created. */
 export interface Gateway {
   /** Where its Admin API is. */
   readonly admin: pulumi.Input<AdminEndpoint>;
-  /** Its pods, for the edge at those whom it speaks to. */
+  /** Its pods, for the network edges to whatever it calls. */
   readonly pods: Pods;
-  /** Who it is towards the cluster and upstreams. */
+  /** Who it is to the cluster and upstreams. */
   readonly identity: Identity;
-  /** The same by each trust domain that a trusted generation was made with: let upstreams answer these callers alone. */
+  /** The same in each trust domain that a trusted generation was created with: upstreams should answer only these callers. */
   readonly identities: readonly Identity[];
   /** The leaf that it presents to upstreams, from its own files. */
   readonly upstreamCertificate: pulumi.Output<CertSecretRef<"upstream">>;

@@ -1,11 +1,11 @@
-// Generations of roots: which are trusted, which one signs, and what each was made with and keeps.
+// Generations of roots: which are trusted, which one signs, and what each was created with and keeps.
 
 import type { KeyAlgorithm } from "@mtls-everywhere/vocabulary/algorithms";
 import * as pulumi from "@pulumi/pulumi";
 
 import { firstValue } from "./firstValue.ts";
 
-/** What a generation is made with, for good: a root does not change. */
+/** What a generation is created with, for good: a root cannot change. */
 export interface Made {
   readonly kind: "cluster" | "stateHeld";
   readonly algorithm: KeyAlgorithm;
@@ -14,7 +14,7 @@ export interface Made {
   readonly trustDomain: string;
 }
 
-/** One root of every plane, by a common name. */
+/** One root of every plane, under a common name. */
 export interface Generation extends Made {
   readonly name: string;
   /** Whether it signs the stack's leaves. */
@@ -37,8 +37,8 @@ export async function founderOf(name: string, root: Pick<NamedGenerations, "acti
 }
 
 /**
- * The trusted generations. A new one is made with what the configuration says now; the others keep what they have.
- * @throws RunError before anything else is planned, when the configuration asks for what no trusted generation was made with.
+ * The trusted generations. A new one is created with what the configuration says now; the others keep what they have.
+ * @throws RunError before anything else is planned, when the configuration asks for what no trusted generation was created with.
  */
 export async function keepGenerations(
   name: string,
@@ -61,7 +61,7 @@ export async function keepGenerations(
   return generations;
 }
 
-/** Name of the record of what a generation was made with. */
+/** Name of the record of what a generation was created with. */
 function recordName(name: string, generation: string): string {
   return `${name}-generation-${generation}`;
 }
@@ -71,7 +71,7 @@ export function recordsGenerations(urn: string): boolean {
   return /::[^:]+-(founder|generation-[^:]+)$/.test(urn);
 }
 
-/** Why the configuration cannot be met: what it asks for is neither that of the active generation nor of another trusted one. */
+/** Why the configuration cannot be met: what it asks for matches neither the active generation nor another trusted one. */
 export function changeRefusal(generations: readonly Generation[], wanted: Made): string | undefined {
   const keys = Object.keys(keysOf) as (keyof Made)[];
   const differences = (made: Made) => keys.filter((key) => made[key] !== wanted[key]);
@@ -81,14 +81,14 @@ export function changeRefusal(generations: readonly Generation[], wanted: Made):
   const says = (made: Made) => changed.map((key) => `${keysOf[key]}: ${made[key]}`).join(", ");
   const trusted = [...generations.map(({ name }) => name), nameAfter(generations)];
   return (
-    `The roots of generation "${active.name}" were made with ${says(active)}, and the configuration asks for ${says(wanted)}: a root does not change.\n` +
-    `Nothing was changed. Name a new generation along with the change, then pulumi up: ` +
+    `The roots of generation "${active.name}" were created with ${says(active)}, but the configuration asks for ${says(wanted)}: a root cannot change.\n` +
+    `Nothing was changed. Add a new generation along with the change, then run pulumi up: ` +
     `pki.root.active: "${active.name}", pki.root.trusted: ${JSON.stringify(trusted).replaceAll(",", ", ")}. ` +
-    `The steps after that are in docs/rotation.md. Or put back ${says(active)}.`
+    `The steps after that are in docs/rotation.md. Or restore ${says(active)}.`
   );
 }
 
-/** Where the configuration says it. */
+/** The configuration's key for each. */
 const keysOf: Readonly<Record<keyof Made, string>> = {
   kind: "pki.root.kind",
   algorithm: "pki.algorithm",

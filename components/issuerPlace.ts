@@ -8,7 +8,7 @@ import type { Generation } from "./generations.ts";
 /** Where a generation's issuer and its key live. */
 export interface IssuerPlace {
   readonly kind: IssuerRef["kind"];
-  /** Name of the issuer, and beginning of its other objects' names. */
+  /** Name of the issuer, and prefix of its other objects' names. */
   readonly prefix: string;
   /** Namespace of the issuer, where it has one. */
   readonly metadata: { readonly namespace?: string };
@@ -28,7 +28,7 @@ export interface SigningPair {
 /** A generation, as far as names go. */
 type Named = Pick<Generation, "name" | "founder">;
 
-/** Where one generation's objects of a plane lie. */
+/** Where one generation's objects of a plane are. */
 export function issuerPlace(
   args: { readonly plane: Plane; readonly namespace: string; readonly clusterResourceNamespace: string },
   generation: Named,
@@ -50,12 +50,12 @@ export function issuerName(
     : { kind: "Issuer", name: named(plane, generation) };
 }
 
-/** A name that tells generations apart; the first one's carries none, as before there were others. */
+/** A name that tells generations apart; the first one's has no suffix, as before there were others. */
 export function named(name: string, generation: Named): string {
   return generation.founder ? name : `${name}-${generation.name}`;
 }
 
-/** Common name of a root or an intermediate: two of one name in a bundle would be told apart by their key identifiers alone. */
+/** Common name of a root or an intermediate: two of the same name in a bundle would differ only in their key identifiers. */
 export function commonName(plane: Plane, use: string, generation: Named): string {
   return generation.founder ? `${plane} ${use}` : `${plane} ${use} ${generation.name}`;
 }

@@ -1,4 +1,4 @@
-// Refuses a change of keys for which another step must come first: by what the gateway's pods run with, and by what is in the gateway.
+// Refuses a change of keys that needs another step first, judged by what the gateway's pods run with and what is in the gateway.
 
 import { adminClient, closeSessions, type SealedObject, sealedObjects } from "@mtls-everywhere/apisix-admin";
 import { timeLimitsOf } from "@mtls-everywhere/cluster-access";
@@ -14,7 +14,7 @@ export interface KeyCheck {
   readonly cluster: Cluster;
   /** The keys of the configuration. */
   readonly wanted: KeyNames;
-  /** The Admin API, as its pods with these keys are reached. */
+  /** The Admin API of pods that run with these keys. */
   readonly admin: (running: KeyNames) => AdminEndpoint;
 }
 
@@ -25,7 +25,7 @@ export interface KeyCheck {
 export async function checkKeys({ cluster, wanted, admin }: KeyCheck): Promise<void> {
   const faults = await faultsOf(cluster, wanted, admin).catch((error: Error) => {
     throw new pulumi.RunError(
-      `It is not known whether the gateway's keys may be changed: ${error.message}\nNothing was changed.`,
+      `Cannot tell whether the gateway's keys may be changed: ${error.message}\nNothing was changed.`,
     );
   });
   if (faults.length === 0) return;
@@ -47,7 +47,7 @@ async function faultsOf(cluster: Cluster, wanted: KeyNames, admin: KeyCheck["adm
   return sealFaults(dropped, await objectsIn(cluster, admin(running[0]!.keys)), running, wanted);
 }
 
-/** Everything sealed that is in the gateway. */
+/** Everything in the gateway that is sealed. */
 async function objectsIn(cluster: Cluster, admin: AdminEndpoint): Promise<SealedObject[]> {
   try {
     return await sealedObjects(await adminClient(cluster, admin), timeLimitsOf(cluster).reading);

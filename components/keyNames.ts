@@ -1,8 +1,8 @@
-// Names of the keys that rotate: ordered lists of short names, of which the first is in use and the others are accepted beside it.
+// Names of the keys that rotate: ordered lists of short names, of which the first is in use and the others are still accepted.
 
 import { z } from "zod";
 
-/** The name that carries no suffix: what a platform had before its keys had names. */
+/** The name without a suffix: what a platform had before its keys had names. */
 const unnamed = "1";
 
 /** One list as the configuration has it. */
@@ -15,11 +15,11 @@ export const keyList = z
         'must be a short name such as "2": lower-case letters, digits and hyphens',
       ),
   )
-  .min(1, "must name one key at least")
+  .min(1, "must name at least one key")
   .refine((names) => new Set(names).size === names.length, "must name each key once")
   .default([unnamed]);
 
-/** The three kinds of keys that are no certificates. */
+/** The three kinds of keys besides those of certificates. */
 const keyNames = z.strictObject({
   /** Keys that APISIX seals certificates' keys and plugins' secrets with in etcd: the first seals, all open. */
   keyring: keyList,
@@ -32,7 +32,7 @@ const keyNames = z.strictObject({
 /** Their names, as the configuration has them. */
 export type KeyNames = { readonly [List in keyof z.output<typeof keyNames>]: readonly string[] };
 
-/** What a platform has that has rotated nothing yet. */
+/** What a platform has that has not rotated anything yet. */
 export const firstKeys: KeyNames = keyNames.parse({});
 
 /** The key in use. */
@@ -52,7 +52,7 @@ export function variableOf(base: string, name: string): string {
 
 const annotation = "mtls-everywhere/keys";
 
-/** Annotation of pods that tells which keys they were started with. */
+/** Annotation of pods that says which keys they were started with. */
 export function startedWithKeys({ keyring, adminKeys, users }: KeyNames) {
   return { [annotation]: JSON.stringify({ keyring, adminKeys, users }) };
 }

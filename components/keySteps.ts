@@ -1,4 +1,4 @@
-// Decides whether the keys may be changed so in one update: what runs must go on until the last pod has rolled.
+// Decides whether one update may change the keys like this: everything must keep working until the last pod has rolled.
 
 import type { SealedObject } from "@mtls-everywhere/apisix-admin";
 
@@ -12,37 +12,39 @@ export interface RunningPod {
   readonly readySince?: number | undefined;
 }
 
-/** What speaks against the change, one sentence for each list; nothing where no other step must come first. */
+/** Objections to the change, one sentence for each list; empty where no other step must come first. */
 export function keyFaults(running: readonly RunningPod[], wanted: KeyNames): string[] {
   return rules.flatMap((rule) => fault(rule, running, wanted));
 }
 
-/** Names of the keyring that a pod has and the configuration has no more: nothing may need them. */
+/** Names in the keyring of a pod but no longer in the configuration: nothing may need them. */
 export function droppedFromKeyring(running: readonly RunningPod[], wanted: KeyNames): string[] {
   const held = new Set(running.flatMap(({ keys }) => keys.keyring));
   return [...held].filter((name) => !wanted.keyring.includes(name));
 }
 
-/** What speaks against dropping them: objects that are sealed with one, or of which nobody knows. */
+/** Objections to dropping them: objects that are sealed with one, or may be. */
 export function sealFaults(
   dropped: readonly string[],
   objects: readonly SealedObject[],
   running: readonly RunningPod[],
   wanted: KeyNames,
 ): string[] {
-  // The server seals with the first key: what was written since all pods have it needs no label.
+  // The server seals with the first key: what was written after all pods had it needs no label.
   const ready = running.map(({ readySince }) => readySince);
   const since = ready.every((time) => time !== undefined) ? Math.max(...ready) : Infinity;
   const needing = objects.filter(({ key, written = 0 }) =>
     key === undefined ? written < since : dropped.includes(key),
   );
   if (needing.length === 0) return [];
-  const names = needing.map(({ object, owner = "nobody" }) => `${object} of ${owner}`);
+  const names = needing.map(
+    ({ object, owner }) => `${object} ${owner === undefined ? "without an owner" : `of ${owner}`}`,
+  );
   const keys = dropped.map((name) => JSON.stringify(name)).join(" and ");
   return [
-    `apisix.keyring: ${keys} has left the list, but objects in the gateway are sealed with it, or may be: ${names.join(", ")}. ` +
-      `Put it back, ${listed([...wanted.keyring, ...dropped])}. ` +
-      "To seal an object anew run pulumi up in the stack that owns it; PUT one of nobody again, with the label mtls-everywhere.sealed as the output admin.sealedBy has it. " +
+    `apisix.keyring: ${keys} was removed, but objects in the gateway are sealed with it, or may be: ${names.join(", ")}. ` +
+      `Put it back: ${listed([...wanted.keyring, ...dropped])}. ` +
+      "To reseal an object, run pulumi up in the stack that owns it; PUT one without an owner again, with the output admin.sealedBy as its label mtls-everywhere.sealed. " +
       "Then drop the key.",
   ];
 }
@@ -50,11 +52,11 @@ export function sealFaults(
 interface Rule {
   readonly list: keyof KeyNames;
   readonly key: string;
-  /** What a pod does that was started without the new first key; a list without this takes a new one first at once. */
+  /** What a pod that was started without the new first key does; a list without this may begin with a new key at once. */
   readonly without?: string;
   /** What a pod does with the key in use. */
   readonly uses: string;
-  /** Who must follow before the former one may leave. */
+  /** What must be done before the former one may be dropped. */
   readonly update: string;
 }
 
@@ -70,7 +72,7 @@ const rules: readonly Rule[] = [
     list: "adminKeys",
     key: "apisix.adminKeys",
     without: "would refuse it",
-    uses: "has it first, and other stacks use it",
+    uses: "has it first, and other stacks may use it",
     update: "run pulumi up here and in the stacks that use this gateway",
   },
   { list: "users", key: "etcd.users", uses: "is signed in to etcd as it", update: "run pulumi up" },
@@ -85,15 +87,15 @@ function fault(rule: Rule, running: readonly RunningPod[], wanted: KeyNames): st
     const appended = listed([...lacking.keys[list], first]);
     return [
       `${key}: "${first}" comes first, but pod ${lacking.name} runs without it and ${without}. ` +
-        `Append it, ${appended}, and run pulumi up; then move it first.`,
+        `Append it (${appended}), run pulumi up, then move it to the front.`,
     ];
   }
   const using = running.find(({ keys }) => !names.includes(inUse(keys[list])));
   if (!using) return [];
   const used = inUse(using.keys[list]);
   return [
-    `${key}: "${used}" has left the list, but pod ${using.name} ${uses}. ` +
-      `Put it back, ${listed([...names, used])}, and ${update}; then drop it.`,
+    `${key}: "${used}" was removed, but pod ${using.name} ${uses}. ` +
+      `Put it back (${listed([...names, used])}), ${update}, then drop it.`,
   ];
 }
 

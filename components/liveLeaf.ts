@@ -1,4 +1,4 @@
-// A leaf that nginx reads anew at every handshake, so that a renewed one is served without a reload: with a variable in its path.
+// A leaf that nginx reads again at every handshake, since its path has a variable: a renewed one is served without a reload.
 
 /** The variable, for nginx's http block. It is empty: all that counts is that the path has one. */
 export const leavesMap = 'map $host $leaves { default ""; }';

@@ -11,7 +11,7 @@ export interface MonitoringArgs {
   readonly namespace: string;
   /** Namespace of Prometheus, whose pods alone reach the metrics. */
   readonly prometheus: string;
-  /** Labels by which your Prometheus and Grafana select what is theirs. */
+  /** Labels that your Prometheus and Grafana select by. */
   readonly labels: Readonly<Record<string, string>>;
   /** Who exports the metrics: `apisix.metrics`. */
   readonly target: MetricsPort;

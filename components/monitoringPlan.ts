@@ -33,11 +33,11 @@ export interface Alert {
   readonly annotations: { readonly summary: string; readonly description: string };
 }
 
-/** The alerts for the platform in a namespace. Each names what to do. */
+/** The alerts for the platform in a namespace. Each says what to do. */
 export function alerts(namespace: string): readonly Alert[] {
   // `namespace` is also a label of the Secret: Prometheus keeps the pod's own under that name, the Secret's as `exported_namespace`.
   const of = (metric: string) => `${metric}{namespace=${JSON.stringify(namespace)}}`;
-  /** Whether the part of a lifetime that is left is below a share. */
+  /** Whether less than this share of a lifetime is left. */
   const leftBelow = (share: number, from: string, to: string) =>
     `(${of(to)} - time()) < ${share} * (${of(to)} - ${of(from)})`;
   const alert = (
@@ -56,31 +56,31 @@ export function alerts(namespace: string): readonly Alert[] {
       // cert-manager renews when a third is left.
       leftBelow(0.3, metrics.secretNotBefore, metrics.secretNotAfter),
       "Secret {{ $labels.exported_namespace }}/{{ $labels.secret }} should have been renewed.",
-      "cert-manager renews a leaf when a third of its life is left. Look at: kubectl -n {{ $labels.exported_namespace }} describe certificate {{ $labels.secret }}",
+      "cert-manager renews a leaf when a third of its life is left. Check: kubectl -n {{ $labels.exported_namespace }} describe certificate {{ $labels.secret }}",
     ),
     alert(
       "MtlsServedOlderThanSecret",
       "critical",
       "2m",
       `min by (namespace, pod, object) (${of(metrics.servedNotAfter)}) < on (namespace, pod, object) max by (namespace, pod, object) (${of(metrics.secretNotAfter)})`,
-      "Pod {{ $labels.pod }} serves an older certificate of {{ $labels.object }} than its Secret holds.",
-      "Look at the renewer: kubectl -n {{ $labels.namespace }} logs {{ $labels.pod }} -c renewer. `pulumi up` sets the certificate too.",
+      "Pod {{ $labels.pod }} serves an older certificate for {{ $labels.object }} than its Secret holds.",
+      "Check the renewer: kubectl -n {{ $labels.namespace }} logs {{ $labels.pod }} -c renewer. `pulumi up` also sets the certificate.",
     ),
     alert(
       "MtlsSecretNotServed",
       "warning",
       "5m",
       `${of(metrics.inAgreement)} == 0`,
-      "The gateway's {{ $labels.object }} is not what Secret {{ $labels.exported_namespace }}/{{ $labels.secret }} holds.",
-      "The last good certificate stays in place. Why: kubectl -n {{ $labels.namespace }} logs {{ $labels.pod }} -c renewer",
+      "The gateway's {{ $labels.object }} differs from what Secret {{ $labels.exported_namespace }}/{{ $labels.secret }} holds.",
+      "The last good certificate stays in place. Find out why: kubectl -n {{ $labels.namespace }} logs {{ $labels.pod }} -c renewer",
     ),
     alert(
       "MtlsSecretNotWatched",
       "warning",
       "15m",
       `${of(metrics.watching)} == 0`,
-      "Changes of Secret {{ $labels.exported_namespace }}/{{ $labels.secret }} are not heard of.",
-      "The API server is away, or the renewer may not read that Secret. Why: kubectl -n {{ $labels.namespace }} logs {{ $labels.pod }} -c renewer",
+      "Secret {{ $labels.exported_namespace }}/{{ $labels.secret }} is not being watched for changes.",
+      "The API server is unreachable, or the renewer may not read that Secret. Find out why: kubectl -n {{ $labels.namespace }} logs {{ $labels.pod }} -c renewer",
     ),
     alert(
       "MtlsIntermediateNeedsUp",
@@ -96,7 +96,7 @@ export function alerts(namespace: string): readonly Alert[] {
       "1h",
       leftBelow(1 / 3, metrics.rootNotBefore, metrics.rootNotAfter).replace(String(1 / 3), "1 / 3"),
       "The root {{ $labels.root }} of plane {{ $labels.plane }} is in its last third.",
-      "Name a new generation of roots: docs/rotation.md, and `node tools/rotate/cli.ts status` for where you are.",
+      "Start a new generation of roots as docs/rotation.md says; `node tools/rotate/cli.ts status` shows where you are.",
     ),
   ];
 }
@@ -172,7 +172,7 @@ export function dashboard(namespace: string) {
       legend: "{{object}}",
     },
     {
-      title: "Failed tries to renew",
+      title: "Failed renewals",
       unit: "short",
       expr: `sum by (object) (increase(${of(metrics.failures)}[1d]))`,
       legend: "{{object}}",

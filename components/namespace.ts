@@ -1,24 +1,24 @@
-// A namespace in which no pod may speak or be spoken to until an edge allows it, and none may run that is not `restricted`.
+// A namespace that denies all traffic until an edge allows it, and refuses pods that are not `restricted`.
 
 import * as k8s from "@pulumi/kubernetes";
 import type * as pulumi from "@pulumi/pulumi";
 
 import { createPolicy, formerly, type NetworkPolicy } from "./edges.ts";
 
-/** Which namespace, and who makes it. */
+/** Which namespace, and who creates it. */
 export interface NamespaceArgs {
   /** Name of the namespace. */
   readonly namespace: string;
   /**
-   * Make it. `false` uses one that is there, and only denies all traffic in it.
+   * Create it. `false` uses an existing one, and only denies all traffic in it.
    * @default true
    */
   readonly createNamespace?: boolean;
 }
 
 /**
- * The namespace, with traffic denied in it. It is no component: a stack that lets go of its namespace goes on naming it, in the same
- * place of its state, or the engine would delete it.
+ * The namespace, with traffic denied in it. It is not a component: a stack that releases its namespace must keep naming it, in the
+ * same place in its state, or the engine would delete it.
  */
 export function closedNamespace(
   name: string,
@@ -32,12 +32,12 @@ export function closedNamespace(
   return home;
 }
 
-/** A namespace that refuses pods which are not `restricted`. */
+/** A namespace that refuses pods that are not `restricted`. */
 export function platformNamespace(name: string) {
   return { metadata: { name, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } };
 }
 
-/** Cuts off every pod of a namespace, but for what other policies open. */
+/** Isolates every pod of a namespace, but for what other policies allow. */
 export function denyAll(namespace: string): NetworkPolicy {
   return { metadata: { name: "deny-all", namespace }, spec: { podSelector: {}, policyTypes: ["Ingress", "Egress"] } };
 }

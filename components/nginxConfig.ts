@@ -16,17 +16,17 @@ export const nginxPaths = {
 } as const;
 
 /**
- * Seconds that a pod goes on answering when it is to end, and those after which its connections are closed with their next answer.
- * The gateway pools connections: those that outlived the pod would break under a request that is on its way. Announced in an
- * answer, their end is seen in time, and the rest of the pause is for a pod's removal to reach every proxy.
+ * Seconds that a terminating pod keeps answering, and those after which its connections are closed with their next answer.
+ * The gateway pools connections: those that outlived the pod would break under a request in flight. Announced in an answer,
+ * their end is seen in time, and the rest of the pause lets a pod's removal reach every proxy.
  */
 export const nginxDrain = { pause: 5, connections: 3 } as const;
 
-/** Bytes for a map's key: nginx does not start with one over its default of 64, and a subject has up to 200 characters. */
+/** Bytes for a map's key: nginx does not start with a key over its default of 64, and a subject has up to 200 characters. */
 const longestCaller = 256;
 
 /**
- * The configuration: TLS with the caller's certificate required, then a caller's whole subject compared
+ * The configuration: TLS that requires the caller's certificate, then a comparison of the caller's whole subject
  * (nginx sees subjects, not SANs). Sessions are not resumed: one made under a withdrawn root would live on.
  */
 export function nginxConfig(callers: readonly Identity[], image: string): string {
@@ -74,7 +74,7 @@ ${allowed.join("\n")}
 }
 
 /**
- * Whether the image's nginx can keep an opened leaf for a second, by its tag: 1.27.4 is the first, and older ones do not start with
+ * Whether the image's nginx can cache an opened leaf for a second, by its tag: 1.27.4 is the first, and older ones do not start with
  * the directive. Opening it at every handshake costs nearly half of them with OpenSSL 3.0.
  */
 export function knowsCertificateCache(image: string): boolean {

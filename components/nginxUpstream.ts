@@ -41,7 +41,7 @@ export interface NginxUpstreamArgs {
   readonly authority: PlaneAuthority<"upstream">;
   /** Namespace of its objects. */
   readonly namespace: string;
-  /** The gateway in front of it: it answers no one else, by certificate and on the network. */
+  /** The gateway in front of it: nobody else is answered, by certificate or on the network. */
   readonly gateway: Pick<Gateway, "pods" | "identities" | "upstreamCertificate">;
   /** What it serves, by file name; `index.json` is the index. */
   readonly files: Readonly<Record<string, string>>;
@@ -55,8 +55,8 @@ export interface NginxUpstreamArgs {
 }
 
 /**
- * An nginx behind the gateway: it serves files over mutual TLS, answers its callers alone, reads a renewed leaf at the next handshake and
- * rolls without a dropped request.
+ * An nginx behind the gateway: it serves files over mutual TLS, answers only its callers, reads a renewed leaf at the next handshake
+ * and rolls without a dropped request.
  * @example
  * const shop = new NginxUpstream("shop", {
  *   authority: platform.authorityFor("upstream", "shop"),
@@ -137,11 +137,11 @@ export class NginxUpstream extends pulumi.ComponentResource {
 export interface NginxMaterial {
   readonly leaf: Mountable<CertSecretRef<"upstream">>;
   readonly trust: Mountable<TrustRef<"upstream">>;
-  /** What nginx reads only when it starts: its configuration, and the callers' roots; files are read anew. */
+  /** What nginx reads only when it starts: its configuration, and the callers' roots; files are read each time. */
   readonly annotations: PodAnnotations;
 }
 
-/** It is spoken to by the gateway, whose own end is open towards all upstreams, and speaks to no one. */
+/** Only the gateway may reach it, whose own end is open to all upstreams, and it may reach nobody. */
 export function nginxPolicy(
   name: string,
   { namespace, gateway }: { readonly namespace: string; readonly gateway: Pick<Gateway, "pods"> },

@@ -1,4 +1,4 @@
-// Plans the renewer: the sidecar of every APISIX pod that keeps the gateway's server certificates equal to their Secrets.
+// Plans the renewer: the sidecar of every APISIX pod that keeps the gateway's server certificates in sync with their Secrets.
 
 import { readFileSync } from "node:fs";
 import { isIPv6 } from "node:net";
@@ -26,7 +26,7 @@ import {
 /** Name of its port. */
 const metrics = "metrics";
 
-/** Where the pods of a gateway export what their renewers know. */
+/** Where the pods of a gateway export their renewers' metrics. */
 export function renewerMetrics(name: string): MetricsPort {
   return { matchLabels: matchLabelsOf(name), port: metrics, portNumber: metricsPort };
 }
@@ -55,8 +55,8 @@ export function renewerFiles(adminName: string): Record<"renewer.cjs" | "setting
 }
 
 /**
- * Runs a command again whenever it ends. A sidecar that ends makes its whole pod unready, readiness probe or not, and
- * takes the gateway out of its endpoints: so what may crash is a child, and the container stays.
+ * Restarts a command whenever it exits. A sidecar that exits makes its whole pod unready, readiness probe or not, and
+ * takes the gateway out of its endpoints: so what may crash is a child process, and the container stays.
  */
 export function forEver(command: string): string[] {
   const script = [
@@ -66,7 +66,7 @@ export function forEver(command: string): string[] {
   return ["sh", "-c", script.join("; ")];
 }
 
-/** The sidecar's container, and the volumes that it brings along. It shares the pod's volume of the admin plane's roots. */
+/** The sidecar's container, and the volumes that it adds. It shares the pod's volume of the admin plane's roots. */
 export function renewerSidecar(
   name: string,
   args: { readonly renewerImage: string; readonly keys: Pick<KeyNames, "adminKeys"> },
@@ -85,11 +85,11 @@ export function renewerSidecar(
   const container = {
     name: "renewer",
     image: args.renewerImage,
-    // Native sidecars begin before the gateway, which waits for nothing but their process, and end after it.
+    // Native sidecars start before the gateway, which waits for nothing but their process, and stop after it.
     restartPolicy: "Always",
     command: forEver(`node --max-old-space-size=32 ${paths.program}/renewer.cjs ${paths.program}/settings.json`),
     securityContext: restrictedContainer,
-    // No probes: they could only take the gateway out of its endpoints, or restart this and so do the same.
+    // No probes: they could only take the gateway out of its endpoints, directly or by a restart of this container.
     resources: resources("10m", "64Mi", "128Mi"),
     env: [
       { name: "ADMIN_KEY", valueFrom: { secretKeyRef: { name: `${name}-env`, key: adminKey } } },
@@ -104,7 +104,7 @@ export function renewerSidecar(
   return { container, volumes: mounts.map(({ volume }) => volume) };
 }
 
-/** What it does beside the gateway: watch Secrets, at the API server's own addresses, since policies are applied behind Services. */
+/** What it does besides the gateway: watch Secrets, at the API server's own addresses, since policies apply behind Services. */
 export function renewerPolicy(name: string, namespace: string, { addresses, port }: ApiServer) {
   const only = (address: string) => ({ ipBlock: { cidr: `${address}/${isIPv6(address) ? 128 : 32}` } });
   return networkPolicy(`${name}-renewer`, podsOf(name, namespace), {

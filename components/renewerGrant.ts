@@ -16,8 +16,8 @@ export interface RenewerGrantArgs {
 }
 
 /**
- * Lets a gateway's renewer read one Secret: a Role and a RoleBinding in the Secret's namespace. Without them the gateway keeps the
- * certificate that it has until the next `pulumi up`.
+ * Lets a gateway's renewer read one Secret: a Role and a RoleBinding in the Secret's namespace. Without them the gateway keeps its
+ * current certificate until the next `pulumi up`.
  * @example
  * new RenewerGrant("shop-renewer", { secret: leaf.secret, gateway: platform.caller.identity });
  */

@@ -1,4 +1,4 @@
-// The key of a root that cert-manager keeps in a Secret: it goes with the root's generation, not later.
+// The key of a root that cert-manager keeps in a Secret: it is deleted with the root's generation, not later.
 
 import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
@@ -10,15 +10,15 @@ export interface RootKeyArgs {
   readonly cluster: pulumi.Input<string>;
   /** The Secret. It is never read. */
   readonly secret: pulumi.Input<SecretRef>;
-  /** The Certificate that it is issued for, in the same namespace; a Secret of another is left alone. */
+  /** The Certificate that it is issued for, in the same namespace; another Certificate's Secret is left alone. */
   readonly certificate: pulumi.Input<string>;
 }
 
 const provider = providerOf("rootKey");
 
 /**
- * Deletes the Secret when it is deleted itself, also where cert-manager would leave it (it runs without
- * `--enable-certificate-owner-ref` by default). Let the Certificate depend on this: it must go first.
+ * Deletes the Secret when it is deleted itself, even where cert-manager would leave it (it runs without
+ * `--enable-certificate-owner-ref` by default). Make the Certificate depend on this: it must be deleted first.
  */
 export class RootKey extends pulumi.dynamic.Resource {
   constructor(name: string, args: RootKeyArgs, opts?: pulumi.CustomResourceOptions) {

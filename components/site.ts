@@ -1,4 +1,4 @@
-// A host of the gateway: the certificate that it shows, whose clients it lets in, and the services that its routes lead to.
+// A host of the gateway: the certificate that it shows, the clients that it lets in, and the services that its routes lead to.
 
 import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { LeafRef } from "@mtls-everywhere/vocabulary/references";
@@ -24,7 +24,7 @@ export interface AnySite {
 
 /** A site whose leaf and clients are of the edge plane, unless others are given. */
 export interface SiteOfEdgePlane extends AnySite {
-  /** Signs the leaf, and is whose clients are let in. */
+  /** Signs the leaf, and the certificates of the clients that are let in. */
   readonly edge: PlaneAuthority<"edge">;
   /** Namespace of the leaf and its Secret. */
   readonly namespace: string;
@@ -64,7 +64,7 @@ export interface SiteRoute extends Omit<
   readonly service: pulumi.Input<Pick<UpstreamEndpoint, "node" | "serverName">>;
   /**
    * How the gateway treats the service: time limits, health checks and the like.
-   * @default the gateway's own ways
+   * @default the gateway's own settings
    */
   readonly upstream?: Omit<ApisixUpstreamArgs, "admin" | "id" | "adopt" | "nodes" | "serverName">;
 }

@@ -1,4 +1,4 @@
-// Marks every Kubernetes object with the stack that made it, so that a killed update's leftovers are told from other people's objects.
+// Marks every Kubernetes object with the stack that created it, so that a killed update's leftovers can be told from other people's objects.
 
 import * as pulumi from "@pulumi/pulumi";
 
@@ -10,9 +10,9 @@ export function stackLabelValue(stack: string): string {
   return stack.replaceAll(/[^\w.-]/g, "-").slice(0, 63);
 }
 
-/** Lays the label on every Kubernetes object of the program that is registered from now on. */
+/** Puts the label on every Kubernetes object that the program registers from now on. */
 export function labelObjects(stack: string): void {
-  // Plain metadata stays plain: within an output one unknown would hide name and namespace too, and a preview of an object
+  // Plain metadata stays plain: in an output, one unknown would hide name and namespace too, and a preview of an object
   // without a name announces its replacement.
   const labelled = (metadata?: Metadata) => ({
     ...metadata,

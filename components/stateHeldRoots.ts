@@ -1,4 +1,4 @@
-// A generation's root held in Pulumi's state, encrypted and protected, with an intermediate of it in the cluster.
+// A generation's root held in Pulumi's state, encrypted and protected, with its intermediate in the cluster.
 
 import { privateKey } from "@mtls-everywhere/vocabulary/algorithms";
 import { hours } from "@mtls-everywhere/vocabulary/durations";
@@ -10,7 +10,7 @@ import * as tls from "@pulumi/tls";
 import type { Generation } from "./generations.ts";
 import { commonName, type IssuerPlace, named, type SigningPair } from "./issuerPlace.ts";
 
-/** What may change while a generation lives. */
+/** What may change during a generation's life. */
 export interface StateHeldSettings {
   /** Refuse to delete the active generation's key and root until they are unprotected. */
   readonly protect: boolean;
@@ -53,7 +53,7 @@ export function createStateHeldRoot(
     { privateKeyPem: key.privateKeyPem, subject: subject(commonName(plane, "intermediate", generation)) },
     child,
   );
-  // An older generation's root may be made for less than the configuration now gives intermediates.
+  // An older generation's root may have a shorter lifetime than the configuration now gives intermediates.
   const lifetime = Math.min(hours(settings.intermediateDuration), hours(generation.rootDuration));
   const intermediate = new tls.LocallySignedCert(
     own,

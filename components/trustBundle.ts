@@ -13,8 +13,8 @@ export interface TrustBundleArgs<P extends Plane> {
   /** Root certificates in PEM; several during an overlap. */
   readonly roots: pulumi.Input<string>;
   /**
-   * SHA-256 of the roots by their generation's name: the platform's own bundles say it.
-   * @default not said
+   * SHA-256 of the roots by their generation's name, which the platform's own bundles state.
+   * @default not stated
    */
   readonly digests?: pulumi.Input<Readonly<Record<string, readonly string[]>>>;
 }
@@ -25,7 +25,7 @@ export const trustKey = "ca.crt";
 /** Label of every bundle, in any namespace: its value is the plane. A rotation waits for those that lack a root. */
 export const trustLabel = "mtls-everywhere/trust";
 
-/** Annotation with the generations of the roots, as JSON: their digests by its name. */
+/** Annotation with the generations of the roots, as JSON: digests by the generation's name. */
 export const generationsAnnotation = "mtls-everywhere/generations";
 /** Where a plane's bundle is in a namespace. */
 export function trustRef<P extends Plane>(plane: P, namespace: string): TrustRef<P> {
@@ -51,7 +51,7 @@ export class TrustBundle<P extends Plane> extends pulumi.ComponentResource {
       ...(args.digests ? { annotations: { [generationsAnnotation]: pulumi.jsonStringify(args.digests) } } : {}),
     };
     const map = new k8s.core.v1.ConfigMap(name, { metadata, data: { [trustKey]: args.roots } }, { parent: this });
-    // Not by its metadata: while a root is yet to be made, a preview does not know the annotation.
+    // Not from its metadata: while a root has yet to be created, a preview does not know the annotation.
     this.trust = pulumi.all([args.namespace, map.urn]).apply(([namespace]) => trustRef(args.plane, namespace));
     this.registerOutputs({ trust: this.trust });
   }

@@ -13,10 +13,10 @@ export function labelsOf(name: string) {
   return { "app.kubernetes.io/name": name, "app.kubernetes.io/part-of": product };
 }
 
-/** What selects the workloads and pods that this library makes, as kubectl takes it. */
+/** Label selector of the workloads and pods that this library creates, as kubectl takes it. */
 export const librarySelector = `app.kubernetes.io/part-of=${product}`;
 
-/** What selects a workload's pods, as an object. */
+/** Label selector of a workload's pods, as an object. */
 export function matchLabelsOf(name: string) {
   return { "app.kubernetes.io/name": name };
 }
@@ -29,12 +29,12 @@ export function labelsIn(selector: string): Readonly<Record<string, string>> {
 /** Pods with this label may be reached by the gateway, in any namespace. */
 export const upstreamLabel = { "mtls-everywhere/upstream": "true" };
 
-/** What selects these pods. */
+/** Label selector of these pods. */
 export const upstreamSelector = Object.entries(upstreamLabel)
   .map(([key, value]) => `${key}=${value}`)
   .join();
 
-/** What selects a workload's pods, as kubectl takes it. */
+/** Label selector of a workload's pods, as kubectl takes it. */
 export function selectorOf(name: string): string {
   return `app.kubernetes.io/name=${name}`;
 }
@@ -76,14 +76,14 @@ export function waitAtMost(timeout: string) {
 export const withoutGap = { type: "RollingUpdate", rollingUpdate: { maxUnavailable: 0, maxSurge: 1 } };
 
 /**
- * Container fields of a server that goes on answering for some seconds after its end is decided: endpoints and proxies forget
+ * Container fields of a server that keeps answering for some seconds after it is told to stop: endpoints and proxies forget
  * it meanwhile. Its image needs `sleep`.
  */
 export function leavingFirst(seconds: number) {
   return { lifecycle: { preStop: { exec: { command: ["sleep", String(seconds)] } } } };
 }
 
-/** Keeps all but one of a workload's pods up while nodes are drained; it would block the drain of a single one. */
+/** Keeps all but one of a workload's pods up while nodes are drained; with a single pod it would block the drain. */
 export function disruptionBudget(name: string, namespace: string) {
   return {
     metadata: { name, namespace, labels: labelsOf(name) },
@@ -105,7 +105,7 @@ export function spreadOverNodes(name: string, replicas: number) {
   return { topologySpreadConstraints: [constraint] };
 }
 
-/** A reference to what a pod mounts. As an output it orders the pod behind that; its name is known to a preview all the same. */
+/** A reference to what a pod mounts. As an output it makes the pod wait for that; a preview knows its name all the same. */
 export type Mountable<T> = T | pulumi.Output<T>;
 
 interface Named {
@@ -125,12 +125,12 @@ export function configMapMount(name: string, map: Named, mountPath: string) {
   return { volume: { name, configMap: { name: map.name } }, mount: { name, mountPath, readOnly: true } };
 }
 
-/** What tells a workload's settings apart. */
+/** Digest of a workload's settings. */
 export function settingsDigest(settings: Readonly<Record<string, string>>): string {
   return createHash("sha256").update(JSON.stringify(settings)).digest("hex").slice(0, 32);
 }
 
-/** Annotation that says with which roots of a plane a pod started. */
+/** Annotation that says which roots of a plane a pod started with. */
 export function rootsAnnotation(plane: Plane): string {
   return `mtls-everywhere/roots.${plane}`;
 }
@@ -145,7 +145,7 @@ export function startedWith(roots: Partial<Readonly<Record<Plane, pulumi.Input<s
   );
 }
 
-/** Annotation that says on which ports a pod serves leaves of which planes, such as `2379=etcd,2380=etcd-peer`. */
+/** Annotation that says which planes' leaves a pod serves on which ports, such as `2379=etcd,2380=etcd-peer`. */
 export const servesAnnotation = "mtls-everywhere/serves";
 
 /** The annotation for these ports: a rotation looks at what is served there. */
@@ -166,8 +166,8 @@ export function rootDigests(pem: string): string[] {
 export type PodAnnotations = Readonly<Record<string, pulumi.Input<string>>>;
 
 /**
- * Annotation that rolls a pod when its settings change. Where a preview does not know the settings, it alone is unknown:
- * of an object that is an output as a whole the name and selector were too, and a replacement would be announced.
+ * Annotation that rolls a pod when its settings change. Where a preview does not know the settings, only this is unknown:
+ * were the whole object an output, name and selector would be unknown too, and a replacement would be announced.
  */
 export function rolledBy(digest: pulumi.Input<string>) {
   return { "mtls-everywhere/settings-digest": digest };

@@ -24,13 +24,13 @@ import type { Lifecycle } from "./lifecycle.ts";
 import { Unconfirmed } from "./unconfirmed.ts";
 
 export function adminObject(name: KindName, kind: Kind): Lifecycle {
-  /** Where an object is, by its inputs or by what state holds of it. */
+  /** Where an object is, by its inputs or its state. */
   const placed = (props: Props) => {
     const { admin, objectId, owner, adopt, instance } = objectIdentity.parse(props);
     return { admin, owner, adopt, instance, id: kind.mark.id(objectId, owner) };
   };
 
-  /** The body that the inputs ask for, with the label of what seals it. */
+  /** The body that the inputs ask for, labelled with what seals it. */
   const bodyOf = async (
     wanted: Wanted,
     { admin }: { readonly admin: AdminEndpoint },
@@ -54,7 +54,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     }
   };
 
-  /** What the server's own schema objects to, where a server can be asked. A first preview has none. */
+  /** What the server's own schema objects to, if there is a server to ask: a first preview has none. */
   const schemaFailures = async (inputs: Props, access: Access): Promise<Failure[]> => {
     try {
       const place = placed(inputs);
@@ -64,18 +64,18 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
         return reason === undefined ? [] : [{ property: /property "(\w+)"/.exec(reason)?.[1] ?? "", reason }];
       });
     } catch (error) {
-      // Checking is optional where nothing is up yet; the wrong cluster or key is wrong at once.
+      // Checks are optional while nothing is up yet; a wrong cluster or key is reported at once.
       return error instanceof Unusable ? [{ property: "admin", reason: error.message }] : [];
     }
   };
 
-  /** The live objects of others. */
+  /** Live objects of other owners. */
   const othersThan = async (client: AdminClient, id: string, owners: readonly unknown[], limits?: TimeLimits) =>
     (await client.list(name, limits)).filter(
       (object) => object["id"] !== id && !owners.includes(ownershipOf(object).owner),
     );
 
-  /** What stands against the inputs in others' objects, where a server can be asked. */
+  /** Conflicts with other owners' objects, if there is a server to ask. */
   const clashes = async (inputs: Props, access: Access): Promise<Failure[]> => {
     const wanted = kind.wanted(inputs);
     if (wanted.clashes === undefined) return [];
@@ -84,11 +84,11 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       return await asked(place, access, async (client, limits) => {
         const others = await othersThan(client, place.id, [place.owner], limits);
         if (others.length === 0) return [];
-        // Its certificate may still have to be issued.
+        // Its certificate may not have been issued yet.
         return wanted.clashes!(others, await wanted.body("preview", access).catch(() => undefined));
       });
     } catch {
-      return []; // What is wrong with the way there is said by the other checks.
+      return []; // The other checks report what is wrong with the connection.
     }
   };
 
@@ -184,12 +184,12 @@ function clusterOf(admin: unknown): unknown {
 
 const unreachable = new WeakSet<AdminClient>();
 
-/** Milliseconds that a server may go on believing in a user of an object that has been deleted. */
+/** Milliseconds for which a server may still see a deleted user of an object. */
 const releaseTime = 10_000;
 
 /**
- * The server looks for users in what its worker has heard of etcd, which lags behind a route that was deleted or moved a
- * moment ago. When etcd itself knows of no user, the refusal passes.
+ * The server looks for users in its worker's view of etcd, which lags behind a route that was deleted or moved a
+ * moment ago. When etcd itself holds no user, the refusal passes.
  */
 async function deleteOnceReleased(client: AdminClient, name: KindName, kind: Kind, id: string): Promise<void> {
   let refused: unknown;

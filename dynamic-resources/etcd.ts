@@ -10,7 +10,7 @@ import {
   Unavailable,
 } from "@mtls-everywhere/cluster-access";
 
-/** A user confined to the keys that start with its prefix; its role bears its name. */
+/** A user confined to the keys that start with its prefix; its role has the same name. */
 export interface EtcdUser {
   readonly name: string;
   readonly prefix: string;
@@ -23,18 +23,18 @@ export interface AuthState {
   readonly users: { readonly [name: string]: readonly string[] };
   /** Permissions by role. */
   readonly roles: { readonly [name: string]: readonly Permission[] };
-  /** Users whose wanted password etcd refuses; unknown while auth is off. */
+  /** Users whose wanted password etcd rejects; unknown while auth is off. */
   readonly refused: readonly string[];
 }
 
 export interface Permission {
   readonly permType: "READ" | "WRITE" | "READWRITE";
-  /** Base64, as is range_end: the first key that the range no longer holds. */
+  /** Base64, as is range_end: the first key past the range. */
   readonly key: string;
   readonly range_end: string;
 }
 
-/** One call of the gateway, and in words what it mends. */
+/** One call to the gateway, and in words what it mends. */
 export interface AuthStep {
   readonly path: string;
   readonly body: Readonly<Record<string, unknown>>;
@@ -43,14 +43,16 @@ export interface AuthStep {
   readonly mends: string;
 }
 
-/** The steps to the wanted users, auth enabled last: it needs root, and locks out whoever has no user. Users in `gone` are deleted. */
+/** The steps to the wanted users, auth enabled last: it needs root, and locks out anyone without a user. Users in `gone` are deleted. */
 export function authSteps(wanted: readonly EtcdUser[], gone: readonly string[], live: AuthState): AuthStep[] {
   return [
     ...userSteps("root", ["root"], live),
     ...wanted.flatMap((user) => [...roleSteps(user, live), ...userSteps(user.name, [user.name], live)]),
     ...gone.flatMap((name) => [
-      ...(live.users[name] ? [{ path: "user/delete", body: { name }, mends: `user ${name} is not wanted` }] : []),
-      ...(live.roles[name] ? [{ path: "role/delete", body: { role: name }, mends: `role ${name} is not wanted` }] : []),
+      ...(live.users[name] ? [{ path: "user/delete", body: { name }, mends: `user ${name} should not exist` }] : []),
+      ...(live.roles[name]
+        ? [{ path: "role/delete", body: { role: name }, mends: `role ${name} should not exist` }]
+        : []),
     ]),
     ...(live.enabled ? [] : [{ path: "enable", body: {}, mends: "authentication is not enabled" }]),
   ];
@@ -77,7 +79,7 @@ export interface EtcdOptions extends TimeLimits {
   readonly rootPassword: string;
 }
 
-/** Speaks as root once auth is enabled, without a user before. */
+/** Acts as root once auth is enabled, and without a user before. */
 export class EtcdAdmin {
   readonly #options: EtcdOptions;
   readonly #transport: Transport;
@@ -111,7 +113,7 @@ export class EtcdAdmin {
     return { enabled, users, roles, refused };
   }
 
-  /** Takes the steps in order. A repetition after a failure starts from the live state and loses nothing. */
+  /** Takes the steps in order. A retry after a failure starts from the live state and loses nothing. */
   async take(steps: readonly AuthStep[], passwords: { readonly [user: string]: string }): Promise<void> {
     for (const { path, body, passwordOf } of steps) {
       const password = passwordOf === "root" ? this.#options.rootPassword : passwordOf && passwords[passwordOf];
@@ -155,7 +157,7 @@ export class EtcdAdmin {
       // Most refusals are JSON, a few are plain text.
       const { message, plain } = saidIn(text);
       const said = message ?? plain ?? "";
-      // Raft between leaders, and a token older than the last change of users.
+      // Raft is between leaders, or the token predates the last change of users.
       if (status >= 502 || said.includes("auth store is old"))
         throw new Unavailable(`${what}: ${said} (HTTP ${status})`);
       throw new AdminError(status, what, said, hintFor(said), said);
@@ -184,7 +186,7 @@ function userSteps(name: string, roles: readonly string[], live: AuthState): Aut
     ...extra.map((role) => ({
       path: "user/revoke",
       body: { name, role },
-      mends: `user ${name} has role ${role}, not wanted`,
+      mends: `user ${name} should not have role ${role}`,
     })),
   ];
 }
@@ -201,7 +203,7 @@ function roleSteps({ name, prefix }: EtcdUser, live: AuthState): AuthStep[] {
     ...extra.map(({ key, range_end }) => ({
       path: "role/revoke",
       body: { role: name, key, range_end },
-      mends: `role ${name} reaches ${Buffer.from(key, "base64").toString()}, not wanted`,
+      mends: `role ${name} should not reach ${Buffer.from(key, "base64").toString()}`,
     })),
     ...(held?.some(isWanted)
       ? []
@@ -211,7 +213,7 @@ function roleSteps({ name, prefix }: EtcdUser, live: AuthState): AuthStep[] {
 
 function hintFor(said: string): string {
   if (said.includes("authentication failed")) {
-    return "etcd's root has another password than the Secret that root names: put the old one back, change it with `etcdctl user passwd root`, then in the Secret.";
+    return "etcd's root password differs from the one in the Secret that root names: put the old one back, change it with `etcdctl user passwd root`, then in the Secret.";
   }
   if (said.includes("CommonName"))
     return "The client certificate must have an empty subject: etcd's JSON gateway refuses a common name.";

@@ -35,7 +35,9 @@ export const etcdAuth: Lifecycle = {
         : [{ property: `users[${index}].name`, reason: `"${name}" is listed twice.` }]),
       ...(prefix
         ? []
-        : [{ property: `users[${index}].prefix`, reason: "An empty prefix would open every key: name one." }]),
+        : [
+            { property: `users[${index}].prefix`, reason: "An empty prefix would grant access to every key: set one." },
+          ]),
     ]);
   },
 
@@ -62,7 +64,7 @@ export const etcdAuth: Lifecycle = {
           await etcd.take(steps, passwords);
           break;
         } catch (error) {
-          // A step whose answer was lost is refused when it is repeated: what counts is whether it is still to be taken.
+          // A step whose answer was lost is refused when repeated: what counts is whether it still has to be taken.
           if (!(error instanceof AdminError)) throw error;
           const left = await missing();
           if (isDeepStrictEqual(left, steps)) throw error;
@@ -77,7 +79,7 @@ export const etcdAuth: Lifecycle = {
       live: shown(await etcd.state(passwords)),
     })),
 
-  // An etcd that goes away takes its users along; one that stays must not fall open.
+  // An etcd that goes away takes its users with it; one that stays must not be left open.
   async remove() {},
 };
 
@@ -104,7 +106,7 @@ function wantedUsers(inputs: Props): Inputs["users"] {
   return (inputs["users"] ?? []) as Inputs["users"];
 }
 
-/** Users that this resource made and that left the list. */
+/** Users that this resource created and that are no longer listed. */
 function gone(olds: Props | undefined, news: Props): string[] {
   const stay = wantedUsers(news).map(({ name }) => name);
   return wantedUsers(olds ?? {})
@@ -112,7 +114,7 @@ function gone(olds: Props | undefined, news: Props): string[] {
     .filter((name) => !stay.includes(name));
 }
 
-/** Leaving users are looked up too, but have no password to try. */
+/** Users to be deleted are looked up too, but have no password to try. */
 function none(names: readonly string[]): Record<string, string> {
   return Object.fromEntries(names.map((name) => [name, ""]));
 }

@@ -44,7 +44,7 @@ async function driftOf(kind: Kind, olds: Props, news: Props, at: At): Promise<st
   }
 }
 
-/** An error with an `id` makes the engine remember the resource as begun: the next update completes it, a destroy removes it. */
+/** An error with an `id` makes the engine record the resource as partly created: the next update completes it, a destroy removes it. */
 export async function create(kind: Kind, inputs: Props, at: At) {
   try {
     const { id, outs } = await lifecycleOf(kind).apply(undefined, inputs, accessOf(at));
@@ -71,7 +71,7 @@ export async function remove(kind: Kind, id: string, props: Props, at: At): Prom
   await lifecycleOf(kind).remove(id, props, accessOf(at));
 }
 
-/** Resources that are no objects of the Admin API. */
+/** Resources that are not objects of the Admin API. */
 const others = { etcdAuth, rootCertificates, rootKey } satisfies Record<string, Lifecycle>;
 
 /** State outlives releases: it may name a kind that only a newer one has. */
@@ -79,7 +79,7 @@ function lifecycleOf(kind: string): Lifecycle {
   if (isKindName(kind)) return adminObject(kind, kinds[kind]);
   if (isOther(kind)) return others[kind];
   throw new Error(
-    `This release of mtls-everywhere has no resources of kind "${kind}". Use the one that the stack was last updated with.`,
+    `This release of mtls-everywhere has no resources of kind "${kind}". Use the release that last updated the stack.`,
   );
 }
 
@@ -87,7 +87,7 @@ function isOther(kind: string): kind is keyof typeof others {
   return Object.hasOwn(others, kind);
 }
 
-/** Outputs that are no inputs. */
+/** Outputs that are not inputs. */
 const outputs = new Set(["__provider", "instance", "live", "digest", "notAfter", "pem"]);
 
 /** State must follow its inputs even when the live object does not change: delete runs with what state holds. */
@@ -106,7 +106,7 @@ function accessOf(at: At): Access {
   return cluster;
 }
 
-/** The engine refuses `undefined` in outputs after the work is done, which would orphan it. */
+/** The engine rejects `undefined` in outputs after the work is done, which would orphan the object. */
 function json(props: Props): Props {
   return JSON.parse(JSON.stringify(props)) as Props;
 }

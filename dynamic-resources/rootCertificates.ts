@@ -1,4 +1,4 @@
-// The life cycle of a set of public roots: a reading of Secrets, repeated at every diff. What was a root before stays one.
+// The life cycle of a set of public roots, read from Secrets at every diff. What was a root before stays one.
 
 import { hasUnknown, type Props } from "@mtls-everywhere/apisix-admin/checks";
 import {
@@ -49,8 +49,8 @@ export const rootCertificates: Lifecycle = {
 };
 
 /**
- * The roots of all Secrets in PEM, each once, behind those that were there before: a Secret that is lost is issued anew with another key, and
- * what the lost one has signed is still in use. Throws for what cannot serve as a root.
+ * The roots of all Secrets in PEM, each once, after those that were there before: a lost Secret is reissued with a new key, and what
+ * the lost key signed is still in use. Throws for anything that cannot serve as a root.
  */
 async function roots(inputs: Props, access: Access, before: unknown): Promise<string> {
   const { cluster, secrets } = inputs as unknown as { cluster: string; secrets: SecretRef[] };
@@ -67,7 +67,7 @@ async function roots(inputs: Props, access: Access, before: unknown): Promise<st
   return [...found].join("");
 }
 
-/** A leaf's `ca.crt` names its root unless it is an intermediate; a root's own Secret may have none. */
+/** A leaf's `ca.crt` holds its root, unless it is an intermediate; a root's own Secret may have none. */
 async function rootOf(ref: SecretRef, access: Access): Promise<string> {
   try {
     const ca = await access.secretValue({ ...ref, key: "ca.crt" });

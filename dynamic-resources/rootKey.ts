@@ -1,4 +1,4 @@
-// The life cycle of a root's key that cert-manager keeps in a Secret: nothing is read of it, and it goes when its generation does.
+// The life cycle of a root's key that cert-manager keeps in a Secret: it is never read, and is deleted with its generation.
 
 import { hasUnknown } from "@mtls-everywhere/apisix-admin/checks";
 import type { SecretRef } from "@mtls-everywhere/vocabulary/references";

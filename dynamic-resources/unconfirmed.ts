@@ -1,6 +1,6 @@
-// The failure after which an object may exist or not.
+// The failure after which an object may or may not exist.
 
-/** A creation that may have happened although no answer says so. Holds what to remember, so that it is found again. */
+/** A create that may have succeeded although no answer confirmed it. Holds what to record, so that the object is found again. */
 export class Unconfirmed extends Error {
   readonly id: string;
   readonly outs: Readonly<Record<string, unknown>>;

@@ -14,10 +14,10 @@ export interface Finding {
 
 /** Layers of encoding that are peeled off; each makes the text shorter, so this is far beyond what can occur. */
 const deepest = 20;
-/** Decoded data that grows beyond this is not looked at further: it is a compression bomb. */
+/** Decoded data that grows beyond this is not inspected further: it is a compression bomb. */
 const largest = 256 << 20;
 
-/** Every private key in the value, each once per place. A bare scalar without any structure is indistinguishable from random. */
+/** Every private key in the value, each once per place. A bare scalar without any structure is indistinguishable from random data. */
 export function findPrivateKeys(value: unknown): Finding[] {
   const found = new Map<string, Finding>();
   walk(value, { urn: "", path: [], encoding: [] }, (place, form) => {
@@ -86,7 +86,7 @@ function inBytes(bytes: Buffer, place: Place, report: Report): void {
   const unpacked = decompressed(bytes);
   if (unpacked) return inBytes(unpacked, as("compressed"), report);
   const text = bytes.toString("utf8");
-  // Text, and not bytes that happen to be some.
+  // Text, not bytes that happen to decode as some.
   if (!text.includes("\uFFFD") && !/[\0-\x08\x0e-\x1f]/.test(text)) inText(text, place, report);
 }
 
@@ -111,7 +111,7 @@ function decompressed(bytes: Buffer): Buffer | undefined {
 const encryptedPkcs8 = [Buffer.from("06092a864886f70d01050d", "hex"), Buffer.from("060a2a864886f70d010c01", "hex")];
 const pkcs7Data = Buffer.from("06092a864886f70d010701", "hex");
 
-/** The forms of the keys that stand anywhere in the bytes as DER, or of a key store that starts them. */
+/** The forms of the DER keys anywhere in the bytes, or of a key store that they start with. */
 function derKeys(bytes: Buffer): string[] {
   const forms: string[] = [];
   if (bytes.length > 4 && [0xfeedfeed, 0xcececece].includes(bytes.readUInt32BE(0))) forms.push("Java key store");

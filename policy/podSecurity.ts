@@ -51,10 +51,10 @@ const volumeTypes = [
 export function restrictedBreaches(pod: PodSpec): string[] {
   const breaches: string[] = [];
   const no = (bad: boolean, what: string) => void (bad && breaches.push(what));
-  no(pod.hostNetwork === true || pod.hostPID === true || pod.hostIPC === true, "shares a namespace of the host");
+  no(pod.hostNetwork === true || pod.hostPID === true || pod.hostIPC === true, "shares a host namespace");
   no((pod.securityContext?.sysctls ?? []).length > 0, "sets sysctls");
   for (const { name, ...source } of pod.volumes ?? []) {
-    no(!Object.keys(source).every((type) => volumeTypes.includes(type)), `volume ${name} is of a forbidden type`);
+    no(!Object.keys(source).every((type) => volumeTypes.includes(type)), `volume ${name} has a forbidden type`);
   }
   const whole = pod.securityContext ?? {};
   for (const { name, securityContext: own = {}, ports } of [...(pod.initContainers ?? []), ...pod.containers]) {
@@ -79,7 +79,7 @@ export function restrictedBreaches(pod: PodSpec): string[] {
     no((own.procMount ?? "Default") !== "Default", `${name} has an unmasked /proc`);
     no(
       (ports ?? []).some(({ hostPort }) => hostPort !== undefined),
-      `${name} takes a port of the host`,
+      `${name} uses a host port`,
     );
   }
   return breaches;
@@ -89,7 +89,7 @@ export function restrictedBreaches(pod: PodSpec): string[] {
 export function houseBreaches(pod: PodSpec): string[] {
   const breaches: string[] = [];
   const no = (bad: boolean, what: string) => void (bad && breaches.push(what));
-  no(pod.automountServiceAccountToken !== false, "mounts a service account's token");
+  no(pod.automountServiceAccountToken !== false, "mounts a service account token");
   no((pod.serviceAccountName ?? "default") === "default", "has no service account of its own");
   no(typeof pod.securityContext?.runAsUser !== "number", "has no numeric user");
   const updated = (pod.volumes ?? [])
@@ -101,9 +101,9 @@ export function houseBreaches(pod: PodSpec): string[] {
     if (!sources.some((source) => "serviceAccountToken" in source)) continue;
     const holders = containers.filter(({ volumeMounts = [] }) => volumeMounts.some((mount) => mount.name === name));
     const who = holders.map((holder) => holder.name).join(" and ");
-    no(holders.length > 1, `${who} share a service account's token`);
+    no(holders.length > 1, `${who} share a service account token`);
   }
-  // A sidecar decides by its probe whether the whole pod is ready: it has one only where the pod cannot serve without it.
+  // A sidecar's probe decides whether the whole pod is ready: it has one only where the pod cannot serve without it.
   for (const { name, readinessProbe } of pod.containers) {
     no(readinessProbe === undefined, `${name} has no readiness probe`);
   }

@@ -10,13 +10,13 @@ import { houseBreaches, type PodSpec, restrictedBreaches } from "./podSecurity.t
 export const policies: ResourceValidationPolicy[] = [
   policy(
     "no-private-keys",
-    "Private keys stay out of Pulumi's state: only certificate authorities with state-held roots keep theirs in it.",
+    "Private keys stay out of Pulumi's state: only certificate authorities with state-held roots keep theirs there.",
     (args) =>
       isAuthoritysOwn(args)
         ? []
         : keyProperties(args).map(
             (path) =>
-              `carries a private key in ${path}. Let cert-manager issue the certificate, and name its Secret instead.`,
+              `contains a private key in ${path}. Let cert-manager issue the certificate, and name its Secret instead.`,
           ),
   ),
   policy(
@@ -25,12 +25,12 @@ export const policies: ResourceValidationPolicy[] = [
     (args) => {
       const pod = podOf(args);
       const breaches = pod === undefined ? [] : [...restrictedBreaches(pod), ...houseBreaches(pod)];
-      return breaches.length > 0 ? [`makes a pod that is not hardened: ${breaches.join("; ")}.`] : [];
+      return breaches.length > 0 ? [`creates a pod that is not hardened: ${breaches.join("; ")}.`] : [];
     },
   ),
   policy(
     "routes-have-hosts",
-    "A route names its hosts: without them it answers on every host, under the client policy of another.",
+    "A route names its hosts: without them it answers on every host, under another host's client policy.",
     ({ type, props }) => {
       const { hosts } = props as { hosts?: unknown };
       return isDynamic(type, "ApisixRoute") && !(Array.isArray(hosts) && hosts.length > 0)
@@ -44,7 +44,7 @@ export const policies: ResourceValidationPolicy[] = [
     ({ type, props }) => {
       const { use, clients } = props as { use?: unknown; clients?: unknown };
       return isDynamic(type, "ApisixSsl") && use !== "client" && clients === undefined
-        ? ['asks clients for no certificate. Set clients to their trust, or to "anyone" where that is meant.']
+        ? ['asks clients for no certificate. Set clients to { trust }, or to "anyone" if that is intended.']
         : [];
     },
   ),
@@ -57,7 +57,7 @@ export const policies: ResourceValidationPolicy[] = [
   }),
 ];
 
-/** `judge` gives what is wrong, each as the end of a sentence about the resource. */
+/** `judge` returns what is wrong, each as the end of a sentence about the resource. */
 function policy(
   name: string,
   description: string,
@@ -109,7 +109,7 @@ function podOf({ type, props }: ResourceValidationArgs): PodSpec | undefined {
   }
 }
 
-/** A copy without what is unknown: reading that would end the policy before it has seen the rest. */
+/** A copy without what is unknown: reading that would abort the policy before it has seen the rest. */
 function known(value: unknown): unknown {
   if (typeof value !== "object" || value === null) return value;
   const entries = Object.keys(value).flatMap((key): [string, unknown][] => {

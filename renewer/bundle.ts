@@ -1,4 +1,4 @@
-// Makes the one file that a ConfigMap carries into the pods: `npm run bundle`. It is committed, and a test holds it to its source.
+// Builds the single file that a ConfigMap carries into the pods: `npm run bundle`. It is committed, and a test compares it with its source.
 
 import { join } from "node:path";
 
@@ -6,7 +6,7 @@ import { build } from "esbuild";
 
 export const bundleFile = join(import.meta.dirname, "bundle.cjs");
 
-/** The bundle's text. Names stay, so that a stack trace can be read. */
+/** The bundle's text. Names are kept, so that stack traces stay readable. */
 export async function bundle(): Promise<string> {
   const { outputFiles } = await build({
     entryPoints: [join(import.meta.dirname, "main.ts")],

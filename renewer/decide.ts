@@ -1,4 +1,4 @@
-// Decides for each certificate that the gateway holds what its Secret asks for. Pure: the clock and the Secret are given.
+// Decides for each certificate that the gateway holds what its Secret asks for. Pure: the clock and the Secret are passed in.
 
 import { type Body, labels } from "@mtls-everywhere/apisix-admin";
 import { certificatesOf, digestOf, type KeyPair, pairProblems } from "@mtls-everywhere/cluster-access";
@@ -15,9 +15,9 @@ export interface LiveCertificate {
 
 /** What is known of a Secret. */
 export type Found =
-  /** It was not read yet. */
+  /** It has not been read yet. */
   | { readonly kind: "unread" }
-  /** It is gone, or its entries are no certificate and key. */
+  /** It is gone, or its entries are not a certificate and key. */
   | { readonly kind: "unusable"; readonly problem: string }
   | { readonly kind: "pair"; readonly pair: KeyPair };
 
@@ -26,18 +26,18 @@ export type Decision =
   | { readonly kind: "rest" }
   /** The last good certificate stays; why, in a sentence. */
   | { readonly kind: "keep"; readonly problem: string }
-  /** The gateway's certificate is not older: before it goes back, the Secret must be read anew. */
+  /** The gateway's certificate is not older: the Secret must be read again before that is replaced. */
   | { readonly kind: "ask" }
   | { readonly kind: "renew"; readonly pair: KeyPair };
 
 /**
  * How far the clocks of issuer and node may be apart, in milliseconds. A leaf that was issued a moment ago must not be
- * refused by a clock that is behind; for the end of a leaf there is no such allowance, so one that has expired is
- * accepted for as long as the clock is behind, at most.
+ * refused by a clock that lags; expiry has no such allowance, so an expired leaf is accepted for no longer than the
+ * clock lags.
  */
 export const clockTolerance = 300_000;
 
-/** Live certificate objects that name a Secret; others are nobody's business here. */
+/** Live certificate objects that name a Secret; others are ignored. */
 export function liveCertificates(objects: readonly Body[]): LiveCertificate[] {
   return objects.flatMap((object) => {
     const { id, cert, snis, labels: marks = {} } = object as { readonly labels?: Body } & Body;
@@ -50,8 +50,8 @@ export function liveCertificates(objects: readonly Body[]): LiveCertificate[] {
 }
 
 /**
- * What to do about one certificate. `fresh` says that the Secret was read after the certificate was: only then it may
- * take the place of one that is not older, since a watch that lags would undo what somebody else has just renewed.
+ * What to do about one certificate. `fresh` says that the Secret was read after the certificate: only then may it
+ * replace one that is not older, since a watch that lags would undo what somebody else has just renewed.
  */
 export function decide(live: LiveCertificate, found: Found, now: Date, fresh: boolean): Decision {
   if (found.kind === "unread") return { kind: "rest" };
@@ -63,17 +63,17 @@ export function decide(live: LiveCertificate, found: Found, now: Date, fresh: bo
   return fresh || isNewer(pair.cert, live.cert) ? { kind: "renew", pair } : { kind: "ask" };
 }
 
-/** Whether the gateway has just the Secret's chain. */
+/** Whether the gateway has exactly the Secret's chain. */
 export function agrees(live: LiveCertificate, pair: KeyPair): boolean {
   return digestOrNothing(pair.cert) === digestOrNothing(live.cert);
 }
 
-/** When a chain's leaf ends; undefined for what is no certificate. */
+/** When a chain's leaf expires; undefined for what is not a certificate. */
 export function endOf(pem: string): Date | undefined {
   return leafOf(pem)?.validToDate;
 }
 
-/** The leaf's SHA-256 as handshakes show it; undefined for what is no certificate. */
+/** The leaf's SHA-256 as handshakes show it; undefined for what is not a certificate. */
 export function fingerprintOf(pem: string): string | undefined {
   return leafOf(pem)?.fingerprint256;
 }

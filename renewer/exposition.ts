@@ -1,7 +1,7 @@
-// Prometheus' text format, as far as the renewer's metrics go.
+// Prometheus's text format, as far as the renewer's metrics need it.
 
 export interface Sample {
-  /** Appended to the family's name: `_bucket` and its like. */
+  /** Appended to the family's name, such as `_bucket`. */
   readonly suffix?: string;
   readonly labels?: Readonly<Record<string, string>>;
   readonly value: number;

@@ -1,4 +1,4 @@
-// The log: events as they come, and troubles once for each change, however often they are seen.
+// The log: events as they happen, and troubles only when they change, however often they are seen.
 
 /** Where lines go; standard output unless told otherwise. */
 export type Print = (line: string) => void;
@@ -15,11 +15,11 @@ export class Journal {
     this.#print(`${new Date().toISOString()} ${topic} ${what}`);
   }
 
-  /** What is wrong with a topic, or undefined: said when it differs from what was said last. */
+  /** What is wrong with a topic, or undefined: logged when it differs from what was logged last. */
   note(topic: string, trouble: string | undefined): void {
     if (trouble === this.#troubles.get(topic)) return;
     if (trouble === undefined) this.#troubles.delete(topic);
     else this.#troubles.set(topic, trouble);
-    this.event(topic, trouble ?? "is right again.");
+    this.event(topic, trouble ?? "is fine again.");
   }
 }

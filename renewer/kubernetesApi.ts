@@ -7,7 +7,7 @@ import { join } from "node:path";
 
 import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 
-/** What matters of a Secret. */
+/** The part of a Secret that matters. */
 export interface Secret {
   readonly data?: Readonly<Record<string, string>>;
 }
@@ -23,7 +23,7 @@ export class ApiStatus extends Error {
 
 /** Limits in milliseconds. */
 export interface Limits {
-  /** For the beginning of an answer; a list's end may take as long again. Default 15,000. */
+  /** For the start of an answer; the rest of a list may take as long again. Default 15,000. */
   readonly answer?: number;
   /** For the length of a watch. Default 120,000. */
   readonly watch?: number;
@@ -36,7 +36,7 @@ export class KubernetesApi {
   readonly #limits: Required<Limits>;
   readonly #agent = new Agent({ keepAlive: true });
 
-  /** `folder` holds the service account's `token` and the API server's `ca.crt`, read anew for each request: both change. */
+  /** `folder` holds the service account's `token` and the API server's `ca.crt`, read again for each request: both change. */
   constructor(host: string, port: number, folder: string, limits: Limits = {}) {
     this.#host = host;
     this.#port = port;
@@ -44,7 +44,7 @@ export class KubernetesApi {
     this.#limits = { answer: 15_000, watch: 120_000, ...limits };
   }
 
-  /** The Secret as it is now, undefined when there is none, and where a watch goes on from. */
+  /** The Secret as it is now, undefined when there is none, and the version for a watch to start from. */
   async get(ref: SecretRef, stop: AbortSignal): Promise<{ secret: Secret | undefined; version: string }> {
     const answer = await this.#open(ref, {}, AbortSignal.any([stop, AbortSignal.timeout(2 * this.#limits.answer)]));
     let text = "";
@@ -54,8 +54,8 @@ export class KubernetesApi {
   }
 
   /**
-   * Tells of each change after `version`, undefined for a deletion. Ends after about two minutes: who then lists again
-   * is rid of a connection that has gone silent, and of a change that was missed.
+   * Reports each change after `version`, undefined for a deletion. Ends after about two minutes: listing again then gets
+   * rid of a connection that has gone silent, and catches a change that was missed.
    */
   async watch(
     ref: SecretRef,
@@ -63,7 +63,7 @@ export class KubernetesApi {
     onChange: (secret: Secret | undefined) => void,
     stop: AbortSignal,
   ): Promise<void> {
-    // Not all at the same time: the watches of a hundred Secrets were begun together.
+    // Spread out: the watches of a hundred Secrets start together.
     const time = Math.round(this.#limits.watch * (0.8 + 0.4 * Math.random()));
     const query = { watch: "1", resourceVersion: version, timeoutSeconds: String(Math.ceil(time / 1_000)) };
     const answer = await this.#open(ref, query, AbortSignal.any([stop, AbortSignal.timeout(time + 5_000)]));
@@ -101,7 +101,7 @@ export class KubernetesApi {
         this.#limits.answer,
       );
       outgoing.once("response", () => clearTimeout(timer)).once("close", () => clearTimeout(timer));
-      // A peer that is gone without a word is noticed within half a minute.
+      // A peer that vanishes is noticed within half a minute.
       outgoing.on("socket", (socket) => socket.setKeepAlive(true, 15_000));
       outgoing.end();
     });

@@ -1,4 +1,4 @@
-// The renewer: a sidecar of every APISIX pod that keeps the gateway's server certificates equal to their Secrets.
+// The renewer: a sidecar of every APISIX pod that keeps the gateway's server certificates in sync with their Secrets.
 
 import { readFile } from "node:fs/promises";
 import { join } from "node:path";
@@ -23,7 +23,7 @@ const admin = new AdminClient({
   connect: () => connectAdmin(settings.admin),
   key: adminKey,
   host: settings.admin.serverName,
-  // The pauses between tries are the renewer's own.
+  // The pauses between attempts are the renewer's own.
   deadline: 5_000,
 });
 const renewer = new Renewer({
@@ -35,9 +35,9 @@ const renewer = new Renewer({
 });
 
 serveMetrics(settings.metricsPort, { renewer, served, roots: settings.roots });
-// It has nothing to finish: what was not renewed is what the next one finds.
+// It has nothing to finish: the next one finds what was not renewed.
 process.on("SIGTERM", () => process.exit(0));
-journal.event("The renewer", `begins, by Node.js ${process.version}.`);
+journal.event("The renewer", `starts on Node.js ${process.version}.`);
 void renewer.run(new AbortController().signal);
 
 /** Its leaf and the roots are read for each connection: both change while it runs. */

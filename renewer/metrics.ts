@@ -1,4 +1,4 @@
-// The renewer's metrics: what it knows at the moment that it is asked. Names and times, no keys and no certificates.
+// The renewer's metrics: what it knows at the moment of a scrape. Names and times, no keys and no certificates.
 
 import type { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
@@ -37,16 +37,16 @@ export function families({ renewer, served, roots }: Subjects): Family[] {
     type: "gauge",
     samples,
   });
-  /** When each certificate begins and ends, as two families. */
+  /** When each certificate becomes valid and expires, as two families. */
   const lifetimes = (what: string, name: string, certificates: readonly Labelled[]): Family[] => [
     gauge(
       `${name}_not_before_seconds`,
-      `Begin of ${what}, as a Unix time.`,
+      `Start of validity of ${what}, as a Unix time.`,
       certificates.map(({ labels, certificate }) => ({ labels, value: Number(certificate.validFromDate) / 1_000 })),
     ),
     gauge(
       `${name}_not_after_seconds`,
-      `End of ${what}, as a Unix time.`,
+      `Expiry of ${what}, as a Unix time.`,
       certificates.map(({ labels, certificate }) => ({ labels, value: Number(certificate.validToDate) / 1_000 })),
     ),
   ];
@@ -57,7 +57,7 @@ export function families({ renewer, served, roots }: Subjects): Family[] {
   return [
     gauge(
       "live_not_after_seconds",
-      "End of the certificate that the Admin API holds, as a Unix time.",
+      "Expiry of the certificate that the Admin API holds, as a Unix time.",
       each(({ cert }) => seconds(endOf(cert))),
     ),
     ...lifetimes(
@@ -82,7 +82,7 @@ export function families({ renewer, served, roots }: Subjects): Family[] {
     ...lifetimes("a root that a plane trusts", "root", rootsOf(roots)),
     gauge(
       "served_not_after_seconds",
-      "End of the certificate that the gateway showed in its last handshake for the name, as a Unix time.",
+      "Expiry of the certificate that the gateway showed in its last handshake for the name, as a Unix time.",
       [...served.seen.values()].map(({ id, name, shown }) => ({
         labels: { object: id, name },
         value: Number(shown.notAfter) / 1_000,
@@ -98,7 +98,7 @@ export function families({ renewer, served, roots }: Subjects): Family[] {
     ),
     gauge(
       "watching",
-      "Whether changes of the Secret are heard of as they happen.",
+      "Whether changes to the Secret are seen as they happen.",
       each((one) => Number(renewer.sourceOf(one).watching)),
     ),
     counter(
@@ -108,24 +108,24 @@ export function families({ renewer, served, roots }: Subjects): Family[] {
     ),
     counter(
       "renewal_failures_total",
-      "Tries to set a certificate that the Admin API did not carry out.",
+      "Failed attempts to set a certificate.",
       each(({ id }) => histories.get(id)?.failures),
     ),
     {
       name: "mtls_renewer_renewal_duration_seconds",
-      help: "From the moment that a Secret's change was seen to the Admin API's answer.",
+      help: "Time from seeing a Secret's change to the Admin API's answer.",
       type: "histogram",
       samples: durations.samples(),
     },
     gauge(
       "last_success_timestamp_seconds",
-      "When everything was last found, or set, right.",
+      "When everything was last found, or made, right, as a Unix time.",
       lastSuccess ? [{ value: Number(lastSuccess) / 1_000 }] : [],
     ),
   ];
 }
 
-/** Answers `/metrics` on every address: of keys and certificates there is nothing in it. */
+/** Serves `/metrics` on every address: there are no keys and no certificates in it. */
 export function serveMetrics(port: number, subjects: Subjects): Server {
   return createServer((request, response) => {
     if (request.method !== "GET" || request.url !== "/metrics") return void response.writeHead(404).end();
@@ -160,7 +160,7 @@ function textOf(file: string): string | undefined {
   try {
     return readFileSync(file, "utf8");
   } catch {
-    return undefined; // A bundle that is not there yet has no end.
+    return undefined; // A bundle that does not exist yet has no expiry.
   }
 }
 

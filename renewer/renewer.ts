@@ -1,4 +1,4 @@
-// Keeps the gateway's certificates equal to their Secrets: looks at both, lets the rules decide, and does what they say.
+// Keeps the gateway's certificates in sync with their Secrets: looks at both, lets the rules decide, and does what they say.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -14,9 +14,9 @@ import type { ServedCertificates } from "./served.ts";
 
 export interface Parts {
   readonly admin: Pick<AdminClient, "list" | "patch">;
-  /** What this pod's gateway seals with, as objects' labels say it. */
+  /** What this pod's gateway seals with, as objects' labels name it. */
   readonly sealedBy: string;
-  /** Begins to follow a Secret. */
+  /** Starts to follow a Secret. */
   readonly follow: (ref: SecretRef, onChange: () => void) => SecretSource;
   readonly served: ServedCertificates;
   readonly journal: Journal;
@@ -24,7 +24,7 @@ export interface Parts {
   readonly now?: () => Date;
 }
 
-/** How a certificate stands: as its Secret wants it, the last good one for want of a better, or to be tried again. */
+/** How a certificate stands: as its Secret wants it, the last good one for want of a better, or to be retried. */
 type Outcome = "right" | "kept" | "again";
 
 /** What one object has been through since the start. */
@@ -34,8 +34,8 @@ export interface History {
 }
 
 /**
- * Milliseconds between two looks at the Admin API, without news of a Secret. News come by watches; the look is for what
- * has no watch yet, and for what somebody else has put. A list costs about 2 ms of CPU: 0.04 % of a core.
+ * Milliseconds between two polls of the Admin API while no Secret changes. Changes come by watches; the poll is for what
+ * has no watch yet, and for what somebody else has written. A list costs about 2 ms of CPU: 0.04 % of a core.
  */
 const interval = 5_000;
 
@@ -51,9 +51,9 @@ export class Renewer {
   live: readonly LiveCertificate[] = [];
   readonly sources = new Map<string, SecretSource>();
   readonly histories = new Map<string, History>();
-  /** From the moment that a Secret's change was seen to the Admin API's answer. */
+  /** From seeing a Secret's change to the Admin API's answer. */
   readonly durations = new Histogram(bounds);
-  /** When all was last found, or set, right. */
+  /** When everything was last found, or made, right. */
   lastSuccess: Date | undefined;
   readonly #parts: Parts;
   #wake = new AbortController();
@@ -62,7 +62,7 @@ export class Renewer {
     this.#parts = parts;
   }
 
-  /** Goes on until the signal. Two at once, in two pods, do each other no harm: both want the same. */
+  /** Runs until the signal. Two at once, in two pods, do no harm: both want the same. */
   async run(stop: AbortSignal): Promise<void> {
     stop.addEventListener("abort", () => this.#wake.abort());
     for (let pause = firstPause; !stop.aborted;) {
@@ -75,14 +75,14 @@ export class Renewer {
     for (const source of this.sources.values()) source.stop();
   }
 
-  /** One look at everything, and what follows of it. False when it must be tried again. */
+  /** One look at everything, and what follows from it. False when it must be retried. */
   async pass(): Promise<boolean> {
     const { admin, journal, served, now = () => new Date() } = this.#parts;
     try {
       this.live = liveCertificates(await admin.list("ssls"));
       journal.note("The Admin API", undefined);
     } catch (error) {
-      journal.note("The Admin API", `does not answer as it should: ${(error as Error).message}`);
+      journal.note("The Admin API", `does not answer properly: ${(error as Error).message}`);
       return false;
     }
     this.#followSecrets();
@@ -129,7 +129,7 @@ export class Renewer {
       try {
         await source.refresh();
       } catch (error) {
-        const read = `Secret ${nameOf(live.secret)} cannot be read anew: ${(error as Error).message}`;
+        const read = `Secret ${nameOf(live.secret)} cannot be read again: ${(error as Error).message}`;
         journal.note(topic, `keeps its certificate, which is not older than its Secret's: ${read}.`);
         return "again";
       }
@@ -157,7 +157,7 @@ export class Renewer {
     } catch (error) {
       if (error instanceof AdminError && error.status === 404) return "right"; // Deleted meanwhile.
       history.failures += 1;
-      journal.note(topic, `could not be renewed, and is tried again: ${(error as Error).message}`);
+      journal.note(topic, `could not be renewed and will be retried: ${(error as Error).message}`);
       return "again";
     }
     const seconds = (performance.now() - seen) / 1_000;
@@ -165,8 +165,8 @@ export class Renewer {
     this.durations.observe(seconds);
     journal.note(topic, undefined);
     const end = endOf(pair.cert)!.toISOString();
-    journal.event(topic, `renewed from Secret ${nameOf(live.secret)} after ${seconds.toFixed(3)} s; ends ${end}.`);
-    // Look at once whether it is so.
+    journal.event(topic, `renewed from Secret ${nameOf(live.secret)} after ${seconds.toFixed(3)} s; expires ${end}.`);
+    // Check at once that it took effect.
     this.#wake.abort();
     return "right";
   }

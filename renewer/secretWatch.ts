@@ -1,4 +1,4 @@
-// Follows one Secret for ever: lists, watches, and begins anew whatever breaks.
+// Follows one Secret forever: lists, watches, and starts over whatever breaks.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -12,16 +12,16 @@ export interface SecretSource {
   readonly found: Found;
   /** When this state of it was first seen, by `performance.now()`. */
   readonly seen: number;
-  /** Whether changes are heard of as they happen. */
+  /** Whether changes are seen as they happen. */
   readonly watching: boolean;
   /** Why not: what follows "Secret mtls/gateway" in a sentence. */
   readonly trouble: string | undefined;
-  /** Reads it anew. Throws when that cannot be done. */
+  /** Reads it again. Throws when that fails. */
   refresh(): Promise<void>;
   stop(): void;
 }
 
-/** Longest pause between two tries, in milliseconds: a grant that comes later is seen within that time. */
+/** Longest pause between two attempts, in milliseconds: a grant that comes later is noticed within that time. */
 const longestPause = 10_000;
 
 export class SecretWatch implements SecretSource {
@@ -34,7 +34,7 @@ export class SecretWatch implements SecretSource {
   readonly #onChange: () => void;
   readonly #stopped = new AbortController();
 
-  /** Begins at once; `onChange` is told of every change of what is public here. */
+  /** Starts at once; calls `onChange` after every change of what is public here. */
   constructor(api: KubernetesApi, ref: SecretRef, onChange: () => void) {
     this.#api = api;
     this.#ref = ref;
@@ -61,9 +61,9 @@ export class SecretWatch implements SecretSource {
         failures = 0;
       } catch (error) {
         if (signal.aborted) return;
-        // 410: the version is too old for the server's memory. The list says what was missed.
+        // 410: the version is too old for the server's memory. The next list shows what was missed.
         const outdated = error instanceof ApiStatus && error.status === 410;
-        // A watch that breaks is no trouble yet: the next try tells.
+        // A watch that breaks is no trouble yet: the next attempt tells.
         const broken = this.watching && failures === 0;
         if (!outdated && !broken) this.#report(false, troubleOf(error as Error));
         failures += 1;
@@ -93,14 +93,14 @@ export class SecretWatch implements SecretSource {
 function troubleOf(error: Error & { code?: string }): string {
   const status = error instanceof ApiStatus ? error.status : 0;
   if (status === 403) {
-    return "may not be watched. Its owner grants it by a RenewerGrant: get, list and watch on that name for the gateway's service account.";
+    return "may not be watched. Its owner must grant it with a RenewerGrant: get, list and watch on that name for the gateway's service account.";
   }
   if (status === 401) return "cannot be watched: the API server does not accept the service account's token.";
   const { code = "", message } = error;
-  return `cannot be watched: ${unreachable.has(code) ? "the API server is not to be reached" : code || message}.`;
+  return `cannot be watched: ${unreachable.has(code) ? "the API server cannot be reached" : code || message}.`;
 }
 
-/** One failure to whoever reads the log, though a server that goes away shows several of them. */
+/** One failure to whoever reads the log, though a server that goes away causes several of these. */
 const unreachable = new Set(["ECONNREFUSED", "ECONNRESET", "EHOSTUNREACH", "ENETUNREACH", "EPIPE", "ETIMEDOUT"]);
 
 /** The pair in a Secret, or what is wrong with it. */

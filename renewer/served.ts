@@ -32,7 +32,7 @@ export async function shownFor(port: number, name: string): Promise<Shown> {
 /** In milliseconds. */
 const handshakeTime = 5_000;
 
-/** Looks at all names of certificates: when a certificate has changed, and now and then. */
+/** Checks all names of certificates: when a certificate has changed, and every minute. */
 export class ServedCertificates {
   /** What was seen last, by object and name. */
   readonly seen = new Map<string, { readonly id: string; readonly name: string; readonly shown: Shown }>();
@@ -46,7 +46,7 @@ export class ServedCertificates {
     this.#journal = journal;
   }
 
-  /** Begins to look at those that have changed or were not looked at for a minute; forgets what is no more. */
+  /** Starts to check those that have changed or were not checked for a minute; forgets those that are gone. */
   follow(live: readonly LiveCertificate[]): void {
     for (const { id, name } of this.seen.values()) {
       if (!live.some((one) => one.id === id && one.names.includes(name))) this.seen.delete(`${id} ${name}`);
@@ -63,7 +63,7 @@ export class ServedCertificates {
     }
   }
 
-  /** Resolves when no look is under way. */
+  /** Resolves when no check is under way. */
   async settled(): Promise<void> {
     await Promise.all(this.#running.values());
   }
@@ -77,18 +77,18 @@ export class ServedCertificates {
         const shown = await this.#look(name.replace("*", "mtls-renewer"));
         this.seen.set(`${id} ${name}`, { id, name, shown });
         if (shown.fingerprint === wanted) return this.#journal.note(topic, undefined);
-        if (late) return this.#journal.note(topic, `shows another certificate than that of ssls/${id}.`);
+        if (late) return this.#journal.note(topic, `shows a certificate other than that of ssls/${id}.`);
       } catch (error) {
-        if (late) return this.#journal.note(topic, `completes no handshake: ${wordsOf(error as Error)}.`);
+        if (late) return this.#journal.note(topic, `does not complete a handshake: ${wordsOf(error as Error)}.`);
       }
     }
   }
 }
 
-/** Between two looks at what has not changed, in milliseconds. */
+/** Between two checks of what has not changed, in milliseconds. */
 const pause = 60_000;
 
-/** How long the gateway may take to show what the Admin API has stored, in milliseconds; it takes some ten. */
+/** How long the gateway may take to show what the Admin API has stored, in milliseconds; it takes about ten. */
 const patience = 3_000;
 
 function wordsOf({ code, message }: NodeJS.ErrnoException): string {

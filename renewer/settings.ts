@@ -15,7 +15,7 @@ export interface Settings {
   };
   /** Folder with the service account's `token` and the API server's `ca.crt`. */
   readonly account: string;
-  /** Files with the roots of each plane, by its name: public, and followed for their ends alone. */
+  /** Files with the roots of each plane, by its name: public, and read only for their expiry. */
   readonly roots: Readonly<Record<string, string>>;
   /** Port of the gateway on the pod's loopback, to see what is really served. */
   readonly gatewayPort: number;
@@ -26,7 +26,7 @@ export interface Settings {
 /** Environment variables: the key of the Admin API, what seals, and what the kubelet gives to every container. */
 export interface Environment {
   readonly adminKey: string;
-  /** What this pod's gateway seals with, as objects' labels say it. */
+  /** What this pod's gateway seals with, as objects' labels name it. */
   readonly sealedBy: string;
   readonly apiHost: string;
   readonly apiPort: number;

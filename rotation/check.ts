@@ -1,4 +1,4 @@
-// The check before an update: a rotation of roots goes on only when nobody is left behind.
+// The check before an update: a rotation of roots proceeds only when nobody is left behind.
 
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import { RunError } from "@pulumi/pulumi";
@@ -7,8 +7,8 @@ import { activationRefusal, retired, retirementRefusal, unpreparedRefusal, type 
 import { type LivePlatform, RotationReader } from "./reader.ts";
 
 /**
- * Compares the configuration with what is live. Looks at all namespaces only when a generation is about to become active or to leave.
- * @throws RunError, before anything is planned, when a server, a bundle or a leaf would be left behind, or could not be looked at.
+ * Compares the configuration with what is live. Looks at all namespaces only when a generation is about to become active or be retired.
+ * @throws RunError, before anything is planned, when a server, a bundle or a leaf would be left behind, or could not be checked.
  */
 export async function checkRotation(cluster: Cluster, platform: LivePlatform, wanted: Wanted): Promise<void> {
   try {
@@ -16,7 +16,7 @@ export async function checkRotation(cluster: Cluster, platform: LivePlatform, wa
     if (refusal !== undefined) throw new RunError(refusal);
   } catch (error) {
     if (RunError.isInstance(error)) throw error;
-    throw new RunError(`The rotation of roots cannot be checked: ${(error as Error).message}\nNothing was changed.`);
+    throw new RunError(`The root rotation cannot be checked: ${(error as Error).message}\nNothing was changed.`);
   }
 }
 
@@ -28,7 +28,7 @@ async function refusalOf(
   const own = await reader.ownBundles();
   const unprepared = unpreparedRefusal(own.roots, wanted, namespace);
   const overlap = Object.values(own.roots).some((generations) => Object.keys(generations).length > 1);
-  // A bundle that lost the roots of what signs already was spoilt: an update may repair it.
+  // A bundle that lost the roots of the generation that already signs was damaged: an update may repair it.
   const activating = (overlap || unprepared !== undefined) && !(await reader.signsAlready(wanted.active));
   if (activating && unprepared !== undefined) return unprepared;
   const leaving = retired(own.roots, wanted).length > 0;

@@ -1,4 +1,4 @@
-// What the gateway holds: the certificates that it serves and presents, and the roots that it accepts clients by, whoever put them there.
+// What the gateway holds: the certificates that it serves and presents, and the roots that it verifies clients with, whoever put them there.
 
 import { adminClient, type Body, closeSessions } from "@mtls-everywhere/apisix-admin";
 import { certificatesOf, digestOf, timeLimitsOf } from "@mtls-everywhere/cluster-access";
@@ -12,7 +12,7 @@ import { type Certificates, generationOf } from "./generationOf.ts";
 /** The Admin API, as pods with these keys are reached. */
 export type AdminOf = (running: KeyNames) => AdminEndpoint;
 
-/** Every certificate object of the gateway; none where no pod of it runs. */
+/** Every certificate object of the gateway; none when no gateway pod runs. */
 export async function gatewayObjects(
   cluster: Cluster,
   admin: AdminOf,
@@ -28,7 +28,7 @@ export async function gatewayObjects(
   }
 }
 
-/** One certificate object; whose the leaf is, is judged by the plane that it is for. */
+/** One certificate object; its plane decides by which roots the leaf's generation is told. */
 export function objectOf(body: Body, certificates: Certificates): LiveObject {
   const plane = body["type"] === "client" ? "upstream" : "edge";
   const generation = generationOf(certificatesIn(body["cert"]), certificates[plane] ?? {});

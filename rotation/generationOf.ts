@@ -1,4 +1,4 @@
-// Which generation a chain is of.
+// Which generation a chain belongs to.
 
 import type { X509Certificate } from "node:crypto";
 
@@ -8,7 +8,7 @@ import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 /** The trusted roots, by plane and generation. */
 export type Certificates = Readonly<Partial<Record<Plane, Readonly<Record<string, readonly X509Certificate[]>>>>>;
 
-/** The generation whose root a chain leads to; nothing when it is none of these. */
+/** The generation whose root a chain leads to; undefined when it is none of these. */
 export function generationOf(
   chain: readonly X509Certificate[],
   roots: Readonly<Record<string, readonly X509Certificate[]>>,

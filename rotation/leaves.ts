@@ -1,4 +1,4 @@
-// Which generation a leaf is of: by the issuer that it names, and by the one that signed what its Secret holds.
+// Which generation a leaf belongs to: by the issuer that it names, and by the one that signed what its Secret holds.
 
 import { X509Certificate } from "node:crypto";
 
@@ -12,11 +12,11 @@ import type { LiveLeaf } from "./live.ts";
 export interface Issuers {
   /** The platform's namespace. */
   readonly namespace: string;
-  /** Name of the stack's first generation, whose issuers carry no name. */
+  /** Name of the stack's first generation, whose issuers' names have no suffix. */
   readonly founder: string;
 }
 
-/** Certificates for the platform's issuers, and requests for them that belong to no Certificate. */
+/** Certificates from the platform's issuers, and requests to them that belong to no Certificate. */
 export function leavesOf(
   issuers: Issuers,
   certificates: readonly CertificateObject[],
@@ -54,7 +54,7 @@ function leafOf(issuers: Issuers, certificate: CertificateObject, signed: readon
     .filter((request) => ownerOf(request) === metadata.name && request.metadata.namespace === metadata.namespace)
     .sort((one, other) => revisionOf(other) - revisionOf(one));
   const ready = status?.conditions?.find(({ type }) => type === "Ready");
-  // Ready, cert-manager says, is a Secret that holds what the Certificate asks for, the issuer included.
+  // To cert-manager, Ready means that the Secret holds what the Certificate asks for, issuer included.
   const current = ready?.status === "True" && (ready.observedGeneration ?? metadata.generation) === metadata.generation;
   const by = current ? wanted : newest && issuerOf(issuers, newest);
   const { namespace, name } = metadata;
@@ -64,7 +64,7 @@ function leafOf(issuers: Issuers, certificate: CertificateObject, signed: readon
   return [everIssued ? { ...leaf, unsure: true } : leaf];
 }
 
-/** Plane and generation of the issuer that an object names; nothing for issuers that are not the platform's. */
+/** Plane and generation of the issuer that an object names; undefined for issuers that are not the platform's. */
 export function issuerOf(
   issuers: Issuers,
   { metadata, spec }: CertificateObject | RequestObject,
@@ -76,7 +76,7 @@ export function issuerOf(
     if (kind !== first.kind || (kind === "Issuer" && metadata.namespace !== issuers.namespace)) continue;
     if (name === first.name) return { plane, generation: issuers.founder };
     const [, later] = name.startsWith(`${first.name}-`) ? [first.name, name.slice(first.name.length + 1)] : [];
-    // Neither a root's own issuer nor another plane's: the configuration takes no such names.
+    // Neither a root's own issuer nor another plane's: the configuration allows no such names.
     if (later !== undefined && !/^peer(-|$)|self-signed$/.test(later)) return { plane, generation: later };
   }
   return undefined;

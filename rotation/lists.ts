@@ -1,4 +1,4 @@
-// The lists that a rotation reads, of all namespaces, with words for the right that is missing.
+// The lists that a rotation reads across all namespaces, with an error that names a missing right.
 
 import { CoreV1Api, CustomObjectsApi, type KubeConfig, type V1ConfigMap, type V1Pod } from "@kubernetes/client-node";
 import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
@@ -41,7 +41,7 @@ interface Condition {
   readonly observedGeneration?: number;
 }
 
-/** Lists by the caller's own rights. */
+/** Lists with the caller's own rights. */
 export class Lists {
   readonly #core: CoreV1Api;
   readonly #custom: CustomObjectsApi;
@@ -51,7 +51,7 @@ export class Lists {
     this.#custom = config.makeApiClient(CustomObjectsApi);
   }
 
-  /** A ConfigMap, or nothing when there is none. */
+  /** A ConfigMap, or undefined when there is none. */
   async configMap(namespace: string, name: string): Promise<V1ConfigMap | undefined> {
     return answer("get", `ConfigMap ${namespace}/${name}`, "configmaps", namespace, () =>
       this.#core.readNamespacedConfigMap({ namespace, name }),
@@ -95,7 +95,7 @@ export class Lists {
   }
 }
 
-/** The API server's answer; nothing when the object, or cert-manager itself, is not there. */
+/** The API server's answer; undefined when the object, or cert-manager itself, does not exist. */
 async function answer<T>(
   verb: "get" | "list",
   what: string,
@@ -111,12 +111,12 @@ async function answer<T>(
     if (status === 404) return undefined;
     if (status === 403) {
       throw new Error(
-        `${what} may not be read in ${place}: grant the kubeconfig's user "${verb}" on ${resource} there (docs/roles.md).`,
+        `The kubeconfig's user may not read ${what}: grant it "${verb}" on ${resource} in ${place} (docs/roles.md).`,
         { cause: error },
       );
     }
     throw new Error(
-      `${what} could not be read in ${place}: ${reasonOf(error)}. See that the cluster is up, then run the same command again.`,
+      `${what} could not be read in ${place}: ${reasonOf(error)}. Check that the cluster is up, then run the same command again.`,
       { cause: error },
     );
   }

@@ -2,15 +2,15 @@
 
 import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
-/** Everything of the platform's that is live, in all namespaces. Roots are named by their SHA-256. */
+/** Everything live that belongs to the platform, in all namespaces. Roots are named by their SHA-256. */
 export interface Live {
-  /** The trusted generations' roots, by the generation's name (several where a lost one was made anew), as the platform's own bundles have them; none before the first `up`. */
+  /** The trusted generations' roots, by the generation's name (several where a lost one was recreated), as the platform's own bundles have them; none before the first `up`. */
   readonly roots: LiveRoots;
   readonly bundles: readonly LiveBundle[];
   readonly pods: readonly LivePod[];
   readonly leaves: readonly LiveLeaf[];
   readonly servers: readonly LiveServer[];
-  /** The gateway's certificate objects, or why they could not be looked at. */
+  /** The gateway's certificate objects, or why they could not be read. */
   readonly objects: readonly LiveObject[] | string;
 }
 
@@ -40,13 +40,13 @@ export interface LiveLeaf {
   readonly plane: Plane;
   /** Generation of the issuer that it names. */
   readonly wanted: string;
-  /** Generation of the issuer that signed what its Secret holds now; absent before it is issued, and where nothing tells. */
+  /** Generation of the issuer that signed what its Secret holds now; absent before it is issued, and where that is unknown. */
   readonly issued?: string;
-  /** It was issued once, is being issued anew, and nothing tells what its Secret holds meanwhile. */
+  /** It was issued once and is being reissued, and what its Secret holds meanwhile is unknown. */
   readonly unsure?: boolean;
 }
 
-/** A pod's port, by a handshake. */
+/** A pod's port, as a handshake sees it. */
 export interface LiveServer {
   readonly namespace: string;
   readonly pod: string;
@@ -65,7 +65,7 @@ export interface LiveObject {
   readonly plane: "edge" | "upstream";
   /** Generation of the leaf; absent for a leaf of none of them. */
   readonly generation?: string;
-  /** The roots that it accepts clients by, where it asks for them. */
+  /** The roots that it verifies clients with, where it asks for client certificates. */
   readonly accepts?: readonly string[];
 }
 

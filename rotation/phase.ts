@@ -1,4 +1,4 @@
-// Where a rotation stands and what comes next, from what is live alone.
+// Where a rotation stands and what comes next, judged only by what is live.
 
 import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
@@ -10,25 +10,25 @@ import { lacking, stillNeeding, type Wanted } from "./plan.ts";
 export type Phase =
   /** One generation, which signs. */
   | "settled"
-  /** A newer one is trusted; who lacks its root is named. */
+  /** A newer one is trusted; the status names who lacks its root. */
   | "preparing"
   /** Everybody has the newer one's root: it may become active. */
   | "prepared"
-  /** The newest signs; who still needs an older one is named. */
+  /** The newest signs; the status names who still needs an older one. */
   | "activated"
   /** Nobody needs the older ones: they may be retired. */
   | "retirable";
 
 export interface Status {
   readonly phase: Phase;
-  /** Generations that the platform's own leaves are issued by: one, or more halfway through an update. */
+  /** Generations that the platform's own leaves are issued by: one, or several halfway through an update. */
   readonly signing: readonly string[];
   readonly planes: readonly PlaneStatus[];
-  /** Who keeps the phase from its end. */
+  /** Who holds up the end of the phase. */
   readonly waitsFor: readonly string[];
   /** Bundles of other owners that still trust what this stack has retired. */
   readonly outdated: readonly string[];
-  /** What the configuration is to say next; absent while the phase waits for others. */
+  /** What to put into the configuration next; absent while the phase waits for others. */
   readonly next?: Wanted;
 }
 
@@ -39,9 +39,9 @@ export interface PlaneStatus {
 
 export interface GenerationStatus {
   readonly name: string;
-  /** SHA-256 of its roots: one, unless a lost one was made anew. */
+  /** SHA-256 of its roots: one, unless a lost one was recreated. */
   readonly roots: readonly string[];
-  /** Whether the platform's own leaves of this plane are for its issuer. */
+  /** Whether the platform's own leaves of this plane name its issuer. */
   readonly signs: boolean;
   /** `namespace/name` of the bundles and pods that trust it, and of those that do not. */
   readonly trusting: readonly string[];

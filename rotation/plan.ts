@@ -15,7 +15,7 @@ export function retired(roots: LiveRoots, wanted: Wanted): string[] {
   return generationsIn(roots).filter((name) => !wanted.trusted.includes(name));
 }
 
-/** Why a generation that no bundle has yet cannot be active; nothing before the first `up`, and where each bundle has it. */
+/** Why a generation that no bundle has yet cannot be active; undefined before the first `up`, and where each bundle has it. */
 export function unpreparedRefusal(roots: LiveRoots, wanted: Wanted, namespace: string): string | undefined {
   const there = planes.filter((plane) => roots[plane]);
   const lacking = there.filter((plane) => roots[plane]![wanted.active] === undefined);
@@ -25,8 +25,8 @@ export function unpreparedRefusal(roots: LiveRoots, wanted: Wanted, namespace: s
   return (
     `Generation "${wanted.active}" of the roots cannot become active: it was never prepared. ` +
     `Its roots are not in ${lacking.map((plane) => `ConfigMap ${namespace}/${plane}-trust`).join(", ")}.\n` +
-    `Nothing was changed. Prepare it first: pki.root.active: "${known[0] ?? wanted.trusted[0]}", pki.root.trusted: ${listed(trusted)}, then pulumi up. ` +
-    `Activate it with the update after that: docs/rotation.md.`
+    `Nothing was changed. Prepare it first: pki.root.active: "${known[0] ?? wanted.trusted[0]}", pki.root.trusted: ${listed(trusted)}, then run pulumi up. ` +
+    `Activate it in the update after that: docs/rotation.md.`
   );
 }
 
@@ -35,9 +35,9 @@ export function activationRefusal(live: Live, { active }: Wanted): string | unde
   const holders = lacking(live, active);
   if (holders.length === 0) return undefined;
   return (
-    `Generation "${active}" of the roots cannot become active yet. Its leaves would be refused by those who lack its root:\n` +
+    `Generation "${active}" of the roots cannot become active yet. These lack its root and would refuse its leaves:\n` +
     `${lines(holders)}\n` +
-    `Nothing was changed. Run pulumi up in the stacks that own these, in this one with the active generation as it was; then this again. ` +
+    `Nothing was changed. Run pulumi up in the stacks that own these (in this one, with the previous active generation), then try again. ` +
     whatIsLeft
   );
 }
@@ -49,7 +49,7 @@ export function retirementRefusal(live: Live, wanted: Wanted): string | undefine
   if (leaving.length === 0 || holders.length === 0) return undefined;
   const names = leaving.map((name) => `"${name}"`).join(", ");
   return (
-    `Generation ${names} of the roots cannot be retired yet. It is still needed, or nobody can tell:\n` +
+    `Generation ${names} of the roots cannot be retired yet. It is still needed, or may be:\n` +
     `${lines(holders)}\n` +
     `Nothing was changed. Keep ${names} in pki.root.trusted until the stacks that own these have run pulumi up. ` +
     whatIsLeft
@@ -58,13 +58,13 @@ export function retirementRefusal(live: Live, wanted: Wanted): string | undefine
 
 const whatIsLeft = "What is left: node tools/rotate/cli.ts status";
 
-/** Who needs generations that are to leave while another is active, or could not be asked. */
+/** Who still needs generations that are to be retired while another is active, or could not be checked. */
 export function stillNeeding(live: Live, leaving: readonly string[], active: string): string[] {
   const holders = [...leaving.flatMap((name) => needing(live, name)), ...lacking(live, active), ...unchecked(live)];
   return [...new Set(holders)];
 }
 
-/** Bundles, pods and objects of the gateway without a generation's root, and those of which nobody can tell. */
+/** Bundles, pods and objects of the gateway without a generation's root, and those that could not be checked. */
 export function lacking({ roots, bundles, pods, objects }: Live, generation: string): string[] {
   const lacks = (plane: (typeof planes)[number], digests: readonly string[]) =>
     isOurs(plane, digests, roots) && !(roots[plane]?.[generation] ?? [""]).every((root) => digests.includes(root));
@@ -74,13 +74,13 @@ export function lacking({ roots, bundles, pods, objects }: Live, generation: str
       .map(({ plane, namespace, name }) => `ConfigMap ${namespace}/${name} lacks the ${plane} root`),
     ...pods.flatMap(({ namespace, name, started }) =>
       started === undefined
-        ? [`Pod ${namespace}/${name} does not say with which roots it started`]
+        ? [`Pod ${namespace}/${name} does not say which roots it started with`]
         : planes
             .filter((plane) => lacks(plane, started[plane] ?? []))
             .map((plane) => `Pod ${namespace}/${name} started without the ${plane} root`),
     ),
     ...(typeof objects === "string"
-      ? [`The gateway's certificates are not checked: ${objects}`]
+      ? [`The gateway's certificates could not be checked: ${objects}`]
       : objects
           .filter(({ accepts }) => accepts !== undefined && lacks("edge", accepts))
           .map(({ id }) => `The gateway's ssls/${id} accepts clients without the edge root`)),
@@ -96,7 +96,7 @@ function needing({ leaves, servers, objects }: Live, generation: string): string
         : issued === generation
           ? [`${kind} ${namespace}/${name} still holds a leaf of generation "${generation}"`]
           : unsure
-            ? [`${kind} ${namespace}/${name} is not issued yet by generation "${wanted}"`]
+            ? [`${kind} ${namespace}/${name} has not been issued by generation "${wanted}" yet`]
             : [],
     ),
     ...servers
@@ -113,7 +113,7 @@ function needing({ leaves, servers, objects }: Live, generation: string): string
 
 function unchecked({ servers }: Live): string[] {
   return servers.flatMap(({ namespace, pod, port, unchecked }) =>
-    unchecked === undefined ? [] : [`Pod ${namespace}/${pod} is not checked on port ${port}: ${unchecked}`],
+    unchecked === undefined ? [] : [`Pod ${namespace}/${pod} could not be checked on port ${port}: ${unchecked}`],
   );
 }
 

@@ -1,4 +1,4 @@
-// What a pod says of itself: the roots that it started with, and where it serves leaves.
+// What a pod says about itself: the roots that it started with, and where it serves leaves.
 
 import type { V1Pod } from "@kubernetes/client-node";
 import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
@@ -16,7 +16,7 @@ export function livePod({ metadata }: V1Pod): LivePod {
   return { namespace, name, ...(started.length > 0 ? { started: Object.fromEntries(started) } : {}) };
 }
 
-/** The ports that a pod says it serves on; of a service that says nothing, its one port or that named https. */
+/** The ports that a pod says it serves on; where it says nothing, its only port or the one named https. */
 export function portsOf({ metadata, spec }: V1Pod): readonly (readonly [number, Plane])[] {
   const said = metadata?.annotations?.[servesAnnotation];
   if (said !== undefined) {

@@ -18,7 +18,7 @@ import { type Certificates, generationOf } from "./generationOf.ts";
 
 /** Whose rotation it is. */
 export interface LivePlatform extends Issuers {
-  /** Host of the gateway: it serves nobody who asks for none. */
+  /** Host of the gateway, which serves nobody who asks for none. */
   readonly host: string;
   readonly admin: AdminOf;
 }
@@ -43,7 +43,7 @@ export class RotationReader {
     this.#platform = platform;
   }
 
-  /** Reads no more than the platform's own bundles: all that is needed while nothing changes. */
+  /** Reads only the platform's own bundles: all that is needed while nothing changes. */
   async ownBundles(): Promise<OwnBundles> {
     const { namespace, founder } = this.#platform;
     const maps = await Promise.all(planes.map((plane) => this.#lists.configMap(namespace, `${plane}-trust`)));
@@ -96,7 +96,7 @@ export class RotationReader {
     const looked = await Promise.all(
       pods.map(async (object): Promise<{ pod: LivePod; servers: readonly LiveServer[] } | undefined> => {
         const pod = livePod(object);
-        // Another platform's: one outside of ours is of interest as a service behind the gateway alone.
+        // Another platform's: a pod outside our namespace matters only as a service behind the gateway.
         const behind = isUpstream(object) || pod.namespace === this.#platform.namespace;
         if (pod.started === undefined && !behind) return undefined;
         const ours = Object.entries(pod.started ?? {}).some(([plane, digests]) =>
@@ -120,7 +120,7 @@ export class RotationReader {
     return Promise.all(
       portsOf(pod).map(async ([port, plane]): Promise<LiveServer> => {
         const server = { namespace, pod: name, port, plane };
-        // The peer port, and others but the gateway, serve whoever names no one.
+        // All servers but the gateway, etcd's peer port included, answer without a name.
         const serverName = plane === "edge" ? this.#platform.host : "";
         try {
           const at = { namespace, selector: "", pod: name, port, serverName };
@@ -135,7 +135,7 @@ export class RotationReader {
   }
 }
 
-/** The roots of a bundle of the platform's own, by generation. Those of 0.1.0 do not name them: their subjects do. */
+/** The roots of one of the platform's own bundles, by generation. Bundles of 0.1.0 do not name generations: the roots' subjects do. */
 function rootsOf(map: V1ConfigMap, founder: string): Record<string, X509Certificate[]> {
   const annotation = map.metadata?.annotations?.[generationsAnnotation];
   const named =
@@ -164,7 +164,7 @@ function bundlesOf(maps: readonly V1ConfigMap[], roots: LiveRoots): LiveBundle[]
     .filter(({ plane, roots: digests }) => isOurs(plane, digests, roots));
 }
 
-/** None where somebody has put something else there: what lacks all roots is said to lack them. */
+/** None where somebody has put something else there: it is then reported as lacking all roots. */
 function certificatesIn(pem: string | undefined): readonly X509Certificate[] {
   try {
     return certificatesOf(pem ?? "");

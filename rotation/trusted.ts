@@ -38,7 +38,7 @@ export async function trustedGenerations(
   const { root, algorithm, rootDuration } = pki;
   const founder = await founderOf(name, root);
   const platform = { namespace, founder, host: gateway.host, admin };
-  // First, since a refusal must not leave a record of a generation that is never made.
+  // First, since a refusal must not leave a record of a generation that is never created.
   await checkRotation(cluster, platform, root);
   const made = { kind: root.kind, algorithm, rootDuration, trustDomain };
   return { founder, generations: await keepGenerations(name, founder, root, made) };

@@ -52,7 +52,7 @@ const clusters: LoopbackCluster[] = [];
 const configured = (values: object) => async () =>
   said(async () => parseConfig({ trustDomain: "dev.internal", ...values }, "dev"));
 const config = (line: string) =>
-  `The configuration in Pulumi.dev.yaml is not usable:\n  ${line}\nNothing was changed. The keys are described in config.ts.`;
+  `The configuration in Pulumi.dev.yaml is invalid:\n  ${line}\nNothing was changed. The keys are described in config.ts.`;
 
 const owner = "mtls/dev/hello";
 const common = (admin: Partial<AdminEndpoint> = {}) => ({ admin: { ...apisix.endpoint, ...admin }, owner });
@@ -130,14 +130,14 @@ case "$*" in "stack export -s dev") cat ${folder}/state.json ;; "config --json -
       ),
     );
   };
-const advice = "When the pods are ready (kubectl -n mtls get pods), run the same command again: it goes on from here.";
+const advice = "When the pods are ready (kubectl -n mtls get pods), run the same command again: it resumes from here.";
 const keysRefused = (line: string) =>
   `The keys of stack dev cannot be changed like this:\n  ${line}\nNothing was changed. docs/keys.md has the steps.`;
 const nowhere = { type: "roundrobin", nodes: { "127.0.0.1:1": 1 } };
 const issued = (name: string) =>
   `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up in the stack that makes it.`;
 const certificateRemedy = "Correct the Certificate that issues it, or name another Secret.";
-const keyRemedy = "Put one of letters and digits there, and restart the gateway's pods.";
+const keyRemedy = "Use one of letters and digits, and restart the gateway's pods.";
 
 const rootKey = {
   ...{ cluster: clusterUid, certificate: "etcd-root", secret: { namespace: "mtls", name: "etcd-root" } },
@@ -169,7 +169,7 @@ const rows: readonly Row[] = [
     input: "a path that was taken for a key",
     provoke: configured({ "apisix.replicas": "2" }),
     message: config(
-      "apisix.replicas: is a path, and was taken for a key; remove it (pulumi config rm 'apisix.replicas') and set it with: pulumi config set --path 'apisix.replicas' VALUE. With pulumi up -c it takes --config-path",
+      "apisix.replicas: is a path, but was set as a key; remove it (pulumi config rm 'apisix.replicas') and set it with: pulumi config set --path 'apisix.replicas' VALUE. With pulumi up -c, add --config-path",
     ),
   },
   {
@@ -181,20 +181,20 @@ const rows: readonly Row[] = [
         ]),
       ),
     message: config(
-      "upstream: holds a secret, which would lie in the clear in the state and in the cluster: nothing here is kept as one; set it again without --secret, and keep what is secret elsewhere",
+      "upstream: holds a secret, but the state and the cluster would show it in the clear; set it again without --secret, and keep secrets elsewhere",
     ),
   },
   {
     input: "a generation with a name that other objects have",
     provoke: configured({ pki: { root: { kind: "cluster", trusted: ["1", "peer"] } } }),
     message: config(
-      'pki.root.trusted.1: must not begin with "peer" or end with "self-signed": other objects have such names',
+      'pki.root.trusted.1: must not start with "peer" or end with "self-signed": other objects use such names',
     ),
   },
   {
     input: "an active generation that is not trusted",
     provoke: configured({ pki: { root: { kind: "cluster", active: "2", trusted: ["1"] } } }),
-    message: config("pki.root.trusted: must name the active root too: its leaves would be trusted by nobody"),
+    message: config("pki.root.trusted: must include the active generation: otherwise nobody would trust its leaves"),
   },
   {
     input: "a lifetime in minutes",
@@ -204,7 +204,7 @@ const rows: readonly Row[] = [
   {
     input: "an address for the gateway's host",
     provoke: configured({ gateway: { host: "192.168.49.2" } }),
-    message: config("gateway.host: must be a name: for an address clients send no server name"),
+    message: config("gateway.host: must be a host name: clients send no server name for an IP address"),
   },
   {
     input: "a leaf that outlives its root",
@@ -216,7 +216,7 @@ const rows: readonly Row[] = [
     input: "an API server that cannot be reached",
     provoke: () => said(() => new Cluster({ kubeconfig: kubeconfigFor(2) }).uid()),
     message:
-      'Namespace kube-system could not be read from https://localhost:2: ECONNREFUSED. See that the cluster is up, and that context "here" of the kubeconfig is the right one: kubectl get --raw /readyz',
+      'Namespace kube-system could not be read from https://localhost:2: ECONNREFUSED. Check that the cluster is up and that the kubeconfig\'s context "here" is the right one: kubectl get --raw /readyz',
   },
   {
     input: "a context that the kubeconfig does not have",
@@ -227,24 +227,24 @@ const rows: readonly Row[] = [
     input: "credentials that the API server does not accept",
     provoke: () => withAnswer("namespaces/mtls/secrets/site", 401, made("ssls", ssl)),
     message:
-      'Secret mtls/site could not be read: the kubeconfig\'s credentials in context "here" are not accepted. Renew them.',
+      'Secret mtls/site could not be read: the kubeconfig\'s credentials in context "here" were rejected. Renew them.',
   },
   {
     input: "a user who may not read Secrets",
     provoke: () => withAnswer("namespaces/mtls/secrets/site", 403, made("ssls", ssl)),
-    message: `Secret mtls/site may not be read with the kubeconfig's user: grant it "get" on that object.`,
+    message: `The kubeconfig's user may not read Secret mtls/site: grant it "get" on that object.`,
   },
   {
     input: "another cluster than the platform's",
     provoke: checked("ssls", () => ssl(common({ cluster: "00000000-0000-4000-8000-000000000002" }))),
     message:
-      'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but the resource lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.',
+      'The kubeconfig\'s context "here" points at cluster 00000000-0000-4000-8000-000000000001, but the resource lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.',
   },
   {
     input: "another cluster than the stack's",
     provoke: () => inStackWith("00000000-0000-4000-8000-000000000002", () => connectCluster("cluster")),
     message:
-      'The kubeconfig\'s context "here" is cluster 00000000-0000-4000-8000-000000000001, but stack organization/mtls-everywhere/dev lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.\nNothing was changed. If cluster 00000000-0000-4000-8000-000000000002 is gone for good: node tools/recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster',
+      'The kubeconfig\'s context "here" points at cluster 00000000-0000-4000-8000-000000000001, but stack organization/mtls-everywhere/dev lives in cluster 00000000-0000-4000-8000-000000000002. Point KUBECONFIG or kubernetes:context at the right cluster.\nNothing was changed. If cluster 00000000-0000-4000-8000-000000000002 is gone for good: node tools/recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster',
   },
   {
     input: "a user who may not read where the API server is",
@@ -253,7 +253,7 @@ const rows: readonly Row[] = [
         inStackWith(clusterUid, async () => (await connectCluster("cluster")).apiServer()),
       ),
     message:
-      "EndpointSlice default/kubernetes may not be read with the kubeconfig's user: grant it \"get\" on that object.\nNothing was changed. It says where the API server listens: the gateway's pods may go there and nowhere else.",
+      "The kubeconfig's user may not read EndpointSlice default/kubernetes: grant it \"get\" on that object.\nNothing was changed. It says where the API server listens, which the renewer's NetworkPolicy needs to know.",
   },
   {
     input: "another number of etcd's members than there is",
@@ -273,27 +273,27 @@ const rows: readonly Row[] = [
         ),
       ),
     message:
-      "Secret mtls/etcd-root holds the key of Certificate mtls/etcd-root, which is still there: cert-manager would make another key at once. Delete the Certificate first.",
+      "Secret mtls/etcd-root holds the key of Certificate mtls/etcd-root, which still exists: cert-manager would create a new key at once. Delete the Certificate first.",
   },
   {
     input: "a key that comes first at once",
     provoke: () => keysOf({ adminKeys: ["1"] }, { adminKeys: ["2"] }),
     message: keysRefused(
-      'apisix.adminKeys: "2" comes first, but pod apisix-0 runs without it and would refuse it. Append it, ["1", "2"], and run pulumi up; then move it first.',
+      'apisix.adminKeys: "2" comes first, but pod apisix-0 runs without it and would refuse it. Append it (["1", "2"]), run pulumi up, then move it to the front.',
     ),
   },
   {
     input: "a key that leaves while it is in use",
     provoke: () => keysOf({ keyring: ["1", "2"] }, { keyring: ["2"] }),
     message: keysRefused(
-      'apisix.keyring: "1" has left the list, but pod apisix-0 seals with it. Put it back, ["2", "1"], and run pulumi up; then drop it.',
+      'apisix.keyring: "1" was removed, but pod apisix-0 seals with it. Put it back (["2", "1"]), run pulumi up, then drop it.',
     ),
   },
   {
     input: "an etcd user that leaves while APISIX is signed in as it",
     provoke: () => keysOf({ users: ["1"] }, { users: ["2"] }),
     message: keysRefused(
-      'etcd.users: "1" has left the list, but pod apisix-0 is signed in to etcd as it. Put it back, ["2", "1"], and run pulumi up; then drop it.',
+      'etcd.users: "1" was removed, but pod apisix-0 is signed in to etcd as it. Put it back (["2", "1"]), run pulumi up, then drop it.',
     ),
   },
   {
@@ -305,15 +305,15 @@ const rows: readonly Row[] = [
       );
     },
     message: keysRefused(
-      'apisix.keyring: "1" has left the list, but objects in the gateway are sealed with it, or may be: ssls/site of mtls/dev/hello, routes/legacy of nobody. ' +
-        'Put it back, ["2", "1"]. To seal an object anew run pulumi up in the stack that owns it; PUT one of nobody again, with the label mtls-everywhere.sealed as the output admin.sealedBy has it. Then drop the key.',
+      'apisix.keyring: "1" was removed, but objects in the gateway are sealed with it, or may be: ssls/site of mtls/dev/hello, routes/legacy without an owner. ' +
+        'Put it back: ["2", "1"]. To reseal an object, run pulumi up in the stack that owns it; PUT one without an owner again, with the output admin.sealedBy as its label mtls-everywhere.sealed. Then drop the key.',
     ),
   },
   {
     input: "keys of a gateway whose pods may not be listed",
     provoke: () => withAnswer("namespaces/mtls/pods", 403, () => inStackWith(undefined, () => keyCheck({}))),
     message:
-      "It is not known whether the gateway's keys may be changed: Pods mtls/app=apisix may not be read with the kubeconfig's user: grant it \"list\" on that object.\nNothing was changed.",
+      "Cannot tell whether the gateway's keys may be changed: The kubeconfig's user may not read Pods mtls/app=apisix: grant it \"list\" on that object.\nNothing was changed.",
   },
   {
     input: "a Secret that is missing",
@@ -347,7 +347,7 @@ const rows: readonly Row[] = [
         new Cluster({ kubeconfig: api.kubeconfig }).open({ namespace: "mtls", selector: "app=apisix", port: 9180 }),
       ),
     message:
-      "No ready pod matches app=apisix in namespace mtls (0 found). Look at: kubectl -n mtls get pods -l app=apisix",
+      "No ready pod matches app=apisix in namespace mtls (0 found). Check: kubectl -n mtls get pods -l app=apisix",
   },
   // Certificates
   {
@@ -369,7 +369,7 @@ const rows: readonly Row[] = [
       }),
     ),
     message:
-      "The Certificate of Secret mtls/site is declared without shop.example. Add it to its dnsNames, or take it out of snis.",
+      "The Certificate of Secret mtls/site does not declare shop.example. Add it to the Certificate's dnsNames, or remove it from snis.",
   },
   {
     input: "a key that is not the certificate's",
@@ -393,12 +393,12 @@ const rows: readonly Row[] = [
       return { cert: `${edge.root}\n${cert}`, key };
     }),
     message:
-      'Secret mtls/upside-down: The chain is in the wrong order: "CN=site" comes first, then its issuers. Correct the Certificate that issues it, or name another Secret.',
+      'Secret mtls/upside-down: The chain is in the wrong order: "CN=site" must come first, then its issuers. Correct the Certificate that issues it, or name another Secret.',
   },
   {
     input: "a Secret with something else than a certificate",
     provoke: certified("text", async () => ({ cert: "hello", key: (await site()).key })),
-    message: `Secret mtls/text: There is no certificate in the PEM text. ${certificateRemedy}`,
+    message: `Secret mtls/text: The PEM text contains no certificate. ${certificateRemedy}`,
   },
   {
     input: "a trust bundle with an expired root",
@@ -409,7 +409,7 @@ const rows: readonly Row[] = [
       )();
     },
     message:
-      'ConfigMap mtls/old-roots: The certificate of "CN=old root" expired at TIME. Take it out of the bundle, or name another ConfigMap.',
+      'ConfigMap mtls/old-roots: The certificate of "CN=old root" expired at TIME. Remove it from the bundle, or name another ConfigMap.',
   },
   {
     input: "a trust bundle with a leaf in it",
@@ -418,29 +418,29 @@ const rows: readonly Row[] = [
       return checked("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "leaves", key: "ca.crt" } } }))();
     },
     message:
-      'ConfigMap mtls/leaves: "CN=site" is not a certificate authority. Take it out of the bundle, or name another ConfigMap.',
+      'ConfigMap mtls/leaves: "CN=site" is not a certificate authority. Remove it from the bundle, or name another ConfigMap.',
   },
   // The way to the Admin API
   {
     input: "an admin key of digits alone",
     provoke: adminKey("31415926535897932384"),
-    message: `The Admin API key in Secret mtls/another-key, entry "key", reads as a number, and APISIX then answers 401 to everyone. ${keyRemedy}`,
+    message: `The Admin API key in Secret mtls/another-key, entry "key", reads as a number, and APISIX would answer 401 to everyone. ${keyRemedy}`,
   },
   {
     input: "an admin key without letters",
     provoke: adminKey("3141-5926-5358"),
-    message: `The Admin API key in Secret mtls/another-key, entry "key", reads as a number, and APISIX then answers 401 to everyone. ${keyRemedy}`,
+    message: `The Admin API key in Secret mtls/another-key, entry "key", reads as a number, and APISIX would answer 401 to everyone. ${keyRemedy}`,
   },
   {
     input: "an admin key with a line break at its end",
     provoke: adminKey("a-key\n"),
-    message: `The Admin API key in Secret mtls/another-key, entry "key", holds a space, a line break or a character beyond ASCII, which no header carries. ${keyRemedy}`,
+    message: `The Admin API key in Secret mtls/another-key, entry "key", contains a space, a line break or a non-ASCII character, which no header can carry. ${keyRemedy}`,
   },
   {
     input: "another admin key than the gateway's",
     provoke: adminKey("another-key"),
     message:
-      "upstreams/hello: failed to check token: wrong apikey (HTTP 401). The Secret that admin.key names does not hold the key that the gateway runs with.",
+      "upstreams/hello: failed to check token: wrong apikey (HTTP 401). The Secret in admin.key does not hold the key that the gateway uses.",
   },
   {
     input: "an expired admin certificate",
@@ -449,7 +449,7 @@ const rows: readonly Row[] = [
       return asClient("old-deployer", cert, key);
     },
     message:
-      'The client certificate in Secret mtls/old-deployer cannot be used. The certificate of "CN=deployer" expired at TIME. See why cert-manager did not renew it: kubectl -n mtls describe certificate old-deployer',
+      'The client certificate in Secret mtls/old-deployer cannot be used. The certificate of "CN=deployer" expired at TIME. Check why cert-manager did not renew it: kubectl -n mtls describe certificate old-deployer',
   },
   {
     input: "a client certificate of another plane",
@@ -458,7 +458,7 @@ const rows: readonly Row[] = [
       return asClient("curl", cert, key);
     },
     message:
-      "upstreams/hello: the Admin API refused the client certificate (HTTP 400). It comes from another authority, has expired, or is not for client authentication: check that the Secret that admin.certificate names was issued by the admin plane.",
+      "upstreams/hello: the Admin API refused the client certificate (HTTP 400). It comes from another authority, has expired, or is not for client authentication. Check that the Secret in admin.certificate was issued by the admin plane.",
   },
   {
     input: "the trust bundle of another plane",
@@ -467,47 +467,47 @@ const rows: readonly Row[] = [
       return said(() => create("upstreams", upstream({}, { trust }), freshCluster()));
     },
     message:
-      "The certificate of port PORT of the pods app=apisix in namespace mtls does not chain to a root in ConfigMap mtls/edge: another server answers there, or its authority has changed. Run pulumi up, so that bundle and server agree.",
+      "The certificate on port PORT of pods app=apisix in namespace mtls does not chain to a root in ConfigMap mtls/edge: another server answers there, or its authority has changed. Run pulumi up to bring bundle and server in line.",
   },
   {
     input: "another server name than the certificate's",
     provoke: () => said(() => create("upstreams", upstream({}, { serverName: "gateway" }), freshCluster())),
     message:
-      'The certificate of port PORT of the pods app=apisix in namespace mtls is not for "gateway": another server answers there.',
+      'The certificate on port PORT of pods app=apisix in namespace mtls is not for "gateway": another server answers there.',
   },
   {
     input: "a port where nobody listens",
     provoke: () => said(() => create("upstreams", upstream({}, { port: 1 }), freshCluster())),
-    message: `GET upstreams/hello: no success within 3 s. The last failure: the connection was refused (connect ECONNREFUSED 127.0.0.1:1). ${advice}`,
+    message: `GET upstreams/hello did not succeed within 3 s. The last failure: the connection was refused (connect ECONNREFUSED 127.0.0.1:1). ${advice}`,
   },
   {
     input: "another root password than etcd's",
     provoke: async () => wrongEtcdPassword(),
     message:
-      "etcd auth/authenticate: etcdserver: authentication failed, invalid user ID or password (HTTP 400). etcd's root has another password than the Secret that root names: put the old one back, change it with `etcdctl user passwd root`, then in the Secret.",
+      "etcd auth/authenticate: etcdserver: authentication failed, invalid user ID or password (HTTP 400). etcd's root password differs from the one in the Secret that root names: put the old one back, change it with `etcdctl user passwd root`, then in the Secret.",
   },
   // Objects in the gateway
   {
     input: "an id that is none",
     provoke: checked("upstreams", () => upstream({ objectId: "my route" })),
     message:
-      '"my route" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource\'s name is none.',
+      '"my route" is not a valid id: use at most 64 letters, digits, "-", "_" and ".". Set id when the resource\'s name is not valid.',
   },
   {
     input: "an object for no Admin API",
     provoke: checked("upstreams", () => ({ ...upstream(), admin: undefined })),
-    message: "Pass the Admin API that the object goes to: the platform's admin.",
+    message: "Pass the Admin API to create the object in: the platform's admin.",
   },
   {
     input: "a kind that only a newer release has",
     provoke: () => said(() => check(String("consumers") as KindName, upstream(), cluster)),
     message:
-      'This release of mtls-everywhere has no resources of kind "consumers". Use the one that the stack was last updated with.',
+      'This release of mtls-everywhere has no resources of kind "consumers". Use the release that last updated the stack.',
   },
   {
     input: "an unknown balancer",
     provoke: checked("upstreams", () => upstream({ balancer: "random" })),
-    message: '"random" is not known: use one of roundrobin, least_conn, ewma.',
+    message: '"random" is not a valid value: use one of roundrobin, least_conn, ewma.',
   },
   {
     input: "an upstream without nodes",
@@ -517,53 +517,53 @@ const rows: readonly Row[] = [
   {
     input: "a bad port",
     provoke: checked("upstreams", () => upstream({ nodes: [{ host: "hello.mtls.svc", port: 70_000 }] })),
-    message: "A port is a number from 1 to 65535, not 70000.",
+    message: "A port must be from 1 to 65535, not 70000.",
   },
   {
     input: "a URL for a server name",
     provoke: checked("upstreams", () => upstream({ serverName: "https://hello.example" })),
-    message: '"https://hello.example" is no host name: give the name alone, without scheme, port or path.',
+    message: '"https://hello.example" is not a host name: give the name alone, without scheme, port or path.',
   },
   {
     input: "an address for a server name",
     provoke: checked("upstreams", () => upstream({ serverName: "10.10.10.1" })),
     message:
-      '"10.10.10.1" is an address, and the gateway verifies names only. Give one that is in the server\'s certificate.',
+      '"10.10.10.1" is an IP address, and the gateway verifies names only. Give a name from the server\'s certificate.',
   },
   {
     input: "a name with the root's dot",
     provoke: checked("upstreams", () => upstream({ serverName: "hello.mtls.svc." })),
-    message: '"hello.mtls.svc." ends in a dot, which no certificate has: write "hello.mtls.svc".',
+    message: '"hello.mtls.svc." ends with a dot, and certificates have none: write "hello.mtls.svc".',
   },
   {
     input: "an address for an SNI",
     provoke: checked("ssls", () => ssl({ snis: ["10.0.0.5"] })),
-    message: '"10.0.0.5" is an address, and clients send no server name for one. Give a host name.',
+    message: '"10.0.0.5" is an IP address, and clients send no server name for one. Give a host name.',
   },
   {
     input: "a number out of bounds",
     provoke: checked("upstreams", () => upstream({ retries: -1 })),
-    message: "This is a whole number from 0 up, not -1.",
+    message: "This must be a whole number of at least 0, not -1.",
   },
   {
     input: "seconds with a unit",
     provoke: checked("upstreams", () => upstream({ retryTimeout: "1s" })),
-    message: 'Seconds are a number from 0 up, not "1s".',
+    message: 'Give seconds as a number of at least 0, not "1s".',
   },
   {
     input: "a misspelt field",
     provoke: checked("upstreams", () => upstream({ keepAlivePool: { sise: 5 } })),
-    message: '"sise" is not known here: use size, idleTimeout, requests.',
+    message: '"sise" is not a known field: use size, idleTimeout, requests.',
   },
   {
     input: "something else than an object",
     provoke: checked("upstreams", () => upstream({ keepAlivePool: 5 })),
-    message: "This takes an object of size, idleTimeout, requests.",
+    message: "This must be an object with size, idleTimeout, requests.",
   },
   {
     input: "a client certificate without TLS",
     provoke: checked("upstreams", () => upstream({ scheme: "http", clientCertificate: "caller" })),
-    message: "Without TLS no certificate is shown: use the scheme https.",
+    message: "A client certificate needs TLS: use the scheme https.",
   },
   {
     input: "a route without hosts",
@@ -573,17 +573,18 @@ const rows: readonly Row[] = [
   {
     input: "a path without its slash",
     provoke: checked("routes", () => route({ uris: ["hello"] })),
-    message: 'A path starts with "/", not like "hello".',
+    message: 'A path must start with "/", unlike "hello".',
   },
   {
     input: "a condition that is none",
     provoke: checked("routes", () => route({ vars: [["arg_name", "value"]] })),
-    message: 'A condition is a list of variable, operator and value, such as ["arg_name", "==", "value"].',
+    message: 'A condition must be a list of variable, operator and value, such as ["arg_name", "==", "value"].',
   },
   {
     input: "a condition with an unknown operator",
     provoke: checked("routes", () => route({ vars: [["arg_name", "=", "value"]] })),
-    message: '"=" is no operator: use one of ==, ~=, >, >=, <, <=, ~~, ~*, in, has, ipmatch, or "!" and one of them.',
+    message:
+      '"=" is not an operator: use one of ==, ~=, >, >=, <, <=, ~~, ~*, in, has, ipmatch, or "!" and one of them.',
   },
   {
     input: "plugins in a list",
@@ -594,19 +595,19 @@ const rows: readonly Row[] = [
     input: "a path with parameters",
     provoke: checked("routes", () => route({ uris: ["/users/:id"] })),
     message:
-      '"/users/:id" never matches: paths have no parameters, and "*" stands at their end alone. Use "/users/*" with vars: [["uri","~~","^/users/[^/]+$"]].',
+      '"/users/:id" never matches: paths have no parameters, and "*" works only at the end. Use "/users/*" with vars: [["uri","~~","^/users/[^/]+$"]].',
   },
   {
     input: "a path with a query",
     provoke: checked("routes", () => route({ uris: ["/search?q=1"] })),
     message:
-      '"/search?q=1" never matches: a path is compared without what follows "?" or "#". Use "/search" with vars: [["arg_q","==","1"]].',
+      '"/search?q=1" never matches: paths are compared without "?" or "#" and what follows. Use "/search" with vars: [["arg_q","==","1"]].',
   },
   {
     input: "a path with a character that is sent encoded",
     provoke: checked("routes", () => route({ uris: ["/a b"] })),
     message:
-      '"/a b" holds a character that requests carry percent-encoded, which is no safe match. Use "/a*" with vars: [["request_uri","~~","^/a%20b(\\\\?|$)"]].',
+      '"/a b" contains a character that requests carry percent-encoded, so it may not match. Use "/a*" with vars: [["request_uri","~~","^/a%20b(\\\\?|$)"]].',
   },
   {
     input: "a path with an empty segment",
@@ -616,7 +617,7 @@ const rows: readonly Row[] = [
   {
     input: "a certificate that does not say whom it lets in",
     provoke: checked("ssls", () => ssl({ clients: undefined })),
-    message: 'Say whose client certificates are accepted, by { trust }, or "anyone" to ask for none.',
+    message: 'Say whose client certificates are accepted with { trust }, or "anyone" to ask for none.',
   },
   {
     input: "a route to an upstream that is not there",
@@ -629,7 +630,7 @@ const rows: readonly Row[] = [
     provoke: () =>
       beside("upstreams", "hello", { type: "roundrobin", nodes: { "hello:1": 1 } }, made("upstreams", upstream)),
     message:
-      "upstreams/hello exists already and was made by hand or by another tool. Choose another id, or set adopt: true to take it over.",
+      "upstreams/hello already exists and was created by hand or by another tool. Choose another id, or set adopt: true to take it over.",
   },
   {
     input: "an object owned by someone else",
@@ -643,7 +644,7 @@ const rows: readonly Row[] = [
       );
     },
     message:
-      "upstreams/hello exists already and belongs to shop/prod/hello. Choose another id, or set adopt: true to take it over.",
+      "upstreams/hello already exists and belongs to shop/prod/hello. Choose another id, or set adopt: true to take it over.",
   },
   {
     input: "a host that another stack's certificate serves",
@@ -655,7 +656,7 @@ const rows: readonly Row[] = [
       return words;
     },
     message:
-      'ssls/site: "site.example" is served by ssls/shop-site of shop/prod/site already. Take the name out of one of them: APISIX would serve either.',
+      'ssls/site: "site.example" is already served by ssls/shop-site of shop/prod/site. Remove the name from one of them: APISIX would serve either.',
   },
   {
     input: "deleting an upstream that a route uses",
@@ -677,7 +678,7 @@ const rows: readonly Row[] = [
       return beside("upstreams", "shop", shop, () => said(() => remove("ssls", id, outs, cluster)));
     },
     message:
-      "ssls/caller: is still presented by upstreams/shop (HTTP 400). Give these another client certificate or delete them first.",
+      "ssls/caller: is still presented by upstreams/shop (HTTP 400). Give them another client certificate, or delete them first.",
   },
   {
     input: "a client certificate of another kind than the gateway's own",
@@ -688,7 +689,7 @@ const rows: readonly Row[] = [
       return said(() => create("upstreams", inputs, cluster));
     },
     message:
-      "upstreams/hello: the key of ssls/other is of ECDSA, that of the certificate which the gateway presents by itself of RSA. Issue the client certificate with RSA, or name none.",
+      "upstreams/hello: the key of ssls/other is ECDSA, but that of the gateway's own client certificate is RSA. Issue the client certificate with RSA, or name none.",
   },
   // The stack's state
   {
@@ -717,7 +718,7 @@ const rows: readonly Row[] = [
   {
     input: "outputs of another release",
     provoke: outputs({ contract: contractVersions[0] + 1 }),
-    message: `The outputs of stack dev are of version ${contractVersions[0] + 1}, but this program reads version ${contractVersions.join(" or ")}. Use the release of mtls-everywhere that the platform was brought up with.`,
+    message: `The outputs of stack dev are version ${contractVersions[0] + 1}, but this program reads version ${contractVersions.join(" or ")}. Use the release of mtls-everywhere that deployed the platform.`,
   },
   {
     input: "outputs of a gateway of release 0.1, for a consumer",
@@ -726,7 +727,7 @@ const rows: readonly Row[] = [
       return said(async () => refuseOldGateway({ ...platform, caller }, "dev"));
     },
     message:
-      "The gateway of stack dev is of release 0.1: it presents its certificate to no upstream that does not name it. Run `pulumi up -s dev` with this release first.",
+      "The gateway of stack dev runs release 0.1, which presents its certificate only to upstreams that name it. Run `pulumi up -s dev` with this release first.",
   },
 ];
 

@@ -147,11 +147,11 @@ const keyName = 'must be a short name such as "2": lower-case letters, digits an
 const duration = 'must be a whole number of hours, at least "1h"';
 const untagged = 'must carry a tag or a digest, such as "nginx:1.28"';
 const keptSecret =
-  "holds a secret, which would lie in the clear in the state and in the cluster: nothing here is kept as one; set it again without --secret, and keep what is secret elsewhere";
+  "holds a secret, but the state and the cluster would show it in the clear; set it again without --secret, and keep secrets elsewhere";
 const unknownKey = "is not a known key; remove it or correct its spelling";
 
 const pathAsKey = (key: string) =>
-  `is a path, and was taken for a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. With pulumi up -c it takes --config-path`;
+  `is a path, but was set as a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. With pulumi up -c, add --config-path`;
 
 /** A wrong value, and the whole line that says so. */
 const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
@@ -161,7 +161,7 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ trustDomain: "" }, `trustDomain: ${dnsName}`],
   [
     { trustDomain: `${"a".repeat(60)}.long` },
-    "trustDomain: must have at most 64 characters: it is every subject's organization",
+    "trustDomain: must have at most 64 characters: it is the organization in every certificate's subject",
   ],
   [{ trustdomain: "x" }, `trustdomain: ${unknownKey}`],
   [{ etcd: { replica: 3 } }, `etcd.replica: ${unknownKey}`],
@@ -185,11 +185,11 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ pki: { root: { kind: "cluster", active: "A 1" } } }, 'pki.root.active: must be a short name, such as "2026"'],
   [
     { pki: { root: { kind: "cluster", trusted: ["1", "peer-1"] } } },
-    'pki.root.trusted.1: must not begin with "peer" or end with "self-signed": other objects have such names',
+    'pki.root.trusted.1: must not start with "peer" or end with "self-signed": other objects use such names',
   ],
   [
     { pki: { root: { kind: "cluster", trusted: ["2"] } } },
-    "pki.root.trusted: must name the active root too: its leaves would be trusted by nobody",
+    "pki.root.trusted: must include the active generation: otherwise nobody would trust its leaves",
   ],
   [{ pki: { root: { kind: "stateHeld" } } }, "pki.root.active: is required"],
   [
@@ -205,7 +205,7 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ apisix: { replicas: 0 } }, "apisix.replicas: must be at least 1"],
   [{ apisix: { replicas: 1.5 } }, "apisix.replicas: must be a whole number, not a fraction"],
   [{ apisix: { replicas: "2" } }, "apisix.replicas: must be a number, not a string"],
-  [{ apisix: { keyring: [] } }, "apisix.keyring: must name one key at least"],
+  [{ apisix: { keyring: [] } }, "apisix.keyring: must name at least one key"],
   [{ apisix: { keyring: ["2", "1", "2"] } }, "apisix.keyring: must name each key once"],
   [{ apisix: { adminKeys: ["Key_2"] } }, `apisix.adminKeys.0: ${keyName}`],
   [{ etcd: { users: ["a".repeat(17)] } }, `etcd.users.0: ${keyName}`],
@@ -237,7 +237,7 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ readyTimeout: "5" }, 'readyTimeout: must be a number of seconds or minutes, such as "5m"'],
   [
     { namespace: "cert-manager" },
-    "namespace: must be another than cert-manager's: whoever may read Secrets there has every plane's keys",
+    "namespace: must differ from cert-manager's: whoever may read Secrets there would hold every plane's keys",
   ],
   [{ certManager: { version: "1.21" } }, 'certManager.version: must be a version such as "v1.21.2"'],
   [{ certManager: { chart: "" } }, "certManager.chart: must not be empty"],
@@ -294,6 +294,6 @@ describe("durations", () => {
 function refusal(...lines: string[]): { message: string } {
   const listed = lines.map((line) => `  ${line}\n`).join("");
   return {
-    message: `The configuration in Pulumi.dev.yaml is not usable:\n${listed}Nothing was changed. The keys are described in config.ts.`,
+    message: `The configuration in Pulumi.dev.yaml is invalid:\n${listed}Nothing was changed. The keys are described in config.ts.`,
   };
 }

@@ -104,7 +104,7 @@ Run \`pulumi up -s ${stack}\` first.`,
 
   it("is told about outputs of another version", async () => {
     await platformWith({ ...outputs, contract: 3 });
-    await rejects(readPlatform(stack), /outputs of stack organization\/mtls-everywhere\/dev are of version 3, but/);
+    await rejects(readPlatform(stack), /outputs of stack organization\/mtls-everywhere\/dev are version 3, but/);
   });
 });
 

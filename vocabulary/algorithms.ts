@@ -1,4 +1,4 @@
-// Algorithms of keys, and what follows from one.
+// Key algorithms, and what follows from each.
 
 /** Key algorithms that cert-manager, OpenSSL and Go's crypto/tls all take in leaves and roots. */
 export const keyAlgorithms = ["ECDSA-P256", "ECDSA-P384", "RSA-2048", "RSA-4096"] as const;

@@ -21,7 +21,7 @@ import {
 
 const text = z.string();
 
-/** Fields of what an endpoint's client needs. */
+/** What an endpoint's client needs. */
 const clientFields = {
   ...podPortFields,
   /** UID of the cluster's `kube-system` namespace: another cluster is refused. */
@@ -38,24 +38,24 @@ export const adminEndpoint = z
     /** The Admin API key. */
     key: named<SecretKeyRef>(secretKeyRef),
     /**
-     * Whether the gateway's own renewer carries renewed Secrets into its server certificates.
-     * @default it has none
+     * Whether the gateway's own renewer copies renewed Secrets into its server certificates.
+     * @default it has no renewer
      */
     renews: z.boolean().exactOptional(),
     /**
-     * Kind of the key of the leaf that the gateway presents to upstreams by itself.
+     * Key type of the leaf that the gateway presents to upstreams by default.
      * @default it presents none
      */
     presents: z.enum(keyFamilies).exactOptional(),
     /**
-     * What the gateway now seals keys with, as objects' labels say it: another one is a difference, so that the next update
-     * seals them anew. Absent in outputs of 0.1.0, whose objects carry no such label.
+     * What the gateway now seals keys with, as objects' labels name it. A different label is drift, so that the next update
+     * reseals the object. Absent from outputs of 0.1.0, whose objects carry no such label.
      */
     sealedBy: text.exactOptional(),
   })
   .readonly();
 
-/** All that is needed to speak to one Admin API. Safe in state and in stack outputs. */
+/** Everything needed to talk to one Admin API. Safe in state and in stack outputs. */
 export interface AdminEndpoint extends z.infer<typeof adminEndpoint> {}
 
 const etcdFields = {
@@ -75,7 +75,7 @@ export const storeEndpoint = z
     endpoints: z.array(text).readonly(),
     /** The peer port: only members may speak there. */
     peer: named<PodPort>(podPort),
-    /** The user that APISIX signs in as; it may touch keys under `prefix` only. */
+    /** The user that APISIX signs in as; it may access only keys under `prefix`. */
     user: text,
     password: named<SecretKeyRef>(secretKeyRef),
     prefix: text,
@@ -88,7 +88,7 @@ export interface StoreEndpoint extends z.infer<typeof storeEndpoint> {}
 export const gatewayEndpoint = z
   .object({
     ...podPortFields,
-    /** `https://<host>/`, the host being also the SNI that clients must send. */
+    /** `https://<host>/`; the host is also the SNI that clients must send. */
     url: text,
     /** The cluster-internal Service in front of the gateway. */
     service: z.object({ ...objectFields, port: z.number() }).readonly(),
@@ -110,7 +110,7 @@ export const upstreamEndpoint = z
     trust: trustOf("upstream"),
     /** The leaf that APISIX presents to it. */
     clientCertificate: leafOf("upstream"),
-    /** The pods behind the node, to look at the service without the gateway. */
+    /** The pods behind the node, for checks that bypass the gateway. */
     pods: named<PodPort>(podPort),
   })
   .readonly();
@@ -121,16 +121,16 @@ export interface UpstreamEndpoint extends z.infer<typeof upstreamEndpoint> {}
 export const gatewayCaller = z
   .object({
     /**
-     * Id of the `ApisixSsl` that release 0.1 presented: there only while an `ApisixUpstream` names it as its `clientCertificate`. Name
-     * none: the gateway presents its leaf by itself.
+     * Id of the `ApisixSsl` that release 0.1 presented. It exists only while an `ApisixUpstream` names it as its `clientCertificate`.
+     * Name none: the gateway presents its leaf by default.
      */
     clientCertificate: text.exactOptional(),
     /** Who that certificate speaks for. */
     identity: named<Identity>(identity),
-    /** All that it may speak for while generations of roots overlap, `identity` first: let a service answer these alone. Since 0.2. */
+    /** All that it may speak for while generations of roots overlap, `identity` first: a service should answer only these. Since 0.2. */
     identities: z.array(named<Identity>(identity)).readonly().exactOptional(),
   })
   .readonly();
 
-/** As whom the gateway calls the services behind it. */
+/** Who the gateway is to the services behind it. */
 export interface GatewayCaller extends z.infer<typeof gatewayCaller> {}

@@ -5,8 +5,8 @@ import { z } from "zod";
 import { type ConfigMapKeyRef, entryFields, leafFields, type LeafRef } from "./references.ts";
 
 /**
- * One certificate authority per trust plane, so that a client certificate opens exactly one door. In the order in which a request
- * meets them backwards: store, control, traffic.
+ * One certificate authority per trust plane, so that a client certificate opens exactly one door. In the reverse order of a
+ * request's path: store, control, traffic.
  *
  * - `etcd`: etcd's client port and its client, APISIX.
  * - `etcd-peer`: etcd's members among themselves (no RBAC applies there, so client leaves must not pass).
@@ -15,10 +15,10 @@ import { type ConfigMapKeyRef, entryFields, leafFields, type LeafRef } from "./r
  * - `upstream`: the services behind the gateway, with APISIX as their client.
  */
 export const planes = ["etcd", "etcd-peer", "admin", "edge", "upstream"] as const;
-/** One of them: `etcd`, `etcd-peer`, `admin`, `edge` or `upstream`; a certificate of one opens no other's door. */
+/** One of them: `etcd`, `etcd-peer`, `admin`, `edge` or `upstream`; a certificate of one plane opens no other's door. */
 export type Plane = (typeof planes)[number];
 
-/** Planes whose leaves other teams' namespaces may ask for: their issuers are ClusterIssuers. */
+/** Planes that issue leaves in other teams' namespaces too: their issuers are ClusterIssuers. */
 export const sharedPlanes: readonly Plane[] = ["edge", "upstream"];
 
 interface Issuer {
@@ -33,7 +33,7 @@ export type Of<P extends Plane, Value> = Value & { readonly plane: P };
 /** Who signs a plane's leaves. */
 export type IssuerRef<P extends Plane = Plane> = Of<P, Issuer>;
 
-/** Where a plane's public roots lie; give this to whoever must verify the plane's certificates. */
+/** Where a plane's public roots are; give this to whoever must verify the plane's certificates. */
 export type TrustRef<P extends Plane = Plane> = Of<P, ConfigMapKeyRef>;
 
 /** The Secret that a leaf and its key are issued into; the key itself is never passed on. */

@@ -45,7 +45,7 @@ export interface SecretRef extends z.infer<typeof secretRef> {}
 export const leafFields = {
   ...objectFields,
   /**
-   * DNS names that the leaf is declared with: a preview knows them before it is issued anew.
+   * DNS names that the leaf is declared with: a preview knows them before the leaf is reissued.
    * @default what the Secret holds
    */
   dnsNames: z.array(text).readonly().exactOptional(),

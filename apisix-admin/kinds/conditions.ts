@@ -12,16 +12,16 @@ export const conditions = z
   .array(
     z
       .custom<Condition>((condition) => shapeOf(condition) !== "none", {
-        error: 'A condition is a list of variable, operator and value, such as ["arg_name", "==", "value"].',
+        error: 'A condition must be a list of variable, operator and value, such as ["arg_name", "==", "value"].',
         abort: true,
       })
       .refine((condition) => unknownOperator(condition) === undefined, {
         error: ({ input }) =>
-          `"${unknownOperator(input)}" is no operator: use one of ${operators.join(", ")}, or "!" and one of them.`,
+          `"${unknownOperator(input)}" is not an operator: use one of ${operators.join(", ")}, or "!" and one of them.`,
       }),
-    "Conditions are a list of lists.",
+    "Conditions must be a list of lists.",
   )
-  .min(1, "Give at least one condition, or none at all.");
+  .min(1, "Give at least one condition, or leave vars out.");
 
 const operators = ["==", "~=", ">", ">=", "<", "<=", "~~", "~*", "in", "has", "ipmatch"];
 

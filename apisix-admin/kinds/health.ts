@@ -27,10 +27,10 @@ const unhealthy = {
 const interval = whole(1).optional();
 
 export const healthChecks = record({
-  /** Asks each node in turn. `tcp` only connects: a check of `https` shows no client certificate, and trusts no upstream's root. */
+  /** Probes each node in turn. `tcp` only connects: an `https` check presents no client certificate, and trusts no upstream's root. */
   active: record({
     type: type.optional(),
-    /** Limit of one check, in seconds. */
+    /** Time limit of one check, in seconds. */
     timeout: seconds.optional(),
     concurrency: whole(1).optional(),
     host: z.string().optional(),
@@ -42,19 +42,19 @@ export const healthChecks = record({
     healthy: record({ ...healthy, interval }).optional(),
     unhealthy: record({ ...unhealthy, interval }).optional(),
   }),
-  /** Watches what clients' requests meet. A node that it has put aside comes back by the active checks alone. */
+  /** Watches the outcome of clients' requests. Only active checks bring back a node that it has taken out. */
   passive: record({
     type: type.optional(),
     healthy: record(healthy).optional(),
     unhealthy: record(unhealthy).optional(),
   }).optional(),
 });
-/** How an upstream's nodes are watched. The names are the Admin API's own, in camel case; what is left out has the server's defaults. */
+/** How an upstream's nodes are watched. The names are the Admin API's own, in camel case; omitted fields take the server's defaults. */
 export interface HealthChecks extends z.infer<typeof healthChecks> {}
 
 export const keepAlivePool = record({
   /**
-   * Idle connections that are kept, over all nodes.
+   * Idle connections to keep, across all nodes.
    * @default 320, the server's
    */
   size: whole(1).optional(),

@@ -1,4 +1,4 @@
-// What a kind of Admin API objects is: a value that answers all that the life cycle asks of it.
+// A kind of Admin API object: a value that answers everything the life cycle asks of it.
 
 import type { KeyPair } from "@mtls-everywhere/cluster-access";
 import type { ConfigMapKeyRef, SecretRef } from "@mtls-everywhere/vocabulary/references";
@@ -9,7 +9,7 @@ import { type Failure, objections, type Props } from "../checks.ts";
 import { byLabels, type OwnerMark } from "../ownership.ts";
 import type { ObjectIdentity } from "./values.ts";
 
-/** What a body is made from beside its inputs: certificates and trust bundles, read when they are needed. */
+/** What a body is built from besides its inputs: certificates and trust bundles, read when needed. */
 export interface Sources {
   /** Throws when this is another cluster. */
   expect(cluster: string): Promise<void>;
@@ -32,31 +32,31 @@ export interface Definition<Spec extends ObjectIdentity> {
   readonly schema: z.ZodType<Spec>;
   /** How its objects carry their owner. Default: in labels. */
   readonly mark?: OwnerMark;
-  /** What the server assumes where a body is silent; it neither stores nor returns these. */
+  /** What the server assumes for fields that a body omits; it neither stores nor returns these. */
   readonly defaults: Body;
   /** The Admin API's body, without its owner. Fields that are undefined are left out. */
   body(spec: Spec, sources: Sources): Body | Promise<Body>;
-  /** An object as it is compared: what the server keeps to itself, and what says the same twice, left out. Default: as it is. */
+  /** An object as it is compared: without what the server keeps to itself, and what is redundant. Default: as it is. */
   readonly comparable?: (object: Body) => Body;
   /** An object as it may be shown and kept in state: no keys, no secrets. Default: as it is compared. */
   readonly presentable?: (object: Body) => Body;
-  /** The live object, with what becomes as desired by itself taken for done. Default: as it is. */
+  /** The live object, with what will become as desired by itself counted as done. Default: as it is. */
   settled?(spec: Spec, desired: Body, live: Body): Body;
-  /** Outputs of the resource beside `live`. */
+  /** Outputs of the resource besides `live`. */
   outputs?(object: Body): Props;
   /** What the server would accept and then fail with. Default: what the server's own schema objects to. */
   readonly problems?: (spec: Spec, sources: Sources) => Promise<Failure[]>;
-  /** What stands against it in other owners' live objects of the kind. `desired` is its body, where that can be made already. */
+  /** Conflicts with other owners' live objects of the kind. `desired` is its body, if that can be built already. */
   readonly clashes?: (spec: Spec, others: readonly Body[], desired: Body | undefined) => Failure[];
   /** Waits for what the same update is still making, and throws when the object cannot serve. */
   beforePut?(spec: Spec, sources: Sources, referred: Referred): Promise<void>;
-  /** Throws when the server would let an object go that others still need. */
+  /** Throws when the server would delete an object that others still need. */
   beforeDelete?(id: string, referrers: Referrers): Promise<void>;
-  /** Whether others refer to it, be the server's own view of that behind. */
+  /** Whether others refer to it, even where the server's own view lags behind. */
   inUse?(id: string, referrers: Referrers): Promise<boolean>;
 }
 
-/** An object as its inputs want it. */
+/** The object that inputs ask for. */
 export interface Wanted {
   body(instance: string, sources: Sources): Promise<Body>;
   settled(desired: Body, live: Body): Body;
@@ -67,9 +67,9 @@ export interface Wanted {
 
 /** A kind as the life cycle sees it, whatever its specs look like. */
 export interface Kind {
-  /** All objections to inputs, of which parts may be unknown. */
+  /** All objections to inputs, parts of which may be unknown. */
   objections(inputs: Props): Failure[];
-  /** The object that inputs without objections and without unknown parts want. */
+  /** The object that valid, fully known inputs ask for. */
   wanted(inputs: Props): Wanted;
   readonly mark: OwnerMark;
   comparable(object: Body): Body;
@@ -79,7 +79,7 @@ export interface Kind {
   inUse(id: string, referrers: Referrers): Promise<boolean>;
 }
 
-/** Binds a definition's specs, so that kinds of different ones can stand in one registry. */
+/** Hides a definition's type of spec, so that kinds with different ones fit into one registry. */
 export function defineKind<Spec extends ObjectIdentity>(definition: Definition<Spec>): Kind {
   const { schema, mark = byLabels, defaults, problems, comparable = (object) => object } = definition;
   const { presentable = comparable, clashes } = definition;

@@ -1,4 +1,4 @@
-// The methods of HTTP that the gateway knows.
+// The HTTP methods that the gateway knows.
 
 export const methods = [
   ...(["GET", "POST", "PUT", "DELETE", "PATCH"] as const),

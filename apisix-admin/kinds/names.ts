@@ -10,7 +10,7 @@ export const wildcardHost = textWithout((name) => whyNoWildcard(name));
 /** A name by which clients ask for a certificate. */
 export const clientsName = textWithout((name) =>
   isAddress(name)
-    ? `"${name}" is an address, and clients send no server name for one. Give a host name.`
+    ? `"${name}" is an IP address, and clients send no server name for one. Give a host name.`
     : whyNoWildcard(name),
 );
 
@@ -18,28 +18,28 @@ export const clientsName = textWithout((name) =>
 export const serverName = textWithout((name) => {
   if (name === "") return "Name the server as its certificate does: it is what the gateway verifies.";
   if (isAddress(name))
-    return `"${name}" is an address, and the gateway verifies names only. Give one that is in the server's certificate.`;
-  if (!isName(name)) return `"${name}" is no host name: give the name alone, without scheme, port or path.`;
+    return `"${name}" is an IP address, and the gateway verifies names only. Give a name from the server's certificate.`;
+  if (!isName(name)) return `"${name}" is not a host name: give the name alone, without scheme, port or path.`;
   return whyDotted(name);
 });
 
-/** A node's host: a name, or an address, of which an IPv6 one is written in brackets. */
+/** A node's host: a name or an address, an IPv6 one in brackets. */
 export const nodeHost = textWithout((host) => {
   if (host === "") return "A node needs a host: its name or address.";
-  if (isIPv6(host)) return `An IPv6 address is written in brackets: [${host}].`;
+  if (isIPv6(host)) return `Write an IPv6 address in brackets: [${host}].`;
   if (isName(host) || isAddress(host)) return undefined;
-  return `"${host}" is no host name or address: give it alone, without scheme, port or path.`;
+  return `"${host}" is not a host name or address: give it alone, without scheme, port or path.`;
 });
 
 function whyNoWildcard(name: string): string | undefined {
-  if (!/^(\*\.)?[0-9a-zA-Z-._]+$/.test(name)) return `"${name}" is no host name; a wildcard is "*." and a domain.`;
+  if (!/^(\*\.)?[0-9a-zA-Z-._]+$/.test(name)) return `"${name}" is not a host name; a wildcard is "*." and a domain.`;
   return whyDotted(name);
 }
 
-/** Neither certificates nor the names that clients send have the dot of the root. */
+/** Neither certificates nor the names that clients send have the root's trailing dot. */
 function whyDotted(name: string): string | undefined {
   return name.endsWith(".")
-    ? `"${name}" ends in a dot, which no certificate has: write "${name.slice(0, -1)}".`
+    ? `"${name}" ends with a dot, and certificates have none: write "${name.slice(0, -1)}".`
     : undefined;
 }
 

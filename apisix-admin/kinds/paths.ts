@@ -1,20 +1,20 @@
-// Paths of routes that the server takes and no request ever has, with the form that works instead.
+// Route paths that the server accepts but no request ever has, with the form that works instead.
 
 import { posix } from "node:path";
 
-/** Why a path matches nothing, or is not sure to; nothing where it may. */
+/** Why a path never matches, or may not; undefined where nothing speaks against it. */
 export function whyUnmatched(path: string): string | undefined {
   const shown = JSON.stringify(path);
-  if (!path.startsWith("/")) return `A path starts with "/", not like ${shown}.`;
+  if (!path.startsWith("/")) return `A path must start with "/", unlike ${shown}.`;
   if (/[?#]/.test(path))
-    return `${shown} never matches: a path is compared without what follows "?" or "#". ${bare(path)}`;
+    return `${shown} never matches: paths are compared without "?" or "#" and what follows. ${bare(path)}`;
   if (parameter.test(path.replace(/\*$/, ""))) {
     const use = prefixed(path, parameter, ["uri", "~~", patternOf(path)]);
-    return `${shown} never matches: paths have no parameters, and "*" stands at their end alone. ${use}`;
+    return `${shown} never matches: paths have no parameters, and "*" works only at the end. ${use}`;
   }
   if (encoded.test(path)) {
     const use = prefixed(path, encoded, ["request_uri", "~~", `${asSent(path)}(\\?|$)`]);
-    return `${shown} holds a character that requests carry percent-encoded, which is no safe match. ${use}`;
+    return `${shown} contains a character that requests carry percent-encoded, so it may not match. ${use}`;
   }
   if (posix.normalize(path) !== path) {
     return `${shown} never matches: paths are compared without "//", "." and "..". Use ${JSON.stringify(posix.normalize(path))}.`;

@@ -1,4 +1,4 @@
-// Plugins, wherever a kind has them: by name, each with its own configuration, which the server knows and we do not.
+// Plugins, wherever a kind has them: by name, each with its own configuration, which only the server understands.
 
 import { z } from "zod";
 
@@ -7,11 +7,11 @@ import { isObject, value } from "./values.ts";
 
 export const plugins = z.record(
   z.string(),
-  value<Body>(isObject, () => "A plugin's configuration is an object; {} for none."),
+  value<Body>(isObject, () => "A plugin's configuration must be an object; {} for none."),
   "Plugins are given by name, each with its configuration.",
 );
 
-/** Configurations hold secrets: of each plugin only the name is shown. */
+/** Configurations hold secrets: only the plugins' names are shown. */
 export function pluginsByName({ plugins, ...object }: Body): Body {
   return plugins === undefined ? object : { ...object, plugins: Object.keys(plugins as Body).sort() };
 }

@@ -23,7 +23,7 @@ const schema = objectIdentity.extend({
   upstream: text("Pass the id of the upstream that requests go to."),
   priority: value<number>(
     Number.isInteger,
-    (given) => `A priority is a whole number, not ${String(given)}.`,
+    (given) => `A priority must be a whole number, not ${String(given)}.`,
   ).optional(),
   plugins: plugins.optional(),
   pluginConfig: z.string().optional(),

@@ -40,13 +40,16 @@ const clients = z.union(
     z.literal("anyone"),
     z.object({
       trust: value<ConfigMapKeyRef>(isObject, () => 'Give { trust }, or "anyone".'),
-      depth: value<number>(isCount, (depth) => `A depth is a whole number from 0 up, not ${String(depth)}.`).optional(),
+      depth: value<number>(
+        isCount,
+        (depth) => `A depth must be a whole number of at least 0, not ${String(depth)}.`,
+      ).optional(),
     }),
   ],
   {
     error: ({ input }) =>
       input === undefined
-        ? 'Say whose client certificates are accepted, by { trust }, or "anyone" to ask for none.'
+        ? 'Say whose client certificates are accepted with { trust }, or "anyone" to ask for none.'
         : 'Give { trust }, or "anyone".',
   },
 );
@@ -63,7 +66,7 @@ const schema = z.discriminatedUnion(
     }),
     both.extend({ use: z.literal("client"), snis: ofServers, clients: ofServers }),
   ],
-  { error: ({ input }) => `"${String((input as Body)["use"])}" is not known: use one of server, client.` },
+  { error: ({ input }) => `"${String((input as Body)["use"])}" is not a valid value: use one of server, client.` },
 );
 type Spec = z.infer<typeof schema>;
 
@@ -113,14 +116,14 @@ export const ssls = defineKind<Spec>({
 
   async beforePut(spec, sources) {
     await reissue(spec.certificate, sources);
-    // What is put now must do for the SNIs by its own names, not by the declared ones.
+    // What is put now must cover the SNIs with its own names, not with the declared ones.
     const { namespace, name } = spec.certificate;
     const failures = await problemsOf({ ...spec, certificate: { namespace, name } }, sources);
     if (failures.length > 0)
       throw new Error(`ssls/${spec.objectId}: ${failures.map(({ reason }) => reason).join(" ")}`);
   },
 
-  /** The server would let a certificate go that upstreams still present. */
+  /** The server would delete a certificate that upstreams still present. */
   async beforeDelete(id, referrers) {
     const users = await presenters(id, referrers);
     if (users.length === 0) return;
@@ -128,15 +131,15 @@ export const ssls = defineKind<Spec>({
       400,
       `ssls/${id}`,
       `is still presented by ${users.join(", ")}`,
-      "Give these another client certificate or delete them first.",
+      "Give them another client certificate, or delete them first.",
     );
   },
 });
 
-/** Which of two objects of the same name APISIX serves is up to chance; with a wildcard beside a name it is the name, until that goes. */
+/** Which of two objects for the same name APISIX serves is up to chance; of a wildcard and a name it is the name, until that is deleted. */
 function clashesWith(other: Body, own: string, snis: readonly string[], desired: Body | undefined): Failure[] {
   const theirs = Array.isArray(other["snis"]) ? other["snis"].map(String) : [];
-  const { owner = "nobody that says so" } = ownershipOf(other);
+  const { owner = "an unknown owner" } = ownershipOf(other);
   const whose = `ssls/${String(other["id"])} of ${owner}`;
   const otherClients = desired !== undefined && clientsOf(desired) !== clientsOf(other);
   return snis.flatMap((name) =>
@@ -145,9 +148,9 @@ function clashesWith(other: Body, own: string, snis: readonly string[], desired:
       const overlap = same || namesCover([name], their) || namesCover([their], name);
       if (!overlap || !(same || otherClients)) return [];
       const reason = same
-        ? `${own}: "${name}" is served by ${whose} already.`
-        : `${own}: "${name}" overlaps "${their}" of ${whose}, which lets other clients in.`;
-      return [{ property: "snis", reason: `${reason} Take the name out of one of them: APISIX would serve either.` }];
+        ? `${own}: "${name}" is already served by ${whose}.`
+        : `${own}: "${name}" overlaps "${their}" of ${whose}, which accepts other clients.`;
+      return [{ property: "snis", reason: `${reason} Remove the name from one of them: APISIX would serve either.` }];
     }),
   );
 }
@@ -157,7 +160,7 @@ function clientsOf({ client }: Body): string {
   return client === undefined ? "anyone" : fingerprint((client as Body)["ca"]);
 }
 
-/** Digests in place of certificates, and no key: it is returned encrypted or not at all, and a new one comes with a new certificate. */
+/** Digests in place of certificates, and no key: it is returned encrypted or not at all, and a new key comes with a new certificate. */
 function withDigests({ cert, key: _key, keys: _keys, client, ...object }: Body): Body {
   const trust = client as Body | undefined;
   return {
@@ -179,20 +182,20 @@ function isTrust(clients: Spec["clients"]) {
   return clients !== undefined && clients !== "anyone";
 }
 
-/** Silent while the Secret is still to be issued. */
+/** Silent while the Secret has yet to be issued. */
 async function problemsOf({ admin, certificate, snis = [], clients }: Spec, sources: Sources): Promise<Failure[]> {
   const { dnsNames } = certificate;
   const undeclared = dnsNames ? snis.filter((name) => !namesCover(dnsNames, name)) : [];
   if (undeclared.length > 0) {
     return undeclared.map((name) => ({
       property: "snis",
-      reason: `The Certificate of Secret ${certificate.namespace}/${certificate.name} is declared without ${name}. Add it to its dnsNames, or take it out of snis.`,
+      reason: `The Certificate of Secret ${certificate.namespace}/${certificate.name} does not declare ${name}. Add it to the Certificate's dnsNames, or remove it from snis.`,
     }));
   }
   try {
     await sources.expect(admin.cluster);
     const live = await sources.keyPair(certificate);
-    // A leaf without its declared names is about to be issued anew: its old names say nothing.
+    // A leaf without its declared names is about to be reissued: its old names mean nothing.
     const pair = pairProblems(live, coversAll(live.cert, dnsNames ?? []) ? snis : []);
     const failures = pair.map((problem) => ({
       property: "certificate",
@@ -205,7 +208,7 @@ async function problemsOf({ admin, certificate, snis = [], clients }: Spec, sour
       ...failures,
       ...bundle.map((problem) => ({
         property: "clients",
-        reason: `ConfigMap ${namespace}/${name}: ${problem} Take it out of the bundle, or name another ConfigMap.`,
+        reason: `ConfigMap ${namespace}/${name}: ${problem} Remove it from the bundle, or name another ConfigMap.`,
       })),
     ];
   } catch (error) {
@@ -213,12 +216,12 @@ async function problemsOf({ admin, certificate, snis = [], clients }: Spec, sour
   }
 }
 
-/** Milliseconds that a leaf whose declared names have changed may take to be issued anew. */
+/** Milliseconds that a leaf whose declared names have changed may take to be reissued. */
 const reissueTime = 30_000;
 
-/** Waits until the Secret holds the leaf that is declared: cert-manager is at it when the same update changed its names. */
+/** Waits until the Secret holds the declared leaf: cert-manager is still issuing it when the same update changed its names. */
 async function reissue(certificate: LeafRef, sources: Sources): Promise<void> {
   const { dnsNames = [] } = certificate;
-  // What is wrong with one that does not come is said by the checks that follow.
+  // If it does not come, the checks that follow say what is wrong.
   await until(async () => coversAll((await sources.keyPair(certificate)).cert, dnsNames), { within: reissueTime });
 }

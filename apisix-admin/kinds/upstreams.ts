@@ -23,14 +23,17 @@ const node = z.object({
   /** Port that its server listens on. */
   port: value<number>(isPort, (port) =>
     port === undefined
-      ? "A node needs a port: the one that its server listens on."
-      : `A port is a number from 1 to 65535, not ${JSON.stringify(port)}.`,
+      ? "A node needs the port that its server listens on."
+      : `A port must be from 1 to 65535, not ${JSON.stringify(port)}.`,
   ),
   /**
    * Share of requests relative to the other nodes; 0 takes a node out.
    * @default 1
    */
-  weight: value<number>(isCount, (weight) => `A weight is a whole number from 0 up, not ${String(weight)}.`).optional(),
+  weight: value<number>(
+    isCount,
+    (weight) => `A weight must be a whole number of at least 0, not ${String(weight)}.`,
+  ).optional(),
 });
 /** A server behind an upstream. */
 export interface UpstreamNode extends Readonly<z.infer<typeof node>> {}
@@ -50,7 +53,7 @@ const schema = objectIdentity
   })
   .refine(({ clientCertificate, scheme = "https" }) => clientCertificate === undefined || !plain.has(scheme), {
     path: ["clientCertificate"],
-    error: "Without TLS no certificate is shown: use the scheme https.",
+    error: "A client certificate needs TLS: use the scheme https.",
     when: () => true, // whatever else is wrong
   });
 
@@ -76,20 +79,20 @@ export const upstreams = defineKind({
 
   comparable({ tls, ...object }) {
     if (tls === undefined) return object;
-    // Returned encrypted: another key comes with another certificate.
+    // Returned encrypted: a new key comes with a new certificate.
     const { client_key: _key, ...shown } = tls as Body;
     return { ...object, tls: shown };
   },
 
-  /** nginx would hold both certificates, and choose by what the server takes: not tried on the real gateway yet. */
+  /** nginx would hold both certificates, and choose by what the server accepts: not tried on a real gateway yet. */
   async beforePut({ admin, objectId, clientCertificate }, _sources, referred) {
     if (clientCertificate === undefined || admin.presents === undefined) return;
     const named = await referred.get("ssls", clientCertificate);
-    if (named === undefined) return; // The server says so.
-    const family = keyFamily(String(named["cert"])) ?? "another kind";
+    if (named === undefined) return; // The server reports it.
+    const family = keyFamily(String(named["cert"])) ?? "of another kind";
     if (family === admin.presents) return;
     throw new Error(
-      `upstreams/${objectId}: the key of ssls/${clientCertificate} is of ${family}, that of the certificate which the gateway presents by itself of ${admin.presents}. ` +
+      `upstreams/${objectId}: the key of ssls/${clientCertificate} is ${family}, but that of the gateway's own client certificate is ${admin.presents}. ` +
         `Issue the client certificate with ${admin.presents}, or name none.`,
     );
   },

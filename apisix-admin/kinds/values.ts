@@ -1,4 +1,4 @@
-// The values that inputs are made of, each with the sentence that it is refused in.
+// The values that inputs are made of, each with the sentence that refuses it.
 
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import { z } from "zod";
@@ -7,14 +7,14 @@ import type { Body } from "../body.ts";
 
 /** What names an object and its owner; part of every object's inputs. */
 export const objectIdentity = z.object({
-  admin: z.custom<AdminEndpoint>(isEndpoint, "Pass the Admin API that the object goes to: the platform's admin."),
+  admin: z.custom<AdminEndpoint>(isEndpoint, "Pass the Admin API to create the object in: the platform's admin."),
   objectId: z.string().regex(/^[a-zA-Z0-9-_.]{1,64}$/, {
     error: ({ input }) =>
-      `"${input}" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource's name is none.`,
+      `"${input}" is not a valid id: use at most 64 letters, digits, "-", "_" and ".". Set id when the resource's name is not valid.`,
   }),
   owner: z.string().max(256, "Project, stack and name together exceed the 256 characters of a label."),
   adopt: z.boolean().optional(),
-  /** An output: made at creation, and kept. */
+  /** An output: set at creation, and kept. */
   instance: z.string().optional(),
 });
 export type ObjectIdentity = z.infer<typeof objectIdentity>;
@@ -26,7 +26,9 @@ export function value<T>(holds: (value: T) => boolean, reason: (value: unknown) 
 
 /** One of these words. */
 export function oneOf<const Words extends readonly string[]>(words: Words) {
-  return z.enum(words, { error: ({ input }) => `"${String(input)}" is not known: use one of ${words.join(", ")}.` });
+  return z.enum(words, {
+    error: ({ input }) => `"${String(input)}" is not a valid value: use one of ${words.join(", ")}.`,
+  });
 }
 
 /** A text that must be given. */
@@ -34,7 +36,7 @@ export function text(missing: string) {
   return z.string({ error: missing }).min(1, missing);
 }
 
-/** A text with nothing wrong with it, in a sentence; to one that is not given it is said what is wrong with "". */
+/** A text that `fault` finds nothing wrong with; a missing one is judged as "". */
 export function textWithout(fault: (given: string) => string | undefined) {
   const said = ({ input }: { readonly input?: unknown }) => fault(typeof input === "string" ? input : "");
   return z.string({ error: said }).refine((given) => fault(given) === undefined, { error: said });
@@ -45,34 +47,34 @@ export function listOf<Item extends z.ZodType>(item: Item, missing: string) {
   return z.array(item, { error: missing }).min(1, missing);
 }
 
-/** An object of these fields and no others: a misspelt one would be ignored in silence. */
+/** An object with these fields and no others: a misspelt one would be silently ignored. */
 export function record<const Shape extends z.core.$ZodLooseShape>(shape: Shape) {
   const names = Object.keys(shape).join(", ");
   return z.strictObject(shape, {
     error: (issue) =>
       issue.code === "unrecognized_keys"
-        ? `"${issue.keys.join('", "')}" is not known here: use ${names}.`
-        : `This takes an object of ${names}.`,
+        ? `"${issue.keys.join('", "')}" is not a known field: use ${names}.`
+        : `This must be an object with ${names}.`,
   });
 }
 
 /** A whole number within bounds. */
 export function whole(least: number, most = Infinity) {
-  const bounds = most === Infinity ? `from ${least} up` : `from ${least} to ${most}`;
+  const bounds = most === Infinity ? `of at least ${least}` : `from ${least} to ${most}`;
   return value<number>(
     (given) => Number.isInteger(given) && given >= least && given <= most,
-    (given) => `This is a whole number ${bounds}, not ${JSON.stringify(given)}.`,
+    (given) => `This must be a whole number ${bounds}, not ${JSON.stringify(given)}.`,
   );
 }
 
 export const seconds = value<number>(
   (given) => typeof given === "number" && given >= 0,
-  (given) => `Seconds are a number from 0 up, not ${JSON.stringify(given)}.`,
+  (given) => `Give seconds as a number of at least 0, not ${JSON.stringify(given)}.`,
 );
 
 export const description = z.string().max(256, "At most 256 characters.");
 
-/** Time limits, in seconds above 0. */
+/** Time limits in seconds, each above 0. */
 export interface Timeouts {
   /** To connect. */
   readonly connect: number;
@@ -84,7 +86,7 @@ export interface Timeouts {
 
 export const timeouts = value<Timeouts>(
   (limits) => isObject(limits) && [limits.connect, limits.send, limits.read].every(isDuration),
-  () => "Give connect, send and read, each in seconds above 0.",
+  () => "Give connect, send and read in seconds, each above 0.",
 );
 
 export function limitsOf({ connect, send, read }: Timeouts): Body {

@@ -5,7 +5,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { type AdminObjectArgs, identityOf, providerOf } from "../dynamicProvider.ts";
 
-/** What a global rule does, and where. It takes none over: it has no labels that could name an owner. */
+/** What a global rule does, and where. It cannot adopt another: it has no labels that could name an owner. */
 export interface ApisixGlobalRuleArgs extends Omit<AdminObjectArgs, "adopt"> {
   /** Plugins by name with their configuration. A plugin's secrets enter the state: pass them as secret outputs. */
   readonly plugins: pulumi.Input<Readonly<Record<string, unknown>>>;
@@ -15,7 +15,7 @@ const provider = providerOf("global_rules");
 
 /**
  * Plugins that act on every request, whichever route it takes. Its id ends in a digest of its owner. The server refuses a plugin that
- * another global rule has already.
+ * another global rule already has.
  * @example
  * new ApisixGlobalRule("limits", { admin, plugins: { "limit-count": { count: 100, time_window: 60, key: "remote_addr" } } });
  */

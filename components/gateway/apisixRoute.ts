@@ -22,7 +22,7 @@ export interface ApisixRouteArgs extends AdminObjectArgs {
   /** Id of the {@link ApisixUpstream} that requests go to. */
   readonly upstream: pulumi.Input<string>;
   /**
-   * The higher wins where several routes match.
+   * The highest wins where several routes match.
    * @default 0
    */
   readonly priority?: pulumi.Input<number>;
@@ -32,7 +32,7 @@ export interface ApisixRouteArgs extends AdminObjectArgs {
    */
   readonly plugins?: pulumi.Input<Readonly<Record<string, unknown>>>;
   /**
-   * Id of an {@link ApisixPluginConfig}. Of a plugin that both have, the route's own counts.
+   * Id of an {@link ApisixPluginConfig}. Where both configure a plugin, the route's own configuration wins.
    * @default none
    */
   readonly pluginConfig?: pulumi.Input<string>;
@@ -47,8 +47,8 @@ export interface ApisixRouteArgs extends AdminObjectArgs {
    */
   readonly timeout?: pulumi.Input<Timeouts>;
   /**
-   * What must hold of a request beside host, path and method; all of it.
-   * @default nothing
+   * Further conditions on a request besides host, path and method; all must hold.
+   * @default none
    */
   readonly vars?: pulumi.Input<pulumi.Input<Condition>[]>;
   /**
@@ -66,7 +66,7 @@ export interface ApisixRouteArgs extends AdminObjectArgs {
 const provider = providerOf("routes");
 
 /**
- * A route: which requests go to which upstream. The gateway's answer to a request without one is 404.
+ * A route: which requests go to which upstream. The gateway answers 404 to a request that matches none.
  * @example
  * new ApisixRoute("shop", { admin: platform.admin, hosts: [platform.gateway.serverName], uri: "/shop/*", upstream: backend.id });
  * @throws RunError unless exactly one of `uri` and `uris` is given.

@@ -1,4 +1,4 @@
-// A certificate in the gateway, taken from a Secret: its own towards clients (server), or the one that it presents to upstreams (client).
+// A certificate in the gateway, taken from a Secret: one that it shows to clients (server), or one that it presents to upstreams (client).
 
 import type { TlsProtocol } from "@mtls-everywhere/apisix-admin";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
@@ -25,7 +25,7 @@ export interface ServerCertificateArgs extends AnySslArgs {
    * @default `server`
    */
   readonly use?: "server";
-  /** Names that select this certificate; each must be covered by it. */
+  /** Names that select this certificate, which must cover each of them. */
   readonly snis: pulumi.Input<pulumi.Input<string>[]>;
   /** Whose certificates clients must present, or `anyone` for a listener without client certificates. */
   readonly clients: pulumi.Input<ClientTrust> | "anyone";
@@ -58,8 +58,8 @@ export interface ClientTrust {
 const provider = providerOf("ssls");
 
 /**
- * A certificate in the gateway, taken from a Secret: its own towards clients, or one that it presents to upstreams. The gateway's renewer
- * carries a renewed Secret into it, where a {@link RenewerGrant} lets it.
+ * A certificate in the gateway, taken from a Secret: one that it shows to clients, or one that it presents to upstreams. The gateway's
+ * renewer copies a renewed Secret into it, where a {@link RenewerGrant} allows it.
  * @example
  * new ApisixSsl("site", { admin, certificate: leaf.secret, snis: ["api.example.com"], clients: { trust: platform.trust.edge } });
  */
@@ -68,9 +68,9 @@ export class ApisixSsl extends pulumi.dynamic.Resource {
   declare readonly admin: pulumi.Output<AdminEndpoint>;
   /** Names that select it; none for `use: "client"`. */
   declare readonly snis: pulumi.Output<readonly string[] | undefined>;
-  /** SHA-256 of the certificate in use, hex: of the leaf alone, it is the usual fingerprint. */
+  /** SHA-256 of the certificate in use, hex: for a leaf alone it is the usual fingerprint. */
   declare readonly digest: pulumi.Output<string>;
-  /** When the certificate in use ends, ISO 8601. */
+  /** When the certificate in use expires, ISO 8601. */
   declare readonly notAfter: pulumi.Output<string>;
   /** The object as the server holds it, with digests in place of certificates and without keys. */
   declare readonly live: pulumi.Output<Readonly<Record<string, unknown>>>;

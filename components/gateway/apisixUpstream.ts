@@ -21,7 +21,7 @@ export interface ApisixUpstreamArgs extends AdminObjectArgs {
   readonly serverName: pulumi.Input<string>;
   /**
    * Id of the {@link ApisixSsl} with `use: "client"` that the gateway presents in place of its own leaf.
-   * @default the gateway's own leaf, by itself
+   * @default the gateway's own leaf
    */
   readonly clientCertificate?: pulumi.Input<string>;
   /**
@@ -40,17 +40,17 @@ export interface ApisixUpstreamArgs extends AdminObjectArgs {
    */
   readonly timeout?: pulumi.Input<Timeouts>;
   /**
-   * How often a request that failed goes to another node.
+   * How many times a failed request is retried on another node.
    * @default once for each other node
    */
   readonly retries?: pulumi.Input<number>;
   /**
-   * For how long it is tried again, in seconds; 0 for as long as `retries` lasts.
+   * How long it is retried, in seconds; 0 for no limit but `retries`.
    * @default 0
    */
   readonly retryTimeout?: pulumi.Input<number>;
   /**
-   * How nodes are watched, so that requests pass by those that fail.
+   * How nodes are health-checked, so that requests avoid those that fail.
    * @default not at all
    */
   readonly healthChecks?: pulumi.Input<HealthChecks>;

@@ -1,4 +1,4 @@
-// The gateway's leaf towards upstreams as an object in APISIX: release 0.1 presented it so, and consumers' upstreams name it. It stays while one does.
+// The gateway's leaf for upstreams as an object in APISIX, as release 0.1 presented it. It stays while a consumer's upstream names it.
 
 import { livePresenters } from "@mtls-everywhere/apisix-admin/livePresenters";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
@@ -14,12 +14,12 @@ import type { ApisixUpstreamArgs } from "./apisixUpstream.ts";
 export interface CallerCertificate {
   /** The object, while an upstream names it; a stack that never had it gets none. */
   readonly object?: ApisixSsl;
-  /** What this stack's own upstreams say of it: they name the object in the update that replaces a gateway that presents nothing by itself. */
+  /** How this stack's own upstreams refer to it: they name the object in the update that replaces a gateway that presents nothing by default. */
   readonly upstream: Pick<ApisixUpstreamArgs, "clientCertificate">;
 }
 
 export interface CallerCertificateArgs {
-  /** The gateway that presents it, and whose renewer keeps the object up. */
+  /** The gateway that presents it, and whose renewer keeps the object up to date. */
   readonly gateway: Pick<Gateway, "admin" | "identity" | "upstreamCertificate">;
   /** The cluster where the gateway is asked who names the object. */
   readonly cluster: Cluster;
@@ -56,7 +56,7 @@ export function fateOf(caller: Partial<GatewayCaller> | undefined): "none" | "na
   return caller.identities === undefined ? "named" : "kept while named";
 }
 
-/** Where the gateway cannot be asked the object stays. */
+/** Where the gateway cannot be asked, the object stays. */
 async function namedByOthers(
   id: string,
   admin: AdminEndpoint,

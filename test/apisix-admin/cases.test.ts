@@ -26,11 +26,11 @@ const said = (kind: keyof typeof good & KindName, change: object) =>
 describe("case 7: names that clients do not send", () => {
   it("are refused as SNI", () => {
     same(said("ssls", { snis: ["10.0.0.5", "::1", "[::1]", "a.example.", "a/b", "*.a.example", "a.example"] }), [
-      'snis[0]: "10.0.0.5" is an address, and clients send no server name for one. Give a host name.',
-      'snis[1]: "::1" is an address, and clients send no server name for one. Give a host name.',
-      'snis[2]: "[::1]" is an address, and clients send no server name for one. Give a host name.',
-      'snis[3]: "a.example." ends in a dot, which no certificate has: write "a.example".',
-      'snis[4]: "a/b" is no host name; a wildcard is "*." and a domain.',
+      'snis[0]: "10.0.0.5" is an IP address, and clients send no server name for one. Give a host name.',
+      'snis[1]: "::1" is an IP address, and clients send no server name for one. Give a host name.',
+      'snis[2]: "[::1]" is an IP address, and clients send no server name for one. Give a host name.',
+      'snis[3]: "a.example." ends with a dot, and certificates have none: write "a.example".',
+      'snis[4]: "a/b" is not a host name; a wildcard is "*." and a domain.',
     ]);
   });
 });
@@ -77,7 +77,7 @@ describe("case 12: PEM as tools write it", () => {
   it("with a chain in the wrong order is recognised as such", async () => {
     const intermediate = await root.intermediate("sub");
     const leaf = await intermediate.leaf({ subject: "CN=site", dnsNames: ["a.example"] });
-    const disordered = ['The chain is in the wrong order: "CN=site" comes first, then its issuers.'];
+    const disordered = ['The chain is in the wrong order: "CN=site" must come first, then its issuers.'];
     const chain = (...parts: string[]) => pairProblems({ cert: parts.join("\n"), key: leaf.key }, ["a.example"]);
     same(chain(leaf.cert, intermediate.root), []);
     same(chain(leaf.cert, intermediate.root, root.root), []);
@@ -95,12 +95,12 @@ describe("case 14: names that no certificate has", () => {
     );
     same(verdicts, [
       [
-        'serverName: "10.10.10.1" is an address, and the gateway verifies names only. Give one that is in the server\'s certificate.',
+        'serverName: "10.10.10.1" is an IP address, and the gateway verifies names only. Give a name from the server\'s certificate.',
       ],
       [
-        'serverName: "[::1]" is an address, and the gateway verifies names only. Give one that is in the server\'s certificate.',
+        'serverName: "[::1]" is an IP address, and the gateway verifies names only. Give a name from the server\'s certificate.',
       ],
-      ['serverName: "hello.mtls.svc." ends in a dot, which no certificate has: write "hello.mtls.svc".'],
+      ['serverName: "hello.mtls.svc." ends with a dot, and certificates have none: write "hello.mtls.svc".'],
       [],
     ]);
   });
@@ -110,9 +110,9 @@ describe("case 18: paths that no request has", () => {
   const verdict = (uri: string) => said("routes", { uris: [uri] })[0]?.replace("uris[0]: ", "");
 
   it("are refused, along with a form that works", () => {
-    const parameters = 'never matches: paths have no parameters, and "*" stands at their end alone.';
-    const query = 'never matches: a path is compared without what follows "?" or "#".';
-    const carried = "holds a character that requests carry percent-encoded, which is no safe match.";
+    const parameters = 'never matches: paths have no parameters, and "*" works only at the end.';
+    const query = 'never matches: paths are compared without "?" or "#" and what follows.';
+    const carried = "contains a character that requests carry percent-encoded, so it may not match.";
     const segments = 'never matches: paths are compared without "//", "." and "..".';
     const wanted: Record<string, string> = {
       "/users/:id": `${parameters} Use "/users/*" with vars: [["uri","~~","^/users/[^/]+$"]].`,

@@ -62,7 +62,7 @@ describe("the Admin API client", () => {
   it("says that the key is wrong, without the key", async () => {
     await rejects(clientWith({}, "another-key").list("routes"), {
       message:
-        "routes: failed to check token: wrong apikey (HTTP 401). The Secret that admin.key names does not hold the key that the gateway runs with.",
+        "routes: failed to check token: wrong apikey (HTTP 401). The Secret in admin.key does not hold the key that the gateway uses.",
     });
   });
 
@@ -91,7 +91,7 @@ describe("the Admin API client", () => {
     const client = new AdminClient({ connect: connectTo(cluster, refusing), key: adminKey, deadline: 3_000 });
     await rejects(
       client.get("routes", "x"),
-      /^Error: GET routes\/x: no success within 3 s\. The last failure: the connection was refused \(connect ECONNREFUSED/,
+      /^Error: GET routes\/x did not succeed within 3 s\. The last failure: the connection was refused \(connect ECONNREFUSED/,
     );
   });
 });
@@ -126,7 +126,7 @@ describe("patience", () => {
   it("cuts off an attempt that hangs", async () => {
     const hang = (signal: AbortSignal) =>
       new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));
-    await rejects(persistently("GET routes", { deadline: 100 }, hang), /GET routes: no success within 0.1 s/);
+    await rejects(persistently("GET routes", { deadline: 100 }, hang), /GET routes did not succeed within 0.1 s/);
   });
 
   it("tells transient refusals from permanent ones", () => {

@@ -218,19 +218,19 @@ describe("objections to inputs", () => {
       clientCertificate: "caller",
     };
     same(said("upstreams", bad), [
-      'id: "a b" is no id: use letters, digits, "-", "_" and ".", at most 64. Set id when the resource\'s name is none.',
+      'id: "a b" is not a valid id: use at most 64 letters, digits, "-", "_" and ".". Set id when the resource\'s name is not valid.',
       "id: Project, stack and name together exceed the 256 characters of a label.",
-      'serverName: "https://a" is no host name: give the name alone, without scheme, port or path.',
-      'nodes[0].host: "a/b" is no host name or address: give it alone, without scheme, port or path.',
-      "nodes[0].port: A port is a number from 1 to 65535, not 0.",
-      "nodes[0].weight: A weight is a whole number from 0 up, not -1.",
+      'serverName: "https://a" is not a host name: give the name alone, without scheme, port or path.',
+      'nodes[0].host: "a/b" is not a host name or address: give it alone, without scheme, port or path.',
+      "nodes[0].port: A port must be from 1 to 65535, not 0.",
+      "nodes[0].weight: A weight must be a whole number of at least 0, not -1.",
       "nodes[1].host: A node needs a host: its name or address.",
-      "nodes[1].port: A node needs a port: the one that its server listens on.",
-      "nodes[2].host: An IPv6 address is written in brackets: [::1].",
-      'nodes[3].host: "a:443" is no host name or address: give it alone, without scheme, port or path.',
-      'balancer: "random" is not known: use one of roundrobin, least_conn, ewma.',
-      "timeout: Give connect, send and read, each in seconds above 0.",
-      "clientCertificate: Without TLS no certificate is shown: use the scheme https.",
+      "nodes[1].port: A node needs the port that its server listens on.",
+      "nodes[2].host: Write an IPv6 address in brackets: [::1].",
+      'nodes[3].host: "a:443" is not a host name or address: give it alone, without scheme, port or path.',
+      'balancer: "random" is not a valid value: use one of roundrobin, least_conn, ewma.',
+      "timeout: Give connect, send and read in seconds, each above 0.",
+      "clientCertificate: A client certificate needs TLS: use the scheme https.",
     ]);
     const more = {
       retries: -1,
@@ -239,14 +239,14 @@ describe("objections to inputs", () => {
       keepAlivePool: { size: 0, idleTimeout: "1s" },
     };
     same(said("upstreams", { ...upstream, ...more }), [
-      "retries: This is a whole number from 0 up, not -1.",
-      "retryTimeout: Seconds are a number from 0 up, not -1.",
-      'healthChecks.active.type: "udp" is not known: use one of http, https, tcp.',
-      "healthChecks.active.unhealthy.tcpFailures: This is a whole number from 0 to 254, not 255.",
-      'healthChecks.active: "intervall" is not known here: use type, timeout, concurrency, host, port, httpMethod, httpPath, reqHeaders, httpsVerifyCertificate, healthy, unhealthy.',
-      "healthChecks.passive: This takes an object of type, healthy, unhealthy.",
-      "keepAlivePool.size: This is a whole number from 1 up, not 0.",
-      'keepAlivePool.idleTimeout: Seconds are a number from 0 up, not "1s".',
+      "retries: This must be a whole number of at least 0, not -1.",
+      "retryTimeout: Give seconds as a number of at least 0, not -1.",
+      'healthChecks.active.type: "udp" is not a valid value: use one of http, https, tcp.',
+      "healthChecks.active.unhealthy.tcpFailures: This must be a whole number from 0 to 254, not 255.",
+      'healthChecks.active: "intervall" is not a known field: use type, timeout, concurrency, host, port, httpMethod, httpPath, reqHeaders, httpsVerifyCertificate, healthy, unhealthy.',
+      "healthChecks.passive: This must be an object with type, healthy, unhealthy.",
+      "keepAlivePool.size: This must be a whole number of at least 1, not 0.",
+      'keepAlivePool.idleTimeout: Give seconds as a number of at least 0, not "1s".',
     ]);
     same(said("upstreams", { ...upstream, nodes: [], serverName: "" }), [
       "serverName: Name the server as its certificate does: it is what the gateway verifies.",
@@ -265,15 +265,15 @@ describe("objections to inputs", () => {
       }),
       [
         "certificate: Name the Secret that holds the certificate.",
-        'protocols[0]: "TLSv1.1" is not known: use one of TLSv1.2, TLSv1.3.',
+        'protocols[0]: "TLSv1.1" is not a valid value: use one of TLSv1.2, TLSv1.3.',
         "snis: Name the hosts that this certificate serves.",
-        "clients.depth: A depth is a whole number from 0 up, not -1.",
+        "clients.depth: A depth must be a whole number of at least 0, not -1.",
       ],
     );
-    same(said("ssls", { ...ssl, use: "both" }), ['use: "both" is not known: use one of server, client.']);
+    same(said("ssls", { ...ssl, use: "both" }), ['use: "both" is not a valid value: use one of server, client.']);
     same(said("ssls", { ...ssl, clients: { depth: 2 } }), ['clients.trust: Give { trust }, or "anyone".']);
     same(said("ssls", { ...ssl, clients: undefined }), [
-      'clients: Say whose client certificates are accepted, by { trust }, or "anyone" to ask for none.',
+      'clients: Say whose client certificates are accepted with { trust }, or "anyone" to ask for none.',
     ]);
     same(said("ssls", { ...ssl, use: "client" }), [
       'snis: Only a certificate with use: "server" takes this: drop it.',
@@ -293,26 +293,26 @@ describe("objections to inputs", () => {
       description: "x".repeat(257),
     };
     same(said("routes", bad), [
-      'hosts[0]: "*" is no host name; a wildcard is "*." and a domain.',
-      'uris[0]: A path starts with "/", not like "x".',
-      'methods[0]: "FETCH" is not known: use one of GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE.',
+      'hosts[0]: "*" is not a host name; a wildcard is "*." and a domain.',
+      'uris[0]: A path must start with "/", unlike "x".',
+      'methods[0]: "FETCH" is not a valid value: use one of GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE.',
       "upstream: Pass the id of the upstream that requests go to.",
-      "priority: A priority is a whole number, not 1.5.",
-      "plugins.echo: A plugin's configuration is an object; {} for none.",
+      "priority: A priority must be a whole number, not 1.5.",
+      "plugins.echo: A plugin's configuration must be an object; {} for none.",
       "description: At most 256 characters.",
     ]);
     const conditions = (vars: unknown) => said("routes", { ...route, vars });
-    const shape = 'A condition is a list of variable, operator and value, such as ["arg_name", "==", "value"].';
+    const shape = 'A condition must be a list of variable, operator and value, such as ["arg_name", "==", "value"].';
     same(conditions([["arg_a", "=", "1"]]), [
-      'vars[0]: "=" is no operator: use one of ==, ~=, >, >=, <, <=, ~~, ~*, in, has, ipmatch, or "!" and one of them.',
+      'vars[0]: "=" is not an operator: use one of ==, ~=, >, >=, <, <=, ~~, ~*, in, has, ipmatch, or "!" and one of them.',
     ]);
     same(conditions([["arg_a", "1"], ["OR", ["arg_a", "==", "1"]], "x"]), [
       `vars[0]: ${shape}`,
       `vars[1]: ${shape}`,
       `vars[2]: ${shape}`,
     ]);
-    same(conditions("x"), ["vars: Conditions are a list of lists."]);
-    same(conditions([]), ["vars: Give at least one condition, or none at all."]);
+    same(conditions("x"), ["vars: Conditions must be a list of lists."]);
+    same(conditions([]), ["vars: Give at least one condition, or leave vars out."]);
     same(said("routes", { ...route, hosts: [] }), [
       "hosts: Name the hosts: without them the route could be reached under another host's client policy.",
     ]);
@@ -413,11 +413,11 @@ describe("ownership", () => {
         [undefined, undefined],
         [undefined, undefined],
         [
-          "routes/x exists already and was made by hand or by another tool. Choose another id, or set adopt: true to take it over.",
+          "routes/x already exists and was created by hand or by another tool. Choose another id, or set adopt: true to take it over.",
           undefined,
         ],
         [
-          "routes/x exists already and belongs to shop/prod/y. Choose another id, or set adopt: true to take it over.",
+          "routes/x already exists and belongs to shop/prod/y. Choose another id, or set adopt: true to take it over.",
           undefined,
         ],
       ],

@@ -45,7 +45,7 @@ describe("certificates", () => {
     same(pairProblems({ cert: leaf.cert, key: "garbage" }), [
       'The private key does not belong to the certificate of "CN=site, O=test".',
     ]);
-    same(pairProblems({ cert: "garbage", key }), ["There is no certificate in the PEM text."]);
+    same(pairProblems({ cert: "garbage", key }), ["The PEM text contains no certificate."]);
     same(pairProblems({ cert: "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----", key }), [
       "Certificate 1 of 1 cannot be read.",
     ]);
@@ -75,7 +75,7 @@ describe("certificates", () => {
     same(bundleProblems(authority.root + other.root), []);
     same(bundleProblems(cert), ['"CN=leaf" is not a certificate authority.']);
     equal(bundleProblems(authority.root + other.root, later).length, 2);
-    same(bundleProblems(""), ["There is no certificate in the PEM text."]);
+    same(bundleProblems(""), ["The PEM text contains no certificate."]);
   });
 
   it("have a digest that equals a lone leaf's fingerprint and does not depend on whitespace", async () => {

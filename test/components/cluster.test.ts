@@ -12,7 +12,7 @@ import { ClusterStack, contexts } from "./clusterStack.ts";
 
 const [home, other] = ["00000000-0000-4000-8000-00000000000a", "00000000-0000-4000-8000-00000000000b"];
 const refusal = (context: string) =>
-  `The kubeconfig's context "${context}" is cluster ${other}, but stack organization/mtls-everywhere/dev lives in cluster ${home}. ` +
+  `The kubeconfig's context "${context}" points at cluster ${other}, but stack organization/mtls-everywhere/dev lives in cluster ${home}. ` +
   `Point KUBECONFIG or kubernetes:context at the right cluster.\n` +
   `Nothing was changed. If cluster ${home} is gone for good: node tools/recover/cli.ts -s organization/mtls-everywhere/dev --forget-cluster`;
 

@@ -23,8 +23,8 @@ describe("what a generation was made with", () => {
   it("cannot change, and the refusal shows the edit that works", () => {
     equal(
       changeRefusal([generation("1")], { ...made, algorithm: "RSA-2048", trustDomain: "prod.mtls.internal" }),
-      'The roots of generation "1" were made with pki.algorithm: ECDSA-P256, trustDomain: dev.mtls.internal, and the configuration asks for pki.algorithm: RSA-2048, trustDomain: prod.mtls.internal: a root does not change.\n' +
-        'Nothing was changed. Name a new generation along with the change, then pulumi up: pki.root.active: "1", pki.root.trusted: ["1", "2"]. The steps after that are in docs/rotation.md. Or put back pki.algorithm: ECDSA-P256, trustDomain: dev.mtls.internal.',
+      'The roots of generation "1" were created with pki.algorithm: ECDSA-P256, trustDomain: dev.mtls.internal, but the configuration asks for pki.algorithm: RSA-2048, trustDomain: prod.mtls.internal: a root cannot change.\n' +
+        'Nothing was changed. Add a new generation along with the change, then run pulumi up: pki.root.active: "1", pki.root.trusted: ["1", "2"]. The steps after that are in docs/rotation.md. Or restore pki.algorithm: ECDSA-P256, trustDomain: dev.mtls.internal.',
     );
   });
 
@@ -179,7 +179,7 @@ describe("an overlap of two generations", () => {
         { records: { "pki-generation-1": made }, onResource: (name) => registered.push(name) },
       ),
       (error: Error) =>
-        pulumi.RunError.isInstance(error) && /^The roots of generation "1" were made with/.test(error.message),
+        pulumi.RunError.isInstance(error) && /^The roots of generation "1" were created with/.test(error.message),
     );
     // Its provider may already be registered; it creates nothing.
     same(registered.filter((name) => name !== "cluster").sort(), [

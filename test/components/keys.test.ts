@@ -50,21 +50,21 @@ describe("a change of keys", () => {
     const refused = (running: readonly RunningPod[], change: Partial<KeyNames>) => keyFaults(running, keys(change));
     same(refused([pod()], { keyring: ["2", "1"] }), [
       'apisix.keyring: "2" comes first, but pod apisix-a runs without it and could not open what it seals. ' +
-        'Append it, ["1", "2"], and run pulumi up; then move it first.',
+        'Append it (["1", "2"]), run pulumi up, then move it to the front.',
     ]);
     same(refused([pod({ keyring: ["1", "2"] })], { keyring: ["2"] }), [
-      'apisix.keyring: "1" has left the list, but pod apisix-a seals with it. Put it back, ["2", "1"], and run pulumi up; then drop it.',
+      'apisix.keyring: "1" was removed, but pod apisix-a seals with it. Put it back (["2", "1"]), run pulumi up, then drop it.',
     ]);
     same(refused([pod()], { adminKeys: ["2"] }), [
       'apisix.adminKeys: "2" comes first, but pod apisix-a runs without it and would refuse it. ' +
-        'Append it, ["1", "2"], and run pulumi up; then move it first.',
+        'Append it (["1", "2"]), run pulumi up, then move it to the front.',
     ]);
     same(refused([pod({ adminKeys: ["1", "2"] })], { adminKeys: ["2"] }), [
-      'apisix.adminKeys: "1" has left the list, but pod apisix-a has it first, and other stacks use it. ' +
-        'Put it back, ["2", "1"], and run pulumi up here and in the stacks that use this gateway; then drop it.',
+      'apisix.adminKeys: "1" was removed, but pod apisix-a has it first, and other stacks may use it. ' +
+        'Put it back (["2", "1"]), run pulumi up here and in the stacks that use this gateway, then drop it.',
     ]);
     same(refused([pod()], { users: ["2"] }), [
-      'etcd.users: "1" has left the list, but pod apisix-a is signed in to etcd as it. Put it back, ["2", "1"], and run pulumi up; then drop it.',
+      'etcd.users: "1" was removed, but pod apisix-a is signed in to etcd as it. Put it back (["2", "1"]), run pulumi up, then drop it.',
     ]);
   });
 
@@ -112,9 +112,9 @@ describe("a key that leaves the keyring", () => {
       { object: "plugin_metadata/azure-functions" },
     ];
     same(faults(objects), [
-      'apisix.keyring: "1" has left the list, but objects in the gateway are sealed with it, or may be: ' +
-        "ssls/shop of shop/dev/shop, routes/legacy of nobody, global_rules/early of nobody, plugin_metadata/azure-functions of nobody. " +
-        'Put it back, ["2", "1"]. To seal an object anew run pulumi up in the stack that owns it; PUT one of nobody again, with the label mtls-everywhere.sealed as the output admin.sealedBy has it. Then drop the key.',
+      'apisix.keyring: "1" was removed, but objects in the gateway are sealed with it, or may be: ' +
+        "ssls/shop of shop/dev/shop, routes/legacy without an owner, global_rules/early without an owner, plugin_metadata/azure-functions without an owner. " +
+        'Put it back: ["2", "1"]. To reseal an object, run pulumi up in the stack that owns it; PUT one without an owner again, with the output admin.sealedBy as its label mtls-everywhere.sealed. Then drop the key.',
     ]);
   });
 
@@ -181,8 +181,8 @@ describe("the platform with keys that rotate", () => {
     await rejects(plan("dev", changes, { running: [startedWithKeys(firstKeys)], onResource }), {
       message:
         "The keys of stack dev cannot be changed like this:\n" +
-        '  apisix.keyring: "2" comes first, but pod pod-0 runs without it and could not open what it seals. Append it, ["1", "2"], and run pulumi up; then move it first.\n' +
-        '  apisix.adminKeys: "2" comes first, but pod pod-0 runs without it and would refuse it. Append it, ["1", "2"], and run pulumi up; then move it first.\n' +
+        '  apisix.keyring: "2" comes first, but pod pod-0 runs without it and could not open what it seals. Append it (["1", "2"]), run pulumi up, then move it to the front.\n' +
+        '  apisix.adminKeys: "2" comes first, but pod pod-0 runs without it and would refuse it. Append it (["1", "2"]), run pulumi up, then move it to the front.\n' +
         "Nothing was changed. docs/keys.md has the steps.",
     });
     // What the state remembers may be registered before or after.

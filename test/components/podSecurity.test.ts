@@ -22,10 +22,10 @@ describe("the rules for pods", () => {
   });
 
   const restricted: readonly (readonly [object, ...string[]])[] = [
-    [{ hostNetwork: true }, "shares a namespace of the host"],
-    [{ hostPID: true }, "shares a namespace of the host"],
+    [{ hostNetwork: true }, "shares a host namespace"],
+    [{ hostPID: true }, "shares a host namespace"],
     [pod({ sysctls: [{ name: "kernel.shm" }] }), "sets sysctls"],
-    [{ volumes: [{ name: "root", hostPath: { path: "/" } }] }, "volume root is of a forbidden type"],
+    [{ volumes: [{ name: "root", hostPath: { path: "/" } }] }, "volume root has a forbidden type"],
     [context({ privileged: true }), "app is privileged"],
     [context({ allowPrivilegeEscalation: undefined }), "app may escalate privileges"],
     [context({ capabilities: {} }), "app keeps capabilities"],
@@ -37,7 +37,7 @@ describe("the rules for pods", () => {
     [context({ appArmorProfile: { type: "Unconfined" } }), "app is not confined by AppArmor"],
     [pod({ seLinuxOptions: { type: "spc_t" } }), "app sets SELinux options"],
     [context({ procMount: "Unmasked" }), "app has an unmasked /proc"],
-    [{ containers: [{ ...container, ports: [{ hostPort: 80 }] }] }, "app takes a port of the host"],
+    [{ containers: [{ ...container, ports: [{ hostPort: 80 }] }] }, "app uses a host port"],
     [{ initContainers: [{ name: "init" }] }, ...["init may escalate privileges", "init keeps capabilities"]],
   ];
   for (const [change, ...breaches] of restricted) {
@@ -47,7 +47,7 @@ describe("the rules for pods", () => {
   }
 
   const house: readonly (readonly [object, ...string[]])[] = [
-    [{ automountServiceAccountToken: undefined }, "mounts a service account's token"],
+    [{ automountServiceAccountToken: undefined }, "mounts a service account token"],
     [{ serviceAccountName: undefined }, "has no service account of its own"],
     [pod({ runAsUser: undefined }), "has no numeric user"],
     [{ containers: [{ ...container, readinessProbe: undefined }] }, "app has no readiness probe"],
@@ -66,7 +66,7 @@ describe("the rules for pods", () => {
         volumes: [{ name: "token", projected: { sources: [{ serviceAccountToken: { path: "token" } }] } }],
         containers: ["app", "other"].map((name) => ({ ...container, name, volumeMounts: [{ name: "token" }] })),
       },
-      "app and other share a service account's token",
+      "app and other share a service account token",
     ],
   ];
   it("accept a sidecar without a probe, which would decide whether the whole pod is ready", () => {

@@ -43,7 +43,7 @@ describe("the steps to etcd's users", () => {
       {
         path: "role/revoke",
         body: { role: "apisix", key: base64("/"), range_end: base64("0") },
-        mends: "role apisix reaches /, not wanted",
+        mends: "role apisix should not reach /",
       },
       {
         path: "user/changepw",
@@ -51,9 +51,9 @@ describe("the steps to etcd's users", () => {
         passwordOf: "apisix",
         mends: "user apisix may have another password",
       },
-      { path: "user/revoke", body: { name: "apisix", role: "root" }, mends: "user apisix has role root, not wanted" },
-      { path: "user/delete", body: { name: "old" }, mends: "user old is not wanted" },
-      { path: "role/delete", body: { role: "old" }, mends: "role old is not wanted" },
+      { path: "user/revoke", body: { name: "apisix", role: "root" }, mends: "user apisix should not have role root" },
+      { path: "user/delete", body: { name: "old" }, mends: "user old should not exist" },
+      { path: "role/delete", body: { role: "old" }, mends: "role old should not exist" },
     ]);
   });
 });
@@ -170,7 +170,7 @@ describe("the life cycle of etcd's users", () => {
     const changed = { ...wanted(), root: cluster.secret("root2", "password", "other") };
     await rejects(
       create("etcdAuth", changed, cluster),
-      /etcd's root has another password than the Secret that root names/,
+      /etcd's root password differs from the one in the Secret that root names/,
     );
   });
 
@@ -191,7 +191,7 @@ describe("the life cycle of etcd's users", () => {
     ];
     same((await check("etcdAuth", inputs(users), cluster)).failures, [
       { property: "users[0].name", reason: 'A user needs a name other than "root".' },
-      { property: "users[1].prefix", reason: "An empty prefix would open every key: name one." },
+      { property: "users[1].prefix", reason: "An empty prefix would grant access to every key: set one." },
       { property: "users[2].name", reason: '"a" is listed twice.' },
     ]);
   });

@@ -139,7 +139,7 @@ describe("the life cycle of Admin API objects", function () {
     await client.put("upstreams", "hello", foreign);
     await rejects(create("upstreams", upstream(), cluster), {
       message:
-        "upstreams/hello exists already and was made by hand or by another tool. Choose another id, or set adopt: true to take it over.",
+        "upstreams/hello already exists and was created by hand or by another tool. Choose another id, or set adopt: true to take it over.",
     });
     await client.put("upstreams", "hello", { ...foreign, labels: { "mtls-everywhere.owner": "shop/prod/y" } });
     await rejects(create("upstreams", upstream(), cluster), /belongs to shop\/prod\/y/);
@@ -212,7 +212,7 @@ describe("the life cycle of Admin API objects", function () {
       {
         property: "snis",
         reason:
-          "The Certificate of Secret mtls/site is declared without other.example. Add it to its dnsNames, or take it out of snis.",
+          "The Certificate of Secret mtls/site does not declare other.example. Add it to the Certificate's dnsNames, or remove it from snis.",
       },
     ]);
     same((await check("ssls", renamed, cluster)).failures, []);
@@ -296,8 +296,8 @@ describe("the life cycle of Admin API objects", function () {
     const shop = { owner: "shop/dev/site", objectId: "shop-site" };
     const reasons = async (fields: object) => (await check("ssls", ssl({ ...shop, ...fields }), cluster)).failures;
     const served =
-      'ssls/shop-site: "site.example" is served by ssls/site of mtls/dev/x already. ' +
-      "Take the name out of one of them: APISIX would serve either.";
+      'ssls/shop-site: "site.example" is already served by ssls/site of mtls/dev/x. ' +
+      "Remove the name from one of them: APISIX would serve either.";
     same(await reasons({ clients: "anyone" }), [{ property: "snis", reason: served }]);
     await rejects(create("ssls", ssl({ ...shop, clients: "anyone" }), cluster), { message: served });
     equal(await client.get("ssls", "shop-site"), undefined);
@@ -309,8 +309,8 @@ describe("the life cycle of Admin API objects", function () {
       {
         property: "snis",
         reason:
-          'ssls/shop-site: "*.example" overlaps "site.example" of ssls/site of mtls/dev/x, which lets other clients in. ' +
-          "Take the name out of one of them: APISIX would serve either.",
+          'ssls/shop-site: "*.example" overlaps "site.example" of ssls/site of mtls/dev/x, which accepts other clients. ' +
+          "Remove the name from one of them: APISIX would serve either.",
       },
     ]);
     // It replaces its own object under another id.
@@ -334,7 +334,7 @@ describe("the life cycle of Admin API objects", function () {
     same(await livePresenters("caller", common.admin, cluster), ["upstreams/hello"]);
     await rejects(remove("ssls", "caller", certificate.outs, cluster), {
       message:
-        "ssls/caller: is still presented by upstreams/hello (HTTP 400). Give these another client certificate or delete them first.",
+        "ssls/caller: is still presented by upstreams/hello (HTTP 400). Give them another client certificate, or delete them first.",
     });
     equal((await stored("ssls", "caller"))["type"], "client");
   });

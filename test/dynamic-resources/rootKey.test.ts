@@ -66,7 +66,7 @@ describe("the key of a root", () => {
     api.answers.set(certificate, {});
     await rejects(remove("rootKey", "mtls/etcd-root", inputs, cluster), {
       message:
-        "Secret mtls/etcd-root holds the key of Certificate mtls/etcd-root, which is still there: cert-manager would make another key at once. Delete the Certificate first.",
+        "Secret mtls/etcd-root holds the key of Certificate mtls/etcd-root, which still exists: cert-manager would create a new key at once. Delete the Certificate first.",
     });
     same(deleted, []);
   });

@@ -69,7 +69,7 @@ describe("keys that are not certificates", function () {
     await refused([
       /apisix\.keyring: "2" comes first, but pod apisix-\S+ runs without it and could not open what it seals\./,
       /apisix\.adminKeys: "2" comes first, but pod apisix-\S+ runs without it and would refuse it\./,
-      /etcd\.users: "1" has left the list, but pod apisix-\S+ is signed in to etcd as it\./,
+      /etcd\.users: "1" was removed, but pod apisix-\S+ is signed in to etcd as it\./,
     ]);
   });
 
@@ -109,7 +109,7 @@ describe("keys that are not certificates", function () {
   it("keep the first one while an object may need it", async () => {
     configure(["2"]);
     await refused([
-      /apisix\.keyring: "1" has left the list, but objects in the gateway are sealed with it, or may be: ssls\/by-hand of nobody\./,
+      /apisix\.keyring: "1" was removed, but objects in the gateway are sealed with it, or may be: ssls\/by-hand without an owner\./,
     ]);
     await putByHand({ labels: { "mtls-everywhere.sealed": (await outputs()).admin.sealedBy } });
   });

@@ -260,7 +260,7 @@ describe("the platform in a lab of its own", function () {
   it("refuses an unknown configuration key, and changes nothing", async () => {
     const file = await configWith((config) => (config["mtls-everywhere:upstreem"] = {}));
     await refuses({ PULUMI_OPTION_CONFIG_FILE: file }, [
-      "The configuration in Pulumi.dev.yaml is not usable:",
+      "The configuration in Pulumi.dev.yaml is invalid:",
       "upstreem: is not a known key; remove it or correct its spelling",
       "Nothing was changed.",
     ]);
@@ -330,7 +330,7 @@ describe("the platform in a lab of its own", function () {
     const before = outputs.roots;
 
     root("1", "1");
-    await refused(/The roots of generation "1" were made with pki\.algorithm: ECDSA-P256/);
+    await refused(/The roots of generation "1" were created with pki\.algorithm: ECDSA-P256/);
     root("2", "1", "2");
     await refused(/Generation "2" of the roots cannot become active: it was never prepared/);
     root("1", "1", "2");

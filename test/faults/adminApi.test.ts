@@ -214,7 +214,7 @@ describe("faults between the provider and the Admin API", function () {
     );
 
     const advice =
-      "When the pods are ready (kubectl -n mtls get pods), run the same command again: it goes on from here.";
+      "When the pods are ready (kubectl -n mtls get pods), run the same command again: it resumes from here.";
     const lasting: readonly (readonly [string, Fault, RegExp])[] = [
       [
         "requests cut",
@@ -240,7 +240,7 @@ describe("faults between the provider and the Admin API", function () {
         proxy.inject(fault);
         const error = await failureOf(engine.up(inputs.upstreams()));
         const said = new RegExp(
-          `^PUT upstreams/hello: no success within 2 s\\. The last failure: (${failure.source})\\. `,
+          `^PUT upstreams/hello did not succeed within 2 s\\. The last failure: (${failure.source})\\. `,
         );
         match(error.message, said);
         equal(error.message.replace(said, ""), advice);
@@ -276,7 +276,7 @@ describe("faults between the provider and the Admin API", function () {
       const engine = new Engine("upstreams", cluster);
       await engine.up(inputs.upstreams());
       proxy.inject({ on: /^DELETE/, loseAnswer: true, ...endless });
-      await rejects(engine.destroy(), /^Error: DELETE upstreams\/hello: no success within 2 s\. /);
+      await rejects(engine.destroy(), /^Error: DELETE upstreams\/hello did not succeed within 2 s\. /);
       proxy.heal();
       await engine.destroy();
       same(await client.list("upstreams"), []);
@@ -288,7 +288,7 @@ describe("faults between the provider and the Admin API", function () {
       const error = await failureOf(engine.up(inputs.upstreams()));
       equal(
         error.message,
-        `GET upstreams/hello: no success within 2 s. The last failure: No ready pod matches app=apisix in namespace mtls (0 found). ${advice}`,
+        `GET upstreams/hello did not succeed within 2 s. The last failure: No ready pod matches app=apisix in namespace mtls (0 found). ${advice}`,
       );
       equal(engine.state, undefined);
       cluster.pods = [proxy.port];
@@ -301,7 +301,7 @@ describe("faults between the provider and the Admin API", function () {
       const error = await failureOf(new Engine("upstreams", cluster).up(inputs.upstreams()));
       match(
         error.message,
-        /^GET upstreams\/hello: no success within 2 s\. The last failure: the connection broke \(.*\)\. /,
+        /^GET upstreams\/hello did not succeed within 2 s\. The last failure: the connection broke \(.*\)\. /,
       );
     });
   });
@@ -328,7 +328,7 @@ describe("faults between the provider and the Admin API", function () {
     await client.put("upstreams", "hello", foreign);
     await rejects(engine.up(inputs.upstreams()), {
       message:
-        "upstreams/hello exists already and belongs to shop/prod/y. Choose another id, or set adopt: true to take it over.",
+        "upstreams/hello already exists and belongs to shop/prod/y. Choose another id, or set adopt: true to take it over.",
     });
     await engine.destroy();
     equal(ownershipOf((await client.get("upstreams", "hello"))!).owner, "shop/prod/y");
@@ -352,7 +352,7 @@ describe("faults between the provider and the Admin API", function () {
       const start = Date.now();
       const error = await failureOf(engine.preview(inputs.upstreams()));
       ok(Date.now() - start < 10_000);
-      match(error.message, /^GET upstreams\/hello: no success within 1 s\. The last failure: No ready pod matches/);
+      match(error.message, /^GET upstreams\/hello did not succeed within 1 s\. The last failure: No ready pod matches/);
     });
 
     it("a server that answers 503 gets more time", async () => {

@@ -66,7 +66,7 @@ describe("faults between the provider and etcd", function () {
     proxy.inject({ on: /role\/add/, loseAnswer: true, times: Infinity });
     await rejects(
       engine.up(inputs),
-      /^Error: etcd auth\/role\/add: no success within 2 s\. The last failure: the connection broke \(.*\)\. When the pods are ready \(kubectl -n mtls get pods\), run the same command again: it goes on from here\.$/,
+      /^Error: etcd auth\/role\/add did not succeed within 2 s\. The last failure: the connection broke \(.*\)\. When the pods are ready \(kubectl -n mtls get pods\), run the same command again: it resumes from here\.$/,
     );
     proxy.heal();
     equal(await engine.up(inputs), "create");

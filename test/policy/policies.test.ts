@@ -39,10 +39,10 @@ describe("the policy pack", () => {
 
     it("refuses a key anywhere in the inputs, even encoded", () => {
       deepEqual(violations("kubernetes:core/v1:ConfigMap", { data: { "app.conf": `x\n${String(key)}` } }), [
-        `no-private-keys: it carries a private key in data.app.conf. ${advice}`,
+        `no-private-keys: it contains a private key in data.app.conf. ${advice}`,
       ]);
       deepEqual(violations("kubernetes:core/v1:Secret", { data: { "tls.key": base64 } }), [
-        `no-private-keys: it carries a private key in data.tls.key. ${advice}`,
+        `no-private-keys: it contains a private key in data.tls.key. ${advice}`,
       ]);
     });
 
@@ -88,8 +88,8 @@ describe("the policy pack", () => {
       const open = { ...unprobed, securityContext: { ...container.securityContext, privileged: true } };
       const spec = { template: { spec: { ...pod, hostNetwork: true, containers: [open] } } };
       const refused = [
-        "hardened-pods: it makes a pod that is not hardened: " +
-          "shares a namespace of the host; nginx is privileged; nginx has no readiness probe.",
+        "hardened-pods: it creates a pod that is not hardened: " +
+          "shares a host namespace; nginx is privileged; nginx has no readiness probe.",
       ];
       for (const kind of ["apps/v1:Deployment", "apps/v1:StatefulSet", "apps/v1:DaemonSet", "batch/v1:Job"]) {
         deepEqual(violations(`kubernetes:${kind}`, { spec }), refused);
@@ -117,7 +117,7 @@ describe("the policy pack", () => {
     const ssl = "pulumi-nodejs:dynamic/mtls:ApisixSsl";
     it("refuses a server certificate that says nothing about clients", () => {
       const said = [
-        'gateway-asks-clients: it asks clients for no certificate. Set clients to their trust, or to "anyone" where that is meant.',
+        'gateway-asks-clients: it asks clients for no certificate. Set clients to { trust }, or to "anyone" if that is intended.',
       ];
       deepEqual(violations(ssl, { use: "server", snis: ["api"] }), said);
       deepEqual(violations(ssl, { snis: ["api"] }), said);

@@ -54,7 +54,7 @@ describe("the renewer's decisions", () => {
       return decision.kind === "keep" ? decision.problem : decision.kind;
     };
     equal(problem({ kind: "unusable", problem: "It does not exist." }), "It does not exist.");
-    equal(problem(holds({ cert: "emptied", key: "" })), "There is no certificate in the PEM text.");
+    equal(problem(holds({ cert: "emptied", key: "" })), "The PEM text contains no certificate.");
     equal(
       problem(holds({ ...renewed, key: old.key })),
       'The private key does not belong to the certificate of "DNS:site.example".',

@@ -145,7 +145,7 @@ describe("the renewer", function () {
     same(after, { ...(marks as Body), ...written });
     await until("it is counted", () => renewer.histories.get("site")?.renewals === 1);
     const line = lines.find((one) => one.includes("renewed")) ?? "";
-    match(line, /^ssls\/site renewed from Secret mtls\/gateway after \d\.\d{3} s; ends 20.*Z\.$/);
+    match(line, /^ssls\/site renewed from Secret mtls\/gateway after \d\.\d{3} s; expires 20.*Z\.$/);
   });
 
   const faults = {
@@ -267,11 +267,11 @@ describe("the renewer", function () {
     const renewed = await later();
     await api.down();
     await client.patch("ssls", "site", renewedLeaf(renewed, sealedBy));
-    await said(run, /which is not older than its Secret's: Secret mtls\/gateway cannot be read anew/);
+    await said(run, /which is not older than its Secret's: Secret mtls\/gateway cannot be read again/);
     same([run.patches(), (await stored())["cert"]], [0, renewed.cert]);
     api.pair("mtls/gateway", renewed);
     await api.up();
-    await said(run, /^ssls\/site is right again/);
+    await said(run, /^ssls\/site is fine again/);
     same([run.patches(), (await stored())["cert"]], [0, renewed.cert]);
   });
 
@@ -305,7 +305,7 @@ describe("the renewer", function () {
     await apisix.etcd.kill();
     try {
       api.pair("mtls/gateway", renewed);
-      await said(run, /^The Admin API does not answer as it should|could not be renewed, and is tried again/);
+      await said(run, /^The Admin API does not answer properly|could not be renewed and will be retried/);
       await shows(first);
     } finally {
       await apisix.etcd.start();
@@ -321,7 +321,7 @@ describe("the renewer", function () {
     await apisix.kill();
     try {
       api.pair("mtls/gateway", renewed);
-      await said(run, /^The Admin API does not answer as it should/);
+      await said(run, /^The Admin API does not answer properly/);
     } finally {
       await apisix.start();
     }
@@ -332,7 +332,7 @@ describe("the renewer", function () {
     const run = start();
     await watches();
     await api.down();
-    await said(run, /^Secret mtls\/gateway cannot be watched: the API server is not to be reached\.$/);
+    await said(run, /^Secret mtls\/gateway cannot be watched: the API server cannot be reached\.$/);
     await shows(first);
     const renewed = await later();
     api.pair("mtls/gateway", renewed);
@@ -362,7 +362,7 @@ describe("the renewer", function () {
     api.pair("team/site", other);
     await client.put("ssls", "other", { labels: { [labels.secret]: "team/site" }, ...other, snis: ["other.example"] });
     const run = start();
-    await said(run, /^Secret team\/site may not be watched\. Its owner grants it/);
+    await said(run, /^Secret team\/site may not be watched\. Its owner must grant it/);
     const renewed = await later();
     api.pair("mtls/gateway", renewed);
     await holds(renewed);
@@ -370,7 +370,7 @@ describe("the renewer", function () {
     api.pair("team/site", theirs);
     api.granted.add("team/site");
     await holds(theirs, "other");
-    await said(run, /^Secret team\/site is right again/);
+    await said(run, /^Secret team\/site is fine again/);
   });
 
   it("picks up new objects, drops deleted ones, and leaves others' alone", async () => {

@@ -111,7 +111,7 @@ describe("the renewer's watch of a Secret", () => {
     const watch = follow();
     await until("it is refused twice", () => server.requests.length >= 2);
     same([watch.found, watch.watching], [{ kind: "unread" }, false]);
-    match(watch.trouble ?? "", /^may not be watched\. Its owner grants it by a RenewerGrant/);
+    match(watch.trouble ?? "", /^may not be watched\. Its owner must grant it with a RenewerGrant/);
     await rejects(watch.refresh(), /HTTP 403/);
     server.granted.add(name);
     await holds(watch, "1");

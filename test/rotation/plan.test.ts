@@ -61,8 +61,8 @@ describe("a generation that was never prepared", () => {
       unpreparedRefusal(roots, alone, "mtls"),
       'Generation "2" of the roots cannot become active: it was never prepared. ' +
         "Its roots are not in ConfigMap mtls/etcd-trust, ConfigMap mtls/etcd-peer-trust, ConfigMap mtls/admin-trust, ConfigMap mtls/upstream-trust.\n" +
-        'Nothing was changed. Prepare it first: pki.root.active: "1", pki.root.trusted: ["1", "2"], then pulumi up. ' +
-        "Activate it with the update after that: docs/rotation.md.",
+        'Nothing was changed. Prepare it first: pki.root.active: "1", pki.root.trusted: ["1", "2"], then run pulumi up. ' +
+        "Activate it in the update after that: docs/rotation.md.",
     );
   });
 
@@ -85,12 +85,12 @@ describe("an activation", () => {
     };
     equal(
       activationRefusal(live, second),
-      'Generation "2" of the roots cannot become active yet. Its leaves would be refused by those who lack its root:\n' +
+      'Generation "2" of the roots cannot become active yet. These lack its root and would refuse its leaves:\n' +
         "  ConfigMap other/upstream-trust lacks the upstream root\n" +
         "  Pod mtls/upstream-b started without the upstream root\n" +
-        "  Pod shop/silent does not say with which roots it started\n" +
+        "  Pod shop/silent does not say which roots it started with\n" +
         "  The gateway's ssls/shop-site accepts clients without the edge root\n" +
-        "Nothing was changed. Run pulumi up in the stacks that own these, in this one with the active generation as it was; then this again. " +
+        "Nothing was changed. Run pulumi up in the stacks that own these (in this one, with the previous active generation), then try again. " +
         "What is left: node tools/rotate/cli.ts status",
     );
   });
@@ -105,7 +105,7 @@ describe("an activation", () => {
   it("waits for a gateway that does not answer", () => {
     match(
       activationRefusal({ ...prepared, objects: "ECONNREFUSED" }, second) ?? "",
-      /\n  The gateway's certificates are not checked: ECONNREFUSED\n/,
+      /\n  The gateway's certificates could not be checked: ECONNREFUSED\n/,
     );
   });
 
@@ -137,14 +137,14 @@ describe("a retirement", () => {
     };
     equal(
       retirementRefusal(live, alone),
-      'Generation "1" of the roots cannot be retired yet. It is still needed, or nobody can tell:\n' +
+      'Generation "1" of the roots cannot be retired yet. It is still needed, or may be:\n' +
         '  Certificate shop/asks names the issuer of generation "1"\n' +
         '  Certificate shop/holds still holds a leaf of generation "1"\n' +
-        '  Certificate shop/between is not issued yet by generation "2"\n' +
+        '  Certificate shop/between has not been issued by generation "2" yet\n' +
         '  Pod mtls/upstream-a serves a leaf of generation "1" on port 8443\n' +
         '  The gateway\'s ssls/site holds a leaf of generation "1"\n' +
         "  ConfigMap other/upstream-trust lacks the upstream root\n" +
-        "  Pod mtls/upstream-b is not checked on port 8443: no answer within 10 s\n" +
+        "  Pod mtls/upstream-b could not be checked on port 8443: no answer within 10 s\n" +
         'Nothing was changed. Keep "1" in pki.root.trusted until the stacks that own these have run pulumi up. ' +
         "What is left: node tools/rotate/cli.ts status",
     );

@@ -205,7 +205,7 @@ describe("what a rotation reads", function () {
     await rejects(
       check("2", ["2"]),
       refused(
-        /^The rotation of roots cannot be checked: Pods may not be read in all namespaces: grant the kubeconfig's user "list" on pods there \(docs\/roles\.md\)\.\nNothing was changed\.$/,
+        /^The root rotation cannot be checked: The kubeconfig's user may not read Pods: grant it "list" on pods in all namespaces \(docs\/roles\.md\)\.\nNothing was changed\.$/,
       ),
     );
   });

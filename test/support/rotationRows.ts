@@ -48,17 +48,17 @@ export function rotationRows(world: () => World) {
       provoke: async () =>
         changeRefusal([{ ...made, name: "1", active: true, founder: true }], { ...made, algorithm: "RSA-2048" }) ?? "",
       message:
-        'The roots of generation "1" were made with pki.algorithm: ECDSA-P256, and the configuration asks for pki.algorithm: RSA-2048: a root does not change.\n' +
-        'Nothing was changed. Name a new generation along with the change, then pulumi up: pki.root.active: "1", pki.root.trusted: ["1", "2"]. ' +
-        "The steps after that are in docs/rotation.md. Or put back pki.algorithm: ECDSA-P256.",
+        'The roots of generation "1" were created with pki.algorithm: ECDSA-P256, but the configuration asks for pki.algorithm: RSA-2048: a root cannot change.\n' +
+        'Nothing was changed. Add a new generation along with the change, then run pulumi up: pki.root.active: "1", pki.root.trusted: ["1", "2"]. ' +
+        "The steps after that are in docs/rotation.md. Or restore pki.algorithm: ECDSA-P256.",
     },
     {
       input: "a generation that becomes active without being prepared",
       provoke: check({ prepared: 1, certificates: [platformLeaf] }, ["1", "2"]),
       message:
         'Generation "2" of the roots cannot become active: it was never prepared. Its roots are not in ConfigMap mtls/edge-trust.\n' +
-        'Nothing was changed. Prepare it first: pki.root.active: "1", pki.root.trusted: ["1", "2"], then pulumi up. ' +
-        "Activate it with the update after that: docs/rotation.md.",
+        'Nothing was changed. Prepare it first: pki.root.active: "1", pki.root.trusted: ["1", "2"], then run pulumi up. ' +
+        "Activate it in the update after that: docs/rotation.md.",
     },
     {
       input: "a generation that becomes active while somebody lacks its root",
@@ -68,15 +68,15 @@ export function rotationRows(world: () => World) {
         return check({ prepared: 2, bundles: [bundle], certificates: [platformLeaf] }, ["1", "2"])();
       },
       message:
-        'Generation "2" of the roots cannot become active yet. Its leaves would be refused by those who lack its root:\n' +
+        'Generation "2" of the roots cannot become active yet. These lack its root and would refuse its leaves:\n' +
         "  ConfigMap shop/edge-trust lacks the edge root\n" +
-        `Nothing was changed. Run pulumi up in the stacks that own these, in this one with the active generation as it was; then this again. ${left}`,
+        `Nothing was changed. Run pulumi up in the stacks that own these (in this one, with the previous active generation), then try again. ${left}`,
     },
     {
       input: "a generation that leaves while somebody needs it",
       provoke: check({ prepared: 2, certificates: [shopLeaf] }, ["2"]),
       message:
-        'Generation "1" of the roots cannot be retired yet. It is still needed, or nobody can tell:\n' +
+        'Generation "1" of the roots cannot be retired yet. It is still needed, or may be:\n' +
         '  Certificate shop/shop names the issuer of generation "1"\n' +
         `Nothing was changed. Keep "1" in pki.root.trusted until the stacks that own these have run pulumi up. ${left}`,
     },
@@ -84,7 +84,7 @@ export function rotationRows(world: () => World) {
       input: "a rotation by somebody who may not look everywhere",
       provoke: check({ prepared: 2, pods: 403 }, ["2"]),
       message:
-        'The rotation of roots cannot be checked: Pods may not be read in all namespaces: grant the kubeconfig\'s user "list" on pods there (docs/roles.md).\nNothing was changed.',
+        'The root rotation cannot be checked: The kubeconfig\'s user may not read Pods: grant it "list" on pods in all namespaces (docs/roles.md).\nNothing was changed.',
     },
   ];
 }

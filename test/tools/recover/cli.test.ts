@@ -91,7 +91,7 @@ describe("tools/recover/cli.ts", function () {
     equal(code, 1);
     equal(
       stderr,
-      `The kubeconfig's context "wrong" is cluster ${other}, but stack dev lives in cluster ${home}. ` +
+      `The kubeconfig's context "wrong" points at cluster ${other}, but stack dev lives in cluster ${home}. ` +
         "Point KUBECONFIG or kubernetes:context at the right cluster.\n",
     );
     same([right.held, wrong.held, await pending()], [everything, everything, 1]);

@@ -46,8 +46,8 @@ Run \`pulumi up -s dev\` first.`,
   it("are refused if of another version, before anything else is said about them", () => {
     throws(() => parseOutputs({ ...outputs, contract: 3, gateway: undefined }, "dev"), {
       message:
-        "The outputs of stack dev are of version 3, but this program reads version 2 or 1. " +
-        "Use the release of mtls-everywhere that the platform was brought up with.",
+        "The outputs of stack dev are version 3, but this program reads version 2 or 1. " +
+        "Use the release of mtls-everywhere that deployed the platform.",
     });
   });
 

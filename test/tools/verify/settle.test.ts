@@ -37,7 +37,7 @@ describe("a platform that is rolling out", () => {
         ["deployment/apisix has 1 of 2 new pods, 2 of 3 ready"],
         ["deployment/apisix has 2 of 2 new pods, 3 of 3 ready"],
         ["deployment/apisix has 2 of 2 new pods, 1 of 2 ready"],
-        ["pod/apisix-old is leaving"],
+        ["pod/apisix-old is terminating"],
         [],
       ],
     );
@@ -49,12 +49,12 @@ describe("a platform that is rolling out", () => {
     const access = { workloads: async () => looks.shift()! };
     const onWaiting = (reasons: readonly string[]) => told.push(...reasons);
     same(await settled(access, { namespace: "mtls", signal, onWaiting }), []);
-    same(told, ["pod/apisix-old is leaving", "pod/apisix-old is leaving"]);
+    same(told, ["pod/apisix-old is terminating", "pod/apisix-old is terminating"]);
   });
 
   it("is not awaited forever, nor longer than the run lasts", async () => {
     const access = { workloads: async () => ({ ...atRest, leaving: ["apisix-old"] }) };
-    same(await settled(access, { namespace: "mtls", signal, within: 0 }), ["pod/apisix-old is leaving"]);
+    same(await settled(access, { namespace: "mtls", signal, within: 0 }), ["pod/apisix-old is terminating"]);
     const interrupted = AbortSignal.abort(new Error("interrupted"));
     await rejects(settled(access, { namespace: "mtls", signal: interrupted }), { message: "interrupted" });
   });
@@ -95,7 +95,7 @@ describe("a platform that is rolling out", () => {
     it("cannot be read without the right to list them", async () => {
       api.answers.set("/apis/apps/v1/namespaces/mtls/deployments", 403);
       await rejects(workloads(), {
-        message: `Deployments mtls/app=apisix may not be read with the kubeconfig's user: grant it "list" on that object.`,
+        message: `The kubeconfig's user may not read Deployments mtls/app=apisix: grant it "list" on that object.`,
       });
     });
   });
