@@ -1,18 +1,29 @@
 // This process's Admin API clients: one for each endpoint.
 
-import { type Access, adviceFor, connectTo, timeLimitsOf, Unusable } from "@mtls-everywhere/cluster-access";
+import {
+  type Access,
+  adviceFor,
+  connectTo,
+  type TimeLimits,
+  timeLimitsOf,
+  Unusable,
+} from "@mtls-everywhere/cluster-access";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
 
 import { AdminClient } from "./client.ts";
 
-/** A client of the endpoint; there is one per process and endpoint. Refuses another cluster. */
-export function adminClient(access: Access, endpoint: AdminEndpoint): Promise<AdminClient> {
+/** A client of the endpoint; there is one per process and endpoint, with the limits that the first asks for. Refuses another cluster. */
+export function adminClient(
+  access: Access,
+  endpoint: AdminEndpoint,
+  limits: Pick<TimeLimits, "hopeless"> = {},
+): Promise<AdminClient> {
   const sessions = sessionsOf(access);
   const name = JSON.stringify(endpoint);
   let session = sessions.get(name);
   if (!session) {
-    session = open(access, endpoint);
+    session = open(access, endpoint, limits);
     sessions.set(name, session);
     session.catch(() => sessions.delete(name));
   }
@@ -33,12 +44,13 @@ function sessionsOf(access: Access): Map<string, Promise<AdminClient>> {
   return sessions;
 }
 
-async function open(access: Access, endpoint: AdminEndpoint): Promise<AdminClient> {
+async function open(access: Access, endpoint: AdminEndpoint, limits: TimeLimits): Promise<AdminClient> {
   await access.expect(endpoint.cluster);
   const key = await access.secretValue(endpoint.key);
   refuseUnusableKey(endpoint.key, key);
   return new AdminClient({
     ...timeLimitsOf(access).changing,
+    ...limits,
     connect: connectTo(access, endpoint),
     key,
     host: endpoint.serverName,

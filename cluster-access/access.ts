@@ -24,11 +24,22 @@ export interface Access {
   secretValue(ref: SecretKeyRef): Promise<string>;
   certificate(ref: SecretRef): Promise<string>;
   trustBundle(ref: ConfigMapKeyRef): Promise<string>;
+  /** What of these pods' makers is not there, in a sentence; undefined where all is. */
+  missingOf(makers: Makers): Promise<string | undefined>;
   /** Deletes the Secret of a Certificate that is gone. */
   removeIssued(ref: SecretRef, certificate: string): Promise<void>;
   connect(to: OnePodPort, client: ClientTls, signal?: AbortSignal): Promise<TLSSocket>;
   /** Overrides of the default time limits. */
   readonly timeLimits?: { readonly changing?: TimeLimits; readonly reading?: TimeLimits };
+}
+
+/** Pods, by what makes them: a Deployment or StatefulSet that bears their label. */
+export interface Makers extends Pick<PodPort, "namespace" | "selector"> {
+  /**
+   * Services by whose names they are found.
+   * @default none: they are reached by a port-forward
+   */
+  readonly services?: readonly string[];
 }
 
 /** Changing something waits for a server that restarts. Reading, all that a preview does, waits less where nobody answers at all. */

@@ -7,6 +7,16 @@ export function statusOf(error: unknown): number {
   return error instanceof ApiException ? error.code : 0;
 }
 
+/** What a call answers; nothing when what it asks for is not there. */
+export async function found<T>(call: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await call();
+  } catch (error) {
+    if (statusOf(error) === 404) return undefined;
+    throw error;
+  }
+}
+
 /** The API server's own words, without a full stop; those of the connection where it gave no answer. */
 export function saidBy(error: unknown): string {
   if (error instanceof ApiException) return messageIn(error).replace(/\.$/, "");

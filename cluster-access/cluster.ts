@@ -20,13 +20,14 @@ import type {
   SecretRef,
 } from "@mtls-everywhere/vocabulary/references";
 
-import type { Access } from "./access.ts";
-import { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
+import type { Access, Makers } from "./access.ts";
+import { found, reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 import type { KeyPair } from "./certificates.ts";
-import { MissingObject, Transient, WrongCluster } from "./errors.ts";
+import { MissingEntry, MissingObject, Transient, WrongCluster } from "./errors.ts";
 import { type ClientTls, handshake } from "./handshake.ts";
 import { removeIssued } from "./issuedSecrets.ts";
 import { type ClusterSelection, loadKubeConfig } from "./kubeconfig.ts";
+import { missingMaker } from "./makers.ts";
 import { workloadOf, type Workloads } from "./workloads.ts";
 
 export { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
@@ -108,7 +109,7 @@ export class Cluster implements Access {
     const bundle = map.data?.[ref.key];
     if (!bundle) {
       const what = `ConfigMap ${ref.namespace}/${ref.name}`;
-      throw new MissingObject(`${what} has no entry "${ref.key}". ${origin("ConfigMap", ref.namespace, ref.name)}`);
+      throw new MissingEntry(`${what} has no entry "${ref.key}".`, origin("ConfigMap", ref.namespace, ref.name));
     }
     return bundle;
   }
@@ -144,6 +145,11 @@ export class Cluster implements Access {
       `No ready pod matches ${selector} in namespace ${namespace} (${pods.length} found). ` +
         `Check: kubectl -n ${namespace} get pods -l ${selector}`,
     );
+  }
+
+  /** What of these pods' makers is not there, in a sentence. Fails where the user may not look. */
+  missingOf(makers: Makers): Promise<string | undefined> {
+    return missingMaker(this.config, makers);
   }
 
   /** Deletes the Secret that cert-manager issued for a Certificate, once that is gone. */
@@ -221,8 +227,9 @@ export class Cluster implements Access {
     } catch (error) {
       const context = `context "${this.config.getCurrentContext()}"`;
       const status = statusOf(error);
-      if (status === 404) throw new MissingObject(`${what} does not exist. ${origin(kind, namespace, name)}`);
+      if (status === 404) throw new MissingObject(`${what} does not exist.`, origin(kind, namespace, name));
       if (status === 403) {
+        await this.#refuseGone(namespace);
         throw new Error(`The kubeconfig's user may not read ${what}: grant it "${verb}" on that object.`);
       }
       if (status === 401) {
@@ -237,6 +244,13 @@ export class Cluster implements Access {
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  /** With a namespace go the rights in it: what is gone is then forbidden. */
+  async #refuseGone(namespace: string): Promise<void> {
+    const there =
+      namespace === "" || (await found(() => this.#api.readNamespace({ name: namespace })).catch(() => true));
+    if (!there) throw new MissingObject(`Namespace ${namespace} does not exist.`, origin("Namespace", "", namespace));
   }
 }
 
@@ -265,7 +279,7 @@ function entry(data: Record<string, string>, ref: SecretRef, key: string): strin
   const value = data[key];
   if (!value) {
     const what = `Secret ${ref.namespace}/${ref.name} has no "${key}".`;
-    throw new MissingObject(`${what} ${origin("Secret", ref.namespace, ref.name)}`);
+    throw new MissingEntry(what, origin("Secret", ref.namespace, ref.name));
   }
   return Buffer.from(value, "base64").toString("utf8");
 }
@@ -276,5 +290,5 @@ const patience = 15_000;
 /** Who creates an object, for the error that says it is missing. */
 function origin(kind: string, namespace: string, name: string): string {
   const issued = `If cert-manager issues it, look at: kubectl -n ${namespace} describe certificate ${name}. Otherwise run`;
-  return `${kind === "Secret" ? issued : "Run"} pulumi up in the stack that makes it.`;
+  return `${kind === "Secret" ? issued : "Run"} pulumi up --refresh in the stack that makes it.`;
 }

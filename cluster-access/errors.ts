@@ -7,7 +7,18 @@ export class Transient extends Error {}
 export class Unavailable extends Transient {}
 
 /** What a reference names is not there. */
-export class MissingObject extends Error {}
+export class MissingObject extends Error {
+  /** What is missing, in a sentence. */
+  readonly what: string;
+
+  constructor(what: string, remedy = "") {
+    super(`${what}${remedy && ` ${remedy}`}`);
+    this.what = what;
+  }
+}
+
+/** What a reference names is there, without the entry that it names. */
+export class MissingEntry extends MissingObject {}
 
 /** What a reference names exists but can never serve its purpose; a preview says so too. */
 export class Unusable extends Error {}

@@ -3,7 +3,7 @@
 import { CoreV1Api, CustomObjectsApi, type KubeConfig, type V1Secret } from "@kubernetes/client-node";
 import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 
-import { statusOf } from "./apiErrors.ts";
+import { found } from "./apiErrors.ts";
 
 /** Cert-manager's record of the Certificate that a Secret belongs to. */
 const owner = "cert-manager.io/certificate-name";
@@ -32,14 +32,4 @@ export async function removeIssued(
   await found(() =>
     core.deleteNamespacedSecret({ namespace, name, body: { preconditions: { uid, resourceVersion } } }),
   );
-}
-
-/** What a call answers; nothing when what it asks for is not there. */
-async function found<T>(call: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await call();
-  } catch (error) {
-    if (statusOf(error) === 404) return undefined;
-    throw error;
-  }
 }

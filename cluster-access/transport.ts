@@ -19,6 +19,8 @@ export interface TimeLimits {
   readonly perAttempt?: number;
   /** What to do when time runs out: a sentence for the final error. */
   readonly advice?: string;
+  /** Asked after each failure: why no other try can succeed, which ends the waiting. */
+  readonly hopeless?: () => Promise<Error | undefined>;
   /** Ends the waiting before that. */
   readonly signal?: AbortSignal;
 }
@@ -69,6 +71,8 @@ export async function persistently<T>(
       return await attempt(stop ? AbortSignal.any([stop, cut]) : cut);
     } catch (error) {
       if (stop?.aborted || !(cut.aborted || isTransient(error))) throw error;
+      const loss = await limits.hopeless?.();
+      if (loss !== undefined) throw loss;
       // Being cut off says less than the failure before it.
       last = cut.aborted ? (last ?? new Error(`no answer for ${time / 1000} s`)) : (error as Error);
       if (error instanceof Unavailable) limit = deadline;

@@ -51,7 +51,7 @@ export interface ApisixArgs extends ApisixPlanArgs {
 }
 
 /** What it needs of its etcd. The passwords are those of `keys.users`, in their order. */
-export interface Store extends Pick<Etcd, "pods" | "clientCertificate" | "clientPasswords"> {
+export interface Store extends Pick<Etcd, "pods" | "keeping" | "clientCertificate" | "clientPasswords"> {
   readonly store: pulumi.Output<Pick<StoreEndpoint, "endpoints" | "prefix" | "user">>;
 }
 
@@ -206,12 +206,20 @@ export class Apisix extends pulumi.ComponentResource {
     this.adminCertificate = adminServer.secret;
     this.upstreamCertificate = upstreamClient.secret;
     this.admin = pulumi
-      .all([deployer.secret, authorities.admin.trust, sealedBy, secret.metadata, deployment.metadata])
-      .apply(([certificate, trust, sealedBy]) => ({
+      .all([
+        deployer.secret,
+        authorities.admin.trust,
+        sealedBy,
+        args.store.keeping,
+        secret.metadata,
+        deployment.metadata,
+      ])
+      .apply(([certificate, trust, sealedBy, keptIn]) => ({
         ...adminEndpoint(name, args, keys),
         trust,
         certificate,
         sealedBy,
+        keptIn,
         renews: true,
         presents: keyFamilyOf(authorities.upstream.algorithm),
       }));

@@ -1,6 +1,6 @@
 // etcd, APISIX's store: mutual TLS for clients and peers, and a user for each client that is limited to its prefix.
 
-import type { StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { KeepingEtcd, StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
 import { etcdPorts } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
@@ -60,6 +60,8 @@ export class Etcd extends pulumi.ComponentResource {
   readonly pods: Pods;
   /** How the client reaches it and what it presents; known once its user may sign in. */
   readonly store: pulumi.Output<StoreEndpoint>;
+  /** The same as its administrators reach it: what the client keeps there is gone when it is. */
+  readonly keeping: pulumi.Output<KeepingEtcd>;
   /** The leaf that the client presents; a preview knows it before it knows `store`. */
   readonly clientCertificate: pulumi.Output<CertSecretRef<"etcd">>;
   /** The passwords of the client's users, in the order of `users`: the client's own settings carry them. */
@@ -178,6 +180,8 @@ export class Etcd extends pulumi.ComponentResource {
       child,
     );
 
+    const services = [name, names.headless];
+    this.keeping = endpoint(deployer.secret).apply((etcd) => ({ ...etcd, services }));
     this.clientCertificate = clientLeaf.secret;
     this.clientPasswords = client.passwords;
     this.serverCertificates = { etcd: server.secret, "etcd-peer": peer.secret };

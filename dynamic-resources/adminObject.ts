@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 
-import { adminClient, type AdminClient, labelledSeal, ownershipOf, refusal } from "@mtls-everywhere/apisix-admin";
+import { type AdminClient, labelledSeal, ownershipOf, refusal } from "@mtls-everywhere/apisix-admin";
 import { type Failure, hasUnknown, type Props } from "@mtls-everywhere/apisix-admin/checks";
 import { differences } from "@mtls-everywhere/apisix-admin/compare";
 import type { Kind, Wanted } from "@mtls-everywhere/apisix-admin/kinds/kind";
@@ -11,6 +11,7 @@ import { objectIdentity } from "@mtls-everywhere/apisix-admin/kinds/values";
 import {
   type Access,
   AdminError,
+  MissingEntry,
   MissingObject,
   type TimeLimits,
   timeLimitsOf,
@@ -21,6 +22,7 @@ import {
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import type { Lifecycle } from "./lifecycle.ts";
+import { gatewayClient } from "./loss.ts";
 import { Unconfirmed } from "./unconfirmed.ts";
 
 export function adminObject(name: KindName, kind: Kind): Lifecycle {
@@ -44,7 +46,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     access: Access,
     ask: (client: AdminClient, limits: TimeLimits) => Promise<Failure[]>,
   ): Promise<Failure[]> => {
-    const client = await adminClient(access, admin);
+    const client = await gatewayClient(access, admin);
     if (unreachable.has(client)) return [];
     try {
       return await ask(client, { deadline: Math.min(5_000, timeLimitsOf(access).reading.unanswered) });
@@ -115,7 +117,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       if (failures.length > 0) return failures.map(({ property, reason }) => `${property}: ${reason}`);
       const place = placed(news);
       const { admin, id } = place;
-      const live = await (await adminClient(access, admin)).get(name, id, timeLimitsOf(access).reading);
+      const live = await (await gatewayClient(access, admin)).get(name, id, timeLimitsOf(access).reading);
       if (!live) return ["is gone"];
       try {
         const wanted = kind.wanted(news);
@@ -130,7 +132,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     async apply(olds, news, access) {
       const place = placed(news);
       const { admin, id, owner, adopt } = place;
-      const client = await adminClient(access, admin);
+      const client = await gatewayClient(access, admin);
       const before = olds && placed(olds);
       const instance = before?.instance ?? randomBytes(6).toString("hex");
       const wanted = kind.wanted(news);
@@ -155,7 +157,9 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
 
     async read(id, props, access) {
       const { admin, owner, instance } = placed(props);
-      const live = await (await adminClient(access, admin)).get(name, id, timeLimitsOf(access).reading);
+      const live = await found(async () =>
+        (await gatewayClient(access, admin)).get(name, id, timeLimitsOf(access).reading),
+      );
       if (!live) return undefined;
       const whose = kind.mark.read(live, { owner, ...(instance && { instance }) });
       return { instance: whose.instance, ...kind.outputs(live), live: kind.presentable(live) };
@@ -163,8 +167,15 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
 
     async remove(id, props, access) {
       const { admin, owner, instance } = placed(props);
-      const client = await adminClient(access, admin);
-      const live = await client.get(name, id);
+      const gateway = await found(
+        async () => {
+          const client = await gatewayClient(access, admin);
+          return { client, live: await client.get(name, id) };
+        },
+        (what) => console.log(`${name}/${id} is let go, since nobody can delete it: ${what}`),
+      );
+      if (!gateway) return;
+      const { client, live } = gateway;
       if (!live) return;
       const whose = kind.mark.read(live, { owner, ...(instance && { instance }) });
       if (whose.owner !== owner || whose.instance !== instance) {
@@ -176,6 +187,18 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       await deleteOnceReleased(client, name, kind, id);
     },
   };
+}
+
+/** What is asked of a gateway; nothing when that is gone, its store, or what opens it. */
+async function found<T>(ask: () => Promise<T>, gone: (what: string) => void = () => {}): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    // A name within a Secret that is there may be an old one: the gateway then has another.
+    if (!(error instanceof MissingObject) || error instanceof MissingEntry) throw error;
+    gone(error.what);
+    return undefined;
+  }
 }
 
 function clusterOf(admin: unknown): unknown {

@@ -121,6 +121,16 @@ export class EtcdAdmin {
     }
   }
 
+  /** Whether users are asked for at all, whatever root's password is. */
+  async asksForUsers(): Promise<boolean> {
+    try {
+      return await this.#signIn();
+    } catch (error) {
+      if (error instanceof AdminError) return true;
+      throw error;
+    }
+  }
+
   close(): void {
     this.#transport.close();
   }

@@ -8,6 +8,7 @@ import {
   AdminError,
   adviceFor,
   connectTo,
+  MissingObject,
   type TimeLimits,
   timeLimitsOf,
 } from "@mtls-everywhere/cluster-access";
@@ -16,6 +17,7 @@ import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
 
 import { type AuthState, authSteps, EtcdAdmin, type EtcdUser } from "./etcd.ts";
 import type { Lifecycle } from "./lifecycle.ts";
+import { hopeless } from "./loss.ts";
 
 interface Inputs {
   readonly etcd: EtcdEndpoint;
@@ -74,10 +76,16 @@ export const etcdAuth: Lifecycle = {
       return { id: (news["etcd"] as EtcdEndpoint).serverName, outs: { live: shown(await etcd.state(passwords)) } };
     }),
 
-  read: (_id, props, access) =>
-    withEtcd(props, access, timeLimitsOf(access).reading, async (etcd, passwords) => ({
-      live: shown(await etcd.state(passwords)),
-    })),
+  async read(_id, props, access) {
+    try {
+      return await withEtcd(props, access, timeLimitsOf(access).reading, async (etcd, passwords) => ({
+        live: shown(await etcd.state(passwords)),
+      }));
+    } catch (error) {
+      if (error instanceof MissingObject) return undefined;
+      throw error;
+    }
+  },
 
   // An etcd that goes away takes its users with it; one that stays must not be left open.
   async remove() {},
@@ -94,7 +102,13 @@ async function withEtcd<T>(
   const rootPassword = await access.secretValue(root);
   const passwords: Record<string, string> = {};
   for (const { name, password } of users) passwords[name] = await access.secretValue(password);
-  const admin = new EtcdAdmin({ ...limits, connect: connectTo(access, etcd), rootPassword, advice: adviceFor(etcd) });
+  const admin = new EtcdAdmin({
+    ...limits,
+    connect: connectTo(access, etcd),
+    rootPassword,
+    advice: adviceFor(etcd),
+    hopeless: hopeless(() => access.missingOf(etcd)),
+  });
   try {
     return await use(admin, passwords);
   } finally {

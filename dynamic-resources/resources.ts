@@ -34,12 +34,12 @@ export async function diff(kind: Kind, id: string, olds: Props, news: Props, at:
   return { changes: hasUnknown(news) || drift.length > 0 || inputsChanged(olds, news), deleteBeforeReplace: true };
 }
 
-/** What new inputs name may be made by the same update, before this resource's turn: missing it is a change, not an error. */
+/** What is missing may be made by the same update, before this resource's turn: it is a change, not an error. */
 async function driftOf(kind: Kind, olds: Props, news: Props, at: At): Promise<string[]> {
   try {
     return await lifecycleOf(kind).drift(olds, news, accessOf(at));
   } catch (error) {
-    if (error instanceof MissingObject && inputsChanged(olds, news)) return [error.message];
+    if (error instanceof MissingObject) return [error.message];
     throw error;
   }
 }

@@ -7,6 +7,7 @@ import {
   certificatesOf,
   MissingObject,
   selfSigned,
+  until,
 } from "@mtls-everywhere/cluster-access";
 import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
 
@@ -33,20 +34,39 @@ export const rootCertificates: Lifecycle = {
 
   async apply(olds, news, access) {
     const first = (news["secrets"] as SecretRef[])[0]!;
-    return { id: `${first.namespace}/${first.name}`, outs: { pem: await roots(news, access, olds?.["pem"]) } };
+    const pem = await issued(() => roots(news, access, olds?.["pem"]));
+    return { id: `${first.namespace}/${first.name}`, outs: { pem } };
   },
 
+  /** Never gone: made anew it would forget the lost roots, and what they have signed is still in use. */
   async read(_id, props, access) {
     try {
       return { pem: await roots(props, access, props["pem"]) };
     } catch (error) {
-      if (error instanceof MissingObject) return undefined;
+      if (error instanceof MissingObject) return { pem: props["pem"] };
       throw error;
     }
   },
 
   async remove() {},
 };
+
+/** Milliseconds that cert-manager may take to issue a Secret anew that somebody has deleted. */
+const reissueTime = 10_000;
+
+/** What is read of Secrets, a while after one was deleted too. */
+async function issued<T>(read: () => Promise<T>): Promise<T> {
+  const look = async () => {
+    try {
+      return await read();
+    } catch (error) {
+      if (error instanceof MissingObject) return undefined;
+      throw error;
+    }
+  };
+  // What is missing in the end says so itself.
+  return (await until(look, { within: reissueTime })) ?? read();
+}
 
 /**
  * The roots of all Secrets in PEM, each once, after those that were there before: a lost Secret is reissued with a new key, and what

@@ -26,7 +26,7 @@ import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
 import { contractVersions, refuseOldGateway } from "../outputs.ts";
 import { readOutputs } from "../tools/verify/outputs.ts";
 import type { AdminEndpoint } from "../vocabulary/endpoints.ts";
-import { clusterUid, MemoryCluster, startApisix, type Started, startEtcd } from "./support/apisix.ts";
+import { clusterUid, MemoryCluster, startApisix, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
 import { kubeconfigFor, KubernetesApi, LoopbackCluster } from "./support/kubernetesApi.ts";
 import { outputs as platform } from "./support/outputs.ts";
@@ -43,7 +43,7 @@ const folder = mkdtempSync(join(tmpdir(), "bad-input-"));
 const memory = new MemoryCluster();
 let api: KubernetesApi;
 let cluster: LoopbackCluster;
-let apisix: Started<AdminEndpoint>;
+let apisix: Awaited<ReturnType<typeof startApisix>>;
 let edge: Authority;
 let newer: Authority;
 const clusters: LoopbackCluster[] = [];
@@ -135,7 +135,7 @@ const keysRefused = (line: string) =>
   `The keys of stack dev cannot be changed like this:\n  ${line}\nNothing was changed. docs/keys.md has the steps.`;
 const nowhere = { type: "roundrobin", nodes: { "127.0.0.1:1": 1 } };
 const issued = (name: string) =>
-  `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up in the stack that makes it.`;
+  `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up --refresh in the stack that makes it.`;
 const certificateRemedy = "Correct the Certificate that issues it, or name another Secret.";
 const keyRemedy = "Use one of letters and digits, and restart the gateway's pods.";
 
@@ -321,6 +321,15 @@ const rows: readonly Row[] = [
     message: `Secret mtls/gone does not exist. ${issued("gone")}`,
   },
   {
+    input: "a namespace that is gone",
+    provoke: () => {
+      const certificate = { namespace: "elsewhere", name: "site" };
+      const asked = made("ssls", () => ssl({ certificate }));
+      return withAnswer("namespaces/elsewhere/secrets/site", 403, asked);
+    },
+    message: "Namespace elsewhere does not exist. Run pulumi up --refresh in the stack that makes it.",
+  },
+  {
     input: "a Secret that was emptied",
     provoke: () =>
       withAnswer(
@@ -333,12 +342,12 @@ const rows: readonly Row[] = [
   {
     input: "a trust bundle that is missing",
     provoke: made("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "gone", key: "ca.crt" } } })),
-    message: "ConfigMap mtls/gone does not exist. Run pulumi up in the stack that makes it.",
+    message: "ConfigMap mtls/gone does not exist. Run pulumi up --refresh in the stack that makes it.",
   },
   {
     input: "a trust bundle without the entry",
     provoke: made("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "edge", key: "roots.pem" } } })),
-    message: 'ConfigMap mtls/edge has no entry "roots.pem". Run pulumi up in the stack that makes it.',
+    message: 'ConfigMap mtls/edge has no entry "roots.pem". Run pulumi up --refresh in the stack that makes it.',
   },
   {
     input: "no APISIX pod that is ready",
@@ -479,6 +488,29 @@ const rows: readonly Row[] = [
     input: "a port where nobody listens",
     provoke: () => said(() => create("upstreams", upstream({}, { port: 1 }), freshCluster())),
     message: `GET upstreams/hello did not succeed within 3 s. The last failure: the connection was refused (connect ECONNREFUSED 127.0.0.1:1). ${advice}`,
+  },
+  {
+    input: "a gateway that is gone",
+    provoke: withoutMaker(() => said(() => create("upstreams", upstream({}, { port: 1 }), freshCluster()))),
+    message:
+      "There is no Deployment or StatefulSet app=apisix in namespace mtls. Run pulumi up --refresh in the stack that makes it.",
+  },
+  {
+    input: "a Service of the gateway's etcd that is gone",
+    provoke: withMaker(() => {
+      const keptIn = { ...apisix.etcd.endpoint, services: ["etcd"] };
+      return said(() => create("upstreams", upstream({}, { port: 1, keptIn }), freshCluster()));
+    }),
+    message: "Service mtls/etcd does not exist. Run pulumi up --refresh in the stack that makes it.",
+  },
+  {
+    input: "an etcd that has lost what it held",
+    provoke: () => {
+      const keptIn = { ...apisix.etcd.endpoint, services: [] };
+      return said(() => create("upstreams", upstream({}, { port: 1, keptIn }), memory));
+    },
+    message:
+      "The etcd of the pods app=etcd in namespace mtls has lost all that it held, its users too. Run pulumi up --refresh in the stack that makes it.",
   },
   {
     input: "another root password than etcd's",
@@ -842,6 +874,23 @@ async function withAnswer(path: string, answer: object | number, act: () => Prom
     if (before === undefined) api.answers.delete(path);
     else api.answers.set(path, before);
   }
+}
+
+/** Acts in a cluster with these Deployments, and no StatefulSet. */
+function withDeployments(items: readonly object[], act: () => Promise<string>): () => Promise<string> {
+  const path = (kind: string) => `/apis/apps/v1/namespaces/mtls/${kind}`;
+  return () => withAnswer(path("deployments"), { items }, () => withAnswer(path("statefulsets"), { items: [] }, act));
+}
+
+function withMaker(act: () => Promise<string>): () => Promise<string> {
+  return withDeployments(
+    ["apisix", "etcd"].map((app) => ({ metadata: { name: app, labels: { app } } })),
+    act,
+  );
+}
+
+function withoutMaker(act: () => Promise<string>): () => Promise<string> {
+  return withDeployments([], act);
 }
 
 /** Does something while another tool's object is in the gateway. */

@@ -30,6 +30,27 @@ const clientFields = {
   trust: named<ConfigMapKeyRef>(configMapKeyRef),
 };
 
+const etcdFields = {
+  ...clientFields,
+  /** Client certificate of the etcd plane, with an empty subject: the JSON gateway refuses a common name. */
+  certificate: named<SecretRef>(secretRef),
+};
+export const etcdEndpoint = z.object(etcdFields).readonly();
+
+/** All that is needed to administer one etcd's users over its JSON gateway. */
+export interface EtcdEndpoint extends z.infer<typeof etcdEndpoint> {}
+
+export const keepingEtcd = z
+  .object({
+    ...etcdFields,
+    /** The Services by whose names the gateway finds it. */
+    services: z.array(text).readonly(),
+  })
+  .readonly();
+
+/** The etcd that a gateway keeps its objects in. */
+export interface KeepingEtcd extends z.infer<typeof keepingEtcd> {}
+
 export const adminEndpoint = z
   .object({
     ...clientFields,
@@ -52,21 +73,16 @@ export const adminEndpoint = z
      * reseals the object. Absent from outputs of 0.1.0, whose objects carry no such label.
      */
     sealedBy: text.exactOptional(),
+    /**
+     * Where the gateway keeps its objects: when that is gone, so are they.
+     * @default not known
+     */
+    keptIn: named<KeepingEtcd>(keepingEtcd).exactOptional(),
   })
   .readonly();
 
 /** Everything needed to talk to one Admin API. Safe in state and in stack outputs. */
 export interface AdminEndpoint extends z.infer<typeof adminEndpoint> {}
-
-const etcdFields = {
-  ...clientFields,
-  /** Client certificate of the etcd plane, with an empty subject: the JSON gateway refuses a common name. */
-  certificate: named<SecretRef>(secretRef),
-};
-export const etcdEndpoint = z.object(etcdFields).readonly();
-
-/** All that is needed to administer one etcd's users over its JSON gateway. */
-export interface EtcdEndpoint extends z.infer<typeof etcdEndpoint> {}
 
 export const storeEndpoint = z
   .object({

@@ -26,6 +26,7 @@ export type {
   AdminEndpoint,
   GatewayCaller,
   GatewayEndpoint,
+  KeepingEtcd,
   StoreEndpoint,
   UpstreamEndpoint,
 } from "@mtls-everywhere/vocabulary/endpoints";

@@ -103,6 +103,7 @@ function counting(cluster: Cluster, onTry: () => void): Access {
     secretValue: (ref) => cluster.secretValue(ref),
     certificate: (ref) => cluster.certificate(ref),
     trustBundle: (ref) => cluster.trustBundle(ref),
+    missingOf: (makers) => cluster.missingOf(makers),
     removeIssued: (ref, certificate) => cluster.removeIssued(ref, certificate),
   };
 }

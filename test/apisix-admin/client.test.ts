@@ -123,6 +123,16 @@ describe("patience", () => {
     equal(tries, 2);
   });
 
+  it("ends when nothing can help any more, with what is the matter", async () => {
+    const lost = new Error("It is gone.");
+    const answers = [undefined, lost];
+    const failing = async () => {
+      throw new Transient("no ready pod");
+    };
+    await rejects(persistently("x", { hopeless: async () => answers.shift() }, failing), lost);
+    same(answers, []);
+  });
+
   it("cuts off an attempt that hangs", async () => {
     const hang = (signal: AbortSignal) =>
       new Promise<never>((_resolve, reject) => signal.addEventListener("abort", () => reject(signal.reason as Error)));

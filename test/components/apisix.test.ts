@@ -15,6 +15,7 @@ import { podsOf, toNameService } from "../../components/edges.ts";
 import { firstKeys } from "../../components/keyNames.ts";
 import { renewerSidecar } from "../../components/renewer.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
+import { outputs } from "../support/outputs.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
 
 const store = { endpoints: ["https://etcd.mtls.svc:2379"], prefix: "/apisix", user: "apisix" };
@@ -307,6 +308,7 @@ describe("the gateway's Service", () => {
         store: {
           store: pulumi.output(store),
           pods: podsOf("etcd", "mtls"),
+          keeping: pulumi.output(outputs.admin.keptIn!),
           clientCertificate: pulumi.output(material.etcdLeaf),
           clientPasswords: [pulumi.output("password")],
         },

@@ -16,6 +16,7 @@ import { check, create, diff, read, remove, update } from "../../dynamic-resourc
 import type { AdminEndpoint } from "../../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, type Started } from "../support/apisix.ts";
 import { Authority } from "../support/authorities.ts";
+import { logged } from "../support/logged.ts";
 
 const unknown = "04da6b54-80e4-46f7-96ec-b56ff0331ba9";
 
@@ -482,15 +483,4 @@ function loseAnswerTo(method: string, socket: TLSSocket, done: () => void): void
     }
     return write(chunk, ...rest);
   };
-}
-
-async function logged<T>(act: () => Promise<T>): Promise<{ result: T; lines: string[] }> {
-  const lines: string[] = [];
-  const log = console.log;
-  console.log = (line: string) => lines.push(line);
-  try {
-    return { result: await act(), lines };
-  } finally {
-    console.log = log;
-  }
 }

@@ -41,13 +41,18 @@ describe("root certificates", () => {
     same(await read("rootCertificates", id, outs, cluster), { id, props: outs });
   });
 
-  it("show a renewed root without a refresh, and a missing one", async () => {
+  it("show a renewed root without a refresh, and a missing one, which cert-manager issues again (case 1)", async () => {
     const { id, outs } = await create("rootCertificates", inputs("admin"), cluster);
     cluster.secrets.set("mtls/admin", { "tls.crt": (await Authority.create("admin")).root });
     equal((await diff("rootCertificates", id, outs, inputs("admin"), cluster)).changes, true);
     cluster.secrets.delete("mtls/admin");
     equal((await diff("rootCertificates", id, outs, inputs("admin"), cluster)).changes, true);
-    same(await read("rootCertificates", id, outs, cluster), {});
+    // Not gone: made anew they would forget the lost one, by which leaves are still verified.
+    same(await read("rootCertificates", id, outs, cluster), { id, props: outs });
+    const issuedAgain = setTimeout(() => cluster.secrets.set("mtls/admin", { "tls.crt": admin.root }), 500);
+    const { outs: again } = await update("rootCertificates", id, outs, inputs("admin"), cluster);
+    clearTimeout(issuedAgain);
+    same(again, outs);
   });
 
   it("stay if one is reissued with another key: what the lost one signed is still in use", async () => {

@@ -7,9 +7,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type { TLSSocket } from "node:tls";
 
-import type { Access } from "../../cluster-access/access.ts";
+import type { Access, Makers } from "../../cluster-access/access.ts";
 import type { KeyPair } from "../../cluster-access/certificates.ts";
-import { MissingObject, WrongCluster } from "../../cluster-access/errors.ts";
+import { MissingEntry, MissingObject, Transient, WrongCluster } from "../../cluster-access/errors.ts";
 import { type ClientTls, handshake } from "../../cluster-access/handshake.ts";
 import { freePort } from "../../lab/ports.ts";
 import type { AdminEndpoint, EtcdEndpoint } from "../../vocabulary/endpoints.ts";
@@ -27,6 +27,8 @@ export class MemoryCluster implements Access {
   /** Called before each connection; tests throw here, or cut off the socket. */
   onConnect: (socket?: TLSSocket) => void = () => {};
   connections = 0;
+  /** Selectors of pods that nothing makes any more, and names of Services. */
+  readonly gone = new Set<string>();
 
   async expect(cluster: string): Promise<void> {
     if (cluster !== clusterUid) throw new WrongCluster(`This is cluster ${clusterUid}, not ${cluster}.`);
@@ -50,11 +52,18 @@ export class MemoryCluster implements Access {
     return bundle;
   }
 
+  async missingOf({ selector, services = [] }: Makers): Promise<string | undefined> {
+    if (this.gone.has(selector)) return `There is no Deployment or StatefulSet ${selector} in namespace mtls.`;
+    const service = services.find((name) => this.gone.has(name));
+    return service && `Service mtls/${service} does not exist.`;
+  }
+
   async removeIssued(): Promise<void> {
     throw new Error("Nothing here is issued by cert-manager.");
   }
 
-  async connect({ port, serverName }: PodPort, client: ClientTls): Promise<TLSSocket> {
+  async connect({ port, serverName, selector }: PodPort, client: ClientTls): Promise<TLSSocket> {
+    if (this.gone.has(selector)) throw new Transient(`No ready pod matches ${selector} in namespace mtls (0 found).`);
     this.onConnect();
     this.connections += 1;
     const socket = await handshake({ host: "127.0.0.1", port }, serverName, client);
@@ -79,8 +88,10 @@ export class MemoryCluster implements Access {
   }
 
   #entry(ref: SecretKeyRef): string {
-    const value = this.secrets.get(`${ref.namespace}/${ref.name}`)?.[ref.key];
-    if (!value) throw new MissingObject(`Secret ${ref.namespace}/${ref.name} does not exist.`);
+    const secret = this.secrets.get(`${ref.namespace}/${ref.name}`);
+    if (!secret) throw new MissingObject(`Secret ${ref.namespace}/${ref.name} does not exist.`);
+    const value = secret[ref.key];
+    if (!value) throw new MissingEntry(`Secret ${ref.namespace}/${ref.name} has no "${ref.key}".`);
     return value;
   }
 }
@@ -147,12 +158,13 @@ export async function startEtcd(
   };
 }
 
+interface StartedApisix extends Started<AdminEndpoint>, Restartable {
+  readonly gatewayPort: number;
+  readonly etcd: Pick<Started<EtcdEndpoint>, "endpoint"> & Restartable;
+}
+
 /** The stand-in with its own etcd. Its gateway has no upstreams, but serves its certificates. */
-export async function startApisix(
-  cluster: MemoryCluster,
-  admin: Authority,
-  skip: () => never,
-): Promise<Started<AdminEndpoint> & Restartable & { readonly gatewayPort: number; readonly etcd: Restartable }> {
+export async function startApisix(cluster: MemoryCluster, admin: Authority, skip: () => never): Promise<StartedApisix> {
   const program = programPath("apisix") ?? skip();
   const store = await Authority.create("etcd");
   const etcd = await startEtcd(cluster, store, skip);

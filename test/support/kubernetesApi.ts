@@ -37,6 +37,7 @@ export class KubernetesApi {
   private constructor(uid: string, root: string, pair: { cert: string; key: string }) {
     this.#root = root;
     this.answers.set("namespaces/kube-system", { metadata: { name: "kube-system", uid } });
+    for (const name of ["default", "mtls"]) this.answers.set(`namespaces/${name}`, { metadata: { name } });
     this.#server = createServer(pair, (request, response) => {
       const { pathname, searchParams } = new URL(request.url ?? "", "http://localhost");
       const path = pathname.replace("/api/v1/", "");

@@ -29,6 +29,13 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
   const memberHosts = Array.from({ length: members }, (_, index) => `etcd-${index}.etcd-peers.mtls.svc`);
   const storeNames = ["etcd", "etcd.mtls", "etcd.mtls.svc", ...memberHosts, "localhost"];
   const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
+  const etcd = {
+    cluster,
+    ...pods("etcd"),
+    port: 2379,
+    serverName: "etcd.mtls.svc",
+    trust: trustRef("etcd"),
+  };
   return {
     contract: ids.clientCertificate === undefined ? 2 : 1,
     trustDomain,
@@ -56,13 +63,10 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       key: { namespace: "mtls", name: "apisix-env", key: "ADMIN_KEY" },
       renews: true,
       presents: "ECDSA",
+      keptIn: { ...etcd, certificate: leafRef("etcd", "etcd-deployer"), services: ["etcd", "etcd-peers"] },
     },
     store: {
-      cluster,
-      ...pods("etcd"),
-      port: 2379,
-      serverName: "etcd.mtls.svc",
-      trust: trustRef("etcd"),
+      ...etcd,
       certificate: leafRef("etcd", "etcd-client"),
       endpoints: (members === 1 ? ["etcd.mtls.svc"] : memberHosts).map((name) => `https://${name}:2379`),
       peer: { ...pods("etcd"), port: 2380, serverName: "etcd-0.etcd-peers.mtls.svc" },

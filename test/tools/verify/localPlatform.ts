@@ -365,6 +365,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
   };
   const access: PlatformAccess = {
     expect: async () => undefined,
+    missingOf: async () => undefined,
     removeIssued: async () => undefined,
     connect,
     open: async ({ port }, signal) => open(port, signal),
