@@ -23,6 +23,7 @@ export const lines = [
   "consume.ts",
   "config.ts",
   "outputs.ts",
+  "neighbours/",
   "rotation/",
   "components/site.ts",
   "components/gateway/",

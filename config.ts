@@ -9,6 +9,7 @@ import { mebibytes } from "@mtls-everywhere/vocabulary/quantities";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
+import { isOlder, oldestCertManager } from "./components/certManager.ts";
 import { keyList } from "./components/keyNames.ts";
 
 const dnsLabel = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
@@ -43,10 +44,14 @@ export const certManager = z
   .strictObject({
     /** Install cert-manager; `false` uses the cluster's own. Default `true`. */
     install: z.boolean().default(true),
-    /** Chart and application version. Default `v1.21.2`. */
+    /** Chart and application version, `v1.15.0` or newer. Default `v1.21.2`. */
     version: z
       .string()
-      .regex(/^v\d+\.\d+\.\d+$/, 'must be a version such as "v1.21.2"')
+      .regex(/^v\d+\.\d+\.\d+$/, { error: 'must be a version such as "v1.21.2"', abort: true })
+      .refine(
+        (version) => !isOlder(version, oldestCertManager),
+        `must be "${oldestCertManager}" or newer: older charts would install no kinds`,
+      )
       .default("v1.21.2"),
     /** cert-manager's namespace, where ClusterIssuers look for their Secrets. Default `cert-manager`. */
     namespace: kubernetesName.default("cert-manager"),
@@ -139,8 +144,11 @@ const etcd = z
       .default("1Gi"),
     /** Storage class; the cluster's default when absent. */
     storageClass: kubernetesName.optional(),
-    /** Keep the volumes when the StatefulSet is destroyed. Default `true`. */
-    keepData: z.boolean().default(true),
+    /**
+     * Keep the volumes when the StatefulSet is deleted; a namespace that the stack makes takes them with it. What is kept has to be removed
+     * before the next `up`. Default: they stay as long as the namespace.
+     */
+    keepData: z.boolean().optional(),
     /** Names of APISIX's users: it signs in as the first. Default `["1"]`. */
     users: keyList,
     /** Default: the upstream project's image. */
@@ -229,6 +237,12 @@ const platform = z
   .refine((value) => value.namespace !== value.certManager.namespace, {
     path: ["namespace"],
     message: "must differ from cert-manager's: whoever may read Secrets there would hold every plane's keys",
+  })
+  .refine((value) => !(value.createNamespace && value.etcd.keepData), {
+    path: ["etcd", "keepData"],
+    message:
+      "cannot be promised where the stack makes its namespace: pulumi destroy deletes that, with the volumes in it. " +
+      "Leave it out, or set createNamespace: false (docs/roles.md)",
   });
 
 /** The whole configuration of one environment, every default filled in. */

@@ -18,13 +18,14 @@ import { NginxUpstream } from "./components/nginxUpstream.ts";
 import { Site } from "./components/site.ts";
 import { labelObjects } from "./components/stackLabel.ts";
 import { readConfig } from "./config.ts";
+import { refuseClashes } from "./neighbours/check.ts";
 import { contractVersions } from "./outputs.ts";
 import { trustedGenerations } from "./rotation/trusted.ts";
 
-// Before anything is planned: what is asked for can follow what is live, or it is refused.
+// Before anything is planned: what is asked for goes with what is live, or it is refused.
 const env = readConfig();
 labelObjects(pulumi.getStack());
-const cluster = await connectCluster("cluster");
+const cluster = await connectCluster("cluster", (access) => refuseClashes(access, env));
 await keepMembers("etcd", env.etcd.replicas);
 const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
 const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, users: env.etcd.users };

@@ -3,6 +3,22 @@
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
+/**
+ * The oldest that will do: its chart is the first with `crds.enabled` and `crds.keep`. An older one knows them not, and would install
+ * a cert-manager without its kinds.
+ */
+export const oldestCertManager = "v1.15.0";
+
+/** Name of the Helm release. */
+export const releaseName = "cert-manager";
+
+/** Whether a version such as `v1.9.0` is older than another, by its numbers. */
+export function isOlder(version: string, than: string): boolean {
+  const [one = [], other = []] = [version, than].map((text) => text.replace(/^v/, "").split(".").map(Number));
+  const index = one.findIndex((number, at) => number !== other[at]);
+  return index >= 0 && one[index]! < other[index]!;
+}
+
 /** Whether cert-manager is installed, and from where. */
 export interface CertManagerArgs {
   /** Install it; `false` uses the installed one (of two stacks on a cluster exactly one owns it). */
@@ -34,7 +50,7 @@ export class CertManager extends pulumi.ComponentResource {
       new k8s.helm.v3.Release(
         `${name}-release`,
         {
-          name: "cert-manager",
+          name: releaseName,
           chart: args.chart,
           // A chart in a folder brings its own version.
           ...(args.chart.startsWith("oci://") ? { version: args.version } : {}),

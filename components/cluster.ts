@@ -26,8 +26,12 @@ export interface ConnectedCluster {
  * current context, the same choice that the dynamic resources make.
  * @throws RunError when its API server does not answer, or when it is another cluster than the one that the stack lives
  * on: before anything is planned.
+ * @param allows what has to be so of the cluster before the stack is recorded to live there; it rejects where it is not
  */
-export async function connectCluster(name: string): Promise<ConnectedCluster> {
+export async function connectCluster(
+  name: string,
+  allows: (cluster: ClusterAccess) => Promise<void> = async () => {},
+): Promise<ConnectedCluster> {
   const config = new pulumi.Config("kubernetes");
   const context = config.get("context");
   let cluster: ClusterAccess;
@@ -41,6 +45,7 @@ export async function connectCluster(name: string): Promise<ConnectedCluster> {
         `Nothing was changed. Check KUBECONFIG, kubernetes:kubeconfig and kubernetes:context: kubectl get namespace kube-system must work.`,
     );
   }
+  await allows(cluster);
   const home = await firstValue(`${name}-uid`, uid);
   await refuseAnother(cluster, uid, home.value);
   const provider = new k8s.Provider(

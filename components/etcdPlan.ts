@@ -75,8 +75,11 @@ export interface EtcdPlanArgs {
    * @default the cluster's default class
    */
   readonly storageClass?: string | undefined;
-  /** Keep the volumes on destroy. */
-  readonly keepData: boolean;
+  /**
+   * Keep the volumes when the StatefulSet is deleted.
+   * @default true
+   */
+  readonly keepData?: boolean | undefined;
   /** etcd's image. */
   readonly image: string;
 }
@@ -132,7 +135,10 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
       replicas: args.replicas,
       podManagementPolicy: "Parallel",
       selector: { matchLabels: matchLabelsOf(name) },
-      persistentVolumeClaimRetentionPolicy: { whenDeleted: args.keepData ? "Retain" : "Delete", whenScaled: "Retain" },
+      persistentVolumeClaimRetentionPolicy: {
+        whenDeleted: args.keepData === false ? "Delete" : "Retain",
+        whenScaled: "Retain",
+      },
       template: {
         metadata: { labels: labelsOf(name), annotations: material.annotations },
         spec: {

@@ -29,6 +29,7 @@ import type { AdminEndpoint } from "../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
 import { kubeconfigFor, KubernetesApi, LoopbackCluster } from "./support/kubernetesApi.ts";
+import { neighbourRows } from "./support/neighbourRows.ts";
 import { outputs as platform } from "./support/outputs.ts";
 import { rotationRows } from "./support/rotationRows.ts";
 
@@ -197,6 +198,18 @@ const rows: readonly Row[] = [
     message: config("pki.root.trusted: must include the active generation: otherwise nobody would trust its leaves"),
   },
   {
+    input: "a cert-manager whose chart is too old (case 9)",
+    provoke: configured({ certManager: { version: "v1.13.6" } }),
+    message: config('certManager.version: must be "v1.15.0" or newer: older charts would install no kinds'),
+  },
+  {
+    input: "volumes to keep in a namespace that goes (case 4)",
+    provoke: configured({ etcd: { keepData: true } }),
+    message: config(
+      "etcd.keepData: cannot be promised where the stack makes its namespace: pulumi destroy deletes that, with the volumes in it. Leave it out, or set createNamespace: false (docs/roles.md)",
+    ),
+  },
+  {
     input: "a lifetime in minutes",
     provoke: configured({ pki: { leafDuration: "30m" } }),
     message: config('pki.leafDuration: must be a whole number of hours, at least "1h"'),
@@ -261,6 +274,9 @@ const rows: readonly Row[] = [
     message:
       "The etcd of stack dev was made with replicas: 1, and mtls-everywhere:etcd asks for 3: it cannot grow or shrink in an update.\nNothing was changed. Set replicas to 1, or make the platform anew: pulumi destroy, then pulumi up.",
   },
+  ...neighbourRows(() => ({
+    ...{ api, cluster: freshCluster(), inStack: (act) => inStackWith(undefined, act) },
+  })),
   ...rotationRows(() => ({ api, cluster: freshCluster(), roots: [edge, newer] })),
   {
     input: "a root's key whose Certificate is still there",

@@ -33,7 +33,7 @@ const defaults = {
     leafDuration: "24h",
     rootDuration: "87600h",
   },
-  etcd: { replicas: 1, storage: "1Gi", keepData: true, users: ["1"], image: "gcr.io/etcd-development/etcd:v3.6.15" },
+  etcd: { replicas: 1, storage: "1Gi", users: ["1"], image: "gcr.io/etcd-development/etcd:v3.6.15" },
   apisix: {
     ...{ replicas: 1, keyring: ["1"], adminKeys: ["1"] },
     image: "docker.io/apache/apisix:3.18.0-debian",

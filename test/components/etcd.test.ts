@@ -145,6 +145,11 @@ describe("etcd's StatefulSet", () => {
     same([...restrictedBreaches(pod), ...houseBreaches(pod)], []);
   });
 
+  it("keeps its volumes unless the configuration says otherwise (case 4)", () => {
+    const { spec } = etcdStatefulSet("etcd", { ...args, keepData: undefined }, material);
+    same(spec.persistentVolumeClaimRetentionPolicy, { whenDeleted: "Retain", whenScaled: "Retain" });
+  });
+
   it("deletes its volumes if the configuration says so, and leaves the storage class to the cluster", () => {
     const { spec } = etcdStatefulSet("etcd", { ...args, keepData: false, storageClass: undefined }, material);
     same(spec.persistentVolumeClaimRetentionPolicy, { whenDeleted: "Delete", whenScaled: "Retain" });

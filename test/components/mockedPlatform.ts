@@ -13,6 +13,7 @@ import { join, resolve } from "node:path";
 import * as pulumi from "@pulumi/pulumi";
 import { parse } from "yaml";
 
+import { stackLabelKey } from "../../components/stackLabel.ts";
 import { readUrn } from "../../urn.ts";
 import { Authority } from "../support/authorities.ts";
 
@@ -60,6 +61,8 @@ export interface PlanOptions {
   readonly program?: string;
   /** Outputs of the stack that a StackReference refers to. */
   readonly referenced?: object;
+  /** What the cluster already has, by path. Default: cert-manager's and the Prometheus operator's kinds only. */
+  readonly there?: Readonly<Record<string, object>>;
   /** Called for each registered resource. */
   readonly onResource?: (name: string) => void;
 }
@@ -78,6 +81,7 @@ export async function plan(
     lastOutputs = {},
     program,
     referenced,
+    there,
     onResource,
   }: PlanOptions = {},
 ): Promise<Planned> {
@@ -120,7 +124,7 @@ export async function plan(
   const asText = (value: unknown) => (typeof value === "string" ? value : JSON.stringify(value));
   pulumi.runtime.setAllConfig(Object.fromEntries(Object.entries(values).map(([key, value]) => [key, asText(value)])));
 
-  const cluster = await answeringCluster(running);
+  const cluster = await answeringCluster(running, there);
   if (unreachable) cluster.stop();
   const { KUBECONFIG } = process.env;
   process.env.KUBECONFIG = cluster.kubeconfig;
@@ -206,6 +210,7 @@ function pemOf(name: string): string {
 /** An API server that knows its identity, its address and the gateway's pods, and a kubeconfig for it. */
 async function answeringCluster(
   running: PlanOptions["running"] = [],
+  there: PlanOptions["there"] = {},
 ): Promise<{ kubeconfig: string; stop(): void; remove(): void }> {
   const known: Readonly<Record<string, object>> = {
     "/api/v1/namespaces/kube-system": { kind: "Namespace", metadata: { uid: clusterUid } },
@@ -214,13 +219,23 @@ async function answeringCluster(
       endpoints: [{ addresses: ["192.0.2.2"] }, { addresses: ["192.0.2.1"] }],
       ports: [{ name: "https", port: 6443 }],
     },
+    ...Object.fromEntries(
+      ["cert-manager.io", "monitoring.coreos.com"].map((group) => [`/apis/${group}/v1`, { kind: "APIResourceList" }]),
+    ),
+    // Of prod's, which waits for it.
+    "/api/v1/namespaces/mtls/services/apisix": {
+      metadata: { labels: { [stackLabelKey]: pulumi.getStack() } },
+      status: { loadBalancer: { ingress: [{ ip: "192.0.2.3" }] } },
+    },
+    ...there,
   };
   const pods = {
     kind: "PodList",
     items: running.map((annotations, index) => ({ metadata: { name: `pod-${index}`, annotations } })),
   };
   const server = createServer((request, response) => {
-    const answer = known[request.url ?? ""] ?? (/\/pods\?/.test(request.url ?? "") ? pods : undefined);
+    const answer =
+      known[request.url ?? ""] ?? (/\/namespaces\/[^/]+\/pods\?/.test(request.url ?? "") ? pods : undefined);
     response.writeHead(answer ? 200 : 404, { "content-type": "application/json" });
     response.end(JSON.stringify(answer ?? { kind: "Status" }));
   });

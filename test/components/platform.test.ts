@@ -359,6 +359,26 @@ describe("the platform", () => {
     );
   });
 
+  it("plans nothing beside what others have under its names, and says so in one message (case 9)", async () => {
+    const registered: string[] = [];
+    const labels = { "mtls-everywhere/stack": "prod" };
+    const there = {
+      "/api/v1/namespaces/mtls": { metadata: { labels } },
+      "/apis/cert-manager.io/v1/clusterissuers/mtls-edge": { metadata: { labels } },
+    };
+    await rejects(plan("dev", {}, { there, onResource: (name) => registered.push(name) }), (error: Error) => {
+      ok(pulumi.RunError.isInstance(error));
+      same(error.message.split("\n"), [
+        "Stack dev does not go together with what the cluster has already:",
+        "  Namespace mtls is there already, of stack prod: set namespace to another name",
+        "  ClusterIssuer mtls-edge is there already, of stack prod: set namespace to another name",
+        "Nothing was changed.",
+      ]);
+      return true;
+    });
+    same(registered, []);
+  });
+
   it("plans nothing on a cluster that does not answer, and says what to do", async () => {
     const registered: string[] = [];
     await rejects(

@@ -32,6 +32,7 @@ describe("the platform's users", function () {
     settings = {
       ...lab.platformConfig,
       "mtls-everywhere:createNamespace": false,
+      "mtls-everywhere:etcd": { keepData: true },
       "mtls-everywhere:certManager": { ...chart, install: false },
     };
     const subject = (name: string) => [{ kind: "ServiceAccount", name, namespace: "users" }];
@@ -51,6 +52,19 @@ describe("the platform's users", function () {
     await lab.become(user);
     return run(lab.userKubeconfig);
   };
+
+  it("are told what the cluster has already, in one message with each way out (case 9)", async () => {
+    await platform.configure(lab.platformConfig);
+    await rejects(platform.preview(lab.kubeconfig), (error: Error) => {
+      match(error.message, /Namespace mtls is there already: set createNamespace: false to use it/);
+      match(
+        error.message,
+        /cert-manager v[\d.]+ runs in namespace cert-manager already: set certManager: \{ install: false, namespace: cert-manager \}/,
+      );
+      return true;
+    });
+    await platform.configure(settings);
+  });
 
   it("let a deployer bring the platform up, and check every hop", async () => {
     await as(deployer, (kubeconfig) => platform.up(kubeconfig));
@@ -224,6 +238,18 @@ describe("the platform's users", function () {
         ["kube-root-ca.crt"],
       );
       deepEqual((await api.listNamespacedPod({ namespace: "mtls" })).items, []);
+    });
+
+    it("are told of the volumes that etcd kept before anything is made, with the command that removes them (case 4)", async () => {
+      await rejects(
+        as(previewer, (kubeconfig) => platform.preview(kubeconfig)),
+        /Volumes of a former etcd are in namespace mtls[^]*: kubectl -n mtls delete pvc data-etcd-0\n/,
+      );
+      const config = new KubeConfig();
+      config.loadFromFile(lab.kubeconfig);
+      const claim = { namespace: "mtls", name: "data-etcd-0" };
+      await config.makeApiClient(CoreV1Api).deleteNamespacedPersistentVolumeClaim(claim);
+      await platform.preview(lab.kubeconfig);
     });
   });
 

@@ -190,6 +190,8 @@ function previewerInPlatform(args: RolesArgs): Rule[] {
     ...readable,
     rule(core, ["secrets"], ["get"], secrets.sort()),
     rule(rbac, ["roles", "rolebindings"], ["get"], renewerGrants(args)),
+    // What a destroyed platform's etcd has left.
+    rule(core, ["persistentvolumeclaims"], ["list"]),
     // `preview --refresh` asks whether workloads are ready, and where nobody answers whether there are any.
     rule("apps", ["deployments", "replicasets", "statefulsets"], ["list"]),
     rule(core, ["pods"], ["list"]),

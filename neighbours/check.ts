@@ -1,0 +1,57 @@
+// The check before an update: whether the platform goes together with what the cluster has already.
+
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { NamedGenerations } from "../components/generations.ts";
+import { lastOutputs } from "../components/lastOutputs.ts";
+import { stackLabelValue } from "../components/stackLabel.ts";
+import { clashes } from "./clashes.ts";
+import type { Wanted } from "./live.ts";
+import { objectNames, type Roots } from "./names.ts";
+import { NeighbourReader } from "./reader.ts";
+
+/** What the configuration says of it. */
+interface Environment extends Pick<Wanted, "namespace" | "createNamespace" | "certManager"> {
+  readonly pki: { readonly root: Roots & NamedGenerations };
+  readonly monitoring: { readonly install: boolean };
+}
+
+/**
+ * Looks at the cluster before anything is made there. What the caller may not read is skipped with a warning.
+ * @throws RunError with a line for each clash, and its way out.
+ */
+export async function refuseClashes(cluster: Cluster, env: Environment): Promise<void> {
+  const last = await lastOutputs();
+  const { cluster: lives } = { ...(last["admin"] as Partial<AdminEndpoint> | undefined) };
+  // Of a stack that lives elsewhere that is to be said, and not what this cluster has.
+  if (lives !== undefined && lives !== (await cluster.uid())) return;
+  const { founder = env.pki.root.active } = { ...(last["generations"] as { readonly founder?: string } | undefined) };
+  const wanted: Wanted = {
+    stack: stackLabelValue(pulumi.getStack()),
+    running: lives !== undefined && last["namespace"] === env.namespace,
+    ...{ namespace: env.namespace, createNamespace: env.createNamespace, certManager: env.certManager },
+    monitoring: env.monitoring.install,
+    objects: objectNames(env.namespace, env.pki.root, founder),
+  };
+  const reader = new NeighbourReader(cluster.config);
+  const live = await reader.read(wanted).catch((error: Error) => {
+    throw new pulumi.RunError(
+      `It is not known what the cluster has already: ${error.message}\nNothing was changed. See that the cluster is up, then run the same command again.`,
+    );
+  });
+  if (reader.unread.length > 0) await pulumi.log.warn(unseen(reader.unread));
+  const lines = clashes(live, wanted);
+  if (lines.length === 0) return;
+  throw new pulumi.RunError(
+    `Stack ${pulumi.getStack()} does not go together with what the cluster has already:\n${lines.map((line) => `  ${line}`).join("\n")}\nNothing was changed.`,
+  );
+}
+
+function unseen(unread: readonly string[]): string {
+  return (
+    `The kubeconfig's user may not read: ${unread.join(", ")}. Whether the platform goes together with what the cluster has already ` +
+    `was checked without, and shows at \`pulumi up\`.`
+  );
+}

@@ -1,0 +1,130 @@
+// Decides what of a cluster is in a platform's way, each with its way out.
+
+import { isOlder, oldestCertManager, releaseName } from "../components/certManager.ts";
+import type { Controller, Kinds, Neighbours, Owner, Wanted } from "./live.ts";
+import { nameOf } from "./names.ts";
+
+/** A line for each clash; none where the platform can be made, or goes on. What carries the stack's own label is no clash. */
+export function clashes(live: Neighbours, wanted: Wanted): string[] {
+  return [
+    ...homeClashes(live, wanted),
+    ...(wanted.certManager.install ? installClashes(live, wanted) : existingClashes(live, wanted)),
+    ...(live.monitoringKinds === "absent"
+      ? [
+          "monitoring.install needs the Prometheus operator's kinds, which are not there: install it first, or leave monitoring out",
+        ]
+      : []),
+  ];
+}
+
+/** What would lie beside the platform under the same names. */
+function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): string[] {
+  const { namespace } = wanted;
+  if (home === "absent" && !wanted.createNamespace) {
+    return [
+      `Namespace ${namespace} is not there, and createNamespace is false: make it (kubectl create namespace ${namespace}), or leave createNamespace out`,
+    ];
+  }
+  // Of a platform that runs, what has lost its label was made again by hand, and is in its state.
+  const others = (object: Owner) => isForeign(object, wanted) && !(wanted.running && object.stack === undefined);
+  const foreign = objects.filter(others);
+  const taken = typeof home === "object" && wanted.createNamespace && others(home) ? home : undefined;
+  const elsewhere = "set namespace to another name";
+  return [
+    ...(taken === undefined
+      ? []
+      : [
+          taken.stack === undefined && foreign.length === 0
+            ? `Namespace ${namespace} is there already: set createNamespace: false to use it, or namespace to another name`
+            : `Namespace ${namespace} is there already${of(taken)}: ${elsewhere}`,
+        ]),
+    ...foreign.map((object) => `${nameOf(object)} is there already${of(object)}: ${elsewhere}`),
+    ...(claims.length > 0 && !objects.some(({ kind }) => kind === "StatefulSet")
+      ? [
+          `Volumes of a former etcd are in namespace ${namespace}, and its passwords are gone: nobody can sign in to it any more. ` +
+            `To remove them, and what is stored there: kubectl -n ${namespace} delete pvc ${claims.join(" ")}`,
+        ]
+      : []),
+  ];
+}
+
+/** Where the stack installs cert-manager. A cluster has one: its kinds and webhooks are the cluster's. */
+function installClashes({ certManagerHome, controllers, kinds }: Neighbours, wanted: Wanted): string[] {
+  // In a namespace of its own it is this stack's, and where nobody may look nothing is said.
+  if (certManagerHome === "unknown") return [];
+  if (certManagerHome !== "absent" && !isForeign(certManagerHome, wanted)) return [];
+  if (controllers.length > 0) return controllers.map((controller) => otherController(controller, wanted));
+  const { namespace } = wanted.certManager;
+  return [
+    ...(certManagerHome === "absent"
+      ? []
+      : [
+          `Namespace ${namespace} is there already${of(certManagerHome)}, and no cert-manager runs in it: set certManager.namespace to another name`,
+        ]),
+    ...(typeof kinds === "object" ? kindsClash(kinds, namespace) : []),
+  ];
+}
+
+function otherController({ stack, ...controller }: Controller, wanted: Wanted): string {
+  const { namespace, issuersIn } = controller;
+  const what = `${versioned(controller)} runs in namespace ${namespace}`;
+  if (stack === wanted.stack) {
+    return `${what}, where this stack made it, and does not move: set certManager.namespace back to ${namespace}`;
+  }
+  const settings = `set certManager: { install: false, namespace: ${issuersIn} }`;
+  return isTooOld(controller)
+    ? `${what} already, and is older than ${oldestCertManager}, the oldest that will do: update it, then ${settings}`
+    : `${what} already: ${settings}`;
+}
+
+/** Kinds that a release left on purpose are taken up by one of the same name in the same namespace. */
+function kindsClash({ release }: Kinds, namespace: string): string[] {
+  if (release === `${namespace}/${releaseName}`) return [];
+  const of = release === undefined ? "" : `, of Helm release ${release}`;
+  const kinds = "--overwrite crd -l app.kubernetes.io/name=cert-manager";
+  return [
+    `cert-manager's kinds are there already${of}, and no cert-manager runs: hand them over to the one that this stack installs ` +
+      `(kubectl label ${kinds} app.kubernetes.io/managed-by=Helm; ` +
+      `kubectl annotate ${kinds} meta.helm.sh/release-name=${releaseName} meta.helm.sh/release-namespace=${namespace}), ` +
+      `or start their own and set certManager: { install: false }`,
+  ];
+}
+
+/** Where the stack uses the cert-manager that is there. */
+function existingClashes({ controllers, kinds }: Neighbours, wanted: Wanted): string[] {
+  const { namespace } = wanted.certManager;
+  if (kinds === "absent") {
+    return [
+      "certManager.install is false, and there is no cert-manager: leave install out, or install one first (docs/roles.md)",
+    ];
+  }
+  const used = controllers.find(({ issuersIn }) => issuersIn === namespace);
+  if (used === undefined) {
+    return controllers.map(
+      (controller) =>
+        `${versioned(controller)} looks for the Secrets of ClusterIssuers in namespace ${controller.issuersIn}, not in ${namespace}: ` +
+        `set certManager: { install: false, namespace: ${controller.issuersIn} }`,
+    );
+  }
+  // One that a platform runs on already has shown that it will do.
+  if (wanted.running || !isTooOld(used)) return [];
+  return [
+    `${versioned(used)} runs in namespace ${used.namespace}, and is older than ${oldestCertManager}, the oldest that will do: update it`,
+  ];
+}
+
+function isForeign({ stack }: Owner, wanted: Wanted): boolean {
+  return stack !== wanted.stack;
+}
+
+function isTooOld({ version }: Controller): boolean {
+  return version !== undefined && isOlder(version, oldestCertManager);
+}
+
+function versioned({ version }: Pick<Controller, "version">): string {
+  return version === undefined ? "cert-manager" : `cert-manager ${version}`;
+}
+
+function of({ stack }: Owner): string {
+  return stack === undefined ? "" : `, of stack ${stack}`;
+}

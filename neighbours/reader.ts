@@ -1,0 +1,152 @@
+// Reads from the cluster what is there before a platform is made. What the caller may not read is left out, and named.
+
+import {
+  ApiextensionsV1Api,
+  AppsV1Api,
+  CoreV1Api,
+  CustomObjectsApi,
+  type KubeConfig,
+  type V1ObjectMeta,
+  type V1Pod,
+} from "@kubernetes/client-node";
+import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
+
+import { stackLabelKey } from "../components/stackLabel.ts";
+import { selectorOf } from "../components/workload.ts";
+import type { Controller, Found, Kinds, Neighbours, ObjectName, Owner, Wanted } from "./live.ts";
+import { nameOf } from "./names.ts";
+
+export class NeighbourReader {
+  /** What the caller may not read, in words. */
+  readonly unread: string[] = [];
+  readonly #core: CoreV1Api;
+  readonly #apps: AppsV1Api;
+  readonly #custom: CustomObjectsApi;
+  readonly #extensions: ApiextensionsV1Api;
+
+  constructor(config: KubeConfig) {
+    this.#core = config.makeApiClient(CoreV1Api);
+    this.#apps = config.makeApiClient(AppsV1Api);
+    this.#custom = config.makeApiClient(CustomObjectsApi);
+    this.#extensions = config.makeApiClient(ApiextensionsV1Api);
+  }
+
+  async read(wanted: Wanted): Promise<Neighbours> {
+    const { namespace, certManager } = wanted;
+    const [home, certManagerHome, controllers, kinds, monitoringKinds, objects, claims] = await Promise.all([
+      this.#namespace(namespace),
+      certManager.install ? this.#namespace(certManager.namespace) : unasked,
+      this.#controllers(certManager.install),
+      // The definition itself says whose it is. That the kinds are there at all, everybody may ask.
+      certManager.install ? this.#definition("certificates.cert-manager.io") : this.#served("cert-manager.io"),
+      wanted.monitoring ? this.#served("monitoring.coreos.com") : unasked,
+      Promise.all(wanted.objects.map((object) => this.#object(object))),
+      wanted.running ? unasked : this.#claims(namespace),
+    ]);
+    return {
+      ...{ home, certManagerHome, controllers, kinds, monitoringKinds },
+      objects: objects.filter((object) => typeof object === "object"),
+      claims: typeof claims === "object" ? claims : [],
+    };
+  }
+
+  #namespace(name: string): Promise<Found<Owner>> {
+    return this.#found(`Namespace ${name}`, async () => ownerOf(await this.#core.readNamespace({ name })));
+  }
+
+  /** Only its pods can be found by everybody who may look for whom a rotation would leave behind. */
+  async #controllers(owned: boolean): Promise<readonly Controller[]> {
+    const labelSelector = selectorOf("cert-manager");
+    const pods = await this.#found("Pods of all namespaces", async () => {
+      return (await this.#core.listPodForAllNamespaces({ labelSelector })).items;
+    });
+    if (typeof pods === "string") return [];
+    const running = pods.filter(({ metadata }) => metadata?.deletionTimestamp === undefined).map(controllerOf);
+    const each = [...new Map(running.map((controller) => [controller.namespace, controller])).values()];
+    if (!owned) return each;
+    return Promise.all(
+      each.map(async (controller) => {
+        const home = await this.#namespace(controller.namespace);
+        return { ...controller, ...(typeof home === "object" ? home : {}) };
+      }),
+    );
+  }
+
+  #definition(name: string): Promise<Found<Kinds>> {
+    return this.#found(`CustomResourceDefinition ${name}`, async () => {
+      const { metadata } = await this.#extensions.readCustomResourceDefinition({ name });
+      const { "meta.helm.sh/release-name": release, "meta.helm.sh/release-namespace": namespace } =
+        metadata?.annotations ?? {};
+      return release === undefined ? {} : { release: `${namespace}/${release}` };
+    });
+  }
+
+  #served(group: string): Promise<Found<Kinds>> {
+    return this.#found(`API group ${group}`, async () => {
+      await this.#custom.getAPIResources({ group, version: "v1" });
+      return {};
+    });
+  }
+
+  #object(object: ObjectName): Promise<Found<ObjectName & Owner>> {
+    const { kind, namespace, name } = object;
+    return this.#found(nameOf(object), async () => ({ ...object, ...ownerOf(await this.#get(kind, name, namespace)) }));
+  }
+
+  #get(kind: ObjectName["kind"], name: string, namespace = ""): Promise<{ readonly metadata?: V1ObjectMeta }> {
+    const named = { name, namespace };
+    switch (kind) {
+      case "Deployment":
+        return this.#apps.readNamespacedDeployment(named);
+      case "StatefulSet":
+        return this.#apps.readNamespacedStatefulSet(named);
+      case "Service":
+        return this.#core.readNamespacedService(named);
+      case "ClusterIssuer":
+        return this.#custom.getClusterCustomObject({
+          ...{ group: "cert-manager.io", version: "v1", plural: "clusterissuers", name },
+        }) as Promise<{ readonly metadata?: V1ObjectMeta }>;
+    }
+  }
+
+  /** A StatefulSet's claims carry the labels that select its pods. */
+  #claims(namespace: string): Promise<Found<readonly string[]>> {
+    return this.#found(`PersistentVolumeClaims in namespace ${namespace}`, async () => {
+      const selected = { namespace, labelSelector: selectorOf("etcd") };
+      const { items } = await this.#core.listNamespacedPersistentVolumeClaim(selected);
+      return items.map(({ metadata }) => metadata?.name ?? "").sort();
+    });
+  }
+
+  async #found<T>(what: string, call: () => Promise<T>): Promise<Found<T>> {
+    try {
+      return await call();
+    } catch (error) {
+      const status = statusOf(error);
+      if (status === 404) return "absent";
+      if (status !== 403) throw new Error(`${what} could not be read: ${reasonOf(error)}.`, { cause: error });
+      this.unread.push(what);
+      return "unknown";
+    }
+  }
+}
+
+const unasked = "unknown" as const;
+
+function ownerOf({ metadata }: { readonly metadata?: V1ObjectMeta }): Owner {
+  const stack = metadata?.labels?.[stackLabelKey];
+  return stack === undefined ? {} : { stack };
+}
+
+function controllerOf({ metadata, spec }: V1Pod): Controller {
+  const { namespace = "", labels = {} } = metadata ?? {};
+  const [container] = spec?.containers ?? [];
+  const flag = container?.args?.find((arg) => arg.startsWith("--cluster-resource-namespace="));
+  const issuersIn = flag?.split("=")[1] ?? "$(POD_NAMESPACE)"; // what the chart sets
+  const version = /v\d+\.\d+\.\d+/.exec(`${labels["app.kubernetes.io/version"]} ${container?.image}`)?.[0];
+  return {
+    namespace,
+    issuersIn: issuersIn === "$(POD_NAMESPACE)" ? namespace : issuersIn,
+    ...(version === undefined ? {} : { version }),
+  };
+}

@@ -1,0 +1,138 @@
+// What a cluster has already, from an API server on loopback: what is the stack's own, and what may not be looked at. The refusals
+// are in the table of wrong inputs.
+
+import { deepStrictEqual as same, match } from "node:assert/strict";
+
+import * as pulumi from "@pulumi/pulumi";
+
+import { Cluster } from "../../cluster-access/cluster.ts";
+import { isOlder } from "../../components/certManager.ts";
+import { parseConfig } from "../../config.ts";
+import { refuseClashes } from "../../neighbours/check.ts";
+import type { Wanted } from "../../neighbours/live.ts";
+import { objectNames } from "../../neighbours/names.ts";
+import { NeighbourReader } from "../../neighbours/reader.ts";
+import { KubernetesApi } from "../support/kubernetesApi.ts";
+import { certManagerIn, labelled, type There } from "../support/neighbourRows.ts";
+
+describe("what a cluster has already (case 9)", () => {
+  let api: KubernetesApi;
+  before(async () => {
+    api = await KubernetesApi.start("here");
+  });
+  after(() => api.stop());
+  beforeEach(() => {
+    api.answers.clear();
+    api.answers.set("namespaces/kube-system", { metadata: { uid: "here" } });
+  });
+
+  const cluster = () => new Cluster({ kubeconfig: api.kubeconfig });
+  const hold = (there: There) => Object.entries(there).forEach(([path, answer]) => api.answers.set(path, answer));
+
+  /** Ends well, or with the refusal's words. */
+  const check = async (values: object = {}, outputs: object = {}) => {
+    await pulumi.runtime.setMocks(
+      { newResource: () => ({ id: "", state: {} }), call: () => ({ outputs }) },
+      "mtls-everywhere",
+      "dev",
+      false,
+      "organization",
+    );
+    const env = parseConfig({ trustDomain: "dev.internal", ...values }, "dev");
+    return refuseClashes(cluster(), env).then(
+      () => "",
+      (error: Error) => error.message,
+    );
+  };
+
+  const own: There = {
+    ...certManagerIn("cert-manager"),
+    "namespaces/cert-manager": labelled("dev"),
+    "namespaces/mtls": labelled("dev"),
+    "/apis/apps/v1/namespaces/mtls/deployments/apisix": labelled("dev"),
+    "/apis/apps/v1/namespaces/mtls/statefulsets/etcd": labelled("dev"),
+    "/apis/cert-manager.io/v1/clusterissuers/mtls-edge": labelled("dev"),
+    "namespaces/mtls/persistentvolumeclaims": {
+      items: [{ metadata: { name: "data-etcd-0", labels: { "app.kubernetes.io/name": "etcd" } } }],
+    },
+  };
+
+  it("is no clash where it is the stack's own: of a first update that failed, too", async () => {
+    hold(own);
+    same(await check(), "");
+  });
+
+  it("is no clash where a destroyed stack of the same names left cert-manager's kinds on purpose", async () => {
+    const annotations = {
+      "meta.helm.sh/release-name": "cert-manager",
+      "meta.helm.sh/release-namespace": "cert-manager",
+    };
+    hold({
+      "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io": {
+        metadata: { annotations },
+      },
+    });
+    same(await check(), "");
+  });
+
+  it("is not another cluster's to say, where the stack lives elsewhere", async () => {
+    hold({ "namespaces/mtls": labelled("prod") });
+    same(await check({}, { admin: { cluster: "elsewhere" } }), "");
+  });
+
+  it("does not stop a stack that runs: with an old cert-manager, without its etcd, in a namespace that was made again by hand", async () => {
+    const claims = "namespaces/mtls/persistentvolumeclaims";
+    hold({ ...certManagerIn("infra", "v1.13.6"), "namespaces/mtls": { metadata: {} }, [claims]: own[claims]! });
+    const values = { certManager: { install: false, namespace: "infra" } };
+    same(await check(values, { admin: { cluster: "here" }, namespace: "mtls" }), "");
+    match(await check(values, { admin: { cluster: "here" }, namespace: "another" }), /Namespace mtls is there already/);
+  });
+
+  it("is left out where it may not be read, and named", async () => {
+    const objects = objectNames("mtls", { kind: "cluster", trusted: ["1"] }, "1");
+    const paths = [
+      ...["namespaces/mtls", "namespaces/cert-manager", "pods", "namespaces/mtls/persistentvolumeclaims"],
+      "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io",
+      "/apis/cert-manager.io/v1/clusterissuers/mtls-edge",
+    ];
+    for (const path of paths) api.answers.set(path, 403);
+    same(await check(), "");
+    const wanted: Wanted = {
+      ...{ stack: "dev", running: false, namespace: "mtls", createNamespace: true, monitoring: false, objects },
+      certManager: { install: true, namespace: "cert-manager" },
+    };
+    const reader = new NeighbourReader(cluster().config);
+    same(await reader.read(wanted), {
+      ...{ home: "unknown", certManagerHome: "unknown", controllers: [], kinds: "unknown" },
+      ...{ monitoringKinds: "unknown", objects: [], claims: [] },
+    });
+    same(reader.unread.sort(), [
+      "ClusterIssuer mtls-edge",
+      "CustomResourceDefinition certificates.cert-manager.io",
+      "Namespace cert-manager",
+      "Namespace mtls",
+      "PersistentVolumeClaims in namespace mtls",
+      "Pods of all namespaces",
+    ]);
+  });
+
+  it("is looked for under the names of the trusted generations' issuers", () => {
+    const issuers = (...args: Parameters<typeof objectNames>) =>
+      objectNames(...args)
+        .filter(({ kind }) => kind === "ClusterIssuer")
+        .map(({ name }) => name);
+    same(issuers("mtls", { kind: "stateHeld", trusted: ["2026", "2027"] }, "2026"), [
+      ...["mtls-edge", "mtls-edge-2027", "mtls-upstream", "mtls-upstream-2027"],
+    ]);
+    same(issuers("mtls", { kind: "cluster", trusted: ["1"] }, "1"), [
+      ...["mtls-edge", "mtls-edge-self-signed", "mtls-upstream", "mtls-upstream-self-signed"],
+    ]);
+  });
+
+  it("is an older cert-manager by its numbers", () => {
+    same(
+      (["v1.9.0", "v1.15.0", "v1.15.1", "v0.99.0", "v2.0.0"] as const).map((version) => isOlder(version, "v1.15.0")),
+      [true, false, false, true, false],
+    );
+  });
+});

@@ -1,0 +1,175 @@
+// Clusters that have something in the platform's way, for the table of wrong inputs: each with what is there, and the whole message.
+
+import type { Cluster } from "../../cluster-access/cluster.ts";
+import { parseConfig } from "../../config.ts";
+import { refuseClashes } from "../../neighbours/check.ts";
+import type { KubernetesApi } from "./kubernetesApi.ts";
+
+/** Where they are tried. */
+interface World {
+  readonly api: KubernetesApi;
+  readonly cluster: Cluster;
+  /** What the program of stack dev says. */
+  readonly inStack: (act: () => Promise<unknown>) => Promise<string>;
+}
+
+/** Objects, or the status of the answer, by path as the API's stand-in takes it. */
+export type There = Readonly<Record<string, object | number>>;
+
+export const labelled = (stack: string) => ({ metadata: { labels: { "mtls-everywhere/stack": stack } } });
+const foreign = { metadata: {} };
+const certManagerKinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io";
+
+/** A cert-manager as its chart makes it. */
+export const certManagerIn = (namespace: string, version = "v1.18.2", issuersIn = "$(POD_NAMESPACE)"): There => ({
+  pods: {
+    items: [
+      {
+        metadata: { namespace, name: "cert-manager-0", labels: { "app.kubernetes.io/name": "cert-manager" } },
+        spec: {
+          containers: [
+            {
+              image: `quay.io/jetstack/cert-manager-controller:${version}`,
+              args: ["--v=2", `--cluster-resource-namespace=${issuersIn}`],
+            },
+          ],
+        },
+      },
+    ],
+  },
+  [`namespaces/${namespace}`]: foreign,
+  [certManagerKinds]: foreign,
+  "/apis/cert-manager.io/v1": { resources: [] },
+});
+
+/** The rows; `world` is asked when one is tried. */
+export function neighbourRows(world: () => World) {
+  const row = (input: string, there: There, values: object, ...lines: readonly string[]) => ({
+    input,
+    provoke: () => besides(world(), there, values),
+    message: refusal(...lines),
+  });
+  const existing = (namespace: string) => ({ certManager: { install: false, namespace } });
+  return [
+    row(
+      "several things of others at once (case 9)",
+      {
+        ...certManagerIn("infra"),
+        "namespaces/mtls": foreign,
+        "/apis/apps/v1/namespaces/mtls/deployments/apisix": foreign,
+        "/apis/cert-manager.io/v1/clusterissuers/mtls-edge": labelled("prod"),
+      },
+      {},
+      "Namespace mtls is there already: set namespace to another name",
+      "Deployment mtls/apisix is there already: set namespace to another name",
+      "ClusterIssuer mtls-edge is there already, of stack prod: set namespace to another name",
+      "cert-manager v1.18.2 runs in namespace infra already: set certManager: { install: false, namespace: infra }",
+    ),
+    row(
+      "a namespace of somebody else (case 9)",
+      { "namespaces/mtls": foreign },
+      {},
+      "Namespace mtls is there already: set createNamespace: false to use it, or namespace to another name",
+    ),
+    row(
+      "a namespace that is not there, and is not to be made (case 9)",
+      {},
+      { createNamespace: false },
+      "Namespace mtls is not there, and createNamespace is false: make it (kubectl create namespace mtls), or leave createNamespace out",
+    ),
+    row(
+      "a cert-manager that is too old (case 9)",
+      certManagerIn("cert-manager", "v1.13.6"),
+      {},
+      "cert-manager v1.13.6 runs in namespace cert-manager already, and is older than v1.15.0, the oldest that will do: update it, then set certManager: { install: false, namespace: cert-manager }",
+    ),
+    row(
+      "the stack's own cert-manager, to be in another namespace (case 9)",
+      { ...certManagerIn("cert-manager"), "namespaces/cert-manager": labelled("dev") },
+      { certManager: { namespace: "infra" } },
+      "cert-manager v1.18.2 runs in namespace cert-manager, where this stack made it, and does not move: set certManager.namespace back to cert-manager",
+    ),
+    row(
+      "cert-manager's namespace and kinds alone (case 9)",
+      {
+        "namespaces/cert-manager": foreign,
+        [certManagerKinds]: {
+          metadata: {
+            annotations: { "meta.helm.sh/release-name": "pki", "meta.helm.sh/release-namespace": "infra" },
+          },
+        },
+      },
+      {},
+      "Namespace cert-manager is there already, and no cert-manager runs in it: set certManager.namespace to another name",
+      "cert-manager's kinds are there already, of Helm release infra/pki, and no cert-manager runs: hand them over to the one that this stack installs " +
+        "(kubectl label --overwrite crd -l app.kubernetes.io/name=cert-manager app.kubernetes.io/managed-by=Helm; " +
+        "kubectl annotate --overwrite crd -l app.kubernetes.io/name=cert-manager meta.helm.sh/release-name=cert-manager meta.helm.sh/release-namespace=cert-manager), " +
+        "or start their own and set certManager: { install: false }",
+    ),
+    row(
+      "no cert-manager, and none to be installed (case 9)",
+      {},
+      existing("cert-manager"),
+      "certManager.install is false, and there is no cert-manager: leave install out, or install one first (docs/roles.md)",
+    ),
+    row(
+      "a cert-manager in another namespace than the configuration says (case 9)",
+      certManagerIn("infra"),
+      existing("cert-manager"),
+      "cert-manager v1.18.2 looks for the Secrets of ClusterIssuers in namespace infra, not in cert-manager: set certManager: { install: false, namespace: infra }",
+    ),
+    row(
+      "a cert-manager to be used that is too old (case 9)",
+      certManagerIn("infra", "v1.13.6"),
+      existing("infra"),
+      "cert-manager v1.13.6 runs in namespace infra, and is older than v1.15.0, the oldest that will do: update it",
+    ),
+    row(
+      "monitoring without the Prometheus operator (case 9)",
+      {},
+      { monitoring: { install: true } },
+      "monitoring.install needs the Prometheus operator's kinds, which are not there: install it first, or leave monitoring out",
+    ),
+    row(
+      "the volumes of an etcd that was destroyed (case 4)",
+      {
+        "namespaces/mtls": foreign,
+        "namespaces/mtls/persistentvolumeclaims": {
+          items: ["data-etcd-1", "data-etcd-0"].map((name) => ({
+            metadata: { name, labels: { "app.kubernetes.io/name": "etcd" } },
+          })),
+        },
+      },
+      { createNamespace: false },
+      "Volumes of a former etcd are in namespace mtls, and its passwords are gone: nobody can sign in to it any more. " +
+        "To remove them, and what is stored there: kubectl -n mtls delete pvc data-etcd-0 data-etcd-1",
+    ),
+    {
+      input: "a cluster that does not say what it has (case 9)",
+      provoke: () => besides(world(), { "namespaces/mtls": 500 }, {}),
+      message:
+        "It is not known what the cluster has already: Namespace mtls could not be read: HTTP 500.\n" +
+        "Nothing was changed. See that the cluster is up, then run the same command again.",
+    },
+  ];
+}
+
+function refusal(...lines: readonly string[]): string {
+  const words = lines.map((line) => `  ${line}\n`).join("");
+  return `Stack dev does not go together with what the cluster has already:\n${words}Nothing was changed.`;
+}
+
+/** What the program says to a configuration where these objects are there. */
+async function besides({ api, cluster, inStack }: World, there: There, values: object): Promise<string> {
+  const before = new Map(Object.keys(there).map((path) => [path, api.answers.get(path)]));
+  for (const [path, answer] of Object.entries(there)) api.answers.set(path, answer);
+  try {
+    const env = parseConfig({ trustDomain: "dev.internal", ...values }, "dev");
+    return await inStack(() => refuseClashes(cluster, env));
+  } finally {
+    for (const [path, answer] of before) {
+      if (answer === undefined) api.answers.delete(path);
+      else api.answers.set(path, answer);
+    }
+  }
+}
