@@ -23,6 +23,7 @@ export const lines = [
   "consume.ts",
   "config.ts",
   "outputs.ts",
+  "progress/",
   "neighbours/",
   "rotation/",
   "components/site.ts",

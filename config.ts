@@ -221,7 +221,7 @@ const platform = z
     namespace: kubernetesName.default("mtls"),
     /** Create the namespace; `false` uses an existing one, and releases one that the stack created. Default `true`. */
     createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
-    /** How long pods, image pulls included, and a load balancer may take to become ready before an update fails. Default `5m`. */
+    /** How long pods, image pulls included, may take to become ready before an update fails, and then a load balancer to give an address. Default `5m`. */
     readyTimeout: z
       .string()
       .regex(/^[1-9]\d*[sm]$/, 'must be a number of seconds or minutes, such as "5m"')

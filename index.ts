@@ -20,6 +20,8 @@ import { labelObjects } from "./components/stackLabel.ts";
 import { readConfig } from "./config.ts";
 import { refuseClashes } from "./neighbours/check.ts";
 import { contractVersions } from "./outputs.ts";
+import { awaitAddress } from "./progress/address.ts";
+import { watchPulls } from "./progress/pulls.ts";
 import { trustedGenerations } from "./rotation/trusted.ts";
 
 // Before anything is planned: what is asked for goes with what is live, or it is refused.
@@ -90,6 +92,12 @@ const site = new Site(
 if (env.monitoring.install) {
   const { labels, namespace: prometheus } = env.monitoring;
   new Monitoring("monitoring", { namespace: env.namespace, prometheus, labels, target: apisix.metrics }, inNamespace);
+}
+
+// What the update waits for, in words.
+watchPulls(cluster.access, env.namespace);
+if (env.gateway.serviceType === "LoadBalancer") {
+  awaitAddress({ gateway: apisix.gateway, cluster: cluster.access, within: env.readyTimeout });
 }
 
 // For other stacks and for verify: references and public data, nothing secret. outputs.ts describes each.

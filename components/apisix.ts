@@ -46,7 +46,7 @@ export interface ApisixArgs extends ApisixPlanArgs {
   readonly apiServer: ApiServer;
   /** Host that clients ask the gateway for. */
   readonly host: string;
-  /** How long its pods may take to become ready, and its Service to get an address from outside, such as `5m`. */
+  /** How long its pods may take to become ready, such as `5m`. */
   readonly readyTimeout: string;
 }
 
@@ -169,8 +169,7 @@ export class Apisix extends pulumi.ComponentResource {
       child,
     );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
-    const awaited = { ...child, ...waitAtMost(args.readyTimeout) };
-    const service = new k8s.core.v1.Service(name, apisixService(name, args), awaited);
+    const service = new k8s.core.v1.Service(name, apisixService(name, args), child);
     if (args.replicas > 1) {
       new k8s.policy.v1.PodDisruptionBudget(name, disruptionBudget(name, namespace), child);
     }
@@ -199,7 +198,7 @@ export class Apisix extends pulumi.ComponentResource {
           }),
         },
       }),
-      { ...awaited, dependsOn: [secret, config, program] },
+      { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [secret, config, program] },
     );
 
     this.metrics = renewerMetrics(name);

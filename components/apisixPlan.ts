@@ -68,18 +68,13 @@ export function apisixService(
   name: string,
   args: Pick<ApisixPlanArgs, "namespace" | "serviceType" | "serviceAnnotations">,
 ) {
-  const annotations = {
-    // An address from outside is worth waiting for; the Deployment already waits for ready pods.
-    ...(args.serviceType === "ClusterIP" ? { "pulumi.com/skipAwait": "true" } : {}),
-    ...args.serviceAnnotations,
-  };
   return {
     metadata: {
       name,
       namespace: args.namespace,
       labels: labelsOf(name),
-      // The API server keeps no empty map: after a refresh one would be a change for ever.
-      ...(Object.keys(annotations).length > 0 ? { annotations } : {}),
+      // The Deployment already waits for ready pods, and what waits for an address from outside says so meanwhile.
+      annotations: { "pulumi.com/skipAwait": "true", ...args.serviceAnnotations },
     },
     spec: {
       type: args.serviceType,

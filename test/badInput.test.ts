@@ -24,6 +24,7 @@ import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyName
 import { parseConfig } from "../config.ts";
 import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
 import { contractVersions, refuseOldGateway } from "../outputs.ts";
+import { addressWithin } from "../progress/address.ts";
 import { readOutputs } from "../tools/verify/outputs.ts";
 import type { AdminEndpoint } from "../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, startEtcd } from "./support/apisix.ts";
@@ -277,6 +278,13 @@ const rows: readonly Row[] = [
   ...neighbourRows(() => ({
     ...{ api, cluster: freshCluster(), inStack: (act) => inStackWith(undefined, act) },
   })),
+  {
+    input: "a load balancer in a cluster that has none (case 26)",
+    provoke: () => said(() => addressWithin({ namespace: "mtls", name: "apisix" }, freshCluster(), "1s")),
+    message:
+      "Service mtls/apisix got no address from outside within 1s. The platform is made, and can be reached inside of the cluster.\n" +
+      "Where nothing gives addresses, set gateway.serviceType: ClusterIP. Else see what is wrong (kubectl -n mtls describe service apisix), and run pulumi up again.",
+  },
   ...rotationRows(() => ({ api, cluster: freshCluster(), roots: [edge, newer] })),
   {
     input: "a root's key whose Certificate is still there",

@@ -8,7 +8,7 @@ import { parseConfig } from "../../config.ts";
 import { archives, nginxImage } from "../images.ts";
 
 describe("the lab's images", () => {
-  it("have the names that the program asks for, except nginx", () => {
+  it("have the names that the program asks for, except nginx (case 24)", () => {
     const part = "/part";
     const all = archives({ debian: part, pause: part, certmanager: part, etcd: part, apisix: part });
     const names = Object.values(all).flatMap(({ images }) => images.map(({ name }) => name));
@@ -16,7 +16,7 @@ describe("the lab's images", () => {
     for (const name of [etcd.image, apisix.image, apisix.renewerImage]) assert.ok(names.includes(name), name);
   });
 
-  it("include the nginx that the example tells users to set there", () => {
+  it("include the nginx that the example tells users to set there (case 24)", () => {
     const page = readFileSync(join(import.meta.dirname, "../../examples/consumer/README.md"), "utf8");
     assert.match(page, new RegExp(`config set image ${nginxImage}\\b`));
   });

@@ -307,6 +307,24 @@ describe("the platform in a lab of its own", function () {
     ok(code > 0, output);
     match(output, /Deployment \(upstream\)/);
     match(output, /containers with unready status: \[nginx\].*(ErrImagePull|ImagePullBackOff).*nginx:0\.0\.0/);
+    const early = output.search(/image docker\.io\/library\/nginx:0\.0\.0 is not to be had/);
+    ok(early >= 0 && early < output.search(/timed out waiting/), `case 24: said in seconds\n${output}`);
+    await answers('{ "hello": "world" }');
+    await must("pulumi", up);
+  });
+
+  it("says soon that nobody gives the gateway an address, and makes the rest meanwhile (case 26)", async () => {
+    const file = await configWith((config) => {
+      config["mtls-everywhere:readyTimeout"] = "15s";
+      config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl", "late"], serviceType: "LoadBalancer" };
+    });
+    const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"], {
+      PULUMI_OPTION_CONFIG_FILE: file,
+    });
+    ok(code > 0, output);
+    match(output, /Service mtls\/apisix has no address from outside yet, and is waited for: up to 15s\./);
+    match(output, /error: Service mtls\/apisix got no address from outside within 15s\./);
+    await must("kubectl", ["--namespace", "mtls", "get", "secret", "client-late"]);
     await answers('{ "hello": "world" }');
     await must("pulumi", up);
   });

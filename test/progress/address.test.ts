@@ -1,0 +1,27 @@
+// The wait for the gateway's address from outside. That none comes is in the table of wrong inputs; that it is said soon, in the end-to-end tests.
+
+import { Cluster } from "../../cluster-access/cluster.ts";
+import { addressWithin } from "../../progress/address.ts";
+import { KubernetesApi } from "../support/kubernetesApi.ts";
+
+describe("an address from outside (case 26)", function () {
+  this.timeout(30_000);
+
+  it("ends the wait when it comes: a name, or an IP", async () => {
+    const api = await KubernetesApi.start("uid");
+    try {
+      for (const ingress of [{ hostname: "lb.example" }, { ip: "192.0.2.1" }]) {
+        api.answers.set("namespaces/mtls/services/apisix", { status: { loadBalancer: {} } });
+        const waiting = addressWithin(
+          { namespace: "mtls", name: "apisix" },
+          new Cluster({ kubeconfig: api.kubeconfig }),
+          "1m",
+        );
+        api.answers.set("namespaces/mtls/services/apisix", { status: { loadBalancer: { ingress: [ingress] } } });
+        await waiting;
+      }
+    } finally {
+      await api.stop();
+    }
+  });
+});
