@@ -51,7 +51,7 @@ export async function refuseClashes(cluster: Cluster, env: Environment): Promise
 
 function unseen(unread: readonly string[]): string {
   return (
-    `The kubeconfig's user may not read: ${unread.join(", ")}. Whether the platform goes together with what the cluster has already ` +
-    `was checked without, and shows at \`pulumi up\`.`
+    `The kubeconfig's user may not read: ${unread.join(", ")}. What the cluster has already was looked at without; ` +
+    `what of it is in the platform's way shows at \`pulumi up\`.`
   );
 }

@@ -26,19 +26,21 @@ function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): str
     ];
   }
   // Of a platform that runs, what has lost its label was made again by hand, and is in its state.
-  const others = (object: Owner) => isForeign(object, wanted) && !(wanted.running && object.stack === undefined);
-  const foreign = objects.filter(others);
-  const taken = typeof home === "object" && wanted.createNamespace && others(home) ? home : undefined;
-  const elsewhere = "set namespace to another name";
+  const isAnothers = (object: Owner) => isForeign(object, wanted) && !(wanted.running && object.stack === undefined);
+  const foreign = objects.filter(isAnothers);
+  const taken = typeof home === "object" && wanted.createNamespace && isAnothers(home) ? home : undefined;
+  const usable = taken !== undefined && taken.stack === undefined && foreign.length === 0;
+  const names = [
+    ...(taken === undefined ? [] : [{ ...taken, what: `Namespace ${namespace}` }]),
+    ...foreign.map((object) => ({ ...object, what: nameOf(object) })),
+  ];
+  const owners = [...new Set(names.map(({ stack }) => stack))];
   return [
-    ...(taken === undefined
-      ? []
-      : [
-          taken.stack === undefined && foreign.length === 0
-            ? `Namespace ${namespace} is there already: set createNamespace: false to use it, or namespace to another name`
-            : `Namespace ${namespace} is there already${of(taken)}: ${elsewhere}`,
-        ]),
-    ...foreign.map((object) => `${nameOf(object)} is there already${of(object)}: ${elsewhere}`),
+    ...owners.map((stack) => {
+      const theirs = names.filter((object) => object.stack === stack).map(({ what }) => what);
+      const wayOut = `set ${usable ? "createNamespace: false to use it, or " : ""}namespace to another name`;
+      return `${theirs.join(", ")} ${theirs.length === 1 ? "is" : "are"} there already${of({ stack })}: ${wayOut}`;
+    }),
     ...(claims.length > 0 && !objects.some(({ kind }) => kind === "StatefulSet")
       ? [
           `Volumes of a former etcd are in namespace ${namespace}, and its passwords are gone: nobody can sign in to it any more. ` +
@@ -125,6 +127,6 @@ function versioned({ version }: Pick<Controller, "version">): string {
   return version === undefined ? "cert-manager" : `cert-manager ${version}`;
 }
 
-function of({ stack }: Owner): string {
+function of({ stack }: { readonly stack?: string | undefined }): string {
   return stack === undefined ? "" : `, of stack ${stack}`;
 }

@@ -24,8 +24,8 @@ const silence = 10;
 export function awaitAddress({ gateway, cluster, within }: AddressArgs): void {
   if (pulumi.runtime.isDryRun()) return;
   gateway.apply(({ service }) => {
-    // Of its own: an output's error would be everyone's that depends on it.
-    void addressWithin(service, cluster, within);
+    // Logged, since an output's error would be everyone's that depends on it, and nobody's would be told with its stack.
+    void addressWithin(service, cluster, within).catch((error: Error) => pulumi.log.error(error.message));
   });
 }
 

@@ -370,8 +370,7 @@ describe("the platform", () => {
       ok(pulumi.RunError.isInstance(error));
       same(error.message.split("\n"), [
         "Stack dev does not go together with what the cluster has already:",
-        "  Namespace mtls is there already, of stack prod: set namespace to another name",
-        "  ClusterIssuer mtls-edge is there already, of stack prod: set namespace to another name",
+        "  Namespace mtls, ClusterIssuer mtls-edge are there already, of stack prod: set namespace to another name",
         "Nothing was changed.",
       ]);
       return true;
