@@ -12,7 +12,13 @@ const reasons = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrIma
 /** Milliseconds between two looks. */
 const pause = 3_000;
 
-/** Looks at the pods of a namespace until the program ends, and warns once of each image. Does nothing in a preview. */
+/**
+ * Looks at the pods that this library makes in a namespace until the program ends, and warns once of each image that cannot be pulled. Does
+ * nothing in a preview.
+ * @example
+ * const { access, provider } = await connectCluster("cluster");
+ * watchPulls(access, "shop");
+ */
 export function watchPulls(cluster: Cluster, namespace: string): void {
   if (pulumi.runtime.isDryRun()) return;
   const said = new Set<string>();

@@ -13,6 +13,7 @@ export { NginxUpstream, type NginxUpstreamArgs } from "../../components/nginxUps
 export { RenewerGrant, type RenewerGrantArgs } from "../../components/renewerGrant.ts";
 export * from "../../components/site.ts";
 export { TrustBundle, type TrustBundleArgs } from "../../components/trustBundle.ts";
+export { watchPulls } from "../../progress/pulls.ts";
 
 export { ApisixGlobalRule, type ApisixGlobalRuleArgs } from "../../components/gateway/apisixGlobalRule.ts";
 export { ApisixPluginConfig, type ApisixPluginConfigArgs } from "../../components/gateway/apisixPluginConfig.ts";

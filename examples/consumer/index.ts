@@ -8,14 +8,16 @@ import { ApisixUpstream } from "../../components/gateway/apisixUpstream.ts";
 import { closedNamespace } from "../../components/namespace.ts";
 import { NginxUpstream } from "../../components/nginxUpstream.ts";
 import { readPlatform } from "../../consume.ts";
+import { watchPulls } from "../../progress/pulls.ts";
 
 const config = new pulumi.Config();
 const platform = await readPlatform(config.require("platform"));
-const { provider } = await connectCluster("cluster");
+const { access, provider } = await connectCluster("cluster");
 
 const namespace = "shop";
 const home = closedNamespace("namespace", { namespace }, { provider });
 const inNamespace = { provider, dependsOn: home };
+watchPulls(access, namespace);
 
 // The service: the platform's issuer signs its leaf, and it answers only the platform's gateway.
 const shop = new NginxUpstream(
