@@ -27,13 +27,14 @@ export async function refuseClashes(cluster: Cluster, env: Environment): Promise
   const { cluster: lives } = { ...(last["admin"] as Partial<AdminEndpoint> | undefined) };
   // Of a stack that lives elsewhere that is to be said, and not what this cluster has.
   if (lives !== undefined && lives !== (await cluster.uid())) return;
-  const { founder = env.pki.root.active } = { ...(last["generations"] as { readonly founder?: string } | undefined) };
+  const running = lives !== undefined && last["namespace"] === env.namespace;
   const wanted: Wanted = {
     stack: stackLabelValue(pulumi.getStack()),
-    running: lives !== undefined && last["namespace"] === env.namespace,
+    running,
     ...{ namespace: env.namespace, createNamespace: env.createNamespace, certManager: env.certManager },
     monitoring: env.monitoring.install,
-    objects: objectNames(env.namespace, env.pki.root, founder),
+    // One that runs has them all, whatever their labels say: it may have been renamed, or they were made again by hand.
+    objects: running ? [] : objectNames(env.namespace, env.pki.root, env.pki.root.active),
   };
   const reader = new NeighbourReader(cluster.config);
   const live = await reader.read(wanted).catch((error: Error) => {

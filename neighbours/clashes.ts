@@ -1,7 +1,7 @@
 // Decides what of a cluster is in a platform's way, each with its way out.
 
 import { isOlder, oldestCertManager, releaseName } from "../components/certManager.ts";
-import type { Controller, Kinds, Neighbours, Owner, Wanted } from "./live.ts";
+import type { Controller, Kinds, Neighbours, Wanted } from "./live.ts";
 import { nameOf } from "./names.ts";
 
 /** A line for each clash; none where the platform can be made, or goes on. What carries the stack's own label is no clash. */
@@ -25,10 +25,9 @@ function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): str
       `Namespace ${namespace} is not there, and createNamespace is false: make it (kubectl create namespace ${namespace}), or leave createNamespace out`,
     ];
   }
-  // Of a platform that runs, what has lost its label was made again by hand, and is in its state.
-  const isAnothers = (object: Owner) => isForeign(object, wanted) && !(wanted.running && object.stack === undefined);
-  const foreign = objects.filter(isAnothers);
-  const taken = typeof home === "object" && wanted.createNamespace && isAnothers(home) ? home : undefined;
+  if (wanted.running) return [];
+  const foreign = objects.filter((object) => isForeign(object, wanted));
+  const taken = typeof home === "object" && wanted.createNamespace && isForeign(home, wanted) ? home : undefined;
   const usable = taken !== undefined && taken.stack === undefined && foreign.length === 0;
   const names = [
     ...(taken === undefined ? [] : [{ ...taken, what: `Namespace ${namespace}` }]),
@@ -55,7 +54,8 @@ function installClashes({ certManagerHome, controllers, kinds }: Neighbours, wan
   // In a namespace of its own it is this stack's, and where nobody may look nothing is said.
   if (certManagerHome === "unknown") return [];
   if (certManagerHome !== "absent" && !isForeign(certManagerHome, wanted)) return [];
-  if (controllers.length > 0) return controllers.map((controller) => otherController(controller, wanted));
+  const others = controllers.filter(({ stack }) => stack === wanted.stack || isForeign({ stack }, wanted));
+  if (others.length > 0) return others.map((controller) => otherController(controller, wanted));
   const { namespace } = wanted.certManager;
   return [
     ...(certManagerHome === "absent"
@@ -115,8 +115,9 @@ function existingClashes({ controllers, kinds }: Neighbours, wanted: Wanted): st
   ];
 }
 
-function isForeign({ stack }: Owner, wanted: Wanted): boolean {
-  return stack !== wanted.stack;
+/** Another label than the stack's may be its former name, if it runs. */
+function isForeign({ stack }: Labelled, wanted: Wanted): boolean {
+  return stack === undefined || (stack !== wanted.stack && !wanted.running);
 }
 
 function isTooOld({ version }: Controller): boolean {
@@ -127,6 +128,8 @@ function versioned({ version }: Pick<Controller, "version">): string {
   return version === undefined ? "cert-manager" : `cert-manager ${version}`;
 }
 
-function of({ stack }: { readonly stack?: string | undefined }): string {
+function of({ stack }: Labelled): string {
   return stack === undefined ? "" : `, of stack ${stack}`;
 }
+
+type Labelled = { readonly stack?: string | undefined };

@@ -80,6 +80,12 @@ describe("what a cluster has already (case 9)", () => {
     same(await check({}, { admin: { cluster: "elsewhere" } }), "");
   });
 
+  it("does not stop a stack that was renamed, nor have it give up its cert-manager", async () => {
+    const renamed = Object.entries(own).map(([path, answer]) => [path, path === "pods" ? answer : labelled("old")]);
+    hold(Object.fromEntries(renamed) as There);
+    same(await check({}, { admin: { cluster: "here" }, namespace: "mtls" }), "");
+  });
+
   it("does not stop a stack that runs: with an old cert-manager, without its etcd, in a namespace that was made again by hand", async () => {
     const claims = "namespaces/mtls/persistentvolumeclaims";
     hold({ ...certManagerIn("infra", "v1.13.6"), "namespaces/mtls": { metadata: {} }, [claims]: own[claims]! });
