@@ -159,7 +159,8 @@ function refusal(...lines: readonly string[]): string {
 }
 
 /** What the program says to a configuration where these objects are there. */
-async function besides({ api, cluster, inStack }: World, there: There, values: object): Promise<string> {
+async function besides({ api, cluster, inStack }: World, others: There, values: object): Promise<string> {
+  const there = { "namespaces/mtls": 404, ...others };
   const before = new Map(Object.keys(there).map((path) => [path, api.answers.get(path)]));
   for (const [path, answer] of Object.entries(there)) api.answers.set(path, answer);
   try {
