@@ -24,7 +24,7 @@ export npm_config_update_notifier := false
 # In two steps: a failing command in eval's argument would go unnoticed, and pulumi would use the user's own settings.
 IN_LAB = exports="$$(node lab/cli.ts env)"; eval "$$exports"
 
-.PHONY: help up preview verify test test-dates contract bench soak env down clean-cache
+.PHONY: help up preview verify test test-dates contract bench soak proofs env down clean-cache
 
 help: ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | sed 's/[$$][$$]/$$/' | sort | awk -F'|' '{ printf "%-13s%s\n", $$1, $$2 }'
@@ -70,6 +70,9 @@ bench: node_modules/.stamp ## measure the time from zero to verified and more, r
 
 soak: node_modules/.stamp ## renew leaves and rotate roots under load: what was seen and what must hold (about 25 minutes)
 	@node lab/soak/cli.ts
+
+proofs: node_modules/.stamp ## every object deleted by hand, and what the next `up --refresh` does: goes on where it was
+	@node lab/proofs/cli.ts deletions
 
 env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
 	@node lab/cli.ts env

@@ -24,6 +24,14 @@ export interface Outcome {
   readonly problem?: string;
 }
 
+/** How a command ended, and what it printed. */
+export interface Finished {
+  readonly code: number;
+  readonly stdout: string;
+  /** Both streams as they came. */
+  readonly output: string;
+}
+
 const lab = inCheckout("lab/cli.ts");
 
 export class Platform {
@@ -92,12 +100,17 @@ export class Platform {
   }
 
   /** Checks every hop. */
-  async verify(): Promise<Outcome> {
-    const outcome = await this.#run(process.execPath, ["tools/verify/cli.ts", "--json"], (stdout) => {
-      const wrong = (JSON.parse(stdout) as Report).checks.filter(({ ok }) => !ok);
-      return wrong.map((check) => `${check.hop}, ${check.case}: ${check.observed}`).join("; ");
+  verify(): Promise<Outcome> {
+    return this.#run(process.execPath, ["tools/verify/cli.ts", "--json"], wrongIn);
+  }
+
+  /** A command as a person runs it, however it ends. */
+  async run(program: string, args: readonly string[]): Promise<Finished> {
+    const { exitCode, stdout, all } = await execa(program, args, {
+      ...{ cwd: checkout, env: this.#env, extendEnv: false, reject: false, all: true, cancelSignal: this.#signal },
     });
-    return outcome;
+    this.#signal.throwIfAborted();
+    return { code: exitCode ?? -1, stdout, output: all };
   }
 
   /** How often the kubelet updates changed Secrets in pods, in seconds. */
@@ -113,20 +126,13 @@ export class Platform {
     return end(this.#folder);
   }
 
-  async #run(
-    program: string,
-    args: readonly string[],
-    wrongIn: (stdout: string) => string = () => "",
-  ): Promise<Outcome> {
+  async #run(program: string, args: readonly string[], wrong: (stdout: string) => string = () => ""): Promise<Outcome> {
     const start = performance.now();
-    const { exitCode, stdout, stderr } = await execa(program, args, {
-      ...{ cwd: checkout, env: this.#env, extendEnv: false, reject: false, cancelSignal: this.#signal },
-    });
-    this.#signal.throwIfAborted();
+    const { code, stdout, output } = await this.run(program, args);
     const seconds = (performance.now() - start) / 1000;
-    if (exitCode === 0) return { seconds };
-    const said = exitCode === 1 && stdout.startsWith("{") ? wrongIn(stdout) : errorsOf(stdout + stderr);
-    return { seconds, problem: `exited with ${exitCode}: ${said}` };
+    if (code === 0) return { seconds };
+    const said = code === 1 && stdout.startsWith("{") ? wrong(stdout) : errorsOf(output);
+    return { seconds, problem: `exited with ${code}: ${said}` };
   }
 }
 
@@ -135,8 +141,14 @@ async function end(folder: string): Promise<void> {
   await removeFolder(folder);
 }
 
+/** What verify's JSON says is wrong, in one line; empty if nothing is. */
+export function wrongIn(stdout: string): string {
+  const wrong = (JSON.parse(stdout) as Report).checks.filter(({ ok }) => !ok);
+  return wrong.map((check) => `${check.hop}, ${check.case}: ${check.observed}`).join("; ");
+}
+
 /** What a command's output says about its failure, in one line. */
-function errorsOf(output: string): string {
+export function errorsOf(output: string): string {
   const lines = (text: string) =>
     text
       .split("\n")

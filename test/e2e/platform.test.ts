@@ -1,6 +1,7 @@
 // The platform's whole life in a lab of its own: up, verified, changed, drifted, refused, destroyed, and nothing left.
 
 import { deepStrictEqual as same, doesNotMatch, match, ok, strictEqual as equal } from "node:assert/strict";
+import { randomInt } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 import { type AddressInfo, createServer } from "node:net";
 import { dirname } from "node:path";
@@ -13,6 +14,8 @@ import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { certificatesOf } from "../../cluster-access/certificates.ts";
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { shownBy } from "../../cluster-access/handshake.ts";
+import { deletions } from "../../lab/proofs/deletions.ts";
+import { draws } from "../../lab/proofs/prove.ts";
 import { withoutSslyze } from "../../lab/sslyze.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { ask } from "../../tools/verify/http.ts";
@@ -329,6 +332,28 @@ describe("the platform in a lab of its own", function () {
     await must("pulumi", up);
   });
 
+  it("names what somebody has deleted, and makes it anew at the first up --refresh (case 1)", async () => {
+    const platform = { cluster: new Cluster(), run };
+    const rows = await deletions(platform);
+    const gateway = rows.find(({ name }) => name === "Deployment mtls/apisix")!;
+    await gateway.act(platform);
+    const { code, output } = await run("pulumi", ["up", "--yes", "--skip-preview"]);
+    ok(code > 0, output);
+    match(
+      output,
+      /There is no Deployment or StatefulSet \S+=apisix in namespace mtls\. Run pulumi up --refresh in the/,
+    );
+    await gateway.expect(platform);
+    // Of all others two by chance: `make proofs` takes each.
+    const seed = randomInt(2 ** 31);
+    for (const row of draws(rows, 2, seed)) {
+      console.log(`      ${row.name} (seed ${seed})`);
+      await row.act(platform);
+      await row.expect(platform);
+    }
+    await showsNothing();
+  });
+
   it("still passes every check", async () => {
     const { code, output } = await run(process.execPath, ["tools/verify/cli.ts"]);
     equal(code, 0, output);
@@ -386,8 +411,9 @@ describe("the platform in a lab of its own", function () {
     equal(code, 0, output);
   });
 
-  it("is destroyed without a trace in the cluster", async function () {
+  it("is destroyed without a trace in the cluster, what somebody deleted before included (case 1)", async function () {
     if (keep) this.skip();
+    await must("kubectl", ["--namespace", "mtls", "delete", "deployment/apisix", "secret/apisix-env"]);
     const { code, output } = await run("pulumi", ["destroy", "--yes", "--skip-preview"]);
     equal(code, 0, output);
     const { deployment } = JSON.parse(await must("pulumi", ["stack", "export"])) as Export;

@@ -1,0 +1,90 @@
+// The runner of proofs: what is kept, what is tried again, what is drawn, and the words of what an `up` did.
+
+import { deepStrictEqual as same, rejects } from "node:assert/strict";
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { draws, Kept, prove, type Proving } from "../../proofs/prove.ts";
+import type { Row, RunningPlatform } from "../../proofs/row.ts";
+import { changesIn } from "../../proofs/up.ts";
+
+describe("a table of proofs", () => {
+  let folder: string;
+  let done: string[];
+  beforeEach(() => {
+    folder = mkdtempSync(join(tmpdir(), "proofs-"));
+    done = [];
+  });
+  afterEach(() => rmSync(folder, { recursive: true }));
+
+  const row = (name: string, wrong?: string): Row => ({
+    name,
+    act: async () => void done.push(name),
+    expect: async () => {
+      if (wrong !== undefined) throw new Error(wrong);
+      return { words: "nothing", seconds: 1 };
+    },
+  });
+  const proving = (signal?: AbortSignal): Proving => ({
+    platform: {} as RunningPlatform,
+    progress: () => {},
+    heal: async () => void done.push("heal"),
+    ...(signal && { signal }),
+  });
+  const right = (name: string) => ({ name, seen: "nothing", right: true, seconds: 1 });
+
+  it("keeps what was right, tries again what was wrong, and heals after it", async () => {
+    const kept = new Kept(join(folder, "below/results.jsonl"));
+    const first = await prove([row("a"), row("b", "it broke"), row("c")], kept, proving());
+    same(first, [right("a"), { name: "b", seen: "it broke", right: false, seconds: 0 }, right("c")]);
+    same(done, ["a", "b", "heal", "c"]);
+    same(await prove([row("a"), row("b"), row("c"), row("new")], kept, proving()), ["a", "b", "c", "new"].map(right));
+    same(done.slice(4), ["b", "new"]);
+    await kept.forget();
+    same([...(await kept.read()).keys()], []);
+  });
+
+  it("goes on where it was interrupted: what was being done is no result", async () => {
+    const kept = new Kept(join(folder, "results.jsonl"));
+    const interrupt = new AbortController();
+    const interrupted: Row = {
+      ...row("b"),
+      expect: async () => {
+        interrupt.abort(new Error("interrupted"));
+        throw new Error("killed");
+      },
+    };
+    await rejects(prove([row("a"), interrupted], kept, proving(interrupt.signal)), { message: "interrupted" });
+    same([...(await kept.read()).keys()], ["a"]);
+  });
+
+  it("draws the same rows for the same seed", () => {
+    const rows = Array.from({ length: 80 }, (_, index) => row(String(index)));
+    const names = (seed: number) => draws(rows, 10, seed).map(({ name }) => name);
+    same(names(7), names(7));
+    same(names(7).length, 10);
+    same(names(7).join() === names(8).join(), false);
+  });
+
+  it("says what an update did, and nothing of its preview", () => {
+    const output = `Previewing update (dev):
+ +  kubernetes:core/v1:Secret apisix-env create
+Resources:
+    + 1 to create
+
+Updating (dev):
+ +  kubernetes:core/v1:Secret apisix-env creating (0s)
+ +  kubernetes:core/v1:Secret apisix-env created (0.15s)
+ ~  pulumi-nodejs:dynamic/mtls:ApisixSsl site updated (0.3s)
+ ~  pulumi-nodejs:dynamic/mtls:ApisixSsl other updated (0.3s)
+    pulumi:pulumi:Stack mtls-everywhere-dev running
+Resources:
+    + 1 created
+`;
+    same(changesIn(output), "makes Secret apisix-env; updates ApisixSsl other, ApisixSsl site");
+    same(changesIn("Updating (dev):\n\nResources:\n    98 unchanged\n"), "nothing");
+    const many = ["a", "b", "c", "d"].map((name) => ` +  kubernetes:core/v1:Secret ${name} created (1s)`);
+    same(changesIn(`Updating (dev):\n${many.join("\n")}\n`), "makes 4 objects");
+  });
+});
