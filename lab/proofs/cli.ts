@@ -3,7 +3,7 @@ import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
 import { inCheckout } from "../paths.ts";
 import { Platform } from "../soak/platform.ts";
-import { draws, Kept, prove, proveRow, type Proving, type Result } from "./prove.ts";
+import { draws, Kept, prove, proveRows, type Proving, type Result } from "./prove.ts";
 import { repaired } from "./up.ts";
 import { type Table, tables, writePage } from "./tables.ts";
 
@@ -98,7 +98,7 @@ async function proveDraws(table: Table, count: number, seed: number, proving: Pr
   say(`seed ${seed}`);
   const results: Result[] = [];
   for (const row of draws(await table.rows(proving.platform), count, seed)) {
-    results.push(await proveRow(row, proving));
+    results.push(...(await proveRows([row], proving)));
   }
   const right = results.filter((result) => result.right).length;
   say(`${right} of ${count} draws right, seed ${seed}`);

@@ -29,37 +29,52 @@ export async function deletions(platform: RunningPlatform): Promise<Row[]> {
     deployment: { resources: readonly Resource[] };
   };
   const { resources } = deployment;
-  const objects = resources.flatMap(objectOf);
-  const single = objects.map((object) => deletion(titleOf(object), object));
   const named = (kind: string, name: string) =>
-    objects.find((object) => kindOf(object) === kind && object.name === name)!;
+    resources.flatMap(objectOf).find((object) => kindOf(object) === kind && object.name === name)!;
   const claims = await claimsOf(platform);
   const [gateway, store] = [named("Deployment", "apisix"), named("StatefulSet", "etcd")];
-  return [
-    ...single,
+  const storeAndData = [store, ...claims.map(({ claim }) => claim)];
+  const rows = [
+    ...resources.flatMap(ownRow),
     ...resources
       .flatMap(issuedSecret)
-      .map((object) => deletion(`${titleOf(object)}, which cert-manager issued`, object)),
-    ...resources.flatMap(releaseRecord).map((object) => deletion(`${titleOf(object)}, Helm's record`, object)),
+      .map((object) => deletion("which cert-manager issued", [object], isQuiet(object))),
+    ...resources.flatMap(releaseRecord).map((object) => deletion("Helm's record", [object])),
     ...resources.flatMap(gatewayObject),
     ...claims.map(({ claim, pod }) => row(`${titleOf(claim)}, with its pod`, (on) => lose(on, claim, pod))),
-    deletion("Deployment mtls/apisix and Secret mtls/apisix-env", gateway, named("Secret", "apisix-env")),
-    row("StatefulSet mtls/etcd, with its claims and their data", async (on) => {
-      await remove(on, store);
-      for (const { claim } of claims) await remove(on, claim);
-    }),
-    row("Deployment mtls/apisix and StatefulSet mtls/etcd, with its claims and their data", async (on) => {
-      for (const object of [gateway, store, ...claims.map(({ claim }) => claim)]) await remove(on, object);
-    }),
+    deletion("and Secret mtls/apisix-env", [gateway, named("Secret", "apisix-env")]),
+    deletion("with its claims and their data", storeAndData),
+    deletion("with StatefulSet mtls/etcd, its claims and their data", [gateway, ...storeAndData]),
   ];
+  return [...rows.filter(({ own }) => own === undefined), ...rows.filter(({ own }) => own !== undefined)];
 }
 
 const row = (name: string, act: Row["act"]): Row => ({ name, act, expect: repaired });
 
-function deletion(name: string, ...objects: readonly Named[]): Row {
-  return row(name, async (platform) => {
+/** Objects of which the first gives the row its name. */
+function deletion(what: string, objects: readonly Named[], quiet = false): Row {
+  const [first] = objects;
+  const remark = what === "" ? "" : `${what.startsWith("and ") ? "" : ","} ${what}`;
+  const one = row(`${titleOf(first!)}${remark}`, async (platform) => {
     for (const object of objects) await remove(platform, object);
   });
+  return quiet ? { ...one, own: `${kindOf(first!)} ${first!.name}` } : one;
+}
+
+function ownRow(resource: Resource): Row[] {
+  return objectOf(resource).map((object) => {
+    const { name } = readUrn(resource.urn);
+    const one = deletion("", [object]);
+    return isQuiet(object) ? { ...one, own: `${kindOf(object)} ${name}` } : one;
+  });
+}
+
+/** Whether nothing else changes when it is made anew. A root does more: every bundle takes the new one up. */
+function isQuiet(object: Named): boolean {
+  const kinds = ["Certificate", "ClusterIssuer", "ConfigMap", "Issuer", "NetworkPolicy", "Role", "RoleBinding"];
+  const quiet = [...kinds, "PodDisruptionBudget", "Service", "ServiceAccount"];
+  const issued = kindOf(object) === "Secret" && !/-(env|password)$/.test(object.name);
+  return (quiet.includes(kindOf(object)) || issued) && !object.name.endsWith("-root");
 }
 
 /** As a person does it. What goes along with another is not there any more. */

@@ -29,9 +29,9 @@ export class Kept {
     return new Map(results.map((result) => [result.name, result]));
   }
 
-  async add(result: Result): Promise<void> {
+  async add(results: readonly Result[]): Promise<void> {
     await mkdir(dirname(this.#file), { recursive: true });
-    await appendFile(this.#file, `${JSON.stringify(result)}\n`);
+    await appendFile(this.#file, results.map((result) => `${JSON.stringify(result)}\n`).join(""));
   }
 
   async forget(): Promise<void> {
@@ -48,39 +48,67 @@ export interface Proving {
   readonly signal?: AbortSignal;
 }
 
-/** One row; what goes wrong is a result too. */
-export async function proveRow(row: Row, { platform, progress, heal, signal }: Proving): Promise<Result> {
-  const { name } = row;
+/** Rows that are done at once; what goes wrong is a result too, and of several it is not known whose. */
+export async function proveRows(rows: readonly Row[], proving: Proving): Promise<Result[]> {
+  const { platform, progress, heal, signal } = proving;
+  const names = rows.map(({ name }) => name).join(", ");
   try {
-    await row.act(platform);
-    const { words, seconds } = await row.expect(platform);
-    progress(`right  ${name}: ${words} (${Math.round(seconds)} s)`);
-    return { name, seen: words, right: true, seconds };
+    for (const row of rows) await row.act(platform);
+    const { changes, seconds } = await rows[0]!.expect(platform);
+    const results = rows.map(({ name, own }) => {
+      const its = rows.length === 1 ? changes : changes.filter((change) => change.endsWith(` ${own}`));
+      return { name, seen: inWords(its), right: true, seconds };
+    });
+    for (const { name, seen } of results) progress(`right  ${name}: ${seen} (${Math.round(seconds)} s)`);
+    return results;
   } catch (error) {
     signal?.throwIfAborted();
     const seen = (error as Error).message;
-    progress(`WRONG  ${name}: ${seen}`);
+    progress(`WRONG  ${names}: ${seen}`);
     await heal(platform);
-    return { name, seen, right: false, seconds: 0 };
+    return rows.map(({ name }) => ({ name, seen, right: false, seconds: 0 }));
   }
 }
 
-/** All rows that no earlier run has found right. */
+/** All rows that no earlier run has found right. Several at once where they may be, and each alone where something was wrong. */
 export async function prove(rows: readonly Row[], kept: Kept, proving: Proving): Promise<Result[]> {
   const before = await kept.read();
-  const results: Result[] = [];
-  for (const [index, row] of rows.entries()) {
-    const known = before.get(row.name);
-    if (known?.right) {
-      results.push(known);
-      continue;
+  const open = rows.filter(({ name }) => !before.get(name)?.right);
+  let left = open.length;
+  for (const together of grouped(open)) {
+    proving.progress(`${left} of ${rows.length} rows left`);
+    let results = await proveRows(together, proving);
+    if (together.length > 1 && results.some(({ right }) => !right)) {
+      results = [];
+      for (const row of together) results.push(...(await proveRows([row], proving)));
     }
-    proving.progress(`${index + 1} of ${rows.length}`);
-    const result = await proveRow(row, proving);
-    await kept.add(result);
-    results.push(result);
+    await kept.add(results);
+    left -= together.length;
   }
-  return results;
+  const after = await kept.read();
+  return rows.map(({ name }) => after.get(name)!);
+}
+
+/** Rows that are done at once. */
+const most = 8;
+
+function grouped(rows: readonly Row[]): Row[][] {
+  const groups: Row[][] = [];
+  for (const row of rows) {
+    const last = groups.at(-1);
+    if (row.own !== undefined && last?.[0]?.own !== undefined && last.length < most) last.push(row);
+    else groups.push([row]);
+  }
+  return groups;
+}
+
+function inWords(changes: readonly string[]): string {
+  const verbs = [...new Set(changes.map((change) => change.split(" ")[0]!))];
+  const said = verbs.map((verb) => {
+    const objects = changes.filter((change) => change.startsWith(`${verb} `)).map((one) => one.slice(verb.length + 1));
+    return `${verb} ${objects.length > 3 ? `${objects.length} objects` : objects.join(", ")}`;
+  });
+  return said.length === 0 ? "nothing" : said.join("; ");
 }
 
 /** Rows by chance, the same ones for the same seed; a row may come again. */

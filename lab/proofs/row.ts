@@ -9,9 +9,10 @@ export interface RunningPlatform {
   run(program: string, args: readonly string[]): Promise<Finished>;
 }
 
-/** What followed, in words for the table. */
+/** What followed. */
 export interface Seen {
-  readonly words: string;
+  /** Such as `makes Secret apisix-env`. */
+  readonly changes: readonly string[];
   /** What it took. */
   readonly seconds: number;
 }
@@ -19,6 +20,8 @@ export interface Seen {
 export interface Row {
   /** As the table has it; its result is kept by this. */
   readonly name: string;
+  /** How its changes end, such as `Secret apisix-env`, where it may be done together with others: it changes nothing else. */
+  readonly own?: string;
   /** What is done to the platform. */
   act(platform: RunningPlatform): Promise<void>;
   /** What must follow. Throws what is wrong. */

@@ -1,4 +1,4 @@
-/** `pulumi up --refresh` after something was done to a platform, and what it did, in words. */
+/** `pulumi up --refresh` after something was done to a platform, and what it did. */
 import { errorsOf } from "../soak/platform.ts";
 import { type RunningPlatform, type Seen, verified } from "./row.ts";
 
@@ -9,25 +9,20 @@ export async function repaired(platform: RunningPlatform): Promise<Seen> {
   const seconds = (performance.now() - start) / 1000;
   if (code !== 0) throw new Error(`pulumi up --refresh ended with ${code}: ${errorsOf(output)}`);
   await verified(platform);
-  return { words: changesIn(stdout), seconds };
+  return { changes: changesIn(stdout), seconds };
 }
 
 /** How the CLI says what it did to a resource: ` +  kubernetes:core/v1:Secret apisix-env created (0.15s)`. */
 const line = /^\s*(?:\+|~|\+-|\+\+|-)\s+(?:\S+:)?(\w+)\s+(\S+)\s+(created|updated|replaced|deleted)\b/;
 
 const words = { created: "makes", updated: "updates", replaced: "replaces", deleted: "deletes" } as const;
-type Done = keyof typeof words;
 
-/** What an `up` did by what it printed, after its preview. */
-export function changesIn(stdout: string): string {
+/** What an `up` did by what it printed after its preview, such as `makes Secret apisix-env`; each once, sorted. */
+export function changesIn(stdout: string): string[] {
   const [, update = ""] = stdout.split(/^Updating \(/m);
-  const done = new Map<Done, string[]>();
-  for (const [, type, name, what] of update.split("\n").flatMap((text) => [line.exec(text) ?? []])) {
-    if (what !== undefined) done.set(what as Done, [...(done.get(what as Done) ?? []), `${type} ${name}`]);
-  }
-  const said = [...done].map(([what, names]) => {
-    const all = [...new Set(names)].sort();
-    return `${words[what]} ${all.length > 3 ? `${all.length} objects` : all.join(", ")}`;
+  const done = update.split("\n").flatMap((text) => {
+    const [, type, name, what] = line.exec(text) ?? [];
+    return what === undefined ? [] : [`${words[what as keyof typeof words]} ${type} ${name}`];
   });
-  return said.length === 0 ? "nothing" : said.join("; ");
+  return [...new Set(done)].sort();
 }
