@@ -1,6 +1,7 @@
 /** Command line of the proofs. */
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
+import { interruptible } from "../interrupt.ts";
 import { inCheckout } from "../paths.ts";
 import { Platform } from "../soak/platform.ts";
 import { draws, Kept, prove, proveRows, type Proving, type Result } from "./prove.ts";
@@ -26,14 +27,7 @@ Exit code: 0 when all is right, 1 when something is not, 2 when it could not be 
 process.exit(await main());
 
 async function main(): Promise<number> {
-  const interrupt = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      // The second time somebody is in a hurry; `make down` then ends the lab.
-      if (interrupt.signal.aborted) process.exit(130);
-      say("Interrupted: ending the lab. The same command goes on from here.");
-      interrupt.abort(new Error("interrupted"));
-    });
+  const signal = interruptible("Interrupted: ending the lab. The same command goes on from here.");
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
@@ -53,14 +47,16 @@ async function main(): Promise<number> {
       return values.help ? 0 : 2;
     }
     const kept = new Kept(inCheckout(".proofs", `${name}.jsonl`));
+    const [count, seed] = [values.draws ?? "0", values.seed ?? String(randomInt(2 ** 31))].map(Number);
+    if (!Number.isInteger(count) || !Number.isInteger(seed)) throw new Error("--draws and --seed take whole numbers.");
     if (values.again) await kept.forget();
-    return await onPlatform(interrupt.signal, values.keep, (proving) =>
+    return await onPlatform(signal, values.keep, (proving) =>
       values.draws === undefined
         ? proveTable(table, kept, values.rows, proving)
-        : proveDraws(table, Number(values.draws), Number(values.seed ?? randomInt(2 ** 31)), proving),
+        : proveDraws(table, count!, seed!, proving),
     );
   } catch (error) {
-    if (interrupt.signal.aborted) return 130;
+    if (signal.aborted) return 130;
     say((error as Error).message);
     return 2;
   }

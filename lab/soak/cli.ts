@@ -2,6 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
+import { interruptible } from "../interrupt.ts";
 import { inCheckout } from "../paths.ts";
 import { forms } from "./forms.ts";
 import { render, verdictsOf } from "./report.ts";
@@ -29,14 +30,7 @@ Exit code: 0 when all holds, 1 when something does not, 2 when it could not be t
 process.exit(await main());
 
 async function main(): Promise<number> {
-  const interrupt = new AbortController();
-  for (const signal of ["SIGINT", "SIGTERM"] as const)
-    process.on(signal, () => {
-      // A second time means somebody is in a hurry; `make down` can then stop the lab.
-      if (interrupt.signal.aborted) process.exit(130);
-      process.stderr.write("\nInterrupted: stopping the lab.\n");
-      interrupt.abort(new Error("interrupted"));
-    });
+  const signal = interruptible("Interrupted: stopping the lab.");
   try {
     const { values } = parseArgs({
       options: {
@@ -55,7 +49,7 @@ async function main(): Promise<number> {
     const progress = (line: string) => process.stderr.write(`${line}\n`);
     const result = await soak(forms[values.short ? "short" : "long"], {
       progress,
-      signal: interrupt.signal,
+      signal,
       keep: values.keep,
     });
     const verdicts = verdictsOf(result);
@@ -63,7 +57,7 @@ async function main(): Promise<number> {
     if (values.write) await writeDocument(result);
     return verdicts.every(({ ok, slow }) => ok || (values.untimed && slow)) ? 0 : 1;
   } catch (error) {
-    if (interrupt.signal.aborted) return 130;
+    if (signal.aborted) return 130;
     process.stderr.write(`${(error as Error).message}\n`);
     return 2;
   }
