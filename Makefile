@@ -71,7 +71,7 @@ bench: node_modules/.stamp ## measure the time from zero to verified and more, r
 soak: node_modules/.stamp ## renew leaves and rotate roots under load: what was seen and what must hold (about 25 minutes)
 	@node lab/soak/cli.ts
 
-proofs: node_modules/.stamp ## every object deleted by hand, and what the next `up --refresh` does: goes on where it was
+proofs: node_modules/.stamp ## every object deleted by hand, and what the next `up --refresh` does (about 15 minutes)
 	@node lab/proofs/cli.ts deletions
 
 env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
