@@ -86,7 +86,7 @@ export default {
     tsPreCompilationDeps: true,
     tsConfig: { fileName: "tsconfig.json" },
     doNotFollow: { path: "node_modules" },
-    exclude: { path: ["^\\.", "^coverage/", "^eslint\\.config\\.js$", "^renewer/bundle\\.cjs$"] },
+    exclude: { path: ["^\\.", "^coverage/", "^dist/", "^eslint\\.config\\.js$", "^renewer/bundle\\.cjs$"] },
     enhancedResolveOptions: { exportsFields: ["exports"], conditionNames: ["import", "node", "default"] },
   },
 };

@@ -4,7 +4,7 @@ import pulumi from "@pulumi/eslint-plugin";
 import tseslint from "typescript-eslint";
 
 export default tseslint.config(
-  { ignores: ["node_modules/", ".lab/", ".labs/", "coverage/", "renewer/bundle.cjs"] },
+  { ignores: ["node_modules/", ".lab/", ".labs/", "coverage/", "dist/", "renewer/bundle.cjs"] },
   {
     files: ["**/*.ts"],
     extends: [tseslint.configs.recommendedTypeChecked],

@@ -31,7 +31,8 @@ export async function diff(kind: Kind, id: string, olds: Props, news: Props, at:
   if (replaces.length > 0) return { changes: true, replaces, deleteBeforeReplace: false };
   const drift = hasUnknown(news) ? [] : await driftOf(kind, olds, news, at);
   for (const line of drift) console.log(`${kind}/${id}: ${line}`);
-  return { changes: hasUnknown(news) || drift.length > 0 || inputsChanged(olds, news), deleteBeforeReplace: true };
+  const changes = hasUnknown(news) || drift.length > 0 || inputsChanged(olds, news) || codeMoved(olds, news);
+  return { changes, deleteBeforeReplace: true };
 }
 
 /** What is missing may be made by the same update, before this resource's turn: it is a change, not an error. */
@@ -94,6 +95,15 @@ const outputs = new Set(["__provider", "instance", "live", "digest", "notAfter",
 function inputsChanged(olds: Props, news: Props): boolean {
   const names = new Set([...Object.keys(olds), ...Object.keys(news)]);
   return [...names].some((name) => !outputs.has(name) && !isDeepStrictEqual(olds[name], news[name]));
+}
+
+/**
+ * Whether the program has moved between a checkout and the package that consumers install: the code in the state, which a refresh or a
+ * delete would run, looks for the life cycles where they are no more.
+ */
+function codeMoved(olds: Props, news: Props): boolean {
+  const packaged = ({ __provider: code }: Props) => String(code).includes('import("mtls-everywhere/');
+  return packaged(olds) !== packaged(news);
 }
 
 const clusters = new Map<string, Cluster>();

@@ -97,6 +97,7 @@ describe("the workflow of a release", () => {
       [
         ["tag", { contents: "read" }],
         ["ci", { contents: "read" }],
+        ["package", { contents: "read" }],
         ["draft", { contents: "write", "id-token": "write", attestations: "write" }],
       ],
     );
@@ -110,7 +111,8 @@ describe("the workflow of a release", () => {
       [
         ["tag", undefined, undefined],
         ["ci", "tag", "./.github/workflows/ci.yml"],
-        ["draft", "ci", undefined],
+        ["package", "ci", undefined],
+        ["draft", "package", undefined],
       ],
     );
     match(jobs["draft"]?.steps?.at(-1)?.run ?? "", /^gh release create .* --draft --verify-tag /);

@@ -21,7 +21,7 @@ export type Plane = (typeof planes)[number];
 /** Planes that issue leaves in other teams' namespaces too: their issuers are ClusterIssuers. */
 export const sharedPlanes: readonly Plane[] = ["edge", "upstream"];
 
-interface Issuer {
+export interface Issuer {
   readonly kind: "Issuer" | "ClusterIssuer";
   readonly name: string;
   readonly group: string;

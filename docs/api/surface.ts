@@ -1,4 +1,5 @@
-// The public surface, from which `npm run docs` makes docs/api.md: what stacks use that put something behind the gateway, this one's and other teams'.
+// The public surface: what stacks use that put something behind the gateway, this one's and other teams'. The entry of the package that these install,
+// and what `npm run docs` makes docs/api.md from.
 
 export * from "../../consume.ts";
 export type { PlatformOutputs } from "../../outputs.ts";

@@ -231,6 +231,14 @@ describe("the life cycle of Admin API objects", function () {
     same(await diff("upstreams", id, outs, moved, cluster), { changes: true, deleteBeforeReplace: true });
   });
 
+  it("changes if its program moves from a checkout to the installed package, since the code in its state would find nothing", async () => {
+    const code = (name: string) => ({ __provider: `await import("${name}/dynamic-resources")` });
+    const { outs } = await create("upstreams", upstream(code("@mtls-everywhere")), cluster);
+    const changes = async (name: string) =>
+      (await diff("upstreams", "hello", outs, upstream(code(name)), cluster)).changes;
+    same([await changes("@mtls-everywhere"), await changes("mtls-everywhere")], [false, true]);
+  });
+
   it("is replaced for another id or cluster, and waits if inputs are unknown", async () => {
     const { id, outs } = await create("upstreams", upstream(), cluster);
     const replaced = async (fields: object) => (await diff("upstreams", id, outs, upstream(fields), cluster)) as object;
