@@ -2,7 +2,7 @@
 
 import { randomBytes } from "node:crypto";
 
-import { type AdminClient, labelledSeal, ownershipOf, refusal } from "@mtls-everywhere/apisix-admin";
+import { type AdminClient, byLabels, labelledSeal, ownershipOf, refusal } from "@mtls-everywhere/apisix-admin";
 import { type Failure, hasUnknown, type Props } from "@mtls-everywhere/apisix-admin/checks";
 import { differences } from "@mtls-everywhere/apisix-admin/compare";
 import type { Kind, Wanted } from "@mtls-everywhere/apisix-admin/kinds/kind";
@@ -23,6 +23,7 @@ import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import type { Lifecycle } from "./lifecycle.ts";
 import { gatewayClient } from "./loss.ts";
+import { neighboursOf, recently } from "./neighbours.ts";
 import { Unconfirmed } from "./unconfirmed.ts";
 
 export function adminObject(name: KindName, kind: Kind): Lifecycle {
@@ -41,11 +42,11 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
   ) => labelledSeal(name, await wanted.body(instance, access), admin.sealedBy);
 
   /** Asks the server of a preview, which waits for it once and not again for each object. */
-  const asked = async (
+  const asked = async <T>(
     { admin }: { readonly admin: AdminEndpoint },
     access: Access,
-    ask: (client: AdminClient, limits: TimeLimits) => Promise<Failure[]>,
-  ): Promise<Failure[]> => {
+    ask: (client: AdminClient, limits: TimeLimits) => Promise<T[]>,
+  ): Promise<T[]> => {
     const client = await gatewayClient(access, admin);
     if (unreachable.has(client)) return [];
     try {
@@ -94,13 +95,35 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
     }
   };
 
+  const refusals = async (inputs: Props, access: Access): Promise<Failure[]> => {
+    const { problems } = kind.wanted(inputs);
+    const own = await (problems ? problems(access) : schemaFailures(inputs, access));
+    return own.length > 0 ? own : clashes(inputs, access);
+  };
+
+  /** Says what is doubtful beside others, of which a first preview knows those alone that the program makes. */
+  const warn = async (inputs: Props, access: Access): Promise<void> => {
+    const { admin, objectId, owner } = inputs;
+    const fields = hasUnknown([objectId, owner]) ? undefined : kind.neighbours?.fields(inputs);
+    if (fields === undefined) return;
+    const id = kind.mark.id(String(objectId), String(owner));
+    const own = byLabels.put({ id, ...fields }, { owner: String(owner), instance: "preview" });
+    const live = hasUnknown(admin)
+      ? []
+      : await asked({ admin: admin as AdminEndpoint }, access, (client, limits) =>
+          recently(client, name, limits),
+        ).catch(() => []);
+    const others = neighboursOf(access, `${name} ${JSON.stringify(admin)}`, own, live);
+    for (const doubt of kind.neighbours?.doubts(own, others) ?? []) console.log(`warning: ${name}/${id}: ${doubt}`);
+  };
+
   return {
     async check(inputs, access) {
       const failures = kind.objections(inputs);
-      if (failures.length > 0 || hasUnknown(inputs)) return failures;
-      const { problems } = kind.wanted(inputs);
-      const own = await (problems ? problems(access) : schemaFailures(inputs, access));
-      return own.length > 0 ? own : clashes(inputs, access);
+      if (failures.length > 0) return failures;
+      const refused = hasUnknown(inputs) ? [] : await refusals(inputs, access);
+      if (refused.length === 0) await warn(inputs, access);
+      return refused;
     },
 
     replaces(id, olds, news) {

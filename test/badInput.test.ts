@@ -617,6 +617,12 @@ const rows: readonly Row[] = [
     message: "This must be an object with size, idleTimeout, requests.",
   },
   {
+    input: "an upstream on the internet",
+    provoke: checked("upstreams", () => upstream({ nodes: [{ host: "api.shop.com", port: 443 }] })),
+    message:
+      '"api.shop.com" is a server of the internet: the gateway trusts certificates of the upstream plane alone, and every request would be answered with 502. Put a proxy with a leaf of that plane in front of it, and name the proxy\'s Service; a Service\'s own name is written with ".svc".',
+  },
+  {
     input: "a client certificate without TLS",
     provoke: checked("upstreams", () => upstream({ scheme: "http", clientCertificate: "caller" })),
     message: "A client certificate needs TLS: use the scheme https.",
@@ -669,6 +675,16 @@ const rows: readonly Row[] = [
     input: "a path with an empty segment",
     provoke: checked("routes", () => route({ uris: ["/a//b"] })),
     message: '"/a//b" never matches: paths are compared without "//", "." and "..". Use "/a/b".',
+  },
+  {
+    input: "a path that another route of the host takes",
+    provoke: async () => {
+      const at = freshCluster();
+      await check("routes", { ...route({ objectId: "shop" }), owner: "shop/prod/shop" }, at);
+      return heard(() => check("routes", route(), at));
+    },
+    message:
+      'warning: routes/hello: "/*" of site.example is taken by routes/shop of shop/prod/shop too, and which of the two answers is up to chance. Unless that one goes, give them different paths, methods, vars or priorities.',
   },
   {
     input: "a certificate that does not say whom it lets in",
@@ -835,18 +851,10 @@ describe("wrong inputs", function () {
 
   it("an emptied Secret shows as a difference first", async () => {
     const { id, outs } = await create("ssls", ssl(), cluster);
-    const { log } = console;
-    const lines: string[] = [];
-    console.log = (line: string) => lines.push(line);
-    try {
-      await withAnswer("namespaces/mtls/secrets/site", {}, async () => {
-        equal((await diff("ssls", id, outs, ssl(), cluster)).changes, true);
-        return "";
-      });
-    } finally {
-      console.log = log;
-    }
-    same(lines, [`ssls/site: Secret mtls/site has no "tls.crt". ${issued("site")}`]);
+    const said = await withAnswer("namespaces/mtls/secrets/site", {}, () =>
+      heard(async () => equal((await diff("ssls", id, outs, ssl(), cluster)).changes, true)),
+    );
+    equal(said, `ssls/site: Secret mtls/site has no "tls.crt". ${issued("site")}`);
   });
 
   it("have each message, and no other, explained in docs/errors.md", () => {
@@ -875,6 +883,19 @@ async function said(act: () => Promise<unknown>): Promise<string> {
     return (error as Error).message;
   }
   return "It was accepted.";
+}
+
+/** What is printed meanwhile, line by line. */
+async function heard(act: () => Promise<unknown>): Promise<string> {
+  const { log } = console;
+  const lines: string[] = [];
+  console.log = (line: string) => lines.push(line);
+  try {
+    await act();
+  } finally {
+    console.log = log;
+  }
+  return lines.join("\n");
 }
 
 /** Masks times and ports, which differ from run to run. */

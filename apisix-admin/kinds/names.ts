@@ -31,6 +31,19 @@ export const nodeHost = textWithout((host) => {
   return `"${host}" is not a host name or address: give it alone, without scheme, port or path.`;
 });
 
+/**
+ * Whether a host is one of the internet's by its name. Names of the cluster are not: in their short form a namespace stands where a
+ * domain's ending would, so of the endings only those count that no namespace is called, and countries' behind a domain of two parts.
+ */
+export function isPublicName(host: string): boolean {
+  const labels = host.toLowerCase().split(".");
+  const ending = labels.at(-1) ?? "";
+  if (labels.length < 2 || labels.includes("svc") || isAddress(host)) return false;
+  return genericEndings.has(ending) || (labels.length > 2 && /^[a-z]{2}$/.test(ending));
+}
+
+const genericEndings = new Set(["com", "net", "org", "edu", "gov", "mil", "int", "info", "biz"]);
+
 function whyNoWildcard(name: string): string | undefined {
   if (!/^(\*\.)?[0-9a-zA-Z-._]+$/.test(name)) return `"${name}" is not a host name; a wildcard is "*." and a domain.`;
   return whyDotted(name);

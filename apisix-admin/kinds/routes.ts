@@ -2,12 +2,15 @@
 
 import { z } from "zod";
 
+import type { Body } from "../body.ts";
+import { hasUnknown } from "../checks.ts";
 import { conditions } from "./conditions.ts";
 import { defineKind } from "./kind.ts";
 import { methods } from "./methods.ts";
 import { wildcardHost } from "./names.ts";
 import { whyUnmatched } from "./paths.ts";
 import { plugins, pluginsByName } from "./plugins.ts";
+import { rivalries } from "./rivals.ts";
 import { description, objectIdentity, limitsOf, listOf, oneOf, text, textWithout, timeouts, value } from "./values.ts";
 
 const method = oneOf(methods);
@@ -34,24 +37,35 @@ const schema = objectIdentity.extend({
   enabled: z.boolean().optional(),
 });
 
+/** Which requests it takes. */
+const requests = schema.pick({ hosts: true, uris: true, methods: true, vars: true, priority: true, enabled: true });
+
 export const routes = defineKind({
   schema,
   defaults: { priority: 0, status: 1 },
 
-  body: ({ hosts, uris, methods, upstream, priority, plugins, description, enabled, ...spec }) => ({
-    hosts,
-    uris,
-    methods,
-    vars: spec.vars,
+  body: ({ upstream, plugins, description, ...spec }) => ({
+    ...taken(spec),
     upstream_id: upstream,
-    priority: priority ?? 0,
     enable_websocket: spec.websocket,
     timeout: spec.timeout && limitsOf(spec.timeout),
     plugins,
     plugin_config_id: spec.pluginConfig,
     desc: description,
-    status: enabled === false ? 0 : 1,
   }),
 
   presentable: pluginsByName,
+
+  neighbours: {
+    fields(inputs) {
+      const known = Object.keys(requests.shape).every((name) => !hasUnknown(inputs[name]));
+      return known ? taken(requests.parse(inputs)) : undefined;
+    },
+    doubts: rivalries,
+  },
 });
+
+/** The part of the body that says which requests it takes. */
+function taken({ hosts, uris, methods, vars, priority, enabled }: z.infer<typeof requests>): Body {
+  return { hosts, uris, methods, vars, priority: priority ?? 0, status: enabled === false ? 0 : 1 };
+}

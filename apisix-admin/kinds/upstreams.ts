@@ -6,7 +6,7 @@ import { z } from "zod";
 import type { Body } from "../body.ts";
 import { healthChecks, keepAlivePool, snakeCase } from "./health.ts";
 import { defineKind } from "./kind.ts";
-import { nodeHost, serverName } from "./names.ts";
+import { isPublicName, nodeHost, serverName } from "./names.ts";
 import { objectIdentity, isCount, isPort, limitsOf, listOf, oneOf, seconds, timeouts, value, whole } from "./values.ts";
 
 /** Without grpcs: 3.18 verifies no server certificate there (its template has no `grpc_ssl_verify`), whatever its settings say. */
@@ -55,7 +55,20 @@ const schema = objectIdentity
     path: ["clientCertificate"],
     error: "A client certificate needs TLS: use the scheme https.",
     when: () => true, // whatever else is wrong
+  })
+  .superRefine(({ nodes, scheme = "https" }, context) => {
+    for (const [at, { host }] of nodes.entries())
+      if (!plain.has(scheme) && isPublicName(host))
+        context.addIssue({ code: "custom", path: ["nodes", at, "host"], message: whyNotPublic(host) });
   });
+
+/** The gateway's trust towards upstreams is one for all of them in 3.18, and its pods may speak to other pods alone. */
+function whyNotPublic(host: string): string {
+  return (
+    `"${host}" is a server of the internet: the gateway trusts certificates of the upstream plane alone, and every request would be answered with 502. ` +
+    `Put a proxy with a leaf of that plane in front of it, and name the proxy's Service; a Service's own name is written with ".svc".`
+  );
+}
 
 const plain: ReadonlySet<Scheme> = new Set(["http", "grpc"]);
 

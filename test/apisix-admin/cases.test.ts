@@ -23,7 +23,7 @@ const good = {
 const said = (kind: keyof typeof good & KindName, change: object) =>
   kinds[kind].objections({ ...good[kind], ...change }).map(({ property, reason }) => `${property}: ${reason}`);
 
-describe("case 7: names that clients do not send", () => {
+describe("names that clients do not send (case 7)", () => {
   it("are refused as SNI", () => {
     same(said("ssls", { snis: ["10.0.0.5", "::1", "[::1]", "a.example.", "a/b", "*.a.example", "a.example"] }), [
       'snis[0]: "10.0.0.5" is an IP address, and clients send no server name for one. Give a host name.',
@@ -35,7 +35,7 @@ describe("case 7: names that clients do not send", () => {
   });
 });
 
-describe("case 12: PEM as tools write it", () => {
+describe("PEM as tools write it (case 12)", () => {
   let root: Authority;
   let pair: KeyPair;
 
@@ -88,7 +88,7 @@ describe("case 12: PEM as tools write it", () => {
   });
 });
 
-describe("case 14: names that no certificate has", () => {
+describe("names that no certificate has (case 14)", () => {
   it("are refused for a server", () => {
     const verdicts = ["10.10.10.1", "[::1]", "hello.mtls.svc.", "hello.mtls.svc"].map((serverName) =>
       said("upstreams", { serverName }),
@@ -106,7 +106,29 @@ describe("case 14: names that no certificate has", () => {
   });
 });
 
-describe("case 18: paths that no request has", () => {
+describe("servers that the gateway does not trust (case 19)", () => {
+  const refused = (host: string, more: object = {}) => said("upstreams", { nodes: [{ host, port: 443 }], ...more });
+
+  it("are refused by their public names, with the way to them", () => {
+    for (const host of ["api.shop.com", "shop.org", "API.Shop.DE", "www.shop.co.uk"])
+      same(refused(host), [
+        `nodes[0].host: "${host}" is a server of the internet: the gateway trusts certificates of the upstream plane alone, and every request would be answered with 502. ` +
+          `Put a proxy with a leaf of that plane in front of it, and name the proxy's Service; a Service's own name is written with ".svc".`,
+      ]);
+    same(refused("api.shop.com", { scheme: "http" }), []);
+  });
+
+  it("are not taken for the cluster's own, however their names are written", () => {
+    const short = ["shop", "shop.dev", "shop.de", "shop-0.shop.dev", "etcd-0.etcd-peers.mtls"];
+    const full = ["shop.shop.svc", "shop.de.svc.cluster.local", "shop.shop.svc.k8s.shop.com"];
+    const others = ["10.0.0.5", "203.0.113.7", "[2001:db8::7]", "db.corp.internal", "shop.example", "localhost"];
+    for (const host of [...short, ...full, ...others]) same(refused(host), []);
+    // What a server's certificate says is another matter than where it is.
+    same(refused("shop.shop.svc", { serverName: "api.shop.com" }), []);
+  });
+});
+
+describe("paths that no request has (case 18)", () => {
   const verdict = (uri: string) => said("routes", { uris: [uri] })[0]?.replace("uris[0]: ", "");
 
   it("are refused, along with a form that works", () => {

@@ -326,6 +326,49 @@ describe("the life cycle of Admin API objects", function () {
     same(await check("ssls", ssl({ objectId: "elsewhere" }), cluster).then(({ failures }) => failures), []);
   });
 
+  it("warns of two routes for the same requests, live or wanted by the same preview (case 6)", async () => {
+    const at = new MemoryCluster();
+    for (const kind of ["secrets", "configMaps"] as const)
+      for (const [name, entries] of cluster[kind]) at[kind].set(name, entries);
+    const warnings = async (objectId: string, fields: object = {}) =>
+      (await logged(() => check("routes", route({ objectId, owner: `shop/dev/${objectId}`, ...fields }), at))).lines;
+    const warned = (id: string, path: string, other: string) =>
+      `warning: routes/${id}: "${path}" of site.example is taken by routes/${other} too, and which of the two answers is up to chance. ` +
+      "Unless that one goes, give them different paths, methods, vars or priorities.";
+    await create("upstreams", upstream(), cluster);
+    await create("routes", route(), cluster);
+    try {
+      same(await warnings("first", { hosts: ["Site.example"], uris: ["/a", "/*"] }), [
+        warned("first", "/*", "hello of mtls/dev/x"),
+      ]);
+      // What the first wants is nowhere else yet; what a preview does not know of a route says nothing against it.
+      same(await warnings("second", { uris: ["/a"], upstream: unknown }), [
+        warned("second", "/a", "first of shop/dev/first"),
+      ]);
+      same(await warnings("unknown", { uris: unknown }), []);
+      for (const [id, fields] of Object.entries({
+        elsewhere: { hosts: ["other.example"] },
+        longer: { uris: ["/a/*"] },
+        preferred: { priority: 1 },
+        conditional: { priority: 2, vars: [["arg_a", "==", "1"]] },
+        otherwise: { priority: 2, vars: [["arg_a", "==", "2"]] },
+        off: { enabled: false },
+      }))
+        same(await warnings(id, fields), [], id);
+      same(await warnings("reading", { hosts: ["rest.example"], methods: ["GET"] }), []);
+      same(await warnings("writing", { hosts: ["rest.example"], methods: ["POST", "PUT"] }), []);
+      // A condition says nothing to a request that meets it.
+      same(await warnings("any", { hosts: ["rest.example"], vars: [["arg_a", "==", "1"]] }), [
+        warned("any", "/*", "reading of shop/dev/reading").replace("site.example", "rest.example"),
+        warned("any", "/*", "writing of shop/dev/writing").replace("site.example", "rest.example"),
+      ]);
+      // Its own route under another id is one that it replaces.
+      same(await warnings("moved", { owner: "shop/dev/longer", uris: ["/a/*"] }), []);
+    } finally {
+      await closeSessions(at);
+    }
+  });
+
   it("says what still refers to an object that is to be deleted", async () => {
     await rejects(
       create("upstreams", upstream({ clientCertificate: "caller" }), cluster),
