@@ -59,6 +59,11 @@ export const certManager = z
     chart: z.string().min(1, "must not be empty").default("oci://quay.io/jetstack/charts/cert-manager"),
     /** Keep the CRDs, and with them every certificate, when the release is destroyed. Default `true`. */
     keepCrds: z.boolean().default(true),
+    /**
+     * Leave cert-manager where it is, with the root keys in its namespace, when the stack lets go of it: by `install: false`, which is refused
+     * otherwise, or by a destroy. Default `false`.
+     */
+    keep: z.boolean().default(false),
   })
   .prefault({});
 

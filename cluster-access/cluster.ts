@@ -75,6 +75,17 @@ export class Cluster implements Access {
     }
   }
 
+  /** A namespace's labels; undefined where there is none, or none that the caller may read. */
+  async namespaceLabels(name: string): Promise<Readonly<Record<string, string>> | undefined> {
+    try {
+      const { metadata } = await this.#read("Namespace", "", name, () => this.#api.readNamespace({ name }));
+      return metadata?.labels ?? {};
+    } catch (error) {
+      if (error instanceof Transient) throw error;
+      return undefined;
+    }
+  }
+
   /** The real endpoints of the API server. */
   async apiServer(): Promise<ApiServer> {
     const api = this.config.makeApiClient(DiscoveryV1Api);

@@ -1,7 +1,10 @@
 // cert-manager: installed from its Helm chart, or the one that the cluster has.
 
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
+
+import { stackLabelKey, stackLabelValue } from "./stackLabel.ts";
 
 /**
  * The oldest that will do: its chart is the first with `crds.enabled` and `crds.keep`. An older one knows them not, and would install
@@ -31,6 +34,25 @@ export interface CertManagerArgs {
   readonly chart: string;
   /** Keep the CRDs, and with them every certificate of the cluster, on destroy. */
   readonly keepCrds: boolean;
+  /** Leave it where it is, namespace included, when the stack lets go of it. */
+  readonly keep: boolean;
+}
+
+/** Label of the namespace of a cert-manager that stays when its stack lets go of it. */
+const keptLabel = "mtls-everywhere/kept";
+
+/**
+ * Refuses to have a cert-manager deleted that this stack has installed, because it is to use an installed one.
+ * @throws RunError before anything is planned, with the steps that hand it over.
+ */
+export async function keepInstalled(cluster: Cluster, { install, namespace }: CertManagerArgs): Promise<void> {
+  if (install) return;
+  const labels = (await cluster.namespaceLabels(namespace)) ?? {};
+  if (labels[stackLabelKey] !== stackLabelValue(pulumi.getStack()) || labels[keptLabel] !== undefined) return;
+  throw new pulumi.RunError(
+    `The cert-manager in namespace ${namespace} is this stack's own, and certManager.install: false would delete it, and with its namespace the keys that the edge and upstream planes sign with.\n` +
+      "Nothing was changed. To hand it over set certManager.keep: true and run pulumi up; then set install: false. To go on with it set install: true.",
+  );
 }
 
 /** Issues and renews every certificate of the platform. Depend on this component before using its kinds. */
@@ -42,10 +64,16 @@ export class CertManager extends pulumi.ComponentResource {
     super("mtls:platform:CertManager", name, {}, opts);
     this.clusterResourceNamespace = args.namespace;
     if (args.install) {
+      const child = { parent: this, retainOnDelete: args.keep };
       const namespace = new k8s.core.v1.Namespace(
         `${name}-namespace`,
-        { metadata: { name: args.namespace, labels: { "pod-security.kubernetes.io/enforce": "restricted" } } },
-        { parent: this },
+        {
+          metadata: {
+            name: args.namespace,
+            labels: { "pod-security.kubernetes.io/enforce": "restricted", ...(args.keep && { [keptLabel]: "true" }) },
+          },
+        },
+        child,
       );
       new k8s.helm.v3.Release(
         `${name}-release`,
@@ -58,7 +86,7 @@ export class CertManager extends pulumi.ComponentResource {
           timeout: 300,
           values: certManagerValues(args),
         },
-        { parent: this, dependsOn: namespace },
+        { ...child, dependsOn: namespace },
       );
     }
     this.registerOutputs({ clusterResourceNamespace: this.clusterResourceNamespace });

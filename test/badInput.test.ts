@@ -17,6 +17,7 @@ import { type KindName } from "../apisix-admin/kinds/registry.ts";
 import { sealOf } from "../apisix-admin/sealing.ts";
 import { adminClient, closeSessions } from "../apisix-admin/session.ts";
 import { Cluster } from "../cluster-access/cluster.ts";
+import { keepInstalled } from "../components/certManager.ts";
 import { connectCluster } from "../components/cluster.ts";
 import { keepMembers } from "../components/etcd.ts";
 import { checkKeys } from "../components/keyCheck.ts";
@@ -268,6 +269,18 @@ const rows: readonly Row[] = [
       ),
     message:
       "The kubeconfig's user may not read EndpointSlice default/kubernetes: grant it \"get\" on that object.\nNothing was changed. It says where the API server listens, which the renewer's NetworkPolicy needs to know.",
+  },
+  {
+    input: "a cert-manager of the stack's own that is not to be installed any more",
+    provoke: () =>
+      withAnswer("namespaces/cert-manager", { metadata: { labels: { "mtls-everywhere/stack": "dev" } } }, () =>
+        inStackWith(undefined, () => {
+          const { certManager } = parseConfig({ trustDomain: "dev.internal", certManager: { install: false } }, "dev");
+          return keepInstalled(freshCluster(), certManager);
+        }),
+      ),
+    message:
+      "The cert-manager in namespace cert-manager is this stack's own, and certManager.install: false would delete it, and with its namespace the keys that the edge and upstream planes sign with.\nNothing was changed. To hand it over set certManager.keep: true and run pulumi up; then set install: false. To go on with it set install: true.",
   },
   {
     input: "another number of etcd's members than there is",

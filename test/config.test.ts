@@ -26,6 +26,7 @@ const defaults = {
     namespace: "cert-manager",
     chart: "oci://quay.io/jetstack/charts/cert-manager",
     keepCrds: true,
+    keep: false,
   },
   pki: {
     root: { kind: "cluster", active: "1", trusted: ["1"] },
@@ -130,10 +131,17 @@ describe("the configuration", () => {
       same(readConfig(), { ...defaults, gateway: { ...defaults.gateway, clients: ["curl"] } });
       pulumi.runtime.setAllConfig({ ...values, "shop:gateway": '{"clients":' });
       throws(readConfig, refusal("gateway: must be an object, not a string"));
-      // Case 15: a secret that would not stay one.
-      pulumi.runtime.setAllConfig(values);
-      process.env.PULUMI_CONFIG_SECRET_KEYS = '["shop:gateway","kubernetes:kubeconfig"]';
-      throws(readConfig, refusal(`gateway: ${keptSecret}`));
+    } finally {
+      pulumi.runtime.setAllConfig({});
+    }
+  });
+
+  it("takes no secret, which would not stay one (case 15)", async () => {
+    await pulumi.runtime.setMocks({ newResource: () => ({ id: "", state: {} }), call: () => ({}) }, "shop", "dev");
+    pulumi.runtime.setAllConfig({ "shop:trustDomain": trustDomain, "shop:upstream": '{"files":{"index.json":"x"}}' });
+    process.env.PULUMI_CONFIG_SECRET_KEYS = '["shop:upstream","kubernetes:kubeconfig"]';
+    try {
+      throws(readConfig, refusal(`upstream: ${keptSecret}`));
     } finally {
       delete process.env.PULUMI_CONFIG_SECRET_KEYS;
       pulumi.runtime.setAllConfig({});
@@ -165,18 +173,10 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   ],
   [{ trustdomain: "x" }, `trustdomain: ${unknownKey}`],
   [{ etcd: { replica: 3 } }, `etcd.replica: ${unknownKey}`],
-  // Case 16: what -c and config set make of a path without --path or --config-path.
-  [{ "apisix.replicas": "2" }, `apisix.replicas: ${pathAsKey("apisix.replicas")}`],
-  [{ 'upstream.files["a.json"]': "x" }, `upstream.files["a.json"]: ${pathAsKey('upstream.files["a.json"]')}`],
-  [{ "apisixx.replicas": "2" }, `apisixx.replicas: ${unknownKey}`],
   [{ namespace: "Platform" }, `namespace: ${kubernetesName}`],
   [{ namespace: "a".repeat(64) }, `namespace: ${kubernetesName}`],
   [{ pki: { leafDuration: "30m" } }, `pki.leafDuration: ${duration}`],
   [{ pki: { leafDuration: "0h" } }, `pki.leafDuration: ${duration}`],
-  [
-    { pki: { leafDuration: 24 } },
-    "pki.leafDuration: must be a string, not a whole number; put it in quotes, or add --type string to pulumi config set",
-  ],
   [{ pki: { rootDuration: "0.5h" } }, `pki.rootDuration: ${duration}`],
   [
     { pki: { leafDuration: "24h", rootDuration: "47h" } },
@@ -250,6 +250,26 @@ describe("a wrong configuration", () => {
       throws(() => parseConfig({ trustDomain, ...values }, "dev"), refusal(line));
     });
   }
+
+  it("shows how a path is set, and a text of digits (case 16)", () => {
+    const said: readonly (readonly [Record<string, unknown>, string])[] = [
+      // What -c and config set make of a path without --path or --config-path.
+      [{ "apisix.replicas": "2" }, `apisix.replicas: ${pathAsKey("apisix.replicas")}`],
+      [{ 'upstream.files["a.json"]': "x" }, `upstream.files["a.json"]: ${pathAsKey('upstream.files["a.json"]')}`],
+      [{ "apisixx.replicas": "2" }, `apisixx.replicas: ${unknownKey}`],
+      [
+        { pki: { leafDuration: 24 } },
+        "pki.leafDuration: must be a string, not a whole number; put it in quotes, or add --type string to pulumi config set",
+      ],
+    ];
+    for (const [values, line] of said)
+      throws(() => parseConfig({ trustDomain, ...values }, "dev"), refusal(line), JSON.stringify(values));
+    // What README uses is a name.
+    equal(
+      parseConfig({ trustDomain, pki: { root: { kind: "stateHeld", active: 2027 } } }, "dev").pki.root.active,
+      "2027",
+    );
+  });
 
   it("has all its mistakes named at once", () => {
     throws(

@@ -199,7 +199,7 @@ describe("the lab's command line", function () {
       assert.deepEqual([processes("unshare\0"), traces().cgroups], [[], []], "a lab whose folder is gone is stopped");
     });
 
-    it("stops every lab that its checkout started, even those of killed runs", async () => {
+    it("stops every lab that its checkout started, even those of killed runs (case 27)", async () => {
       const copy = join(folder, "checkout");
       const checkout = join(cli, "../..");
       for (const path of ["lab", "Pulumi.yaml", "Pulumi.dev.yaml", "package.json"])

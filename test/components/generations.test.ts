@@ -20,7 +20,7 @@ const generation = (name: string, change: Partial<Generation> = {}): Generation 
 });
 
 describe("what a generation was made with", () => {
-  it("cannot change, and the refusal shows the edit that works", () => {
+  it("cannot change, and the refusal shows the edit that works (case 5)", () => {
     equal(
       changeRefusal([generation("1")], { ...made, algorithm: "RSA-2048", trustDomain: "prod.mtls.internal" }),
       'The roots of generation "1" were created with pki.algorithm: ECDSA-P256, trustDomain: dev.mtls.internal, but the configuration asks for pki.algorithm: RSA-2048, trustDomain: prod.mtls.internal: a root cannot change.\n' +
@@ -148,7 +148,7 @@ describe("an overlap of two generations", () => {
     same(planned.outputs["trustDomain"], "dev.mtls.internal");
   });
 
-  it("of different kinds has the old root in the cluster and the new one in the state", async () => {
+  it("of different kinds has the old root in the cluster and the new one in the state (case 22)", async () => {
     const planned = await plan(
       "dev",
       { pki: { root: { kind: "stateHeld", active: "2", trusted: ["1", "2"] } } },

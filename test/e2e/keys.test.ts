@@ -134,7 +134,7 @@ describe("keys that are not certificates", function () {
     });
   });
 
-  it("recover when their values are replaced under the same names: case 3, with --replace", async () => {
+  it("recover when their values are replaced under the same names with --replace (case 3)", async () => {
     const state = JSON.parse(await must("pulumi", ["stack", "export"])) as {
       deployment: { resources: { urn: string }[] };
     };

@@ -84,7 +84,7 @@ describe("the platform in a lab of its own", function () {
     equal(body, '{ "hello": "world" }');
   });
 
-  it("offers at each listener what Mozilla's intermediate profile has, and no more", async function () {
+  it("offers at each listener what Mozilla's intermediate profile has, and no more (case 21)", async function () {
     this.timeout(15 * minute); // about a hundred connections per listener, and sslyze is fetched first
     const reason = await withoutSslyze();
     if (reason) {
@@ -227,7 +227,7 @@ describe("the platform in a lab of its own", function () {
     equal(await restarts(), before);
   });
 
-  it("drops no request while the upstream rolls", async () => {
+  it("drops no request while the upstream rolls (case 25)", async () => {
     const kubectl = (...args: string[]) => must("kubectl", ["--namespace", "mtls", ...args]);
     const pods = async () => (await kubectl("get", "pods", "-l", outputs.upstream.pods.selector, "-o", "name")).trim();
     const before = await pods();

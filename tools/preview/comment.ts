@@ -33,6 +33,8 @@ export interface Step {
 export interface State {
   readonly type: string;
   readonly parent?: string;
+  /** Whether it stays in the cluster when Pulumi lets go of it. */
+  readonly retainOnDelete?: boolean;
   readonly inputs?: Readonly<Record<string, unknown>>;
 }
 
@@ -126,12 +128,16 @@ function topOf(urn: string, states: ReadonlyMap<string, State | undefined>): str
 }
 
 /** Whether others trust this or get their certificates from it. Intermediates do not count: they are renewed routinely. */
-function isAuthority({ type, inputs }: State): boolean {
+function isAuthority({ type, inputs, retainOnDelete = false }: State): boolean {
+  if (retainOnDelete) return false;
   if (/^kubernetes:cert-manager\.io\/v1:(Cluster)?Issuer$/.test(type)) return true;
   if (type === "kubernetes:cert-manager.io/v1:Certificate") {
     return (inputs?.["spec"] as { isCA?: unknown } | undefined)?.isCA === true;
   }
   return [
+    // What authorities' keys lie in, and who signs with them: cert-manager is the only release.
+    "kubernetes:core/v1:Namespace",
+    "kubernetes:helm.sh/v3:Release",
     "mtls:platform:CertificateAuthority",
     "tls:index/privateKey:PrivateKey",
     "tls:index/selfSignedCert:SelfSignedCert",

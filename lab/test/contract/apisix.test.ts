@@ -1089,7 +1089,7 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.deepEqual([await seenOn("/p"), await seenOn("/q")], ["shared", "own"]);
     });
 
-    it("takes a key that does not start with --- for ciphertext, and keeps other text around PEM", async () => {
+    it("takes a key that does not start with --- for ciphertext, and keeps other text around PEM (case 12)", async () => {
       const { cert = "", key = "", snis } = site();
       const answer = async (fields: object) => {
         const { status, text } = await admin("PUT", "ssls/pem", { cert, key, snis, ...fields });

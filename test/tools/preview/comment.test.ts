@@ -83,6 +83,13 @@ describe("the comment on a preview", () => {
     ["a deleted state-held root", step("delete", "tls:index/selfSignedCert:SelfSignedCert", "root"), true],
     ["a replaced issuer", step("replace", "kubernetes:cert-manager.io/v1:ClusterIssuer", "edge"), true],
     ["a deleted authority", step("delete", "mtls:platform:CertificateAuthority", "pki-edge"), true],
+    ["a deleted namespace with keys", step("delete", "kubernetes:core/v1:Namespace", "cert-manager-namespace"), true],
+    ["a deleted cert-manager", step("delete", "kubernetes:helm.sh/v3:Release", "cert-manager-release"), true],
+    [
+      "a cert-manager that stays",
+      step("delete", "kubernetes:helm.sh/v3:Release", "cert-manager-release", { state: { retainOnDelete: true } }),
+      false,
+    ],
     ["a new root key", step("create", "tls:index/privateKey:PrivateKey", "root-key"), false],
     ["an updated issuer", step("update", "kubernetes:cert-manager.io/v1:Issuer", "etcd"), false],
     ["a deleted leaf", step("delete", certificate, "leaf", { state: { inputs: { spec: {} } } }), false],

@@ -207,7 +207,7 @@ describe("an attempt", () => {
     });
   });
 
-  it("is retried if the connection breaks, and wrong if the server never says why", async () => {
+  it("is retried if the connection breaks, and wrong if the server never says why (case 23)", async () => {
     const { connections, ...result } = await attemptAt(reset, 1_000);
     const reason = "ECONNRESET: Client network socket disconnected before secure TLS connection was established";
     deepEqual(result, judged(`failed: ${reason}`, false));

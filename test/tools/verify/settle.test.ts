@@ -43,7 +43,7 @@ describe("a platform that is rolling out", () => {
     );
   });
 
-  it("is awaited until it has finished, reporting what is still missing", async () => {
+  it("is awaited until it has finished, reporting what is still missing (case 23)", async () => {
     const looks: Workloads[] = [{ ...atRest, leaving: ["apisix-old"] }, { ...atRest, leaving: ["apisix-old"] }, atRest];
     const told: string[] = [];
     const access = { workloads: async () => looks.shift()! };
