@@ -60,8 +60,8 @@ export const certManager = z
     /** Keep the CRDs, and with them every certificate, when the release is destroyed. Default `true`. */
     keepCrds: z.boolean().default(true),
     /**
-     * Leave cert-manager where it is, with the root keys in its namespace, when the stack lets go of it: by `install: false`, which is refused
-     * otherwise, or by a destroy. Default `false`.
+     * Leave cert-manager where it is, with the root keys in its namespace, when the stack lets go of it: by `install: false` or another
+     * `namespace`, which are refused otherwise, or by a destroy. Default `false`.
      */
     keep: z.boolean().default(false),
   })

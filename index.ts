@@ -28,7 +28,8 @@ import { trustedGenerations } from "./rotation/trusted.ts";
 const env = readConfig();
 labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster", (access) => refuseClashes(access, env));
-await keepInstalled(cluster.access, env.certManager);
+const certManagerArgs = { ...env.certManager, platform: env.namespace };
+await keepInstalled(cluster.access, certManagerArgs);
 await keepMembers("etcd", env.etcd.replicas);
 const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
 const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, users: env.etcd.users };
@@ -40,7 +41,7 @@ const apiServer = await cluster.apiServer();
 // The ground: a namespace that denies all traffic, and cert-manager to issue certificates in it.
 const on = { provider: cluster.provider };
 const home = closedNamespace("namespace", env, on);
-const certManager = new CertManager("cert-manager", env.certManager, on);
+const certManager = new CertManager("cert-manager", certManagerArgs, on);
 const inNamespace = { ...on, dependsOn: home };
 
 // Trust: one certificate authority per plane, so that a certificate opens one door.

@@ -75,11 +75,11 @@ export class Cluster implements Access {
     }
   }
 
-  /** A namespace's labels; undefined where there is none, or none that the caller may read. */
-  async namespaceLabels(name: string): Promise<Readonly<Record<string, string>> | undefined> {
+  /** Names of the namespaces that a label selector selects; undefined where the caller may not list them. */
+  async namespaces(labelSelector: string): Promise<readonly string[] | undefined> {
     try {
-      const { metadata } = await this.#read("Namespace", "", name, () => this.#api.readNamespace({ name }));
-      return metadata?.labels ?? {};
+      const selected = { namespace: "", labelSelector };
+      return (await this.#list("Namespaces", selected, () => this.#api.listNamespace({ labelSelector }))).map(nameOf);
     } catch (error) {
       if (error instanceof Transient) throw error;
       return undefined;
@@ -278,7 +278,7 @@ interface Selected {
   readonly labelSelector: string;
 }
 
-function nameOf({ metadata }: V1Pod): string {
+function nameOf({ metadata }: Pick<V1Pod, "metadata">): string {
   return metadata?.name ?? "";
 }
 

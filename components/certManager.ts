@@ -4,8 +4,6 @@ import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import { stackLabelKey, stackLabelValue } from "./stackLabel.ts";
-
 /**
  * The oldest that will do: its chart is the first with `crds.enabled` and `crds.keep`. An older one knows them not, and would install
  * a cert-manager without its kinds.
@@ -36,22 +34,28 @@ export interface CertManagerArgs {
   readonly keepCrds: boolean;
   /** Leave it where it is, namespace included, when the stack lets go of it. */
   readonly keep: boolean;
+  /** Namespace of the platform that installs it; no two on a cluster have the same. Default: it is installed by itself. */
+  readonly platform?: string;
 }
 
-/** Label of the namespace of a cert-manager that stays when its stack lets go of it. */
-const keptLabel = "mtls-everywhere/kept";
+/** Label of the namespace of a cert-manager that goes with the platform of this namespace. */
+const platformLabel = "mtls-everywhere/platform";
 
 /**
- * Refuses to have a cert-manager deleted that this stack has installed, because it is to use an installed one.
+ * Refuses to have a cert-manager deleted that the platform has installed, because it is to use another.
  * @throws RunError before anything is planned, with the steps that hand it over.
  */
-export async function keepInstalled(cluster: Cluster, { install, namespace }: CertManagerArgs): Promise<void> {
-  if (install) return;
-  const labels = (await cluster.namespaceLabels(namespace)) ?? {};
-  if (labels[stackLabelKey] !== stackLabelValue(pulumi.getStack()) || labels[keptLabel] !== undefined) return;
+export async function keepInstalled(
+  cluster: Cluster,
+  { install, namespace, platform }: Pick<CertManagerArgs, "install" | "namespace" | "platform">,
+): Promise<void> {
+  // Who may list none has none to delete either.
+  const own = (await cluster.namespaces(`${platformLabel}=${platform}`)) ?? [];
+  const lost = own.find((name) => !install || name !== namespace);
+  if (lost === undefined) return;
   throw new pulumi.RunError(
-    `The cert-manager in namespace ${namespace} is this stack's own, and certManager.install: false would delete it, and with its namespace the keys that the edge and upstream planes sign with.\n` +
-      "Nothing was changed. To hand it over set certManager.keep: true and run pulumi up; then set install: false. To go on with it set install: true.",
+    `The cert-manager in namespace ${lost} is the platform's own, and the configuration would have it deleted, and with its namespace the keys that the edge and upstream planes sign with.\n` +
+      `Nothing was changed. Put back certManager.install: true and certManager.namespace: ${lost}. To hand it over also set certManager.keep: true and run pulumi up; then make the change.`,
   );
 }
 
@@ -65,12 +69,14 @@ export class CertManager extends pulumi.ComponentResource {
     this.clusterResourceNamespace = args.namespace;
     if (args.install) {
       const child = { parent: this, retainOnDelete: args.keep };
+      const owner: Record<string, string> =
+        args.platform !== undefined && !args.keep ? { [platformLabel]: args.platform } : {};
       const namespace = new k8s.core.v1.Namespace(
         `${name}-namespace`,
         {
           metadata: {
             name: args.namespace,
-            labels: { "pod-security.kubernetes.io/enforce": "restricted", ...(args.keep && { [keptLabel]: "true" }) },
+            labels: { "pod-security.kubernetes.io/enforce": "restricted", ...owner },
           },
         },
         child,

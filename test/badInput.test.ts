@@ -142,6 +142,8 @@ const issued = (name: string) =>
 const certificateRemedy = "Correct the Certificate that issues it, or name another Secret.";
 const keyRemedy = "Use one of letters and digits, and restart the gateway's pods.";
 
+const ownCertManager = { metadata: { name: "cert-manager", labels: { "mtls-everywhere/platform": "mtls" } } };
+
 const rootKey = {
   ...{ cluster: clusterUid, certificate: "etcd-root", secret: { namespace: "mtls", name: "etcd-root" } },
 };
@@ -271,16 +273,14 @@ const rows: readonly Row[] = [
       "The kubeconfig's user may not read EndpointSlice default/kubernetes: grant it \"get\" on that object.\nNothing was changed. It says where the API server listens, which the renewer's NetworkPolicy needs to know.",
   },
   {
-    input: "a cert-manager of the stack's own that is not to be installed any more",
+    input: "a cert-manager of the platform's own that the configuration does without",
     provoke: () =>
-      withAnswer("namespaces/cert-manager", { metadata: { labels: { "mtls-everywhere/stack": "dev" } } }, () =>
-        inStackWith(undefined, () => {
-          const { certManager } = parseConfig({ trustDomain: "dev.internal", certManager: { install: false } }, "dev");
-          return keepInstalled(freshCluster(), certManager);
-        }),
-      ),
+      withAnswer("namespaces", { items: [ownCertManager] }, () => {
+        const { certManager } = parseConfig({ trustDomain: "dev.internal", certManager: { install: false } }, "dev");
+        return said(() => keepInstalled(freshCluster(), { ...certManager, platform: "mtls" }));
+      }),
     message:
-      "The cert-manager in namespace cert-manager is this stack's own, and certManager.install: false would delete it, and with its namespace the keys that the edge and upstream planes sign with.\nNothing was changed. To hand it over set certManager.keep: true and run pulumi up; then set install: false. To go on with it set install: true.",
+      "The cert-manager in namespace cert-manager is the platform's own, and the configuration would have it deleted, and with its namespace the keys that the edge and upstream planes sign with.\nNothing was changed. Put back certManager.install: true and certManager.namespace: cert-manager. To hand it over also set certManager.keep: true and run pulumi up; then make the change.",
   },
   {
     input: "another number of etcd's members than there is",

@@ -1,4 +1,4 @@
-// A cert-manager that the stack has installed: it is not deleted by the way, and can be handed over.
+// A cert-manager that the platform has installed: it is not deleted by the way, and can be handed over.
 
 import { deepStrictEqual as same, rejects } from "node:assert/strict";
 
@@ -12,7 +12,7 @@ import { KubernetesApi } from "../support/kubernetesApi.ts";
 
 const args = (values: object) => parseConfig({ trustDomain: "dev.internal", certManager: values }, "dev").certManager;
 
-describe("a cert-manager of the stack's own (case 2)", () => {
+describe("a cert-manager of the platform's own (case 2)", () => {
   let api: KubernetesApi;
 
   before(async () => {
@@ -21,38 +21,36 @@ describe("a cert-manager of the stack's own (case 2)", () => {
 
   after(() => api.stop());
 
-  it("is not deleted because an installed one is to be used, until it was told to stay", async () => {
-    await registered({});
+  it("is not deleted because another is to be used, until it was told to stay", async () => {
     const cluster = new Cluster({ kubeconfig: api.kubeconfig });
-    const labelled = (labels: object) => {
-      api.answers.set("namespaces/cert-manager", { metadata: { labels } });
-      return keepInstalled(cluster, args({ install: false }));
-    };
-    const own = { "mtls-everywhere/stack": "dev" };
-    await rejects(labelled(own), /^Error: The cert-manager in namespace cert-manager is this stack's own/);
-    await labelled({ ...own, "mtls-everywhere/kept": "true" });
-    await labelled({ "mtls-everywhere/stack": "prod" });
-    await labelled({});
-    // Not there, or nothing that this user could have made.
-    for (const status of [404, 403]) {
-      api.answers.set("namespaces/cert-manager", status);
-      await keepInstalled(cluster, args({ install: false }));
-    }
-    api.answers.set("namespaces/cert-manager", 503);
-    await rejects(keepInstalled(cluster, args({ install: false })), Transient);
-    await keepInstalled(cluster, args({}));
+    const asked = (values: object, platform = "mtls") => keepInstalled(cluster, { ...args(values), platform });
+    const refused = /^Error: The cert-manager in namespace cert-manager is the platform's own/;
+    const labelled = (labels: object) =>
+      api.answers.set("namespaces", { items: [{ metadata: { name: "cert-manager", labels } }] });
+    labelled({ "mtls-everywhere/platform": "mtls" });
+    await asked({});
+    await rejects(asked({ install: false }), refused);
+    await rejects(asked({ namespace: "pki" }), refused);
+    // Another platform's, one that nobody says is his, and one that this user could not have made.
+    await asked({ install: false }, "shop");
+    labelled({});
+    await asked({ install: false });
+    api.answers.set("namespaces", 403);
+    await asked({ install: false });
+    api.answers.set("namespaces", 503);
+    await rejects(asked({ install: false }), Transient);
   });
 
   it("stays, with its namespace, when it was told to: by what the state then says of both", async () => {
-    const kept = { "pod-security.kubernetes.io/enforce": "restricted", "mtls-everywhere/kept": "true" };
+    const labels = { "pod-security.kubernetes.io/enforce": "restricted" };
     same(await registered({ keep: true }), [
-      { name: "cert-manager-namespace", retained: true, labels: kept },
+      { name: "cert-manager-namespace", retained: true, labels },
       { name: "cert-manager-release", retained: true, labels: undefined },
     ]);
-    same(
-      (await registered({})).map(({ retained }) => retained),
-      [false, false],
-    );
+    same(await registered({}), [
+      { name: "cert-manager-namespace", retained: false, labels: { ...labels, "mtls-everywhere/platform": "mtls" } },
+      { name: "cert-manager-release", retained: false, labels: undefined },
+    ]);
   });
 });
 
@@ -77,7 +75,7 @@ async function registered(values: object) {
     found.push({ name: request.getName(), retained: request.getRetainondelete() });
     register(request, answered);
   };
-  const manager = new CertManager("cert-manager", args(values));
+  const manager = new CertManager("cert-manager", { ...args(values), platform: "mtls" });
   await new Promise((known) => manager.urn.apply(known));
   for (let count = -1; count !== labels.size; await new Promise((later) => setTimeout(later, 50))) count = labels.size;
   return found
