@@ -141,9 +141,12 @@ const pki = z
 
 const etcd = z
   .strictObject({
-    /** Members: 1, 3 or 5, chosen before the first `up`: an etcd that runs takes no new ones this way. Default 1. */
+    /** Members: 1, 3 or 5. Those of an etcd that runs come and go by `tools/etcd` first: docs/etcd.md. Default 1. */
     replicas: z.literal([1, 3, 5], { error: "must be 1, 3 or 5: an even number adds no tolerance" }).default(1),
-    /** Volume of each member, at least `512Mi`: etcd's log alone may take 384 MiB of it. Default `1Gi`. */
+    /**
+     * Volume of each member, at least `512Mi`: etcd's log alone may take 384 MiB of it. Those of an etcd that runs grow by the
+     * steps in docs/etcd.md. Default `1Gi`.
+     */
     storage: quantity
       .refine((value) => mebibytes(value) >= 512, 'must be at least "512Mi": etcd\'s log alone may take 384 MiB of it')
       .default("1Gi"),

@@ -11,6 +11,7 @@ import {
   PortForward,
   type V1Pod,
   type V1PodCondition,
+  type V1StatefulSet,
 } from "@kubernetes/client-node";
 import type {
   ConfigMapKeyRef,
@@ -145,6 +146,18 @@ export class Cluster implements Access {
       ],
       leaving: pods.filter(isLeaving).map(nameOf),
     };
+  }
+
+  /** A StatefulSet, if there is one. */
+  async statefulSet(namespace: string, name: string): Promise<V1StatefulSet | undefined> {
+    try {
+      return await this.#read("StatefulSet", namespace, name, () =>
+        this.#apps.readNamespacedStatefulSet({ namespace, name }),
+      );
+    } catch (error) {
+      if (error instanceof MissingObject) return undefined;
+      throw error;
+    }
   }
 
   /** Names of the ready pods that a label selector selects. */

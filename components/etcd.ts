@@ -17,12 +17,14 @@ import {
   etcdMembersPolicy,
   etcdNames,
   type EtcdPlanArgs,
+  etcdPeerNames,
   etcdPeerService,
   etcdServerNames,
   etcdService,
+  etcdStartMap,
+  etcdStartName,
   etcdStatefulSet,
 } from "./etcdPlan.ts";
-import { firstValue } from "./firstValue.ts";
 import { firstKeys, inUse, suffixed } from "./keyNames.ts";
 import { disruptionBudget, labelsOf, selectorOf, serving, startedWith, waitAtMost } from "./workload.ts";
 
@@ -38,20 +40,6 @@ export interface EtcdArgs extends EtcdPlanArgs {
   readonly users: readonly string[];
   /** How long its pods may take to become ready, such as `5m`. */
   readonly readyTimeout: string;
-}
-
-/**
- * Holds etcd to the number of members that it was made with: members join by a call to those that are there, and with new
- * settings alone they would form a second, empty etcd under the same name.
- * @throws RunError before anything else is planned.
- */
-export async function keepMembers(name: string, replicas: number): Promise<void> {
-  const { value = replicas } = await firstValue(`${name}-members`, replicas);
-  if (value === replicas) return;
-  throw new pulumi.RunError(
-    `The etcd of stack ${pulumi.getStack()} was made with replicas: ${value}, and mtls-everywhere:etcd asks for ${replicas}: it cannot grow or shrink in an update.\n` +
-      `Nothing was changed. Set replicas to ${value}, or make the platform anew: pulumi destroy, then pulumi up.`,
-  );
 }
 
 /** APISIX's store: a running etcd with authentication on, and mutual TLS at both its ports. */
@@ -75,7 +63,7 @@ export class Etcd extends pulumi.ComponentResource {
     const { namespace } = args;
     this.pods = podsOf(name, namespace);
     const names = etcdNames(name, namespace, args.replicas);
-    const dnsNames = etcdServerNames(name, namespace, args.replicas);
+    const dnsNames = etcdServerNames(name, namespace);
     const both = ["server auth", "client auth"] as const;
 
     const account = { namespace, authority: args.authorities.etcd, emptySubject: true };
@@ -91,7 +79,7 @@ export class Etcd extends pulumi.ComponentResource {
         authority: args.authorities["etcd-peer"],
         serviceAccount: name,
         usages: both,
-        dnsNames: names.memberHosts,
+        dnsNames: etcdPeerNames(name, namespace),
       },
       child,
     );
@@ -114,6 +102,7 @@ export class Etcd extends pulumi.ComponentResource {
     const peers = new k8s.core.v1.Service(`${name}-peers`, etcdPeerService(name, args), child);
     const service = new k8s.core.v1.Service(name, etcdService(name, args), child);
     createPolicy(etcdMembersPolicy(name, args), child);
+    const start = new k8s.core.v1.ConfigMap(etcdStartName(name), etcdStartMap(name, args), child);
     if (args.replicas > 1) {
       new k8s.policy.v1.PodDisruptionBudget(name, disruptionBudget(name, namespace), child);
     }
@@ -130,7 +119,11 @@ export class Etcd extends pulumi.ComponentResource {
           ...startedWith({ etcd: clientPlane.roots, "etcd-peer": peerPlane.roots }),
         },
       }),
-      { ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service] },
+      {
+        ...{ ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service, start] },
+        // A new one in its place would lose what they hold; `checkStore` says so before.
+        ignoreChanges: ["spec.volumeClaimTemplates"],
+      },
     );
 
     /** One Secret for all users of an owner: a previewer's rights name it. */
@@ -166,11 +159,12 @@ export class Etcd extends pulumi.ComponentResource {
         trust,
         certificate,
       }));
+    const rootPassword = root.ref(inUse(firstKeys.users));
     const auth = new EtcdAuth(
       `${name}-auth`,
       {
         etcd: endpoint(deployer.secret),
-        root: root.ref(inUse(firstKeys.users)),
+        root: rootPassword,
         users: args.users.map((user) => ({
           name: suffixed(args.client, user),
           password: client.ref(user),
@@ -186,14 +180,16 @@ export class Etcd extends pulumi.ComponentResource {
     this.clientPasswords = client.passwords;
     this.serverCertificates = { etcd: server.secret, "etcd-peer": peer.secret };
     this.store = pulumi
-      .all([endpoint(clientLeaf.secret), client.ref(user), auth.id])
-      .apply(([endpoint, password]): StoreEndpoint => ({
+      .all([endpoint(clientLeaf.secret), client.ref(user), deployer.secret, rootPassword, auth.id])
+      .apply(([endpoint, password, certificate, ofRoot]): StoreEndpoint => ({
         ...endpoint,
         endpoints: etcdEndpoints(name, namespace, args.replicas),
+        members: names.members,
         peer: { namespace, selector: selectorOf(name), port: etcdPorts.peer, serverName: names.memberHosts[0]! },
         user: suffixed(args.client, user),
         password,
         prefix: apisixPrefix,
+        administrator: { certificate, password: ofRoot },
       }));
     this.registerOutputs({ store: this.store });
   }

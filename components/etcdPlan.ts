@@ -25,22 +25,65 @@ const uid = 1000;
 /** Where APISIX keeps its objects: the prefix that its user is limited to. */
 export const apisixPrefix = "/apisix";
 
+/** How many members there can be. Certificates and pods are those of so many, so that none rolls when others come or go. */
+export const mostMembers = 5;
+
 /** Names under which etcd is known; every one derives from the component's name and namespace. */
 export function etcdNames(name: string, namespace: string, replicas: number) {
-  const headless = `${name}-peers`;
+  const headless = headlessOf(name);
   const members = Array.from({ length: replicas }, (_, index) => `${name}-${index}`);
   return {
     service: `${name}.${namespace}.svc`,
     headless,
     members,
-    memberHosts: members.map((member) => `${member}.${headless}.${namespace}.svc`),
+    memberHosts: members.map((member) => memberHost(name, namespace, member)),
   };
 }
 
+/** Under which name one member is known to the others. */
+function memberHost(name: string, namespace: string, member: string): string {
+  return `${member}.${headlessOf(name)}.${namespace}.svc`;
+}
+
+function headlessOf(name: string): string {
+  return `${name}-peers`;
+}
+
+/** DNS names of the members' leaf among themselves, of those that may come yet too. */
+export function etcdPeerNames(name: string, namespace: string): string[] {
+  return etcdNames(name, namespace, mostMembers).memberHosts;
+}
+
 /** DNS names of the server's leaf: each member by name, no wildcard; `localhost` is etcd's JSON gateway dialling itself. */
-export function etcdServerNames(name: string, namespace: string, replicas: number): string[] {
-  const names = etcdNames(name, namespace, replicas);
-  return [name, `${name}.${namespace}`, names.service, ...names.memberHosts, "localhost"];
+export function etcdServerNames(name: string, namespace: string): string[] {
+  const { service } = etcdNames(name, namespace, mostMembers);
+  return [name, `${name}.${namespace}`, service, ...etcdPeerNames(name, namespace), "localhost"];
+}
+
+/** URL under which a member's peers reach it. */
+export function etcdPeerUrl(name: string, namespace: string, member: string): string {
+  return `https://${memberHost(name, namespace, member)}:${etcdPorts.peer}`;
+}
+
+/** Entries of the ConfigMap that a member without data starts by. */
+export const startEntries = { cluster: "cluster", state: "state" } as const;
+
+/** Whether a member without data makes an etcd of those that are named, or asks one that is there to take it in. */
+export type StartState = "new" | "existing";
+
+/** What a member without data starts by, as etcd's own settings. One with data looks at neither. */
+export function etcdStart(
+  name: string,
+  namespace: string,
+  members: readonly string[],
+  state: StartState,
+): Readonly<Record<keyof typeof startEntries, string>> {
+  return { cluster: members.map((member) => `${member}=${etcdPeerUrl(name, namespace, member)}`).join(","), state };
+}
+
+/** Name of the ConfigMap with these entries. */
+export function etcdStartName(name: string): string {
+  return `${name}-initial-cluster`;
 }
 
 /**
@@ -116,11 +159,22 @@ export function etcdPeerService(name: string, args: EtcdPlanArgs) {
   };
 }
 
+/**
+ * What a member without data starts by. tools/etcd writes it while one joins: pods read it when they start, and none
+ * rolls when it changes.
+ */
+export function etcdStartMap(name: string, args: EtcdPlanArgs) {
+  const { members } = etcdNames(name, args.namespace, args.replicas);
+  return {
+    metadata: { name: etcdStartName(name), namespace: args.namespace, labels: labelsOf(name) },
+    data: etcdStart(name, args.namespace, members, "new"),
+  };
+}
+
 /** The members. Client and peer port take only certificates of their own plane. */
 export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: EtcdMaterial) {
   const names = etcdNames(name, args.namespace, args.replicas);
-  const peerUrl = (index: number) => `https://${names.memberHosts[index]}:${etcdPorts.peer}`;
-  const self = `$(POD).${names.headless}.${args.namespace}.svc`;
+  const self = memberHost(name, args.namespace, "$(POD)");
   const mounts = [
     secretMount("server", material.server, "/tls/server"),
     secretMount("peer", material.peer, "/tls/peer"),
@@ -128,6 +182,10 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
     configMapMount("peer-trust", material.peerTrust, "/trust/peer"),
   ];
   const probe = (path: string) => ({ httpGet: { path, port: etcdPorts.status } });
+  const started = (variable: string, key: string) => ({
+    name: variable,
+    valueFrom: { configMapKeyRef: { name: etcdStartName(name), key } },
+  });
   return {
     metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
     spec: {
@@ -143,14 +201,18 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
         metadata: { labels: labelsOf(name), annotations: material.annotations },
         spec: {
           ...restrictedPod(name, uid),
-          ...spreadOverNodes(name, args.replicas),
+          ...spreadOverNodes(name, mostMembers),
           containers: [
             {
               name: "etcd",
               image: args.image,
               securityContext: restrictedContainer,
               resources: resources("100m", "128Mi", "1Gi"),
-              env: [{ name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
+              env: [
+                { name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+                started("ETCD_INITIAL_CLUSTER", startEntries.cluster),
+                started("ETCD_INITIAL_CLUSTER_STATE", startEntries.state),
+              ],
               command: ["/usr/local/bin/etcd"],
               args: [
                 "--name=$(POD)",
@@ -158,8 +220,7 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
                 `--listen-client-urls=https://0.0.0.0:${etcdPorts.client}`,
                 `--advertise-client-urls=https://${self}:${etcdPorts.client}`,
                 `--listen-peer-urls=https://0.0.0.0:${etcdPorts.peer}`,
-                `--initial-advertise-peer-urls=https://${self}:${etcdPorts.peer}`,
-                `--initial-cluster=${names.members.map((member, index) => `${member}=${peerUrl(index)}`).join(",")}`,
+                `--initial-advertise-peer-urls=${etcdPeerUrl(name, args.namespace, "$(POD)")}`,
                 `--initial-cluster-token=${args.namespace}-${name}`,
                 "--client-cert-auth",
                 "--cert-file=/tls/server/tls.crt",

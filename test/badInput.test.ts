@@ -19,7 +19,7 @@ import { adminClient, closeSessions } from "../apisix-admin/session.ts";
 import { Cluster } from "../cluster-access/cluster.ts";
 import { keepInstalled } from "../components/certManager.ts";
 import { connectCluster } from "../components/cluster.ts";
-import { keepMembers } from "../components/etcd.ts";
+import { checkStore, type StoreShape } from "../components/etcdCheck.ts";
 import { checkKeys } from "../components/keyCheck.ts";
 import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
 import { parseConfig } from "../config.ts";
@@ -134,6 +134,8 @@ case "$*" in "stack export -s dev") cat ${folder}/state.json ;; "config --json -
     );
   };
 const advice = "When the pods are ready (kubectl -n mtls get pods), run the same command again: it resumes from here.";
+const etcdRefused = (line: string) =>
+  `The etcd of stack dev cannot be changed like this:\n  ${line}\nNothing was changed. docs/etcd.md has the steps.`;
 const keysRefused = (line: string) =>
   `The keys of stack dev cannot be changed like this:\n  ${line}\nNothing was changed. docs/keys.md has the steps.`;
 const nowhere = { type: "roundrobin", nodes: { "127.0.0.1:1": 1 } };
@@ -283,10 +285,40 @@ const rows: readonly Row[] = [
       "The cert-manager in namespace cert-manager is the platform's own, and the configuration would have it deleted, and with its namespace the keys that the edge and upstream planes sign with.\nNothing was changed. Put back certManager.install: true and certManager.namespace: cert-manager. To hand it over also set certManager.keep: true and run pulumi up; then make the change.",
   },
   {
-    input: "another number of etcd's members than there is",
-    provoke: () => inStackWith(1, () => keepMembers("etcd", 3)),
+    input: "another number of etcd's members than there is (case 8)",
+    provoke: () => etcdOf({ replicas: 1, storage: "1Gi" }, { replicas: 3, storage: "1Gi" }),
+    message: etcdRefused(
+      "etcd.replicas: it has 1 member, and they come and go one at a time. Run node tools/etcd/cli.ts scale 3 -s dev, then pulumi up; or set it to 1.",
+    ),
+  },
+  {
+    input: "another volume than etcd's members have (case 13)",
+    provoke: () => etcdOf({ replicas: 1, storage: "1Gi" }, { replicas: 1, storage: "2Gi" }),
+    message: etcdRefused(
+      "etcd.storage: its volumes were made with 1Gi, and a StatefulSet's claims cannot be changed. Set it to 1Gi, or let the volumes grow first.",
+    ),
+  },
+  {
+    input: "another class than that of etcd's volumes (case 13)",
+    provoke: () =>
+      etcdOf(
+        { replicas: 1, storage: "1Gi", storageClass: "fast" },
+        { replicas: 1, storage: "1Gi", storageClass: "slow" },
+      ),
+    message: etcdRefused(
+      "etcd.storageClass: its volumes were made of class fast, and a StatefulSet's claims cannot be changed. Set it to fast, or move the volumes first.",
+    ),
+  },
+  {
+    input: "an etcd that may not be looked at",
+    provoke: () =>
+      withAnswer("/apis/apps/v1/namespaces/mtls/statefulsets/etcd", 403, () =>
+        inStackWith(undefined, () =>
+          checkStore("etcd", freshCluster(), { replicas: 1, storage: "1Gi", namespace: "mtls" }),
+        ),
+      ),
     message:
-      "The etcd of stack dev was made with replicas: 1, and mtls-everywhere:etcd asks for 3: it cannot grow or shrink in an update.\nNothing was changed. Set replicas to 1, or make the platform anew: pulumi destroy, then pulumi up.",
+      'It is not known whether etcd may be changed: The kubeconfig\'s user may not read StatefulSet mtls/etcd: grant it "get" on that object.\nNothing was changed.',
   },
   ...neighbourRows(() => ({
     ...{ api, cluster: freshCluster(), inStack: (act) => inStackWith(undefined, act) },
@@ -978,6 +1010,17 @@ function keysOf(running: Partial<KeyNames>, wanted: Partial<KeyNames>): Promise<
   const annotations = startedWithKeys({ ...firstKeys, ...running });
   const pod = { metadata: { name: "apisix-0", labels: { app: "apisix" }, annotations } };
   return withAnswer("namespaces/mtls/pods", { items: [pod] }, () => inStackWith(undefined, () => keyCheck(wanted)));
+}
+
+/** What the program says to this etcd while another one runs. */
+function etcdOf({ replicas, storage, storageClass }: StoreShape, wanted: StoreShape): Promise<string> {
+  const claim = {
+    spec: { resources: { requests: { storage } }, ...(storageClass ? { storageClassName: storageClass } : {}) },
+  };
+  const set = { spec: { replicas, volumeClaimTemplates: [claim] }, status: { readyReplicas: replicas } };
+  return withAnswer("/apis/apps/v1/namespaces/mtls/statefulsets/etcd", set, () =>
+    inStackWith(undefined, () => checkStore("etcd", freshCluster(), { ...wanted, namespace: "mtls" })),
+  );
 }
 
 function keyCheck(wanted: Partial<KeyNames>): Promise<void> {

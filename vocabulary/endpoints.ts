@@ -89,12 +89,19 @@ export const storeEndpoint = z
     ...etcdFields,
     /** URLs as APISIX dials them: every member of etcd, or the Service of a single one. */
     endpoints: z.array(text).readonly(),
+    /** Names of its members, which are their pods' too. Since 0.2. */
+    members: z.array(text).readonly().exactOptional(),
     /** The peer port: only members may speak there. */
     peer: named<PodPort>(podPort),
     /** The user that APISIX signs in as; it may access only keys under `prefix`. */
     user: text,
     password: named<SecretKeyRef>(secretKeyRef),
     prefix: text,
+    /** What etcd's `root` user signs in with: for tools/etcd alone. Since 0.2. */
+    administrator: z
+      .object({ certificate: named<SecretRef>(secretRef), password: named<SecretKeyRef>(secretKeyRef) })
+      .readonly()
+      .exactOptional(),
   })
   .readonly();
 

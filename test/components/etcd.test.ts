@@ -10,8 +10,11 @@ import {
   etcdMembersPolicy,
   etcdNames,
   etcdPeerService,
+  etcdPeerNames,
   etcdServerNames,
   etcdService,
+  etcdStart,
+  etcdStartMap,
   etcdStatefulSet,
   quotaFor,
 } from "../../components/etcdPlan.ts";
@@ -35,6 +38,10 @@ describe("etcd's StatefulSet", () => {
 
   it("starts all members at once, each with a certificate on both ports", () => {
     const status = (path: string) => ({ httpGet: { path, port: 2381 } });
+    const started = (name: string, key: string) => ({
+      name,
+      valueFrom: { configMapKeyRef: { name: "etcd-initial-cluster", key } },
+    });
     same(set, {
       metadata: { name: "etcd", namespace: "mtls", labels: labels("etcd") },
       spec: {
@@ -54,7 +61,11 @@ describe("etcd's StatefulSet", () => {
                 image: "etcd:v3.6",
                 securityContext: hardened,
                 resources: { requests: { cpu: "100m", memory: "128Mi" }, limits: { memory: "1Gi" } },
-                env: [{ name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }],
+                env: [
+                  { name: "POD", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } },
+                  started("ETCD_INITIAL_CLUSTER", "cluster"),
+                  started("ETCD_INITIAL_CLUSTER_STATE", "state"),
+                ],
                 command: ["/usr/local/bin/etcd"],
                 args: [
                   "--name=$(POD)",
@@ -63,10 +74,6 @@ describe("etcd's StatefulSet", () => {
                   "--advertise-client-urls=https://$(POD).etcd-peers.mtls.svc:2379",
                   "--listen-peer-urls=https://0.0.0.0:2380",
                   "--initial-advertise-peer-urls=https://$(POD).etcd-peers.mtls.svc:2380",
-                  "--initial-cluster=" +
-                    "etcd-0=https://etcd-0.etcd-peers.mtls.svc:2380," +
-                    "etcd-1=https://etcd-1.etcd-peers.mtls.svc:2380," +
-                    "etcd-2=https://etcd-2.etcd-peers.mtls.svc:2380",
                   "--initial-cluster-token=mtls-etcd",
                   "--client-cert-auth",
                   "--cert-file=/tls/server/tls.crt",
@@ -135,9 +142,23 @@ describe("etcd's StatefulSet", () => {
     equal(quotaFor("1Ti"), 8 * 1024 ** 3);
   });
 
-  it("of one member does not constrain its node", () => {
-    const { spec } = etcdStatefulSet("etcd", { ...args, replicas: 1 }, material).spec.template;
-    equal("topologySpreadConstraints" in spec, false);
+  it("has the same pods for any number of members: none rolls when others come or go (case 8)", () => {
+    for (const replicas of [1, 5]) {
+      same(etcdStatefulSet("etcd", { ...args, replicas }, material), { ...set, spec: { ...set.spec, replicas } });
+    }
+  });
+
+  it("has pods without data start as the ConfigMap says, which no pod mounts (case 8)", () => {
+    same(etcdStartMap("etcd", args), {
+      metadata: { name: "etcd-initial-cluster", namespace: "mtls", labels: labels("etcd") },
+      data: {
+        cluster:
+          "etcd-0=https://etcd-0.etcd-peers.mtls.svc:2380," +
+          "etcd-1=https://etcd-1.etcd-peers.mtls.svc:2380," +
+          "etcd-2=https://etcd-2.etcd-peers.mtls.svc:2380",
+        state: "new",
+      },
+    });
   });
 
   it("follows the rules for pods", () => {
@@ -210,9 +231,9 @@ describe("etcd's names", () => {
       members: ["etcd-0", "etcd-1", "etcd-2"],
       memberHosts: ["etcd-0.etcd-peers.mtls.svc", "etcd-1.etcd-peers.mtls.svc", "etcd-2.etcd-peers.mtls.svc"],
     });
-    same(etcdServerNames("etcd", "mtls", 1), [
-      ...["etcd", "etcd.mtls", "etcd.mtls.svc", "etcd-0.etcd-peers.mtls.svc", "localhost"],
-    ]);
+    const five = [0, 1, 2, 3, 4].map((member) => `etcd-${member}.etcd-peers.mtls.svc`);
+    same(etcdPeerNames("etcd", "mtls"), five);
+    same(etcdServerNames("etcd", "mtls"), ["etcd", "etcd.mtls", "etcd.mtls.svc", ...five, "localhost"]);
   });
 
   it("are every member's for APISIX, so that one may be down; for a single member the Service's, whose address is stable", () => {
@@ -234,8 +255,8 @@ describe("etcd's names", () => {
     fc.assert(fc.property(name, name, fc.constantFrom(1, 3, 5), check));
 
   it("are distinct names without wildcards, in any namespace and number", () => {
-    any((name, namespace, replicas) => {
-      const names = etcdServerNames(name, namespace, replicas);
+    any((name, namespace) => {
+      const names = etcdServerNames(name, namespace);
       equal(new Set(names).size, names.length);
       for (const each of names) ok(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/.test(each), each);
     });
@@ -243,7 +264,7 @@ describe("etcd's names", () => {
 
   it("in the server's leaf cover whatever a client or a member dials", () => {
     any((name, namespace, replicas) => {
-      const covered = etcdServerNames(name, namespace, replicas);
+      const covered = etcdServerNames(name, namespace);
       const { spec } = etcdStatefulSet(name, { ...args, namespace, replicas }, material);
       const [container] = spec.template.spec.containers;
       const urls = container!.args
@@ -263,10 +284,11 @@ describe("etcd's names", () => {
       const { spec } = etcdStatefulSet(name, { ...args, namespace, replicas }, material);
       const value = (flag: string) =>
         spec.template.spec.containers[0]!.args.find((arg) => arg.startsWith(`--${flag}=`))!.slice(flag.length + 3);
-      const advertised = Array.from({ length: replicas }, (_, member) => `${name}-${member}`).map(
+      const members = Array.from({ length: replicas }, (_, member) => `${name}-${member}`);
+      const advertised = members.map(
         (member) => `${member}=${value("initial-advertise-peer-urls").replace("$(POD)", member)}`,
       );
-      same(value("initial-cluster").split(","), advertised);
+      same(etcdStart(name, namespace, members, "existing"), { cluster: advertised.join(","), state: "existing" });
     });
   });
 });

@@ -26,8 +26,9 @@ const trustRef = <P extends Plane>(plane: P) => ({ plane, namespace: "mtls", nam
 export function platformOutputs(environment: Environment): PlatformOutputs {
   const { trustDomain, host, cluster, roots, generation, members = 1, ids } = environment;
   const identity = { trustDomain, namespace: "mtls", serviceAccount: "apisix" };
-  const memberHosts = Array.from({ length: members }, (_, index) => `etcd-${index}.etcd-peers.mtls.svc`);
-  const storeNames = ["etcd", "etcd.mtls", "etcd.mtls.svc", ...memberHosts, "localhost"];
+  const hosts = Array.from({ length: 5 }, (_, index) => `etcd-${index}.etcd-peers.mtls.svc`);
+  const memberHosts = hosts.slice(0, members);
+  const storeNames = ["etcd", "etcd.mtls", "etcd.mtls.svc", ...hosts, "localhost"];
   const pods = (name: string) => ({ namespace: "mtls", selector: `app.kubernetes.io/name=${name}` });
   const etcd = {
     cluster,
@@ -69,10 +70,15 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       ...etcd,
       certificate: leafRef("etcd", "etcd-client"),
       endpoints: (members === 1 ? ["etcd.mtls.svc"] : memberHosts).map((name) => `https://${name}:2379`),
+      members: memberHosts.map((_, index) => `etcd-${index}`),
       peer: { ...pods("etcd"), port: 2380, serverName: "etcd-0.etcd-peers.mtls.svc" },
       user: "apisix",
       password: { namespace: "mtls", name: "etcd-apisix-password", key: "password" },
       prefix: "/apisix",
+      administrator: {
+        certificate: leafRef("etcd", "etcd-deployer"),
+        password: { namespace: "mtls", name: "etcd-root-password", key: "password" },
+      },
     },
     upstream: {
       node: { host: "upstream.mtls.svc", port: 443 },
@@ -102,7 +108,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
         }),
     serverCertificates: {
       etcd: { ...leafRef("etcd", "etcd-server"), dnsNames: storeNames },
-      "etcd-peer": { ...leafRef("etcd-peer", "etcd-peer"), dnsNames: memberHosts },
+      "etcd-peer": { ...leafRef("etcd-peer", "etcd-peer"), dnsNames: hosts },
       admin: { ...leafRef("admin", "apisix-admin"), dnsNames: ["apisix-admin.mtls.svc"] },
       edge: { ...leafRef("edge", "gateway"), dnsNames: [host] },
       upstream: { ...leafRef("upstream", "upstream-server"), dnsNames: ["upstream", "upstream.mtls.svc"] },

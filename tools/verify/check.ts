@@ -14,7 +14,9 @@ export type Outcome =
   /** This client refused the server's certificate because it chains to no trusted root. */
   | { readonly kind: "untrusted" }
   /** A response on a second connection that offered the first one's session. */
-  | { readonly kind: "session"; readonly resumed: boolean };
+  | { readonly kind: "session"; readonly resumed: boolean }
+  /** So many etcd members, all of them healthy. */
+  | { readonly kind: "members"; readonly count: number };
 
 /** What trying a case showed. */
 export type Observation =
@@ -22,6 +24,7 @@ export type Observation =
   | { readonly kind: "alert"; readonly number: number }
   | { readonly kind: "untrusted"; readonly reason: string }
   | { readonly kind: "session"; readonly resumed: boolean }
+  | { readonly kind: "members"; readonly count: number; readonly faults: readonly string[] }
   /** Anything that proves nothing, such as time-outs, resets and tunnel errors. Never right. */
   | { readonly kind: "failed"; readonly reason: string };
 
@@ -75,6 +78,8 @@ export function isRight(expected: readonly Outcome[], observed: Observation): bo
         return observed.kind === "untrusted";
       case "session":
         return observed.kind === "session" && observed.resumed === outcome.resumed;
+      case "members":
+        return observed.kind === "members" && observed.count === outcome.count && observed.faults.length === 0;
     }
   });
 }
@@ -92,6 +97,8 @@ export function expectedText(expected: readonly Outcome[]): string {
           return "client refuses the server";
         case "session":
           return sessionText(outcome);
+        case "members":
+          return membersText(outcome);
       }
     })
     .join(" or ");
@@ -108,6 +115,8 @@ export function observedText(observed: Observation): string {
       return "client refuses the server";
     case "session":
       return sessionText(observed);
+    case "members":
+      return membersText(observed);
     case "failed":
       return `failed: ${observed.reason}`;
   }
@@ -129,6 +138,11 @@ export function classify(error: unknown): Observation {
 
 function sessionText({ resumed }: { readonly resumed: boolean }): string {
   return resumed ? "resumed" : "not resumed";
+}
+
+function membersText({ count, faults = [] }: { readonly count: number; readonly faults?: readonly string[] }): string {
+  const members = `${count} member${count === 1 ? "" : "s"}`;
+  return faults.length === 0 ? `${members}, all well` : `${members}: ${faults.join("; ")}`;
 }
 
 function alertText(number: number): string {

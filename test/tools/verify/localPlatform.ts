@@ -336,6 +336,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
       trust: trust("etcd"),
       certificate: secret("etcd", "store"),
       endpoints: [`https://localhost:${ports.etcd}`],
+      members: ["default"],
       peer: at("localhost", ports.peer),
       user,
       password: { ...secret("etcd", "env"), key: "password" },

@@ -1,11 +1,13 @@
 // APISIX to etcd, and etcd members to each other: a leaf opens the client port, a password the keys, and neither the peer port.
 
-import type { Access, KeyPair } from "@mtls-everywhere/cluster-access";
+import { type Access, type KeyPair, until } from "@mtls-everywhere/cluster-access";
 
 import type { PlatformOutputs } from "../../../outputs.ts";
 import type { AlertName, Check, Observation, Outcome } from "../check.ts";
 import { ask, observe, observed } from "../http.ts";
 import type { Material } from "../material.ts";
+import { memberFaults, seeMembers } from "../members.ts";
+import { StoreSession } from "../storeSession.ts";
 
 export function storeChecks({ store }: PlatformOutputs, material: Material, access: Access): readonly Check[] {
   const { roots, edge, etcd, apisixStore } = material;
@@ -18,6 +20,25 @@ export function storeChecks({ store }: PlatformOutputs, material: Material, acce
     const { token } = JSON.parse(signedIn.text) as { token: string };
     const request = { path: "/v3/kv/range", body: range, headers: { authorization: token } };
     return observe(access, store, client, request, signal);
+  };
+
+  const members = async (expected: readonly string[], signal: AbortSignal): Promise<Observation> => {
+    const { call } = new StoreSession({
+      ...{ access, endpoint: store, client: { ca: roots.etcd, pair: apisixStore } },
+      ...{ user: store.user, password: material.storePassword },
+    });
+    let count = 0;
+    let faults: readonly string[] = [];
+    await until(
+      async () => {
+        const seen = await seeMembers(call, expected, signal);
+        count = seen.members.length;
+        faults = memberFaults(seen, expected);
+        return faults.length === 0;
+      },
+      { within: 5_000, signal },
+    );
+    return { kind: "members", count, faults };
   };
 
   const refused = (hop: "etcd" | "etcd peers", name: string, pair: KeyPair | undefined, alert: AlertName): Check => ({
@@ -34,7 +55,18 @@ export function storeChecks({ store }: PlatformOutputs, material: Material, acce
       ),
   });
 
+  const { members: expected } = store;
   return [
+    // Outputs of 0.1 do not name them.
+    ...(expected === undefined
+      ? []
+      : [
+          {
+            ...({ hop: "etcd", case: "members" } as const),
+            expect: [{ kind: "members", count: expected.length }] as const,
+            observe: (signal: AbortSignal) => members(expected, signal),
+          },
+        ]),
     {
       hop: "etcd",
       case: "APISIX's leaf and password, own prefix",

@@ -1,0 +1,81 @@
+// Refuses what a running etcd cannot become in an update: its members come and go one at a time, its volumes stay as they were made.
+
+import type { V1StatefulSet } from "@kubernetes/client-node";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import { mebibytes } from "@mtls-everywhere/vocabulary/quantities";
+import * as pulumi from "@pulumi/pulumi";
+
+import type { EtcdPlanArgs } from "./etcdPlan.ts";
+
+/** What of an etcd no update changes. */
+export type StoreShape = Pick<EtcdPlanArgs, "replicas" | "storage" | "storageClass">;
+
+/**
+ * Holds etcd to the members and volumes that it has. A first update has none, and nothing to refuse. Members that are not
+ * ready are a warning.
+ * @throws RunError before anything else is planned, with the way to what is asked for.
+ */
+export async function checkStore(
+  name: string,
+  cluster: Pick<Cluster, "statefulSet">,
+  wanted: StoreShape & Pick<EtcdPlanArgs, "namespace">,
+): Promise<void> {
+  const stack = pulumi.getStack();
+  const running = await cluster.statefulSet(wanted.namespace, name).catch((error: Error) => {
+    throw new pulumi.RunError(`It is not known whether etcd may be changed: ${error.message}\nNothing was changed.`);
+  });
+  if (running === undefined) return;
+  const shape = shapeOf(running);
+  const faults = storeFaults(shape, wanted, stack);
+  if (faults.length > 0) {
+    throw new pulumi.RunError(
+      `The etcd of stack ${stack} cannot be changed like this:\n${faults.map((fault) => `  ${fault}`).join("\n")}\n` +
+        "Nothing was changed. docs/etcd.md has the steps.",
+    );
+  }
+  const ready = running.status?.readyReplicas ?? 0;
+  if (ready < shape.replicas) {
+    await pulumi.log.warn(
+      `etcd has ${ready} of ${counted(shape.replicas)} ready. What is missing: node tools/etcd/cli.ts status -s ${stack}`,
+    );
+  }
+}
+
+/** What cannot be changed to what is wanted, with the way there. */
+export function storeFaults(running: StoreShape, wanted: StoreShape, stack: string): string[] {
+  const faults: string[] = [];
+  // Scaled to nothing by hand: an update brings the same members back.
+  if (running.replicas !== 0 && running.replicas !== wanted.replicas) {
+    faults.push(
+      `etcd.replicas: it has ${counted(running.replicas)}, and they come and go one at a time. ` +
+        `Run node tools/etcd/cli.ts scale ${wanted.replicas} -s ${stack}, then pulumi up; or set it to ${running.replicas}.`,
+    );
+  }
+  if (running.storage !== wanted.storage && mebibytes(running.storage) !== mebibytes(wanted.storage)) {
+    faults.push(
+      `etcd.storage: its volumes were made with ${running.storage}, and a StatefulSet's claims cannot be changed. ` +
+        `Set it to ${running.storage}, or let the volumes grow first.`,
+    );
+  }
+  if (running.storageClass !== wanted.storageClass) {
+    const made = running.storageClass ? `class ${running.storageClass}` : "the cluster's default class";
+    faults.push(
+      `etcd.storageClass: its volumes were made of ${made}, and a StatefulSet's claims cannot be changed. ` +
+        `${running.storageClass ? `Set it to ${running.storageClass}` : "Leave it out"}, or move the volumes first.`,
+    );
+  }
+  return faults;
+}
+
+function shapeOf({ spec }: V1StatefulSet): StoreShape {
+  const claim = spec?.volumeClaimTemplates?.[0]?.spec;
+  return {
+    replicas: spec?.replicas ?? 1,
+    storage: claim?.resources?.requests?.["storage"] ?? "",
+    storageClass: claim?.storageClassName,
+  };
+}
+
+function counted(members: number): string {
+  return `${members} member${members === 1 ? "" : "s"}`;
+}
