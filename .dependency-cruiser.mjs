@@ -17,6 +17,7 @@ export const lines = [
   "tools/release/",
   "tools/recover/",
   "tools/rotate/",
+  "tools/etcd/",
   "tools/verify/",
   "tools/",
   "index.ts",

@@ -135,6 +135,8 @@ const deployerInPlatform = (args: RolesArgs): readonly Rule[] => [
   rule(rbac, ["roles", "rolebindings"], ["get", "patch", "delete"], renewerGrants(args)),
   // The checks request certificates that live for seconds.
   rule(certificates, ["certificaterequests"], ["get", "list", "create", "delete"]),
+  // tools/etcd replaces members, and removes them.
+  rule(core, ["persistentvolumeclaims", "pods"], ["delete"]),
   // tools/rotate has leaves reissued.
   rule(certificates, ["certificates/status"], ["update"]),
 ];

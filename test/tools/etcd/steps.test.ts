@@ -1,0 +1,77 @@
+// What comes next on the way to a number of members, whatever an earlier run has left.
+
+import { deepStrictEqual as same, equal, throws } from "node:assert/strict";
+
+import fc from "fast-check";
+
+import { type MembersState, nextStep } from "../../../tools/etcd/steps.ts";
+
+const naming = {
+  name: (ordinal: number) => `etcd-${ordinal}`,
+  peerUrl: (name: string) => `https://${name}.peers:2380`,
+};
+const member = (ordinal: number, learner = false) => ({
+  ...{ id: String(ordinal), name: `etcd-${ordinal}`, peerUrls: [`https://etcd-${ordinal}.peers:2380`], learner },
+});
+const state = (replicas: number, ...ordinals: number[]): MembersState => ({
+  ...{ replicas, members: ordinals.map((ordinal) => member(ordinal)) },
+});
+
+describe("the next step to a number of members (case 8)", () => {
+  it("is one that joins, one that leaves, or none", () => {
+    same(nextStep(state(1, 0), 3, naming), { step: "join", ordinal: 1 });
+    same(nextStep(state(3, 0, 1, 2), 1, naming), { step: "leave", ordinal: 2, member: member(2) });
+    equal(nextStep(state(3, 0, 1, 2), 3, naming), undefined);
+  });
+
+  it("is what a killed run has left: one about to join, pods that are no members, a gap", () => {
+    const joining = { replicas: 2, members: [member(0), member(1, true)] };
+    same(nextStep(joining, 3, naming), { step: "finish", member: member(1, true) });
+    same(nextStep(state(3, 0, 1), 1, naming), { step: "fit", replicas: 2 });
+    same(nextStep(state(3, 0, 2), 3, naming), { step: "join", ordinal: 1 });
+  });
+
+  it("brings members' pods back that somebody took away", () => {
+    same(nextStep(state(1, 0, 1, 2), 3, naming), { step: "fit", replicas: 3 });
+  });
+
+  it("leaves members of others alone", () => {
+    const foreign = { ...member(0), id: "9", peerUrls: ["https://elsewhere:2380"] };
+    throws(() => nextStep({ replicas: 1, members: [member(0), foreign] }, 3, naming), {
+      message:
+        "etcd has a member that is no pod of this platform: 9 at https://elsewhere:2380. Find out who added it; etcdctl member remove 9 takes it out.",
+    });
+  });
+
+  it("leads from anywhere to the members that are wanted, and never through none", () => {
+    const any = fc.record({
+      present: fc.subarray([1, 2, 3, 4]),
+      replicas: fc.integer({ min: 1, max: 5 }),
+      wanted: fc.constantFrom(1, 3, 5),
+      learns: fc.boolean(),
+    });
+    fc.assert(
+      fc.property(any, ({ present, replicas, wanted, learns }) => {
+        let members = [0, ...present].map((ordinal) => member(ordinal, learns && ordinal === present.at(-1)));
+        let pods = replicas;
+        for (let count = 0; count < 20; count += 1) {
+          const step = nextStep({ members, replicas: pods }, wanted, naming);
+          if (step === undefined) break;
+          if (step.step === "finish") members = members.filter(({ id }) => id !== step.member.id);
+          if (step.step === "leave") members = members.filter(({ id }) => id !== step.member.id);
+          if (step.step === "join") {
+            members = [...members, member(step.ordinal)];
+            pods = Math.max(pods, step.ordinal + 1);
+          }
+          if (step.step === "fit") pods = step.replicas;
+          equal(members.length > 0, true);
+        }
+        same(
+          members.map(({ name }) => name).sort(),
+          Array.from({ length: wanted }, (_, ordinal) => `etcd-${ordinal}`),
+        );
+        equal(pods, wanted);
+      }),
+    );
+  });
+});

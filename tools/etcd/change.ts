@@ -1,0 +1,290 @@
+// Changes etcd's members one at a time: each joins without a vote, catches up, and gets its vote then.
+
+import { AdminError, isTransient, until } from "@mtls-everywhere/cluster-access";
+
+import { mostMembers } from "../../components/etcdPlan.ts";
+import { listMembers, type Member, memberFaults, seeMembers, statusOf } from "../verify/members.ts";
+import type { StoreCall } from "../verify/storeSession.ts";
+import type { MemberPods } from "./pods.ts";
+import { type MembersState, nextStep, ordinalOf, type Step } from "./steps.ts";
+
+/** What a change works with. */
+export interface Change {
+  /** etcd, as its root user. */
+  readonly call: StoreCall;
+  readonly pods: MemberPods;
+  readonly signal: AbortSignal;
+  /** Told of each step before it is taken. */
+  readonly onStep: (line: string) => void;
+}
+
+/** Milliseconds for a member to start and catch up, and for etcd to agree to a change. */
+const patience = 180_000;
+
+/** Brings etcd to so many members. Run again after it was killed, it goes on. */
+export async function scale(change: Change, wanted: number): Promise<void> {
+  const { pods, onStep } = change;
+  const next = async () => nextStep(await stateOf(change), wanted, pods);
+  let step = await next();
+  for (let checked = false; step; step = await next()) {
+    // Pods that were taken away by hand are missing no longer once the StatefulSet has them again.
+    if (!checked && !(step.step === "fit" && step.replicas > (await pods.replicas()))) {
+      await refuseUnwell(change);
+      checked = true;
+    }
+    onStep(sentence(step, pods));
+    await take(change, step);
+  }
+  await settle(change, wanted);
+}
+
+/**
+ * Makes a member anew, with an empty volume that it fills from the others.
+ * @throws before anything is changed, when the others are too few to go on without it.
+ */
+export async function replace(change: Change, name: string): Promise<void> {
+  const { onStep } = change;
+  const state = await stateOf(change);
+  const { ordinal, member } = await replaceable(change, state, name);
+  if (member) {
+    onStep(`${name} leaves`);
+    await remove(change, member);
+  }
+  onStep(`${name} joins again, with an empty volume`);
+  await join(change, ordinal);
+  await settle(change, state.replicas);
+}
+
+async function take(change: Change, step: Step): Promise<void> {
+  const { pods, signal } = change;
+  switch (step.step) {
+    case "finish":
+      // One that never started may have met another's data: it costs nothing to let it join again.
+      if (step.member.name !== "" && (await promoted(change, step.member.id, 30_000))) return;
+      await remove(change, step.member);
+      return;
+    case "fit": {
+      const had = await pods.replicas();
+      await pods.scale(step.replicas);
+      for (let ordinal = step.replicas; ordinal < had; ordinal += 1) await pods.forget(pods.name(ordinal), signal);
+      return;
+    }
+    case "leave":
+      await remove(change, step.member);
+      await pods.scale(step.ordinal);
+      await pods.forget(pods.name(step.ordinal), signal);
+      return;
+    case "join":
+      await join(change, step.ordinal);
+      return;
+  }
+}
+
+function sentence(step: Step, pods: MemberPods): string {
+  switch (step.step) {
+    case "finish":
+      return `${step.member.name || "a member that has not started"} was about to join: going on`;
+    case "fit":
+      return `the StatefulSet gets ${step.replicas} pods, as etcd has members`;
+    case "leave":
+      return `${pods.name(step.ordinal)} leaves, and its volume goes`;
+    case "join":
+      return `${pods.name(step.ordinal)} joins`;
+  }
+}
+
+/** Lets a member in that has nothing yet, and gives it its vote when it has all. */
+async function join(change: Change, ordinal: number): Promise<void> {
+  const { call, pods, signal } = change;
+  const { members, replicas } = await stateOf(change);
+  const name = pods.name(ordinal);
+  const ordinals = [...members.map((member) => ordinalOf(member, pods)), ordinal].sort((a, b) => a - b);
+  const names = ordinals.map((one) => pods.name(one));
+  await pods.startBy(names, "existing");
+  // A volume of before would be that of a member which is none any more.
+  if (replicas > ordinal) await pods.drop(name);
+  else await pods.forget(name, signal);
+  const id = await agreed(change, `${name} cannot join`, async () => {
+    const known = (await stateOf(change)).members.find(({ peerUrls }) => peerUrls.includes(pods.peerUrl(name)));
+    if (known) return known.id; // its answer was lost
+    const options = { member: await speaker(change, name), signal: limited(signal) };
+    const body = { peerURLs: [pods.peerUrl(name)], isLearner: true };
+    return (await call<{ member: { ID: string } }>("cluster/member/add", body, options)).member.ID;
+  });
+  if (replicas > ordinal) await pods.renewed(name, signal);
+  else await pods.scale(ordinal + 1);
+  if (!(await promoted(change, id, patience))) {
+    throw new Error(
+      `${name} has not caught up within ${patience / 1000} s. See why: kubectl logs ${name}. Then run the same command again: it goes on from here.`,
+    );
+  }
+}
+
+/** Gives a member its vote, as soon as it has what the others have; false when that takes too long. */
+async function promoted(change: Change, id: string, within: number): Promise<boolean> {
+  const { call, signal } = change;
+  const done = await until(
+    async () => {
+      const member = (await stateOf(change)).members.find((one) => one.id === id);
+      if (member && !member.learner) return true;
+      const via = await speaker(change, member?.name);
+      await call("cluster/member/promote", { ID: id }, { member: via, signal: limited(signal) }).catch(forNow);
+      return false;
+    },
+    { within, signal },
+  );
+  return done === true;
+}
+
+/** Takes a member out of etcd. A leader hands over first, so that nobody has to wait for an election. */
+async function remove(change: Change, { id, name, learner }: Member): Promise<void> {
+  const { call, signal } = change;
+  const via = await speaker(change, name);
+  const seen = await statusOf(call, via, signal);
+  if (seen.leader === id && !learner) {
+    const body = { targetID: seen.id };
+    await call("maintenance/transfer-leadership", body, { member: name, signal: limited(signal) }).catch(
+      () => undefined,
+    );
+  }
+  await agreed(change, `${name || id} cannot leave`, async () => {
+    const { members } = await stateOf(change);
+    if (!members.some((one) => one.id === id)) return true;
+    await call("cluster/member/remove", { ID: id }, { member: await speaker(change, name), signal: limited(signal) });
+    return true;
+  });
+}
+
+/** When all is done: a member that loses all begins alone, as at the first `up`, and everyone is well. */
+async function settle(change: Change, count: number): Promise<void> {
+  const { call, pods, signal, onStep } = change;
+  const names = Array.from({ length: count }, (_, ordinal) => pods.name(ordinal));
+  await pods.startBy(names, "new");
+  for (let ordinal = count; ordinal < mostMembers; ordinal += 1) await pods.forget(pods.name(ordinal), signal);
+  let faults: readonly string[] = [];
+  onStep("waiting until every member is well");
+  await until(
+    async () => {
+      faults = memberFaults(await seeMembers(call, names, signal, await speaker(change)), names);
+      return faults.length === 0;
+    },
+    { within: 60_000, signal },
+  );
+  if (faults.length > 0) throw new Error(`The members are there, but not well: ${faults.join("; ")}.`);
+}
+
+/** What etcd and the StatefulSet have now. */
+async function stateOf(change: Change): Promise<MembersState> {
+  const { call, pods, signal } = change;
+  const via = await speaker(change);
+  const [members, replicas] = await Promise.all([
+    listMembers(call, { member: via, signal: limited(signal) }),
+    pods.replicas(),
+  ]);
+  return { members, replicas };
+}
+
+/** A member that answers and has a vote, other than the one that is spoken of: those without a vote take no calls. */
+async function speaker({ call, pods, signal }: Change, except?: string): Promise<string> {
+  const last = await pods.replicas();
+  const found = await until(
+    async () => {
+      for (let ordinal = 0; ordinal < last; ordinal += 1) {
+        const name = pods.name(ordinal);
+        if (name === except) continue;
+        const status = await statusOf(call, name, signal).catch(() => undefined);
+        if (status && !status.learner && status.leader !== undefined) return name;
+      }
+      return undefined;
+    },
+    { within: 30_000, pause: 1_000, signal },
+  );
+  if (found !== undefined) return found;
+  throw new Error(
+    "No member of etcd answers and follows a leader. With a majority lost there is nobody to ask: docs/etcd.md says how a snapshot is restored.",
+  );
+}
+
+/** Whom a replacement would be, and who it is now. */
+async function replaceable(change: Change, { members, replicas }: MembersState, name: string) {
+  const { pods } = change;
+  const ordinal = Array.from({ length: replicas }, (_, index) => pods.name(index)).indexOf(name);
+  if (ordinal < 0) {
+    throw new Error(`There is no member ${name}. They are ${pods.name(0)} to ${pods.name(replicas - 1)}.`);
+  }
+  const member = members.find((one) => ordinalOf(one, pods) === ordinal);
+  const others = members.filter((one) => one !== member && !one.learner);
+  const well = await answering(change, others);
+  const needed = Math.floor((others.length + (member && !member.learner ? 1 : 0)) / 2) + 1;
+  if (well.length >= needed && others.length > 0) return { ordinal, member };
+  throw new Error(
+    `${name} cannot be replaced: of the other members ${well.length} ${well.length === 1 ? "is" : "are"} well, and ${Math.max(needed, 1)} must be. ` +
+      "Nothing was changed. docs/etcd.md says what to do when too many are lost.",
+  );
+}
+
+/** Refuses to begin while a member is away: each that comes or goes then could cost the majority. */
+async function refuseUnwell(change: Change): Promise<void> {
+  const { pods, signal } = change;
+  const voters = (await stateOf(change)).members.filter(({ learner }) => !learner);
+  let away: readonly Member[] = [];
+  await until(
+    async () => {
+      const well = await answering(change, voters);
+      away = voters.filter((member) => !well.includes(member));
+      return away.length === 0;
+    },
+    { within: 10_000, pause: 1_000, signal },
+  );
+  const [first] = away;
+  if (first === undefined) return;
+  const name = pods.name(ordinalOf(first, pods));
+  throw new Error(
+    `${name} does not answer, and members come and go only while all are well. Nothing was changed. ` +
+      `If its volume is lost: node tools/etcd/cli.ts replace ${name}`,
+  );
+}
+
+async function answering({ call, pods, signal }: Change, members: readonly Member[]): Promise<readonly Member[]> {
+  const answers = await Promise.all(
+    members.map(async (member) => {
+      const name = pods.name(ordinalOf(member, pods));
+      const status = await statusOf(call, name, signal).catch(() => undefined);
+      return status?.id === member.id && status.leader !== undefined ? [member] : [];
+    }),
+  );
+  return answers.flat();
+}
+
+/** What etcd agrees to, once it does: it refuses a change for some seconds after another one. */
+async function agreed<T>({ signal }: Change, what: string, ask: () => Promise<T>): Promise<T> {
+  let last: Error | undefined;
+  const answer = await until(
+    async () => {
+      try {
+        return await ask();
+      } catch (error) {
+        last = forNow(error);
+        return undefined;
+      }
+    },
+    { within: patience, pause: 1_000, signal },
+  );
+  if (answer !== undefined) return answer;
+  throw new Error(`${what}: ${last?.message ?? "no answer."} Run the same command again: it goes on from here.`);
+}
+
+/** Of one that was taken out within the same second it says "member not found": the new one would have the same id. */
+const refusedForNow = /unhealthy|not enough started|in sync|leader|timed out|member not found/;
+
+/** A failure that another try may outlast; anything else is thrown on. */
+function forNow(error: unknown): Error {
+  if (isTransient(error)) return error as Error;
+  if (error instanceof AdminError && refusedForNow.test(error.said)) return error;
+  throw error;
+}
+
+/** One try takes no longer than etcd's own limit. */
+function limited(signal: AbortSignal): AbortSignal {
+  return AbortSignal.any([signal, AbortSignal.timeout(15_000)]);
+}

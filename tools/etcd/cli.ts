@@ -1,0 +1,201 @@
+// Command line of the store: what its members are like, how many there are, a lost one made anew, and its keys in a file and back.
+
+import { createInterface } from "node:readline/promises";
+import { parseArgs } from "node:util";
+
+import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+
+import type { PlatformOutputs } from "../../outputs.ts";
+import { clusterOf } from "../pulumiCli.ts";
+import { seeMembers } from "../verify/members.ts";
+import { readOutputs } from "../verify/outputs.ts";
+import { StoreSession } from "../verify/storeSession.ts";
+import { type Change, replace, scale } from "./change.ts";
+import { KubernetesPods } from "./pods.ts";
+import { render, statusOfStore } from "./report.ts";
+import { read, restoration, restore, take, write } from "./snapshot.ts";
+
+const usage = `Usage: node tools/etcd/cli.ts status [--stack NAME] [--context NAME] [--json]
+       node tools/etcd/cli.ts scale 1|3|5 [--stack NAME] [--context NAME] [--json]
+       node tools/etcd/cli.ts replace MEMBER [--stack NAME] [--context NAME] [--json]
+       node tools/etcd/cli.ts snapshot FILE [--stack NAME] [--context NAME]
+       node tools/etcd/cli.ts restore FILE [--yes] [--stack NAME] [--context NAME]
+
+status    shows etcd's members, which one leads, how large each database is, and what is missing. It changes nothing.
+scale     lets members join or leave, one at a time. Then set etcd.replicas to the same number and run pulumi up.
+replace   makes a member anew whose volume is lost: it leaves, and joins again with an empty volume.
+snapshot  writes what APISIX keeps in etcd into a new file: routes, upstreams, certificates with their keys as APISIX seals them.
+restore   makes what APISIX keeps in etcd that of a snapshot again; what came later is removed.
+
+  -s, --stack NAME    the stack; the selected one unless given
+  --context NAME      context of the kubeconfig; kubernetes:context of the stack, else its current one unless given
+  --yes               do not ask before restoring
+  --json              print the status as JSON, and progress to standard error
+  -h, --help          this text
+
+Interrupted or killed, run the same command again: it goes on from what is there.
+
+Exit code: 0 when done and all members are well, 1 when one is not, 2 when it could not be done or the command is not one,
+130 when interrupted.
+`;
+
+process.exit(await main());
+
+interface Tool {
+  readonly cluster: Cluster;
+  readonly outputs: PlatformOutputs;
+  /** As people write it; a placeholder when it was not named. */
+  readonly stack: string;
+  readonly signal: AbortSignal;
+  readonly json: boolean;
+}
+
+async function main(): Promise<number> {
+  const interrupt = new AbortController();
+  for (const name of ["SIGINT", "SIGTERM"] as const) {
+    process.on(name, () => {
+      // The second time somebody is in a hurry.
+      if (interrupt.signal.aborted) process.exit(130);
+      process.stderr.write("\nInterrupted. Run the same command again: it goes on from here.\n");
+      interrupt.abort(new Error("interrupted"));
+    });
+  }
+  try {
+    const { values, positionals } = parseArgs({
+      allowPositionals: true,
+      options: {
+        stack: { type: "string", short: "s" },
+        context: { type: "string" },
+        yes: { type: "boolean" },
+        json: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
+      },
+    });
+    const [name = "", argument = "", ...rest] = positionals;
+    const command = rest.length === 0 ? commandOf(name, argument, values.yes ?? false) : undefined;
+    if (values.help || command === undefined) {
+      process[values.help ? "stdout" : "stderr"].write(usage);
+      return values.help ? 0 : 2;
+    }
+    const { stack, context, json = false } = values;
+    const project = `${import.meta.dirname}/../..`;
+    const outputs = await readOutputs({ stack }, project);
+    const cluster = new Cluster(await clusterOf({ stack, project }, context));
+    await cluster.expect(outputs.admin.cluster, "the platform");
+    return await command({ cluster, outputs, stack: stack ?? "<stack>", signal: interrupt.signal, json });
+  } catch (error) {
+    if (interrupt.signal.aborted) return 130;
+    process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
+    return 2;
+  }
+}
+
+type Command = (tool: Tool) => Promise<number>;
+
+/** The command by its name and argument; undefined when it is none. */
+function commandOf(name: string, argument: string, yes: boolean): Command | undefined {
+  switch (name) {
+    case "status":
+      return argument === "" ? status : undefined;
+    case "scale":
+      return /^[135]$/.test(argument)
+        ? (tool) => changed(tool, (change) => scale(change, Number(argument)))
+        : undefined;
+    case "replace":
+      return argument === "" ? undefined : (tool) => changed(tool, (change) => replace(change, argument));
+    case "snapshot":
+      return argument === "" ? undefined : (tool) => snapshotInto(tool, argument);
+    case "restore":
+      return argument === "" ? undefined : (tool) => restoreFrom(tool, argument, yes);
+    default:
+      return undefined;
+  }
+}
+
+async function status({ cluster, outputs, stack, signal, json }: Tool): Promise<number> {
+  const { call, pods } = await asRoot(cluster, outputs);
+  const names = Array.from({ length: await pods.replicas() }, (_, ordinal) => pods.name(ordinal));
+  const seen = await seeMembers(call, names, AbortSignal.any([signal, AbortSignal.timeout(30_000)]));
+  const found = statusOfStore(seen, { pods: names, outputs: outputs.store.members ?? names, stack });
+  process.stdout.write(json ? `${JSON.stringify(found, undefined, 2)}\n` : render(found));
+  return found.faults.length === 0 ? 0 : 1;
+}
+
+async function changed(tool: Tool, act: (change: Change) => Promise<void>): Promise<number> {
+  const { cluster, outputs, signal, json } = tool;
+  const onStep = (line: string) => process[json ? "stderr" : "stdout"].write(`${line}\n`);
+  await act({ ...(await asRoot(cluster, outputs)), signal, onStep });
+  return status(tool);
+}
+
+async function snapshotInto({ cluster, outputs, signal }: Tool, file: string): Promise<number> {
+  const { call } = await asApisix(cluster, outputs);
+  const { prefix } = outputs.store;
+  const taken = await take(call, { cluster: outputs.store.cluster, prefix }, signal);
+  await write(file, taken);
+  process.stdout.write(`${file}: ${taken.keys.length} keys under ${prefix}, as of revision ${taken.revision}\n`);
+  return 0;
+}
+
+async function restoreFrom({ cluster, outputs, signal }: Tool, file: string, yes: boolean): Promise<number> {
+  const wanted = await read(file);
+  const { prefix } = outputs.store;
+  if (wanted.prefix !== prefix) {
+    throw new Error(
+      `${file} has keys under ${wanted.prefix}, and this platform's are under ${prefix}. Nothing was changed.`,
+    );
+  }
+  const { call } = await asApisix(cluster, outputs);
+  const live = await take(call, { cluster: outputs.store.cluster, prefix }, signal);
+  const planned = restoration(live.keys, wanted.keys);
+  const { puts, deletes, same } = planned;
+  process.stdout.write(`${file}: ${puts.length} keys to write, ${deletes.length} to delete, ${same} as they are\n`);
+  if (puts.length + deletes.length > 0) {
+    if (!yes && !(await confirmed())) throw new Error("Nothing was changed. To go on without a question: --yes");
+    await restore(call, planned, signal);
+    process.stdout.write("Restored.\n");
+  }
+  return 0;
+}
+
+/** etcd as its root user, and its pods. */
+async function asRoot(cluster: Cluster, { store }: PlatformOutputs): Promise<Pick<Change, "call" | "pods">> {
+  const { administrator, namespace, selector } = store;
+  if (administrator === undefined) {
+    throw new Error("The platform was brought up by a release that knew no tools/etcd. Run pulumi up first.");
+  }
+  const [ca, pair, password, { workloads }] = await Promise.all([
+    cluster.trustBundle(store.trust),
+    cluster.keyPair(administrator.certificate),
+    cluster.secretValue(administrator.password),
+    cluster.workloads(namespace, selector),
+  ]);
+  const set = workloads.map(({ name }) => /^statefulset\/(.+)$/.exec(name)?.[1]).find((name) => name !== undefined);
+  if (set === undefined) {
+    throw new Error(
+      `Namespace ${namespace} has no StatefulSet ${selector}. Run pulumi up --refresh: it makes it anew.`,
+    );
+  }
+  const { call } = new StoreSession({ access: cluster, endpoint: store, client: { ca, pair }, user: "root", password });
+  return { call, pods: new KubernetesPods(cluster.config, { namespace, set }) };
+}
+
+/** etcd as APISIX, which may touch its own keys and nothing else. */
+async function asApisix(cluster: Cluster, { store }: PlatformOutputs): Promise<StoreSession> {
+  const [ca, pair, password] = await Promise.all([
+    cluster.trustBundle(store.trust),
+    cluster.keyPair(store.certificate),
+    cluster.secretValue(store.password),
+  ]);
+  return new StoreSession({ access: cluster, endpoint: store, client: { ca, pair }, user: store.user, password });
+}
+
+async function confirmed(): Promise<boolean> {
+  if (!process.stdin.isTTY) return false;
+  const terminal = createInterface({ input: process.stdin, output: process.stdout });
+  try {
+    return (await terminal.question("Type yes to go on: ")) === "yes";
+  } finally {
+    terminal.close();
+  }
+}
