@@ -34,6 +34,7 @@ import { kubeconfigFor, KubernetesApi, LoopbackCluster } from "./support/kuberne
 import { neighbourRows } from "./support/neighbourRows.ts";
 import { outputs as platform } from "./support/outputs.ts";
 import { rotationRows } from "./support/rotationRows.ts";
+import { storeRows } from "./support/storeRows.ts";
 
 /** A row: what is wrong, where it is tried, and the whole message. */
 interface Row {
@@ -330,6 +331,7 @@ const rows: readonly Row[] = [
       "Service mtls/apisix got no address from outside within 1s. The platform is made, and can be reached inside of the cluster.\n" +
       "Where nothing gives addresses, set gateway.serviceType: ClusterIP. Else see what is wrong (kubectl -n mtls describe service apisix), and run pulumi up again.",
   },
+  ...storeRows(() => ({ api, cluster: freshCluster(), folder })),
   ...rotationRows(() => ({ api, cluster: freshCluster(), roots: [edge, newer] })),
   {
     input: "a root's key whose Certificate is still there",

@@ -1,4 +1,5 @@
 // Rotates keys that are not certificates in a lab of its own: every step of docs/keys.md, and what is refused in between.
+// Then, on the same platform, etcd's members.
 
 import {
   deepStrictEqual as same,
@@ -18,6 +19,7 @@ import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { Cluster } from "../../cluster-access/cluster.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { Authority } from "../support/authorities.ts";
+import { stepsOfMembers } from "./members.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
 
 const keep = Boolean(process.env.E2E_KEEP);
@@ -148,6 +150,8 @@ describe("keys that are not certificates", function () {
     differs((await outputs()).admin.sealedBy, before);
     await isRight();
   });
+
+  describe("and etcd's members, on the same platform", () => stepsOfMembers(env));
 
   /** Writes the configuration with these names in each list. */
   function configure(names: readonly string[]): void {

@@ -35,6 +35,7 @@ export class EtcdMembers extends MemoryCluster implements MemberPods {
   /** What a member without data starts by. */
   startsBy: { members: readonly string[]; state: StartState } = { members: ["etcd-0"], state: "new" };
   readonly endpoint: EtcdEndpoint;
+  readonly namespace = "mtls";
   readonly #program: string;
   readonly #folder: string;
   readonly #ports: readonly Ports[];

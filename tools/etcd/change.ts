@@ -16,10 +16,17 @@ export interface Change {
   readonly signal: AbortSignal;
   /** Told of each step before it is taken. */
   readonly onStep: (line: string) => void;
+  /** How long is waited; the usual limits unless given. */
+  readonly limits?: typeof usual;
 }
 
-/** Milliseconds for a member to start and catch up, and for etcd to agree to a change. */
-const patience = 180_000;
+/** Milliseconds. */
+const usual = {
+  /** For members to answer that may be restarting. */
+  answer: 20_000,
+  /** For etcd to agree to a change, and for a member to start and catch up. */
+  change: 180_000,
+};
 
 /** Brings etcd to so many members. Run again after it was killed, it goes on. */
 export async function scale(change: Change, wanted: number): Promise<void> {
@@ -113,9 +120,11 @@ async function join(change: Change, ordinal: number): Promise<void> {
   });
   if (replicas > ordinal) await pods.renewed(name, signal);
   else await pods.scale(ordinal + 1);
-  if (!(await promoted(change, id, patience))) {
+  const within = (change.limits ?? usual).change;
+  if (!(await promoted(change, id, within))) {
     throw new Error(
-      `${name} has not caught up within ${patience / 1000} s. See why: kubectl logs ${name}. Then run the same command again: it goes on from here.`,
+      `${name} has not caught up within ${within / 1000} s. See why: kubectl -n ${pods.namespace} logs ${name}. ` +
+        "Then run the same command again: it goes on from here.",
     );
   }
 }
@@ -185,7 +194,7 @@ async function stateOf(change: Change): Promise<MembersState> {
 }
 
 /** A member that answers and has a vote, other than the one that is spoken of: those without a vote take no calls. */
-async function speaker({ call, pods, signal }: Change, except?: string): Promise<string> {
+async function speaker({ call, pods, signal, limits = usual }: Change, except?: string): Promise<string> {
   const last = await pods.replicas();
   const found = await until(
     async () => {
@@ -197,7 +206,7 @@ async function speaker({ call, pods, signal }: Change, except?: string): Promise
       }
       return undefined;
     },
-    { within: 30_000, pause: 1_000, signal },
+    { within: limits.answer, pause: 1_000, signal },
   );
   if (found !== undefined) return found;
   throw new Error(
@@ -225,7 +234,7 @@ async function replaceable(change: Change, { members, replicas }: MembersState, 
 
 /** Refuses to begin while a member is away: each that comes or goes then could cost the majority. */
 async function refuseUnwell(change: Change): Promise<void> {
-  const { pods, signal } = change;
+  const { pods, signal, limits = usual } = change;
   const voters = (await stateOf(change)).members.filter(({ learner }) => !learner);
   let away: readonly Member[] = [];
   await until(
@@ -234,7 +243,7 @@ async function refuseUnwell(change: Change): Promise<void> {
       away = voters.filter((member) => !well.includes(member));
       return away.length === 0;
     },
-    { within: 10_000, pause: 1_000, signal },
+    { within: limits.answer, pause: 1_000, signal },
   );
   const [first] = away;
   if (first === undefined) return;
@@ -257,7 +266,7 @@ async function answering({ call, pods, signal }: Change, members: readonly Membe
 }
 
 /** What etcd agrees to, once it does: it refuses a change for some seconds after another one. */
-async function agreed<T>({ signal }: Change, what: string, ask: () => Promise<T>): Promise<T> {
+async function agreed<T>({ signal, limits = usual }: Change, what: string, ask: () => Promise<T>): Promise<T> {
   let last: Error | undefined;
   const answer = await until(
     async () => {
@@ -268,7 +277,7 @@ async function agreed<T>({ signal }: Change, what: string, ask: () => Promise<T>
         return undefined;
       }
     },
-    { within: patience, pause: 1_000, signal },
+    { within: limits.change, pause: 1_000, signal },
   );
   if (answer !== undefined) return answer;
   throw new Error(`${what}: ${last?.message ?? "no answer."} Run the same command again: it goes on from here.`);

@@ -9,9 +9,8 @@ import type { PlatformOutputs } from "../../outputs.ts";
 import { clusterOf } from "../pulumiCli.ts";
 import { seeMembers } from "../verify/members.ts";
 import { readOutputs } from "../verify/outputs.ts";
-import { StoreSession } from "../verify/storeSession.ts";
 import { type Change, replace, scale } from "./change.ts";
-import { KubernetesPods } from "./pods.ts";
+import { asApisix, asRoot } from "./connect.ts";
 import { render, statusOfStore } from "./report.ts";
 import { read, restoration, restore, take, write } from "./snapshot.ts";
 
@@ -138,13 +137,8 @@ async function snapshotInto({ cluster, outputs, signal }: Tool, file: string): P
 }
 
 async function restoreFrom({ cluster, outputs, signal }: Tool, file: string, yes: boolean): Promise<number> {
-  const wanted = await read(file);
   const { prefix } = outputs.store;
-  if (wanted.prefix !== prefix) {
-    throw new Error(
-      `${file} has keys under ${wanted.prefix}, and this platform's are under ${prefix}. Nothing was changed.`,
-    );
-  }
+  const wanted = await read(file, prefix);
   const { call } = await asApisix(cluster, outputs);
   const live = await take(call, { cluster: outputs.store.cluster, prefix }, signal);
   const planned = restoration(live.keys, wanted.keys);
@@ -156,38 +150,6 @@ async function restoreFrom({ cluster, outputs, signal }: Tool, file: string, yes
     process.stdout.write("Restored.\n");
   }
   return 0;
-}
-
-/** etcd as its root user, and its pods. */
-async function asRoot(cluster: Cluster, { store }: PlatformOutputs): Promise<Pick<Change, "call" | "pods">> {
-  const { administrator, namespace, selector } = store;
-  if (administrator === undefined) {
-    throw new Error("The platform was brought up by a release that knew no tools/etcd. Run pulumi up first.");
-  }
-  const [ca, pair, password, { workloads }] = await Promise.all([
-    cluster.trustBundle(store.trust),
-    cluster.keyPair(administrator.certificate),
-    cluster.secretValue(administrator.password),
-    cluster.workloads(namespace, selector),
-  ]);
-  const set = workloads.map(({ name }) => /^statefulset\/(.+)$/.exec(name)?.[1]).find((name) => name !== undefined);
-  if (set === undefined) {
-    throw new Error(
-      `Namespace ${namespace} has no StatefulSet ${selector}. Run pulumi up --refresh: it makes it anew.`,
-    );
-  }
-  const { call } = new StoreSession({ access: cluster, endpoint: store, client: { ca, pair }, user: "root", password });
-  return { call, pods: new KubernetesPods(cluster.config, { namespace, set }) };
-}
-
-/** etcd as APISIX, which may touch its own keys and nothing else. */
-async function asApisix(cluster: Cluster, { store }: PlatformOutputs): Promise<StoreSession> {
-  const [ca, pair, password] = await Promise.all([
-    cluster.trustBundle(store.trust),
-    cluster.keyPair(store.certificate),
-    cluster.secretValue(store.password),
-  ]);
-  return new StoreSession({ access: cluster, endpoint: store, client: { ca, pair }, user: store.user, password });
 }
 
 async function confirmed(): Promise<boolean> {

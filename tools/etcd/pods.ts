@@ -16,6 +16,7 @@ import type { Naming } from "./steps.ts";
 
 /** What a change of members asks of the cluster. */
 export interface MemberPods extends Naming {
+  readonly namespace: string;
   /** Pods that the StatefulSet has. */
   replicas(): Promise<number>;
   scale(replicas: number): Promise<void>;
@@ -37,7 +38,7 @@ const fieldManager = "kubectl-mtls-everywhere-etcd";
 export class KubernetesPods implements MemberPods {
   readonly #core: CoreV1Api;
   readonly #apps: AppsV1Api;
-  readonly #namespace: string;
+  readonly namespace: string;
   readonly #set: string;
   /** UIDs of what was dropped. */
   readonly #dropped = new Set<string>();
@@ -45,7 +46,7 @@ export class KubernetesPods implements MemberPods {
   constructor(config: KubeConfig, { namespace, set }: { readonly namespace: string; readonly set: string }) {
     this.#core = config.makeApiClient(CoreV1Api);
     this.#apps = config.makeApiClient(AppsV1Api);
-    this.#namespace = namespace;
+    this.namespace = namespace;
     this.#set = set;
   }
 
@@ -54,7 +55,7 @@ export class KubernetesPods implements MemberPods {
   }
 
   peerUrl(member: string): string {
-    return etcdPeerUrl(this.#set, this.#namespace, member);
+    return etcdPeerUrl(this.#set, this.namespace, member);
   }
 
   async replicas(): Promise<number> {
@@ -74,7 +75,7 @@ export class KubernetesPods implements MemberPods {
   }
 
   async startBy(members: readonly string[], state: StartState): Promise<void> {
-    const data = etcdStart(this.#set, this.#namespace, members, state);
+    const data = etcdStart(this.#set, this.namespace, members, state);
     const at = this.#at(etcdStartName(this.#set));
     await asked("patch", "configmaps", () =>
       this.#core.patchNamespacedConfigMap({ ...at, fieldManager, body: { data } }, merge),
@@ -115,7 +116,7 @@ export class KubernetesPods implements MemberPods {
   }
 
   #late(member: string, what: string): string {
-    const look = `kubectl -n ${this.#namespace} describe pod/${member} pvc/${claimOf(member)}`;
+    const look = `kubectl -n ${this.namespace} describe pod/${member} pvc/${claimOf(member)}`;
     return `The pod and the volume of ${member} are not ${what} after ${patience / 1000} s. See why: ${look}`;
   }
 
@@ -138,7 +139,7 @@ export class KubernetesPods implements MemberPods {
   }
 
   #at(name: string) {
-    return { namespace: this.#namespace, name };
+    return { namespace: this.namespace, name };
   }
 }
 

@@ -85,9 +85,16 @@ export async function write(file: string, content: Snapshot): Promise<void> {
   }
 }
 
-/** @throws when the file is none of ours. */
-export async function read(file: string): Promise<Snapshot> {
-  const text = await readFile(file, "utf8");
+/** @throws when the file is none of ours, or has keys of another prefix. */
+export async function read(file: string, prefix: string): Promise<Snapshot> {
+  const found = parsed(file, await readFile(file, "utf8"));
+  if (found.prefix === prefix) return found;
+  throw new Error(
+    `${file} has keys under ${found.prefix}, and this platform's are under ${prefix}. Nothing was changed.`,
+  );
+}
+
+function parsed(file: string, text: string): Snapshot {
   try {
     return snapshot.parse(JSON.parse(text));
   } catch {

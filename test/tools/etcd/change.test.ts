@@ -65,6 +65,7 @@ describe("etcd's members (case 8)", function () {
       pods: etcd,
       signal,
       onStep: (line) => steps.push(line),
+      limits: { answer: 5_000, change: 60_000 },
     };
   });
   beforeEach(() => {

@@ -58,7 +58,7 @@ describe("a snapshot of etcd's keys (case 8)", function () {
     await put("/apisix/routes/1", "changed");
     await put("/apisix/routes/new", "new");
     await call("kv/deleterange", { key: base64("/apisix/ssls/a"), range_end: base64("/apisix/ssls/d") }, { signal });
-    const stored = await read(file);
+    const stored = await read(file, "/apisix");
     const planned = restoration((await take(call, where, signal)).keys, stored.keys);
     same([planned.puts.length, planned.deletes.length, planned.same], [4, 1, 230]);
     await restore(call, planned, signal);
@@ -76,7 +76,7 @@ describe("a snapshot of etcd's keys (case 8)", function () {
     writeFileSync(file, "{}");
     const empty: Snapshot = { format: "mtls-everywhere/etcd-keys/1", ...where, revision: "1", keys: [] };
     await rejects(write(file, empty), /EEXIST/);
-    await rejects(read(file), (error: Error) => {
+    await rejects(read(file, "/apisix"), (error: Error) => {
       match(error.message, /there is no snapshot that tools\/etcd took, or is not whole\. Nothing was changed\.$/);
       return true;
     });
