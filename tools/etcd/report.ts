@@ -1,5 +1,6 @@
 // etcd's status as people read it: a line for each member, then what is wrong and what comes next.
 
+import { table } from "../table.ts";
 import { memberFaults, type SeenMembers } from "../verify/members.ts";
 
 /** What is to be told. */
@@ -57,19 +58,6 @@ export function render({ members, faults, next }: StoreStatus): string {
     ...[name, role || "no answer", size === undefined ? "" : `${(size / 2 ** 20).toFixed(1)} MiB`, version],
   ]);
   const heads = ["Member", "Role", "Database", "Version"];
-  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]!.length)));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join("  ")
-      .trimEnd();
   const all = `${members.length} member${members.length === 1 ? "" : "s"}`;
-  return [
-    line(heads),
-    ...rows.map(line),
-    "",
-    ...(faults.length === 0 ? [`${all}, all well`] : faults),
-    ...next,
-    "",
-  ].join("\n");
+  return [...table(heads, rows), "", ...(faults.length === 0 ? [`${all}, all well`] : faults), ...next, ""].join("\n");
 }

@@ -2,6 +2,7 @@
 
 import type { Phase, Status } from "../../rotation/phase.ts";
 import { listed } from "../../rotation/plan.ts";
+import { table } from "../table.ts";
 
 /** The whole text, newline at the end. */
 export function render(status: Status, stack: string): string {
@@ -16,20 +17,13 @@ export function render(status: Status, stack: string): string {
     ]),
   );
   const heads = ["Plane", "Generation", "Root", "Trusted by", "Leaves", "Servers"];
-  const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]!.length)));
-  const line = (cells: readonly string[]) =>
-    cells
-      .map((cell, column) => cell.padEnd(widths[column]!))
-      .join("  ")
-      .trimEnd();
   const older = status.planes.flatMap(({ plane, generations }) =>
     generations.length > 1
       ? generations.map(({ name, leaves }) => `${plane}, ${name}: ${leaves.join(", ") || "none"}`)
       : [],
   );
   return [
-    line(heads),
-    ...rows.map(line),
+    ...table(heads, rows),
     "",
     ...(older.length > 0 ? ["Leaves by plane and generation:", ...older.map((one) => `  ${one}`), ""] : []),
     ...(status.waitsFor.length > 0 ? ["Waits for:", ...status.waitsFor.map((one) => `  ${one}`), ""] : []),

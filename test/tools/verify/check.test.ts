@@ -32,9 +32,13 @@ describe("judging an observation", () => {
     untrusted,
     { kind: "session", resumed: true },
     { kind: "session", resumed: false },
+    { kind: "members", count: 3, faults: [] },
+    { kind: "members", count: 3, faults: ["etcd-1 does not answer"] },
     failed,
   ] as const satisfies readonly Observation[];
-  const right = (...expected: Outcome[]) => observations.map((observation) => isRight(expected, observation));
+  /** Which of the observations are right. */
+  const right = (...expected: Outcome[]) =>
+    observations.flatMap((observation, index) => (isRight(expected, observation) ? [index] : []));
 
   it("accepts exactly the expected outcomes, and never a failure", () => {
     deepEqual(
@@ -45,17 +49,11 @@ describe("judging an observation", () => {
         right({ kind: "alert", alert: "unknown_ca" }),
         right({ kind: "untrusted" }),
         right({ kind: "session", resumed: false }),
+        right({ kind: "members", count: 3 }),
+        right({ kind: "members", count: 1 }),
         right(),
       ],
-      [
-        [true, false, false, false, false, false, false, false, false],
-        [false, false, true, false, false, false, false, false, false],
-        [false, true, true, false, false, true, false, false, false],
-        [false, false, false, true, false, false, false, false, false],
-        [false, false, false, false, false, true, false, false, false],
-        [false, false, false, false, false, false, false, true, false],
-        [false, false, false, false, false, false, false, false, false],
-      ],
+      [[0], [2], [1, 2, 5], [3], [5], [7], [8], [], []],
     );
   });
 
@@ -69,6 +67,7 @@ describe("judging an observation", () => {
         ]),
         expectedText([{ kind: "untrusted" }]),
         expectedText([{ kind: "session", resumed: false }]),
+        expectedText([{ kind: "members", count: 1 }]),
         ...[...observations, alert(99)].map(observedText),
       ],
       [
@@ -76,6 +75,7 @@ describe("judging an observation", () => {
         "403 permission denied or 404",
         "client refuses the server",
         "not resumed",
+        "1 member, all well",
         "200",
         "400 No required SSL certificate was sent",
         "400 The SSL certificate error",
@@ -84,6 +84,8 @@ describe("judging an observation", () => {
         "client refuses the server",
         "resumed",
         "not resumed",
+        "3 members, all well",
+        "3 members: etcd-1 does not answer",
         "failed: ECONNRESET: read ECONNRESET",
         "alert unknown (99)",
       ],
