@@ -23,7 +23,7 @@ import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 
 import type { Lifecycle } from "./lifecycle.ts";
 import { gatewayClient } from "./loss.ts";
-import { neighboursOf, recently } from "./neighbours.ts";
+import { othersBeside, recently } from "./rivals.ts";
 import { Unconfirmed } from "./unconfirmed.ts";
 
 export function adminObject(name: KindName, kind: Kind): Lifecycle {
@@ -104,7 +104,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
   /** Says what is doubtful beside others, of which a first preview knows those alone that the program makes. */
   const warn = async (inputs: Props, access: Access): Promise<void> => {
     const { admin, objectId, owner } = inputs;
-    const fields = hasUnknown([objectId, owner]) ? undefined : kind.neighbours?.fields(inputs);
+    const fields = hasUnknown([objectId, owner]) ? undefined : kind.rivals?.fields(inputs);
     if (fields === undefined) return;
     const id = kind.mark.id(String(objectId), String(owner));
     const own = byLabels.put({ id, ...fields }, { owner: String(owner), instance: "preview" });
@@ -113,8 +113,8 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
       : await asked({ admin: admin as AdminEndpoint }, access, (client, limits) =>
           recently(client, name, limits),
         ).catch(() => []);
-    const others = neighboursOf(access, `${name} ${JSON.stringify(admin)}`, own, live);
-    for (const doubt of kind.neighbours?.doubts(own, others) ?? []) console.log(`warning: ${name}/${id}: ${doubt}`);
+    const others = othersBeside(access, `${name} ${JSON.stringify(admin)}`, own, live);
+    for (const doubt of kind.rivals?.doubts(own, others) ?? []) console.log(`warning: ${name}/${id}: ${doubt}`);
   };
 
   return {

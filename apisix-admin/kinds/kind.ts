@@ -28,7 +28,7 @@ export interface Referred {
 }
 
 /** How an object is looked at beside others of its kind. */
-export interface Neighbours {
+export interface Rivals {
   /** The fields of its body that count, or nothing while they are not all known. */
   fields(inputs: Props): Body | undefined;
   /** What is doubtful, in sentences. The bodies carry their ids and owners. */
@@ -57,7 +57,7 @@ export interface Definition<Spec extends ObjectIdentity> {
   /** Conflicts with other owners' live objects of the kind. `desired` is its body, if that can be built already. */
   readonly clashes?: (spec: Spec, others: readonly Body[], desired: Body | undefined) => Failure[];
   /** What is doubtful beside others' objects of the kind, live or wanted, though it is not refused. */
-  readonly neighbours?: Neighbours;
+  readonly rivals?: Rivals;
   /** Waits for what the same update is still making, and throws when the object cannot serve. */
   beforePut?(spec: Spec, sources: Sources, referred: Referred): Promise<void>;
   /** Throws when the server would delete an object that others still need. */
@@ -82,7 +82,7 @@ export interface Kind {
   /** The object that valid, fully known inputs ask for. */
   wanted(inputs: Props): Wanted;
   readonly mark: OwnerMark;
-  readonly neighbours: Neighbours | undefined;
+  readonly rivals: Rivals | undefined;
   comparable(object: Body): Body;
   presentable(object: Body): Body;
   outputs(object: Body): Props;
@@ -93,7 +93,7 @@ export interface Kind {
 /** Hides a definition's type of spec, so that kinds with different ones fit into one registry. */
 export function defineKind<Spec extends ObjectIdentity>(definition: Definition<Spec>): Kind {
   const { schema, mark = byLabels, defaults, problems, comparable = (object) => object } = definition;
-  const { presentable = comparable, clashes, neighbours } = definition;
+  const { presentable = comparable, clashes, rivals } = definition;
   return {
     objections: (inputs) => objections(schema, inputs),
     wanted(inputs) {
@@ -108,7 +108,7 @@ export function defineKind<Spec extends ObjectIdentity>(definition: Definition<S
       };
     },
     mark,
-    neighbours,
+    rivals,
     comparable: (object) => ({ ...defaults, ...comparable(withoutServerFields(object)) }),
     presentable: (object) => presentable(withoutServerFields(object)),
     outputs: (object) => definition.outputs?.(object) ?? {},

@@ -56,7 +56,7 @@ export const routes = defineKind({
 
   presentable: pluginsByName,
 
-  neighbours: {
+  rivals: {
     fields(inputs) {
       const known = Object.keys(requests.shape).every((name) => !hasUnknown(inputs[name]));
       return known ? taken(requests.parse(inputs)) : undefined;

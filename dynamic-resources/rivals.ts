@@ -5,7 +5,7 @@ import type { KindName } from "@mtls-everywhere/apisix-admin/kinds/registry";
 import type { Access, TimeLimits } from "@mtls-everywhere/cluster-access";
 
 /** The others of its kind, each as it is wanted where that is known. Notes the object for those that are asked about later. */
-export function neighboursOf(access: Access, place: string, own: Body, live: readonly Body[]): readonly Body[] {
+export function othersBeside(access: Access, place: string, own: Body, live: readonly Body[]): readonly Body[] {
   const places = wanted.get(access) ?? new Map<string, Map<unknown, Body>>();
   const objects = places.get(place) ?? new Map<unknown, Body>();
   wanted.set(access, places.set(place, objects.set(own["id"], own)));
