@@ -91,7 +91,7 @@ describe("tools/verify/cli.ts", function () {
       const env = { ...process.env, PATH: `${folder}:/usr/bin:/bin`, KUBECONFIG: join(folder, "kubeconfig") };
       const { code, stderr } = await cli(args, "", env);
       equal(code, 2, stderr);
-      return /^The kubeconfig's context "(\w+)" is cluster/m.exec(stderr)?.[1] ?? stderr;
+      return /^The kubeconfig's context "(\w+)" points at cluster/m.exec(stderr)?.[1] ?? stderr;
     };
     const value = (text: string) => ({ value: text, secret: false });
 
