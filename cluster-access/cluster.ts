@@ -188,6 +188,8 @@ export class Cluster implements Access {
     const toPod = new PassThrough();
     const errors = new PassThrough();
     const stream = Duplex.from({ readable: fromPod, writable: toPod });
+    // It may fail before anybody listens, with the answer that opens it: that must not end the process.
+    stream.on("error", () => {});
     errors.on("data", (message: Buffer) =>
       stream.destroy(new Transient(`port-forward to ${to.namespace}/${pod}:${to.port}: ${String(message).trim()}`)),
     );
@@ -195,6 +197,7 @@ export class Cluster implements Access {
     // An end, not an error: what the pod sent last, a TLS alert perhaps, is still on its way to the reader.
     forward.addEventListener("close", () => fromPod.end());
     stream.on("close", () => forward.close());
+    if (stream.errored) throw stream.errored;
     if (signal?.aborted) stream.destroy(signal.reason as Error);
     signal?.addEventListener("abort", () => stream.destroy(signal.reason as Error), { once: true });
     return stream;

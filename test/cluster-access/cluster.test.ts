@@ -1,13 +1,29 @@
-// Which kubeconfig is read: the same one as by kubectl and the Kubernetes provider, or two clusters would be involved.
+// What a failed port-forward is, and which kubeconfig is read: the same one as by kubectl and the Kubernetes provider, or two clusters
+// would be involved.
 
-import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
+import { deepStrictEqual as same, rejects, strictEqual as equal } from "node:assert/strict";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { contexts } from "../components/clusterStack.ts";
-import { kubeconfigFor } from "../support/kubernetesApi.ts";
+import { KubernetesApi, kubeconfigFor } from "../support/kubernetesApi.ts";
+
+describe("a port-forward", () => {
+  it("to a port where nothing listens is a failure that another try may outlast, whenever it is told", async () => {
+    const api = await KubernetesApi.start("uid");
+    const cluster = new Cluster({ kubeconfig: api.kubeconfig });
+    const to = { namespace: "mtls", selector: "", pod: "etcd-0", port: 2379, serverName: "etcd.test" };
+    for (let tries = 0; tries < 20; tries += 1) {
+      await rejects(cluster.connect(to, { ca: "" }), {
+        name: "Error",
+        message: "port-forward to mtls/etcd-0:2379: connection refused",
+      });
+    }
+    await api.stop();
+  });
+});
 
 describe("the kubeconfig", () => {
   const folder = mkdtempSync(join(tmpdir(), "kubeconfig-"));

@@ -87,15 +87,23 @@ export class KubernetesApi {
   #forward(stream: Duplex, key: string, protocol: string, port: number): void {
     const accept = createHash("sha1").update(`${key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11`).digest("base64");
     const headers = ["Upgrade: websocket", "Connection: Upgrade", `Sec-WebSocket-Accept: ${accept}`];
-    stream.write(
+    const answer = Buffer.from(
       `HTTP/1.1 101 Switching Protocols\r\n${[...headers, `Sec-WebSocket-Protocol: ${protocol}`].join("\r\n")}\r\n\r\n`,
     );
+    const opened = [0, 1].map((channel) => frame(channel, Buffer.alloc(2)));
+    if (port === 0) {
+      this.#forwards.add(stream);
+      // All at once, as a busy API server may send it.
+      stream.write(Buffer.concat([answer, ...opened, frame(1, Buffer.from("connection refused"))]));
+      return;
+    }
+    stream.write(answer);
     const pod = connect(port, "127.0.0.1");
     for (const end of [stream, pod]) {
       this.#forwards.add(end);
       end.on("error", () => end.destroy());
     }
-    for (const channel of [0, 1]) stream.write(frame(channel, Buffer.alloc(2)));
+    for (const opening of opened) stream.write(opening);
     pod.on("data", (chunk) => stream.write(frame(0, chunk)));
     pod.on("close", () => stream.destroy());
     stream.on("close", () => pod.destroy());
