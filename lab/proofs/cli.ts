@@ -17,7 +17,7 @@ tried again. When all rows are right the table is written into its page.
   --draws N   N rows by chance instead, none of them kept
   --seed S    the chance: printed, and the same draws again when it is given
   --rows TEXT only rows with this in their name
-  --again     forget what earlier runs saw
+  --again     those that were right before, too
   --keep      leave the lab running
   -h, --help  this text
 
@@ -49,11 +49,8 @@ async function main(): Promise<number> {
     const kept = new Kept(inCheckout(".proofs", `${name}.jsonl`));
     const [count, seed] = [values.draws ?? "0", values.seed ?? String(randomInt(2 ** 31))].map(Number);
     if (!Number.isInteger(count) || !Number.isInteger(seed)) throw new Error("--draws and --seed take whole numbers.");
-    if (values.again) await kept.forget();
     return await onPlatform(signal, values.keep, (proving) =>
-      values.draws === undefined
-        ? proveTable(table, kept, values.rows, proving)
-        : proveDraws(table, count!, seed!, proving),
+      values.draws === undefined ? proveTable(table, kept, proving, values) : proveDraws(table, count!, seed!, proving),
     );
   } catch (error) {
     if (signal.aborted) return 130;
@@ -81,12 +78,21 @@ async function onPlatform(
   }
 }
 
-async function proveTable(table: Table, kept: Kept, text: string, proving: Proving): Promise<boolean> {
-  const rows = (await table.rows(proving.platform)).filter(({ name }) => name.includes(text));
-  const results = await prove(rows, kept, proving);
+/** Rows with a text in their name. */
+interface Which {
+  readonly rows: string;
+  readonly again: boolean;
+}
+
+async function proveTable(table: Table, kept: Kept, proving: Proving, which: Which): Promise<boolean> {
+  const rows = await table.rows(proving.platform);
+  const chosen = rows.filter(({ name }) => name.includes(which.rows));
+  const results = await prove(chosen, kept, proving, which.again);
   const wrong = results.filter(({ right }) => !right);
   say(`${results.length} rows, ${wrong.length} wrong`);
-  if (wrong.length === 0 && text === "") await writePage(table, results);
+  const seen = await kept.read();
+  const all = rows.flatMap(({ name }) => seen.get(name) ?? []);
+  if (all.length === rows.length && all.every(({ right }) => right)) await writePage(table, all);
   return wrong.length === 0;
 }
 

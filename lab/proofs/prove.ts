@@ -1,6 +1,6 @@
 /** Proves rows one after the other, and keeps what was seen: an interrupted run goes on where it was. */
 import { existsSync } from "node:fs";
-import { appendFile, mkdir, readFile, rm } from "node:fs/promises";
+import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
 import type { Row, RunningPlatform } from "./row.ts";
 
@@ -32,10 +32,6 @@ export class Kept {
   async add(results: readonly Result[]): Promise<void> {
     await mkdir(dirname(this.#file), { recursive: true });
     await appendFile(this.#file, results.map((result) => `${JSON.stringify(result)}\n`).join(""));
-  }
-
-  async forget(): Promise<void> {
-    await rm(this.#file, { force: true });
   }
 }
 
@@ -70,10 +66,13 @@ export async function proveRows(rows: readonly Row[], proving: Proving): Promise
   }
 }
 
-/** All rows that no earlier run has found right. Several at once where they may be, and each alone where something was wrong. */
-export async function prove(rows: readonly Row[], kept: Kept, proving: Proving): Promise<Result[]> {
+/**
+ * All rows, or those that no earlier run has found right. Several at once where they may be, and each alone where something
+ * was wrong.
+ */
+export async function prove(rows: readonly Row[], kept: Kept, proving: Proving, again = false): Promise<Result[]> {
   const before = await kept.read();
-  const open = rows.filter(({ name }) => !before.get(name)?.right);
+  const open = rows.filter(({ name }) => again || !before.get(name)?.right);
   let left = open.length;
   for (const together of grouped(open)) {
     proving.progress(`${left} of ${rows.length} rows left`);
