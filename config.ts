@@ -50,7 +50,7 @@ export const certManager = z
       .regex(/^v\d+\.\d+\.\d+$/, { error: 'must be a version such as "v1.21.2"', abort: true })
       .refine(
         (version) => !isOlder(version, oldestCertManager),
-        `must be "${oldestCertManager}" or newer: older charts would install no kinds`,
+        `must be "${oldestCertManager}" or newer: older charts would install no CRDs`,
       )
       .default("v1.21.2"),
     /** cert-manager's namespace, where ClusterIssuers look for their Secrets. Default `cert-manager`. */
@@ -249,8 +249,8 @@ const platform = z
   .refine((value) => !(value.createNamespace && value.etcd.keepData), {
     path: ["etcd", "keepData"],
     message:
-      "cannot be promised where the stack makes its namespace: pulumi destroy deletes that, with the volumes in it. " +
-      "Leave it out, or set createNamespace: false (docs/roles.md)",
+      "cannot be true while the stack owns its namespace: pulumi destroy deletes the namespace " +
+      "with the volumes in it. Unset it, or set createNamespace: false (docs/roles.md)",
   });
 
 /** The whole configuration of one environment, every default filled in. */

@@ -317,5 +317,5 @@ const patience = 15_000;
 /** Who creates an object, for the error that says it is missing. */
 function origin(kind: string, namespace: string, name: string): string {
   const issued = `If cert-manager issues it, look at: kubectl -n ${namespace} describe certificate ${name}. Otherwise run`;
-  return `${kind === "Secret" ? issued : "Run"} pulumi up --refresh in the stack that makes it.`;
+  return `${kind === "Secret" ? issued : "Run"} pulumi up --refresh in the stack that owns it.`;
 }

@@ -54,8 +54,8 @@ export async function keepInstalled(
   const lost = own.find((name) => !install || name !== namespace);
   if (lost === undefined) return;
   throw new pulumi.RunError(
-    `The cert-manager in namespace ${lost} is the platform's own, and the configuration would have it deleted, and with its namespace the keys that the edge and upstream planes sign with.\n` +
-      `Nothing was changed. Put back certManager.install: true and certManager.namespace: ${lost}. To hand it over also set certManager.keep: true and run pulumi up; then make the change.`,
+    `The cert-manager in namespace ${lost} belongs to this platform, and the configuration would delete it together with its namespace, which holds the keys that sign for the edge and upstream planes.\n` +
+      `Nothing was changed. Restore certManager.install: true and certManager.namespace: ${lost}. To hand it over, also set certManager.keep: true and run pulumi up; then make the change.`,
   );
 }
 

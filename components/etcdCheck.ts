@@ -22,7 +22,7 @@ export async function checkStore(
 ): Promise<void> {
   const stack = pulumi.getStack();
   const running = await cluster.statefulSet(wanted.namespace, name).catch((error: Error) => {
-    throw new pulumi.RunError(`It is not known whether etcd may be changed: ${error.message}\nNothing was changed.`);
+    throw new pulumi.RunError(`Cannot tell whether etcd may be changed: ${error.message}\nNothing was changed.`);
   });
   if (running === undefined) return;
   const shape = shapeOf(running);
@@ -36,7 +36,7 @@ export async function checkStore(
   const ready = running.status?.readyReplicas ?? 0;
   if (ready < shape.replicas) {
     await pulumi.log.warn(
-      `etcd has ${ready} of ${counted(shape.replicas)} ready. What is missing: node tools/etcd/cli.ts status -s ${stack}`,
+      `etcd has ${ready} of ${counted(shape.replicas)} ready. To see what is missing: node tools/etcd/cli.ts status -s ${stack}`,
     );
   }
 }
@@ -47,21 +47,21 @@ export function storeFaults(running: StoreShape, wanted: StoreShape, stack: stri
   // Scaled to nothing by hand: an update brings the same members back.
   if (running.replicas !== 0 && running.replicas !== wanted.replicas) {
     faults.push(
-      `etcd.replicas: it has ${counted(running.replicas)}, and they come and go one at a time. ` +
-        `Run node tools/etcd/cli.ts scale ${wanted.replicas} -s ${stack}, then pulumi up; or set it to ${running.replicas}.`,
+      `etcd.replicas: etcd has ${counted(running.replicas)}, and members are added and removed one at a time. ` +
+        `Run node tools/etcd/cli.ts scale ${wanted.replicas} -s ${stack}, then pulumi up; or set it back to ${running.replicas}.`,
     );
   }
   if (running.storage !== wanted.storage && mebibytes(running.storage) !== mebibytes(wanted.storage)) {
     faults.push(
-      `etcd.storage: its volumes were made with ${running.storage}, and a StatefulSet's claims cannot be changed. ` +
-        `Set it to ${running.storage}, or let the volumes grow first.`,
+      `etcd.storage: the volumes were created with ${running.storage}, and a StatefulSet's claims cannot be changed. ` +
+        `Set it back to ${running.storage}, or expand the volumes first.`,
     );
   }
   if (running.storageClass !== wanted.storageClass) {
     const made = running.storageClass ? `class ${running.storageClass}` : "the cluster's default class";
     faults.push(
-      `etcd.storageClass: its volumes were made of ${made}, and a StatefulSet's claims cannot be changed. ` +
-        `${running.storageClass ? `Set it to ${running.storageClass}` : "Leave it out"}, or move the volumes first.`,
+      `etcd.storageClass: the volumes were created with ${made}, and a StatefulSet's claims cannot be changed. ` +
+        `${running.storageClass ? `Set it back to ${running.storageClass}` : "Unset it"}, or move the volumes first.`,
     );
   }
   return faults;

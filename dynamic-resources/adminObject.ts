@@ -195,7 +195,7 @@ export function adminObject(name: KindName, kind: Kind): Lifecycle {
           const client = await gatewayClient(access, admin);
           return { client, live: await client.get(name, id) };
         },
-        (what) => console.log(`${name}/${id} is let go, since nobody can delete it: ${what}`),
+        (what) => console.log(`${name}/${id} is dropped from the state, since nothing can delete it: ${what}`),
       );
       if (!gateway) return;
       const { client, live } = gateway;

@@ -20,7 +20,7 @@ export function hopeless(lost: () => Promise<string | undefined>): () => Promise
     const what = await Promise.race([lost().catch(() => undefined), sleep(patience, undefined, { ref: false })]);
     return what === undefined
       ? undefined
-      : new MissingObject(what, "Run pulumi up --refresh in the stack that makes it.");
+      : new MissingObject(what, "Run pulumi up --refresh in the stack that owns it.");
   };
 }
 
@@ -36,7 +36,7 @@ async function lostStore(access: Access, store: KeepingEtcd): Promise<string | u
     const { namespace, selector } = store;
     return (await etcd.asksForUsers())
       ? undefined
-      : `The etcd of the pods ${selector} in namespace ${namespace} has lost all that it held, its users too.`;
+      : `The etcd of pods ${selector} in namespace ${namespace} has lost everything that it held, including its users.`;
   } finally {
     etcd.close();
   }

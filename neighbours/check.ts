@@ -39,20 +39,20 @@ export async function refuseClashes(cluster: Cluster, env: Environment): Promise
   const reader = new NeighbourReader(cluster.config);
   const live = await reader.read(wanted).catch((error: Error) => {
     throw new pulumi.RunError(
-      `It is not known what the cluster has already: ${error.message}\nNothing was changed. See that the cluster is up, then run the same command again.`,
+      `Cannot tell what is already in the cluster: ${error.message}\nNothing was changed. Check that the cluster is up, then run the same command again.`,
     );
   });
   if (reader.unread.length > 0) await pulumi.log.warn(unseen(reader.unread));
   const lines = clashes(live, wanted);
   if (lines.length === 0) return;
   throw new pulumi.RunError(
-    `Stack ${pulumi.getStack()} does not go together with what the cluster has already:\n${lines.map((line) => `  ${line}`).join("\n")}\nNothing was changed.`,
+    `Stack ${pulumi.getStack()} conflicts with what is already in the cluster:\n${lines.map((line) => `  ${line}`).join("\n")}\nNothing was changed.`,
   );
 }
 
 function unseen(unread: readonly string[]): string {
   return (
-    `The kubeconfig's user may not read: ${unread.join(", ")}. What the cluster has already was looked at without; ` +
-    `what of it is in the platform's way shows at \`pulumi up\`.`
+    `The kubeconfig's user may not read: ${unread.join(", ")}. The check for conflicts ran without them; ` +
+    `any that it missed will fail \`pulumi up\`.`
   );
 }

@@ -11,7 +11,7 @@ export function clashes(live: Neighbours, wanted: Wanted): string[] {
     ...(wanted.certManager.install ? installClashes(live, wanted) : existingClashes(live, wanted)),
     ...(live.monitoringKinds === "absent"
       ? [
-          "monitoring.install needs the Prometheus operator's kinds, which are not there: install it first, or leave monitoring out",
+          "monitoring.install needs the Prometheus operator's CRDs, which are missing: install the operator first, or unset monitoring.install",
         ]
       : []),
   ];
@@ -22,7 +22,7 @@ function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): str
   const { namespace } = wanted;
   if (home === "absent" && !wanted.createNamespace) {
     return [
-      `Namespace ${namespace} is not there, and createNamespace is false: make it (kubectl create namespace ${namespace}), or leave createNamespace out`,
+      `Namespace ${namespace} does not exist, and createNamespace is false: create it (kubectl create namespace ${namespace}), or unset createNamespace`,
     ];
   }
   if (wanted.running) return [];
@@ -38,12 +38,12 @@ function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): str
     ...owners.map((stack) => {
       const theirs = names.filter((object) => object.stack === stack).map(({ what }) => what);
       const wayOut = `set ${usable ? "createNamespace: false to use it, or " : ""}namespace to another name`;
-      return `${theirs.join(", ")} ${theirs.length === 1 ? "is" : "are"} there already${of({ stack })}: ${wayOut}`;
+      return `${theirs.join(", ")} already ${theirs.length === 1 ? "exists" : "exist"}${ownedBy({ stack })}: ${wayOut}`;
     }),
     ...(claims.length > 0 && !objects.some(({ kind }) => kind === "StatefulSet")
       ? [
-          `Volumes of a former etcd are in namespace ${namespace}, and its passwords are gone: nobody can sign in to it any more. ` +
-            `To remove them, and what is stored there: kubectl -n ${namespace} delete pvc ${claims.join(" ")}`,
+          `Namespace ${namespace} still has the volumes of an earlier etcd, whose passwords are gone: nobody can sign in to it any more. ` +
+            `To delete them with their data: kubectl -n ${namespace} delete pvc ${claims.join(" ")}`,
         ]
       : []),
   ];
@@ -61,7 +61,7 @@ function installClashes({ certManagerHome, controllers, kinds }: Neighbours, wan
     ...(certManagerHome === "absent"
       ? []
       : [
-          `Namespace ${namespace} is there already${of(certManagerHome)}, and no cert-manager runs in it: set certManager.namespace to another name`,
+          `Namespace ${namespace} already exists${ownedBy(certManagerHome)}, but no cert-manager runs in it: set certManager.namespace to another name`,
         ]),
     ...(typeof kinds === "object" ? kindsClash(kinds, namespace) : []),
   ];
@@ -69,26 +69,27 @@ function installClashes({ certManagerHome, controllers, kinds }: Neighbours, wan
 
 function otherController({ stack, ...controller }: Controller, wanted: Wanted): string {
   const { namespace, issuersIn } = controller;
-  const what = `${versioned(controller)} runs in namespace ${namespace}`;
+  const what = versioned(controller);
+  const where = `runs in namespace ${namespace}`;
   if (stack === wanted.stack) {
-    return `${what}, where this stack made it, and does not move: set certManager.namespace back to ${namespace}`;
+    return `${what} ${where}, where this stack installed it, and cannot be moved: set certManager.namespace back to ${namespace}`;
   }
   const settings = `set certManager: { install: false, namespace: ${issuersIn} }`;
   return isTooOld(controller)
-    ? `${what} already, and is older than ${oldestCertManager}, the oldest that will do: update it, then ${settings}`
-    : `${what} already: ${settings}`;
+    ? `${what} already ${where}, and is older than ${oldestCertManager}, the oldest supported: upgrade it, then ${settings}`
+    : `${what} already ${where}: ${settings}`;
 }
 
 /** Kinds that a release left on purpose are taken up by one of the same name in the same namespace. */
 function kindsClash({ release }: Kinds, namespace: string): string[] {
   if (release === `${namespace}/${releaseName}`) return [];
-  const of = release === undefined ? "" : `, of Helm release ${release}`;
-  const kinds = "--overwrite crd -l app.kubernetes.io/name=cert-manager";
+  const owner = release === undefined ? "" : `, owned by Helm release ${release}`;
+  const crds = "--overwrite crd -l app.kubernetes.io/name=cert-manager";
   return [
-    `cert-manager's kinds are there already${of}, and no cert-manager runs: hand them over to the one that this stack installs ` +
-      `(kubectl label ${kinds} app.kubernetes.io/managed-by=Helm; ` +
-      `kubectl annotate ${kinds} meta.helm.sh/release-name=${releaseName} meta.helm.sh/release-namespace=${namespace}), ` +
-      `or start their own and set certManager: { install: false }`,
+    `cert-manager's CRDs already exist${owner}, but no cert-manager runs: hand them over to the one that this stack installs ` +
+      `(kubectl label ${crds} app.kubernetes.io/managed-by=Helm; ` +
+      `kubectl annotate ${crds} meta.helm.sh/release-name=${releaseName} meta.helm.sh/release-namespace=${namespace}), ` +
+      `or start the one they belong to and set certManager: { install: false }`,
   ];
 }
 
@@ -97,7 +98,7 @@ function existingClashes({ controllers, kinds }: Neighbours, wanted: Wanted): st
   const { namespace } = wanted.certManager;
   if (kinds === "absent") {
     return [
-      "certManager.install is false, and there is no cert-manager: leave install out, or install one first (docs/roles.md)",
+      "certManager.install is false, but the cluster has no cert-manager: unset certManager.install, or install one first (docs/roles.md)",
     ];
   }
   const used = controllers.find(({ issuersIn }) => issuersIn === namespace);
@@ -111,7 +112,7 @@ function existingClashes({ controllers, kinds }: Neighbours, wanted: Wanted): st
   // One that a platform runs on already has shown that it will do.
   if (wanted.running || !isTooOld(used)) return [];
   return [
-    `${versioned(used)} runs in namespace ${used.namespace}, and is older than ${oldestCertManager}, the oldest that will do: update it`,
+    `${versioned(used)} runs in namespace ${used.namespace}, and is older than ${oldestCertManager}, the oldest supported: upgrade it`,
   ];
 }
 
@@ -128,8 +129,8 @@ function versioned({ version }: Pick<Controller, "version">): string {
   return version === undefined ? "cert-manager" : `cert-manager ${version}`;
 }
 
-function of({ stack }: Labelled): string {
-  return stack === undefined ? "" : `, of stack ${stack}`;
+function ownedBy({ stack }: Labelled): string {
+  return stack === undefined ? "" : `, owned by stack ${stack}`;
 }
 
 type Labelled = { readonly stack?: string | undefined };

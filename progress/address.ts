@@ -50,13 +50,13 @@ export async function addressWithin(
   if (await until(hasAddress, { within: quiet, pause: 1_000 })) return;
   if (all > quiet) {
     await pulumi.log.warn(
-      `Service ${namespace}/${name} has no address from outside yet, and is waited for: up to ${within}. ` +
-        `In a cluster where nothing gives addresses (no cloud, no MetalLB) set gateway.serviceType: ClusterIP.`,
+      `Service ${namespace}/${name} has no external address yet: waiting for up to ${within}. ` +
+        `In a cluster where nothing assigns addresses (no cloud, no MetalLB), set gateway.serviceType: ClusterIP.`,
     );
     if (await until(hasAddress, { within: all - quiet, pause: 1_000 })) return;
   }
   throw new pulumi.RunError(
-    `Service ${namespace}/${name} got no address from outside within ${within}. The platform is made, and can be reached inside of the cluster.\n` +
-      `Where nothing gives addresses, set gateway.serviceType: ClusterIP. Else see what is wrong (kubectl -n ${namespace} describe service ${name}), and run pulumi up again.`,
+    `Service ${namespace}/${name} got no external address within ${within}. The platform is up, and can be reached from inside the cluster.\n` +
+      `If nothing in this cluster assigns addresses, set gateway.serviceType: ClusterIP. Otherwise find out what is wrong (kubectl -n ${namespace} describe service ${name}), then run pulumi up again.`,
   );
 }

@@ -43,8 +43,8 @@ export function stuckPulls({ metadata, status }: V1Pod): { readonly image: strin
     if (!reasons.includes(reason)) return [];
     const pod = `${metadata?.namespace}/${metadata?.name}`;
     const words =
-      `Pod ${pod} cannot start: image ${image} is not to be had (${reason}${message === "" ? "" : `: ${message}`}). ` +
-      `The update waits on until its time-out. Ctrl-C ends it; correct the image's name, or let the nodes pull it.`;
+      `Pod ${pod} cannot start: image ${image} cannot be pulled (${reason}${message === "" ? "" : `: ${message}`}). ` +
+      `The update keeps waiting until it times out. Press Ctrl-C to end it, then correct the image's name, or let the nodes pull it.`;
     return [{ image, words }];
   });
 }

@@ -141,7 +141,7 @@ const keysRefused = (line: string) =>
   `The keys of stack dev cannot be changed like this:\n  ${line}\nNothing was changed. docs/keys.md has the steps.`;
 const nowhere = { type: "roundrobin", nodes: { "127.0.0.1:1": 1 } };
 const issued = (name: string) =>
-  `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up --refresh in the stack that makes it.`;
+  `If cert-manager issues it, look at: kubectl -n mtls describe certificate ${name}. Otherwise run pulumi up --refresh in the stack that owns it.`;
 const certificateRemedy = "Correct the Certificate that issues it, or name another Secret.";
 const keyRemedy = "Use one of letters and digits, and restart the gateway's pods.";
 
@@ -207,13 +207,13 @@ const rows: readonly Row[] = [
   {
     input: "a cert-manager whose chart is too old (case 9)",
     provoke: configured({ certManager: { version: "v1.13.6" } }),
-    message: config('certManager.version: must be "v1.15.0" or newer: older charts would install no kinds'),
+    message: config('certManager.version: must be "v1.15.0" or newer: older charts would install no CRDs'),
   },
   {
     input: "volumes to keep in a namespace that goes (case 4)",
     provoke: configured({ etcd: { keepData: true } }),
     message: config(
-      "etcd.keepData: cannot be promised where the stack makes its namespace: pulumi destroy deletes that, with the volumes in it. Leave it out, or set createNamespace: false (docs/roles.md)",
+      "etcd.keepData: cannot be true while the stack owns its namespace: pulumi destroy deletes the namespace with the volumes in it. Unset it, or set createNamespace: false (docs/roles.md)",
     ),
   },
   {
@@ -283,20 +283,20 @@ const rows: readonly Row[] = [
         return said(() => keepInstalled(freshCluster(), { ...certManager, platform: "mtls" }));
       }),
     message:
-      "The cert-manager in namespace cert-manager is the platform's own, and the configuration would have it deleted, and with its namespace the keys that the edge and upstream planes sign with.\nNothing was changed. Put back certManager.install: true and certManager.namespace: cert-manager. To hand it over also set certManager.keep: true and run pulumi up; then make the change.",
+      "The cert-manager in namespace cert-manager belongs to this platform, and the configuration would delete it together with its namespace, which holds the keys that sign for the edge and upstream planes.\nNothing was changed. Restore certManager.install: true and certManager.namespace: cert-manager. To hand it over, also set certManager.keep: true and run pulumi up; then make the change.",
   },
   {
     input: "another number of etcd's members than there is (case 8)",
     provoke: () => etcdOf({ replicas: 1, storage: "1Gi" }, { replicas: 3, storage: "1Gi" }),
     message: etcdRefused(
-      "etcd.replicas: it has 1 member, and they come and go one at a time. Run node tools/etcd/cli.ts scale 3 -s dev, then pulumi up; or set it to 1.",
+      "etcd.replicas: etcd has 1 member, and members are added and removed one at a time. Run node tools/etcd/cli.ts scale 3 -s dev, then pulumi up; or set it back to 1.",
     ),
   },
   {
     input: "another volume than etcd's members have (case 13)",
     provoke: () => etcdOf({ replicas: 1, storage: "1Gi" }, { replicas: 1, storage: "2Gi" }),
     message: etcdRefused(
-      "etcd.storage: its volumes were made with 1Gi, and a StatefulSet's claims cannot be changed. Set it to 1Gi, or let the volumes grow first.",
+      "etcd.storage: the volumes were created with 1Gi, and a StatefulSet's claims cannot be changed. Set it back to 1Gi, or expand the volumes first.",
     ),
   },
   {
@@ -307,7 +307,7 @@ const rows: readonly Row[] = [
         { replicas: 1, storage: "1Gi", storageClass: "slow" },
       ),
     message: etcdRefused(
-      "etcd.storageClass: its volumes were made of class fast, and a StatefulSet's claims cannot be changed. Set it to fast, or move the volumes first.",
+      "etcd.storageClass: the volumes were created with class fast, and a StatefulSet's claims cannot be changed. Set it back to fast, or move the volumes first.",
     ),
   },
   {
@@ -319,7 +319,7 @@ const rows: readonly Row[] = [
         ),
       ),
     message:
-      'It is not known whether etcd may be changed: The kubeconfig\'s user may not read StatefulSet mtls/etcd: grant it "get" on that object.\nNothing was changed.',
+      'Cannot tell whether etcd may be changed: The kubeconfig\'s user may not read StatefulSet mtls/etcd: grant it "get" on that object.\nNothing was changed.',
   },
   ...neighbourRows(() => ({
     ...{ api, cluster: freshCluster(), inStack: (act) => inStackWith(undefined, act) },
@@ -328,8 +328,8 @@ const rows: readonly Row[] = [
     input: "a load balancer in a cluster that has none (case 26)",
     provoke: () => said(() => addressWithin({ namespace: "mtls", name: "apisix" }, freshCluster(), "1s")),
     message:
-      "Service mtls/apisix got no address from outside within 1s. The platform is made, and can be reached inside of the cluster.\n" +
-      "Where nothing gives addresses, set gateway.serviceType: ClusterIP. Else see what is wrong (kubectl -n mtls describe service apisix), and run pulumi up again.",
+      "Service mtls/apisix got no external address within 1s. The platform is up, and can be reached from inside the cluster.\n" +
+      "If nothing in this cluster assigns addresses, set gateway.serviceType: ClusterIP. Otherwise find out what is wrong (kubectl -n mtls describe service apisix), then run pulumi up again.",
   },
   ...storeRows(() => ({ api, cluster: freshCluster(), folder })),
   ...rotationRows(() => ({ api, cluster: freshCluster(), roots: [edge, newer] })),
@@ -398,7 +398,7 @@ const rows: readonly Row[] = [
       const asked = made("ssls", () => ssl({ certificate }));
       return withAnswer("namespaces/elsewhere/secrets/site", 403, asked);
     },
-    message: "Namespace elsewhere does not exist. Run pulumi up --refresh in the stack that makes it.",
+    message: "Namespace elsewhere does not exist. Run pulumi up --refresh in the stack that owns it.",
   },
   {
     input: "a Secret that was emptied",
@@ -413,12 +413,12 @@ const rows: readonly Row[] = [
   {
     input: "a trust bundle that is missing",
     provoke: made("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "gone", key: "ca.crt" } } })),
-    message: "ConfigMap mtls/gone does not exist. Run pulumi up --refresh in the stack that makes it.",
+    message: "ConfigMap mtls/gone does not exist. Run pulumi up --refresh in the stack that owns it.",
   },
   {
     input: "a trust bundle without the entry",
     provoke: made("ssls", () => ssl({ clients: { trust: { namespace: "mtls", name: "edge", key: "roots.pem" } } })),
-    message: 'ConfigMap mtls/edge has no entry "roots.pem". Run pulumi up --refresh in the stack that makes it.',
+    message: 'ConfigMap mtls/edge has no entry "roots.pem". Run pulumi up --refresh in the stack that owns it.',
   },
   {
     input: "no APISIX pod that is ready",
@@ -564,7 +564,7 @@ const rows: readonly Row[] = [
     input: "a gateway that is gone",
     provoke: withoutMaker(() => said(() => create("upstreams", upstream({}, { port: 1 }), freshCluster()))),
     message:
-      "There is no Deployment or StatefulSet app=apisix in namespace mtls. Run pulumi up --refresh in the stack that makes it.",
+      "There is no Deployment or StatefulSet app=apisix in namespace mtls. Run pulumi up --refresh in the stack that owns it.",
   },
   {
     input: "a Service of the gateway's etcd that is gone",
@@ -572,7 +572,7 @@ const rows: readonly Row[] = [
       const keptIn = { ...apisix.etcd.endpoint, services: ["etcd"] };
       return said(() => create("upstreams", upstream({}, { port: 1, keptIn }), freshCluster()));
     }),
-    message: "Service mtls/etcd does not exist. Run pulumi up --refresh in the stack that makes it.",
+    message: "Service mtls/etcd does not exist. Run pulumi up --refresh in the stack that owns it.",
   },
   {
     input: "an etcd that has lost what it held",
@@ -581,7 +581,7 @@ const rows: readonly Row[] = [
       return said(() => create("upstreams", upstream({}, { port: 1, keptIn }), memory));
     },
     message:
-      "The etcd of the pods app=etcd in namespace mtls has lost all that it held, its users too. Run pulumi up --refresh in the stack that makes it.",
+      "The etcd of pods app=etcd in namespace mtls has lost everything that it held, including its users. Run pulumi up --refresh in the stack that owns it.",
   },
   {
     input: "another root password than etcd's",
@@ -667,7 +667,7 @@ const rows: readonly Row[] = [
     input: "an upstream on the internet",
     provoke: checked("upstreams", () => upstream({ nodes: [{ host: "api.shop.com", port: 443 }] })),
     message:
-      '"api.shop.com" is a server of the internet: the gateway trusts certificates of the upstream plane alone, and every request would be answered with 502. Put a proxy with a leaf of that plane in front of it, and name the proxy\'s Service; a Service\'s own name is written with ".svc".',
+      '"api.shop.com" is a server on the internet: the gateway trusts only certificates of the upstream plane, so every request would be answered with 502. Put a proxy with a leaf of that plane in front of it, and name the proxy\'s Service; a Service\'s own name is written with ".svc".',
   },
   {
     input: "a client certificate without TLS",
@@ -731,7 +731,7 @@ const rows: readonly Row[] = [
       return heard(() => check("routes", route(), at));
     },
     message:
-      'warning: routes/hello: "/*" of site.example is taken by routes/shop of shop/prod/shop too, and which of the two answers is up to chance. Unless that one goes, give them different paths, methods, vars or priorities.',
+      'warning: routes/hello: "/*" of site.example is also taken by routes/shop of shop/prod/shop, and which of the two answers is up to chance. Unless that one is being removed, give them different paths, methods, vars or priorities.',
   },
   {
     input: "a certificate that does not say whom it lets in",

@@ -14,8 +14,8 @@ export function rivalries(route: Body, others: readonly Body[]): string[] {
     if (host === undefined || path === undefined || toldApart(route, other)) return [];
     const { owner = "nobody that says so" } = ownershipOf(other);
     return [
-      `"${path}" of ${host} is taken by routes/${String(other["id"])} of ${owner} too, and which of the two answers is up to chance. ` +
-        "Unless that one goes, give them different paths, methods, vars or priorities.",
+      `"${path}" of ${host} is also taken by routes/${String(other["id"])} of ${owner}, and which of the two answers is up to chance. ` +
+        "Unless that one is being removed, give them different paths, methods, vars or priorities.",
     ];
   });
 }

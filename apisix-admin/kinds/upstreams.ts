@@ -65,7 +65,7 @@ const schema = objectIdentity
 /** The gateway's trust towards upstreams is one for all of them in 3.18, and its pods may speak to other pods alone. */
 function whyNotPublic(host: string): string {
   return (
-    `"${host}" is a server of the internet: the gateway trusts certificates of the upstream plane alone, and every request would be answered with 502. ` +
+    `"${host}" is a server on the internet: the gateway trusts only certificates of the upstream plane, so every request would be answered with 502. ` +
     `Put a proxy with a leaf of that plane in front of it, and name the proxy's Service; a Service's own name is written with ".svc".`
   );
 }

@@ -364,8 +364,8 @@ describe("the platform", () => {
     await rejects(plan("dev", {}, { there, onResource: (name) => registered.push(name) }), (error: Error) => {
       ok(pulumi.RunError.isInstance(error));
       same(error.message.split("\n"), [
-        "Stack dev does not go together with what the cluster has already:",
-        "  Namespace mtls, ClusterIssuer mtls-edge are there already, of stack prod: set namespace to another name",
+        "Stack dev conflicts with what is already in the cluster:",
+        "  Namespace mtls, ClusterIssuer mtls-edge already exist, owned by stack prod: set namespace to another name",
         "Nothing was changed.",
       ]);
       return true;

@@ -83,7 +83,7 @@ describe("objects of a gateway that is gone for good (case 1)", function () {
     ok(lines.length === 1 && lines[0]!.startsWith(`upstreams/hello: ${what}`), lines.join());
     same(await logged(() => remove("upstreams", "hello", outs, cluster)), {
       result: undefined,
-      lines: [`upstreams/hello is let go, since nobody can delete it: ${what}`],
+      lines: [`upstreams/hello is dropped from the state, since nothing can delete it: ${what}`],
     });
     const made = [
       () => create("upstreams", wanted, cluster),
@@ -137,7 +137,7 @@ describe("objects of a gateway that is gone for good (case 1)", function () {
     // It comes back without users, and with none the gateway is of no use.
     await apisix.etcd.start();
     await apisix.kill();
-    const words = "The etcd of the pods app=etcd in namespace mtls has lost all that it held, its users too.";
+    const words = "The etcd of pods app=etcd in namespace mtls has lost everything that it held, including its users.";
     await isGone(() => {}, words, outs);
   });
 });

@@ -333,8 +333,8 @@ describe("the life cycle of Admin API objects", function () {
     const warnings = async (objectId: string, fields: object = {}) =>
       (await logged(() => check("routes", route({ objectId, owner: `shop/dev/${objectId}`, ...fields }), at))).lines;
     const warned = (id: string, path: string, other: string) =>
-      `warning: routes/${id}: "${path}" of site.example is taken by routes/${other} too, and which of the two answers is up to chance. ` +
-      "Unless that one goes, give them different paths, methods, vars or priorities.";
+      `warning: routes/${id}: "${path}" of site.example is also taken by routes/${other}, and which of the two answers is up to chance. ` +
+      "Unless that one is being removed, give them different paths, methods, vars or priorities.";
     await create("upstreams", upstream(), cluster);
     await create("routes", route(), cluster);
     try {

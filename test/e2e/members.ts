@@ -66,8 +66,8 @@ export function stepsOfMembers(env: { readonly PULUMI_OPTION_CONFIG_FILE: string
 
   it("refuse another number and another volume in an update (case 8, case 13)", async () => {
     configure({ replicas: 3, storage: "2Gi" });
-    await refused(/etcd\.replicas: it has 1 member, .* Run node tools\/etcd\/cli\.ts scale 3 -s dev/);
-    await refused(/etcd\.storage: its volumes were made with 1Gi/);
+    await refused(/etcd\.replicas: etcd has 1 member, .* Run node tools\/etcd\/cli\.ts scale 3 -s dev/);
+    await refused(/etcd\.storage: the volumes were created with 1Gi/);
     configure({ replicas: 1, storage: "1Gi" });
   });
 

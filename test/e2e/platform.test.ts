@@ -310,7 +310,7 @@ describe("the platform in a lab of its own", function () {
     ok(code > 0, output);
     match(output, /Deployment \(upstream\)/);
     match(output, /containers with unready status: \[nginx\].*(ErrImagePull|ImagePullBackOff).*nginx:0\.0\.0/);
-    const early = output.search(/image docker\.io\/library\/nginx:0\.0\.0 is not to be had/);
+    const early = output.search(/image docker\.io\/library\/nginx:0\.0\.0 cannot be pulled/);
     ok(early >= 0 && early < output.search(/timed out waiting/), `case 24: said in seconds\n${output}`);
     await answers('{ "hello": "world" }');
     await must("pulumi", up);
@@ -325,8 +325,8 @@ describe("the platform in a lab of its own", function () {
       PULUMI_OPTION_CONFIG_FILE: file,
     });
     ok(code > 0, output);
-    match(output, /Service mtls\/apisix has no address from outside yet, and is waited for: up to 15s\./);
-    match(output, /error: Service mtls\/apisix got no address from outside within 15s\./);
+    match(output, /Service mtls\/apisix has no external address yet: waiting for up to 15s\./);
+    match(output, /error: Service mtls\/apisix got no external address within 15s\./);
     await must("kubectl", ["--namespace", "mtls", "get", "secret", "client-late"]);
     await answers('{ "hello": "world" }');
     await must("pulumi", up);

@@ -56,10 +56,10 @@ describe("the platform's users", function () {
   it("are told what the cluster has already, in one message with each way out (case 9)", async () => {
     await platform.configure(lab.platformConfig);
     await rejects(platform.preview(lab.kubeconfig), (error: Error) => {
-      match(error.message, /Namespace mtls is there already: set createNamespace: false to use it/);
+      match(error.message, /Namespace mtls already exists: set createNamespace: false to use it/);
       match(
         error.message,
-        /cert-manager v[\d.]+ runs in namespace cert-manager already: set certManager: \{ install: false, namespace: cert-manager \}/,
+        /cert-manager v[\d.]+ already runs in namespace cert-manager: set certManager: \{ install: false, namespace: cert-manager \}/,
       );
       return true;
     });
@@ -243,7 +243,7 @@ describe("the platform's users", function () {
     it("are told of the volumes that etcd kept before anything is made, with the command that removes them (case 4)", async () => {
       await rejects(
         as(previewer, (kubeconfig) => platform.preview(kubeconfig)),
-        /Volumes of a former etcd are in namespace mtls[^]*: kubectl -n mtls delete pvc data-etcd-0\n/,
+        /Namespace mtls still has the volumes of an earlier etcd[^]*: kubectl -n mtls delete pvc data-etcd-0\n/,
       );
       const config = new KubeConfig();
       config.loadFromFile(lab.kubeconfig);

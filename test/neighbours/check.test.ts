@@ -91,7 +91,7 @@ describe("what a cluster has already (case 9)", () => {
     hold({ ...certManagerIn("infra", "v1.13.6"), "namespaces/mtls": { metadata: {} }, [claims]: own[claims]! });
     const values = { certManager: { install: false, namespace: "infra" } };
     same(await check(values, { admin: { cluster: "here" }, namespace: "mtls" }), "");
-    match(await check(values, { admin: { cluster: "here" }, namespace: "another" }), /Namespace mtls is there already/);
+    match(await check(values, { admin: { cluster: "here" }, namespace: "another" }), /Namespace mtls already exists/);
   });
 
   it("is left out where it may not be read, and named", async () => {

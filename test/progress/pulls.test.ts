@@ -11,7 +11,7 @@ describe("a pod that waits for an image (case 24)", () => {
   });
   const metadata = { namespace: "shop", name: "shop-0" };
   const rest =
-    "The update waits on until its time-out. Ctrl-C ends it; correct the image's name, or let the nodes pull it.";
+    "The update keeps waiting until it times out. Press Ctrl-C to end it, then correct the image's name, or let the nodes pull it.";
 
   it("in vain is named with the kubelet's reason, whichever container waits", () => {
     const pod = {
@@ -24,15 +24,15 @@ describe("a pod that waits for an image (case 24)", () => {
     same(stuckPulls(pod), [
       {
         image: "node:24",
-        words: `Pod shop/shop-0 cannot start: image node:24 is not to be had (InvalidImageName). ${rest}`,
+        words: `Pod shop/shop-0 cannot start: image node:24 cannot be pulled (InvalidImageName). ${rest}`,
       },
       {
         image: "nginx:0",
-        words: `Pod shop/shop-0 cannot start: image nginx:0 is not to be had (ErrImagePull: not found). ${rest}`,
+        words: `Pod shop/shop-0 cannot start: image nginx:0 cannot be pulled (ErrImagePull: not found). ${rest}`,
       },
       {
         image: "nginx:1",
-        words: `Pod shop/shop-0 cannot start: image nginx:1 is not to be had (ImagePullBackOff). ${rest}`,
+        words: `Pod shop/shop-0 cannot start: image nginx:1 cannot be pulled (ImagePullBackOff). ${rest}`,
       },
     ]);
   });

@@ -60,33 +60,33 @@ export function neighbourRows(world: () => World) {
         "/apis/cert-manager.io/v1/clusterissuers/mtls-edge": labelled("prod"),
       },
       {},
-      "Namespace mtls, Deployment mtls/apisix are there already: set namespace to another name",
-      "ClusterIssuer mtls-edge is there already, of stack prod: set namespace to another name",
-      "cert-manager v1.18.2 runs in namespace infra already: set certManager: { install: false, namespace: infra }",
+      "Namespace mtls, Deployment mtls/apisix already exist: set namespace to another name",
+      "ClusterIssuer mtls-edge already exists, owned by stack prod: set namespace to another name",
+      "cert-manager v1.18.2 already runs in namespace infra: set certManager: { install: false, namespace: infra }",
     ),
     row(
       "a namespace of somebody else (case 9)",
       { "namespaces/mtls": foreign },
       {},
-      "Namespace mtls is there already: set createNamespace: false to use it, or namespace to another name",
+      "Namespace mtls already exists: set createNamespace: false to use it, or namespace to another name",
     ),
     row(
       "a namespace that is not there, and is not to be made (case 9)",
       {},
       { createNamespace: false },
-      "Namespace mtls is not there, and createNamespace is false: make it (kubectl create namespace mtls), or leave createNamespace out",
+      "Namespace mtls does not exist, and createNamespace is false: create it (kubectl create namespace mtls), or unset createNamespace",
     ),
     row(
       "a cert-manager that is too old (case 9)",
       certManagerIn("cert-manager", "v1.13.6"),
       {},
-      "cert-manager v1.13.6 runs in namespace cert-manager already, and is older than v1.15.0, the oldest that will do: update it, then set certManager: { install: false, namespace: cert-manager }",
+      "cert-manager v1.13.6 already runs in namespace cert-manager, and is older than v1.15.0, the oldest supported: upgrade it, then set certManager: { install: false, namespace: cert-manager }",
     ),
     row(
       "the stack's own cert-manager, to be in another namespace (case 9)",
       { ...certManagerIn("cert-manager"), "namespaces/cert-manager": labelled("dev") },
       { certManager: { namespace: "infra" } },
-      "cert-manager v1.18.2 runs in namespace cert-manager, where this stack made it, and does not move: set certManager.namespace back to cert-manager",
+      "cert-manager v1.18.2 runs in namespace cert-manager, where this stack installed it, and cannot be moved: set certManager.namespace back to cert-manager",
     ),
     row(
       "cert-manager's namespace and kinds alone (case 9)",
@@ -99,17 +99,17 @@ export function neighbourRows(world: () => World) {
         },
       },
       {},
-      "Namespace cert-manager is there already, and no cert-manager runs in it: set certManager.namespace to another name",
-      "cert-manager's kinds are there already, of Helm release infra/pki, and no cert-manager runs: hand them over to the one that this stack installs " +
+      "Namespace cert-manager already exists, but no cert-manager runs in it: set certManager.namespace to another name",
+      "cert-manager's CRDs already exist, owned by Helm release infra/pki, but no cert-manager runs: hand them over to the one that this stack installs " +
         "(kubectl label --overwrite crd -l app.kubernetes.io/name=cert-manager app.kubernetes.io/managed-by=Helm; " +
         "kubectl annotate --overwrite crd -l app.kubernetes.io/name=cert-manager meta.helm.sh/release-name=cert-manager meta.helm.sh/release-namespace=cert-manager), " +
-        "or start their own and set certManager: { install: false }",
+        "or start the one they belong to and set certManager: { install: false }",
     ),
     row(
       "no cert-manager, and none to be installed (case 9)",
       {},
       existing("cert-manager"),
-      "certManager.install is false, and there is no cert-manager: leave install out, or install one first (docs/roles.md)",
+      "certManager.install is false, but the cluster has no cert-manager: unset certManager.install, or install one first (docs/roles.md)",
     ),
     row(
       "a cert-manager in another namespace than the configuration says (case 9)",
@@ -121,13 +121,13 @@ export function neighbourRows(world: () => World) {
       "a cert-manager to be used that is too old (case 9)",
       certManagerIn("infra", "v1.13.6"),
       existing("infra"),
-      "cert-manager v1.13.6 runs in namespace infra, and is older than v1.15.0, the oldest that will do: update it",
+      "cert-manager v1.13.6 runs in namespace infra, and is older than v1.15.0, the oldest supported: upgrade it",
     ),
     row(
       "monitoring without the Prometheus operator (case 9)",
       {},
       { monitoring: { install: true } },
-      "monitoring.install needs the Prometheus operator's kinds, which are not there: install it first, or leave monitoring out",
+      "monitoring.install needs the Prometheus operator's CRDs, which are missing: install the operator first, or unset monitoring.install",
     ),
     row(
       "the volumes of an etcd that was destroyed (case 4)",
@@ -140,22 +140,22 @@ export function neighbourRows(world: () => World) {
         },
       },
       { createNamespace: false },
-      "Volumes of a former etcd are in namespace mtls, and its passwords are gone: nobody can sign in to it any more. " +
-        "To remove them, and what is stored there: kubectl -n mtls delete pvc data-etcd-0 data-etcd-1",
+      "Namespace mtls still has the volumes of an earlier etcd, whose passwords are gone: nobody can sign in to it any more. " +
+        "To delete them with their data: kubectl -n mtls delete pvc data-etcd-0 data-etcd-1",
     ),
     {
       input: "a cluster that does not say what it has (case 9)",
       provoke: () => besides(world(), { "namespaces/mtls": 500 }, {}),
       message:
-        "It is not known what the cluster has already: Namespace mtls could not be read: HTTP 500.\n" +
-        "Nothing was changed. See that the cluster is up, then run the same command again.",
+        "Cannot tell what is already in the cluster: Namespace mtls could not be read: HTTP 500.\n" +
+        "Nothing was changed. Check that the cluster is up, then run the same command again.",
     },
   ];
 }
 
 function refusal(...lines: readonly string[]): string {
   const words = lines.map((line) => `  ${line}\n`).join("");
-  return `Stack dev does not go together with what the cluster has already:\n${words}Nothing was changed.`;
+  return `Stack dev conflicts with what is already in the cluster:\n${words}Nothing was changed.`;
 }
 
 /** What the program says to a configuration where these objects are there. */

@@ -57,31 +57,31 @@ export function storeRows(world: () => StoreWorld) {
     {
       input: "a member that there is not (case 8)",
       provoke: said(() => replace(changeOf(3), "etcd-3")),
-      message: "There is no member etcd-3. They are etcd-0 to etcd-2.",
+      message: "There is no member etcd-3. The members are etcd-0 to etcd-2.",
     },
     {
       input: "a member to be replaced without which too few are left (case 8)",
       provoke: said(() => replace(changeOf(3, { silent: ["etcd-2"] }), "etcd-1")),
       message:
-        "etcd-1 cannot be replaced: of the other members 1 is well, and 2 must be. Nothing was changed. docs/etcd.md says what to do when too many are lost.",
+        "etcd-1 cannot be replaced: 1 of the other members is healthy, and 2 must be. Nothing was changed. docs/etcd.md says what to do when too many are lost.",
     },
     {
       input: "another number of members while one is away (case 8)",
       provoke: said(() => scale(changeOf(3, { silent: ["etcd-1"] }), 5)),
       message:
-        "etcd-1 does not answer, and members come and go only while all are well. Nothing was changed. If its volume is lost: node tools/etcd/cli.ts replace etcd-1",
+        "etcd-1 does not answer, and members are added or removed only while all of them are healthy. Nothing was changed. If its volume is lost: node tools/etcd/cli.ts replace etcd-1",
     },
     {
       input: "an etcd of which no member answers (case 8)",
       provoke: said(() => scale(changeOf(1, { silent: ["etcd-0"] }), 3)),
       message:
-        "No member of etcd answers and follows a leader. With a majority lost there is nobody to ask: docs/etcd.md says how a snapshot is restored.",
+        "No etcd member answers and has a leader. Without a majority, etcd cannot be changed: docs/etcd.md says how to restore a snapshot.",
     },
     {
       input: "a member of etcd that is no pod of the platform (case 8)",
       provoke: said(() => scale(changeOf(1, { others: [{ ID: "9", peerURLs: ["https://elsewhere:2380"] }] }), 3)),
       message:
-        "etcd has a member that is no pod of this platform: 9 at https://elsewhere:2380. Find out who added it; etcdctl member remove 9 takes it out.",
+        "etcd has a member that is not a pod of this platform: 9 at https://elsewhere:2380. Find out who added it; to remove it: etcdctl member remove 9",
     },
     {
       input: "a user who may not change etcd's StatefulSet",
@@ -94,7 +94,7 @@ export function storeRows(world: () => StoreWorld) {
         });
       }),
       message:
-        'Kubernetes would not patch statefulsets: grant the kubeconfig\'s user "patch" on statefulsets (docs/roles.md).',
+        'Could not patch statefulsets: grant the kubeconfig\'s user "patch" on statefulsets (docs/roles.md).',
     },
     {
       input: "outputs of a release that knew no tools/etcd",
@@ -102,12 +102,12 @@ export function storeRows(world: () => StoreWorld) {
         const { administrator: _, ...store } = outputs.store;
         return asRoot(world().cluster, { ...outputs, store });
       }),
-      message: "The platform was brought up by a release that knew no tools/etcd. Run pulumi up first.",
+      message: "The platform was deployed by a release without tools/etcd. Run pulumi up first.",
     },
     {
       input: "a file that is no snapshot",
       provoke: said(() => read(snapshotOf({}), "/apisix")),
-      message: "/backup/etcd.json is no snapshot that tools/etcd took, or is not whole. Nothing was changed.",
+      message: "/backup/etcd.json is not a snapshot taken by tools/etcd, or is incomplete. Nothing was changed.",
     },
     {
       input: "a snapshot of another prefix",
@@ -119,7 +119,7 @@ export function storeRows(world: () => StoreWorld) {
           "/apisix",
         ),
       ),
-      message: "/backup/etcd.json has keys under /gateway, and this platform's are under /apisix. Nothing was changed.",
+      message: "/backup/etcd.json has keys under /gateway, but this platform's are under /apisix. Nothing was changed.",
     },
   ];
 }

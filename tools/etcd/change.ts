@@ -54,10 +54,10 @@ export async function replace(change: Change, name: string): Promise<void> {
   const state = await stateOf(change);
   const { ordinal, member } = await replaceable(change, state, name);
   if (member) {
-    onStep(`${name} leaves`);
+    onStep(`removing ${name}`);
     await remove(change, member);
   }
-  onStep(`${name} joins again, with an empty volume`);
+  onStep(`adding ${name} again, with an empty volume`);
   await join(change, ordinal);
   await settle(change, state.replicas);
 }
@@ -90,13 +90,13 @@ async function take(change: Change, step: Step): Promise<void> {
 function sentence(step: Step, pods: MemberPods): string {
   switch (step.step) {
     case "finish":
-      return `${step.member.name || "a member that has not started"} was about to join: going on`;
+      return `resuming: ${step.member.name || "a member that has not started"} was added but not promoted`;
     case "fit":
-      return `the StatefulSet gets ${step.replicas} pods, as etcd has members`;
+      return `scaling the StatefulSet to ${step.replicas}, to match the members`;
     case "leave":
-      return `${pods.name(step.ordinal)} leaves, and its volume goes`;
+      return `removing ${pods.name(step.ordinal)} and its volume`;
     case "join":
-      return `${pods.name(step.ordinal)} joins`;
+      return `adding ${pods.name(step.ordinal)}`;
   }
 }
 
@@ -111,7 +111,7 @@ async function join(change: Change, ordinal: number): Promise<void> {
   // A volume of before would be that of a member which is none any more.
   if (replicas > ordinal) await pods.drop(name);
   else await pods.forget(name, signal);
-  const id = await agreed(change, `${name} cannot join`, async () => {
+  const id = await agreed(change, `${name} cannot be added`, async () => {
     const known = (await stateOf(change)).members.find(({ peerUrls }) => peerUrls.includes(pods.peerUrl(name)));
     if (known) return known.id; // its answer was lost
     const options = { member: await speaker(change, name), signal: limited(signal) };
@@ -123,8 +123,8 @@ async function join(change: Change, ordinal: number): Promise<void> {
   const within = (change.limits ?? usual).change;
   if (!(await promoted(change, id, within))) {
     throw new Error(
-      `${name} has not caught up within ${within / 1000} s. See why: kubectl -n ${pods.namespace} logs ${name}. ` +
-        "Then run the same command again: it goes on from here.",
+      `${name} has not caught up within ${within / 1000} s. To see why: kubectl -n ${pods.namespace} logs ${name}. ` +
+        "Then run the same command again: it resumes from here.",
     );
   }
 }
@@ -156,7 +156,7 @@ async function remove(change: Change, { id, name, learner }: Member): Promise<vo
       () => undefined,
     );
   }
-  await agreed(change, `${name || id} cannot leave`, async () => {
+  await agreed(change, `${name || id} cannot be removed`, async () => {
     const { members } = await stateOf(change);
     if (!members.some((one) => one.id === id)) return true;
     await call("cluster/member/remove", { ID: id }, { member: await speaker(change, name), signal: limited(signal) });
@@ -171,7 +171,7 @@ async function settle(change: Change, count: number): Promise<void> {
   await pods.startBy(names, "new");
   for (let ordinal = count; ordinal < mostMembers; ordinal += 1) await pods.forget(pods.name(ordinal), signal);
   let faults: readonly string[] = [];
-  onStep("waiting until every member is well");
+  onStep("waiting until all members are healthy");
   await until(
     async () => {
       faults = memberFaults(await seeMembers(call, names, signal, await speaker(change)), names);
@@ -179,7 +179,7 @@ async function settle(change: Change, count: number): Promise<void> {
     },
     { within: 60_000, signal },
   );
-  if (faults.length > 0) throw new Error(`The members are there, but not well: ${faults.join("; ")}.`);
+  if (faults.length > 0) throw new Error(`The members are in place, but not healthy: ${faults.join("; ")}.`);
 }
 
 /** What etcd and the StatefulSet have now. */
@@ -210,7 +210,7 @@ async function speaker({ call, pods, signal, limits = usual }: Change, except?: 
   );
   if (found !== undefined) return found;
   throw new Error(
-    "No member of etcd answers and follows a leader. With a majority lost there is nobody to ask: docs/etcd.md says how a snapshot is restored.",
+    "No etcd member answers and has a leader. Without a majority, etcd cannot be changed: docs/etcd.md says how to restore a snapshot.",
   );
 }
 
@@ -219,15 +219,15 @@ async function replaceable(change: Change, { members, replicas }: MembersState, 
   const { pods } = change;
   const ordinal = Array.from({ length: replicas }, (_, index) => pods.name(index)).indexOf(name);
   if (ordinal < 0) {
-    throw new Error(`There is no member ${name}. They are ${pods.name(0)} to ${pods.name(replicas - 1)}.`);
+    throw new Error(`There is no member ${name}. The members are ${pods.name(0)} to ${pods.name(replicas - 1)}.`);
   }
   const member = members.find((one) => ordinalOf(one, pods) === ordinal);
   const others = members.filter((one) => one !== member && !one.learner);
-  const well = await answering(change, others);
+  const healthy = await answering(change, others);
   const needed = Math.floor((others.length + (member && !member.learner ? 1 : 0)) / 2) + 1;
-  if (well.length >= needed && others.length > 0) return { ordinal, member };
+  if (healthy.length >= needed && others.length > 0) return { ordinal, member };
   throw new Error(
-    `${name} cannot be replaced: of the other members ${well.length} ${well.length === 1 ? "is" : "are"} well, and ${Math.max(needed, 1)} must be. ` +
+    `${name} cannot be replaced: ${healthy.length} of the other members ${healthy.length === 1 ? "is" : "are"} healthy, and ${Math.max(needed, 1)} must be. ` +
       "Nothing was changed. docs/etcd.md says what to do when too many are lost.",
   );
 }
@@ -249,7 +249,7 @@ async function refuseUnwell(change: Change): Promise<void> {
   if (first === undefined) return;
   const name = pods.name(ordinalOf(first, pods));
   throw new Error(
-    `${name} does not answer, and members come and go only while all are well. Nothing was changed. ` +
+    `${name} does not answer, and members are added or removed only while all of them are healthy. Nothing was changed. ` +
       `If its volume is lost: node tools/etcd/cli.ts replace ${name}`,
   );
 }
@@ -280,7 +280,7 @@ async function agreed<T>({ signal, limits = usual }: Change, what: string, ask: 
     { within: limits.change, pause: 1_000, signal },
   );
   if (answer !== undefined) return answer;
-  throw new Error(`${what}: ${last?.message ?? "no answer."} Run the same command again: it goes on from here.`);
+  throw new Error(`${what}: ${last?.message ?? "no answer."} Run the same command again: it resumes from here.`);
 }
 
 /** Of one that was taken out within the same second it says "member not found": the new one would have the same id. */

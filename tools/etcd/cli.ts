@@ -55,7 +55,7 @@ async function main(): Promise<number> {
     process.on(name, () => {
       // The second time somebody is in a hurry.
       if (interrupt.signal.aborted) process.exit(130);
-      process.stderr.write("\nInterrupted. Run the same command again: it goes on from here.\n");
+      process.stderr.write("\nInterrupted. Run the same command again: it resumes from here.\n");
       interrupt.abort(new Error("interrupted"));
     });
   }
@@ -143,9 +143,9 @@ async function restoreFrom({ cluster, outputs, signal }: Tool, file: string, yes
   const live = await take(call, { cluster: outputs.store.cluster, prefix }, signal);
   const planned = restoration(live.keys, wanted.keys);
   const { puts, deletes, same } = planned;
-  process.stdout.write(`${file}: ${puts.length} keys to write, ${deletes.length} to delete, ${same} as they are\n`);
+  process.stdout.write(`${file}: ${puts.length} keys to write, ${deletes.length} to delete, ${same} unchanged\n`);
   if (puts.length + deletes.length > 0) {
-    if (!yes && !(await confirmed())) throw new Error("Nothing was changed. To go on without a question: --yes");
+    if (!yes && !(await confirmed())) throw new Error("Nothing was changed. To skip the question: --yes");
     await restore(call, planned, signal);
     process.stdout.write("Restored.\n");
   }
@@ -156,7 +156,7 @@ async function confirmed(): Promise<boolean> {
   if (!process.stdin.isTTY) return false;
   const terminal = createInterface({ input: process.stdin, output: process.stdout });
   try {
-    return (await terminal.question("Type yes to go on: ")) === "yes";
+    return (await terminal.question("Type yes to continue: ")) === "yes";
   } finally {
     terminal.close();
   }

@@ -13,7 +13,7 @@ export async function asRoot(
 ): Promise<{ readonly call: StoreCall; readonly pods: MemberPods }> {
   const { administrator, namespace, selector } = store;
   if (administrator === undefined) {
-    throw new Error("The platform was brought up by a release that knew no tools/etcd. Run pulumi up first.");
+    throw new Error("The platform was deployed by a release without tools/etcd. Run pulumi up first.");
   }
   const [ca, pair, password, { workloads }] = await Promise.all([
     cluster.trustBundle(store.trust),
@@ -24,7 +24,7 @@ export async function asRoot(
   const set = workloads.map(({ name }) => /^statefulset\/(.+)$/.exec(name)?.[1]).find((name) => name !== undefined);
   if (set === undefined) {
     throw new Error(
-      `Namespace ${namespace} has no StatefulSet ${selector}. Run pulumi up --refresh: it makes it anew.`,
+      `Namespace ${namespace} has no StatefulSet ${selector}. Run pulumi up --refresh to recreate it.`,
     );
   }
   const { call } = new StoreSession({ access: cluster, endpoint: store, client: { ca, pair }, user: "root", password });

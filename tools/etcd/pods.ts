@@ -104,7 +104,7 @@ export class KubernetesPods implements MemberPods {
       },
       { within: patience, pause: 2_000, signal },
     );
-    if (!done) throw new Error(this.#late(member, "made anew"));
+    if (!done) throw new Error(this.#late(member, "recreated"));
   }
 
   async forget(member: string, signal: AbortSignal): Promise<void> {
@@ -112,12 +112,12 @@ export class KubernetesPods implements MemberPods {
     const done = await until(async () => !(await this.#pod(member)) && !(await this.#claim(member)), {
       ...{ within: patience, pause: 500, signal },
     });
-    if (!done) throw new Error(this.#late(member, "gone"));
+    if (!done) throw new Error(this.#late(member, "deleted"));
   }
 
   #late(member: string, what: string): string {
     const look = `kubectl -n ${this.namespace} describe pod/${member} pvc/${claimOf(member)}`;
-    return `The pod and the volume of ${member} are not ${what} after ${patience / 1000} s. See why: ${look}`;
+    return `The pod and the volume of ${member} have not been ${what} after ${patience / 1000} s. To see why: ${look}`;
   }
 
   #pod(member: string) {
@@ -176,6 +176,6 @@ async function asked<T>(verb: string, resource: string, call: () => Promise<T>):
       statusOf(error) === 403
         ? `grant the kubeconfig's user "${verb}" on ${resource} (docs/roles.md)`
         : reasonOf(error);
-    throw new Error(`Kubernetes would not ${verb} ${resource}: ${reason}.`, { cause: error });
+    throw new Error(`Could not ${verb} ${resource}: ${reason}.`, { cause: error });
   }
 }

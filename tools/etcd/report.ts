@@ -46,7 +46,7 @@ export function statusOfStore(seen: SeenMembers, { pods, outputs, stack }: Expec
       ...(pods.length === outputs.length
         ? []
         : [
-            `The last up was for ${outputs.length}: set etcd.replicas to ${pods.length} and run pulumi up -s ${stack}, or go back: ${scale}`,
+            `The last pulumi up was for ${outputs.length}: set etcd.replicas to ${pods.length} and run pulumi up -s ${stack}, or go back: ${scale}`,
           ]),
     ],
   };
@@ -59,5 +59,6 @@ export function render({ members, faults, next }: StoreStatus): string {
   ]);
   const heads = ["Member", "Role", "Database", "Version"];
   const all = `${members.length} member${members.length === 1 ? "" : "s"}`;
-  return [...table(heads, rows), "", ...(faults.length === 0 ? [`${all}, all well`] : faults), ...next, ""].join("\n");
+  const summary = faults.length === 0 ? [`${all}, all healthy`] : faults;
+  return [...table(heads, rows), "", ...summary, ...next, ""].join("\n");
 }

@@ -90,7 +90,7 @@ export async function read(file: string, prefix: string): Promise<Snapshot> {
   const found = parsed(file, await readFile(file, "utf8"));
   if (found.prefix === prefix) return found;
   throw new Error(
-    `${file} has keys under ${found.prefix}, and this platform's are under ${prefix}. Nothing was changed.`,
+    `${file} has keys under ${found.prefix}, but this platform's are under ${prefix}. Nothing was changed.`,
   );
 }
 
@@ -98,7 +98,7 @@ function parsed(file: string, text: string): Snapshot {
   try {
     return snapshot.parse(JSON.parse(text));
   } catch {
-    throw new Error(`${file} is no snapshot that tools/etcd took, or is not whole. Nothing was changed.`);
+    throw new Error(`${file} is not a snapshot taken by tools/etcd, or is incomplete. Nothing was changed.`);
   }
 }
 

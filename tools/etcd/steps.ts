@@ -46,8 +46,8 @@ export function ordinalOf({ id, peerUrls }: Pick<Member, "id" | "peerUrls">, nam
     if (peerUrls.includes(naming.peerUrl(naming.name(ordinal)))) return ordinal;
   }
   throw new Error(
-    `etcd has a member that is no pod of this platform: ${id} at ${peerUrls.join(", ")}. ` +
-      `Find out who added it; etcdctl member remove ${id} takes it out.`,
+    `etcd has a member that is not a pod of this platform: ${id} at ${peerUrls.join(", ")}. ` +
+      `Find out who added it; to remove it: etcdctl member remove ${id}`,
   );
 }
 

@@ -142,7 +142,7 @@ function sessionText({ resumed }: { readonly resumed: boolean }): string {
 
 function membersText({ count, faults = [] }: { readonly count: number; readonly faults?: readonly string[] }): string {
   const members = `${count} member${count === 1 ? "" : "s"}`;
-  return faults.length === 0 ? `${members}, all well` : `${members}: ${faults.join("; ")}`;
+  return faults.length === 0 ? `${members}, all healthy` : `${members}: ${faults.join("; ")}`;
 }
 
 function alertText(number: number): string {

@@ -88,7 +88,7 @@ export function memberFaults({ members, said }: SeenMembers, expected: readonly 
   const others = members.filter(({ name }) => !expected.includes(name));
   return [
     ...own,
-    ...others.map(({ name }) => (name === "" ? "one has joined and never started" : `${name} is one too many`)),
+    ...others.map(({ name }) => (name === "" ? "one was added but never started" : `${name} should not be a member`)),
   ];
 }
 

@@ -77,9 +77,11 @@ describe("etcd's members (case 8)", function () {
   it("refuse to have the only one replaced", async () => {
     await rejects(replace(change, "etcd-0"), {
       message:
-        "etcd-0 cannot be replaced: of the other members 0 are well, and 1 must be. Nothing was changed. docs/etcd.md says what to do when too many are lost.",
+        "etcd-0 cannot be replaced: 0 of the other members are healthy, and 1 must be. Nothing was changed. docs/etcd.md says what to do when too many are lost.",
     });
-    await rejects(replace(change, "etcd-1"), { message: "There is no member etcd-1. They are etcd-0 to etcd-0." });
+    await rejects(replace(change, "etcd-1"), {
+      message: "There is no member etcd-1. The members are etcd-0 to etcd-0.",
+    });
     same(steps, []);
   });
 
@@ -89,13 +91,13 @@ describe("etcd's members (case 8)", function () {
     const keys = await end();
     ok(keys.length > 10, `only ${keys.length} writes`);
     same(await lost(keys), []);
-    same(steps, ["etcd-1 joins", "etcd-2 joins", "waiting until every member is well"]);
+    same(steps, ["adding etcd-1", "adding etcd-2", "waiting until all members are healthy"]);
     await isWell(3);
   });
 
   it("stay as they are when there are as many already", async () => {
     await scale(change, 3);
-    same(steps, ["waiting until every member is well"]);
+    same(steps, ["waiting until all members are healthy"]);
   });
 
   it("make one anew whose volume is lost, whoever leads", async () => {
@@ -109,7 +111,7 @@ describe("etcd's members (case 8)", function () {
       if (name === "etcd-1") {
         await rejects(scale(change, 5), {
           message:
-            "etcd-1 does not answer, and members come and go only while all are well. Nothing was changed. If its volume is lost: node tools/etcd/cli.ts replace etcd-1",
+            "etcd-1 does not answer, and members are added or removed only while all of them are healthy. Nothing was changed. If its volume is lost: node tools/etcd/cli.ts replace etcd-1",
         });
       }
       const end = writing();

@@ -23,7 +23,7 @@ describe("the status of etcd (case 8)", () => {
 etcd-0  leader    20.0 MiB  3.6.15
 etcd-1  follower  20.0 MiB  3.6.15
 
-2 members, all well
+2 members, all healthy
 `,
     );
   });
@@ -38,12 +38,12 @@ etcd-1  follower  20.0 MiB  3.6.15
       "etcd-0: alarm:NOSPACE",
       "etcd-1 does not answer",
       "etcd-2 is missing",
-      "one has joined and never started",
+      "one was added but never started",
     ]);
     same(next, [
       "If the volume of etcd-1 is lost: node tools/etcd/cli.ts replace etcd-1 -s dev",
       "If the volume of etcd-2 is lost: node tools/etcd/cli.ts replace etcd-2 -s dev",
-      "The last up was for 1: set etcd.replicas to 3 and run pulumi up -s dev, or go back: node tools/etcd/cli.ts scale 1 -s dev",
+      "The last pulumi up was for 1: set etcd.replicas to 3 and run pulumi up -s dev, or go back: node tools/etcd/cli.ts scale 1 -s dev",
     ]);
   });
 });

@@ -77,7 +77,7 @@ describe("a snapshot of etcd's keys (case 8)", function () {
     const empty: Snapshot = { format: "mtls-everywhere/etcd-keys/1", ...where, revision: "1", keys: [] };
     await rejects(write(file, empty), /EEXIST/);
     await rejects(read(file, "/apisix"), (error: Error) => {
-      match(error.message, /there is no snapshot that tools\/etcd took, or is not whole\. Nothing was changed\.$/);
+      match(error.message, /there is not a snapshot taken by tools\/etcd, or is incomplete\. Nothing was changed\.$/);
       return true;
     });
   });

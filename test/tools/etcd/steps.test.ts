@@ -39,7 +39,7 @@ describe("the next step to a number of members (case 8)", () => {
     const foreign = { ...member(0), id: "9", peerUrls: ["https://elsewhere:2380"] };
     throws(() => nextStep({ replicas: 1, members: [member(0), foreign] }, 3, naming), {
       message:
-        "etcd has a member that is no pod of this platform: 9 at https://elsewhere:2380. Find out who added it; etcdctl member remove 9 takes it out.",
+        "etcd has a member that is not a pod of this platform: 9 at https://elsewhere:2380. Find out who added it; to remove it: etcdctl member remove 9",
     });
   });
 

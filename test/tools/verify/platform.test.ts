@@ -61,7 +61,7 @@ describe("the checks", function () {
         ["Admin API", "certificate without key", "401 missing apikey", true],
         ["Admin API", "session of an earlier connection, TLS 1.3", "not resumed", true],
         ["Admin API", "session of an earlier connection, TLS 1.2", "not resumed", true],
-        ["etcd", "members", "1 member, all well", true],
+        ["etcd", "members", "1 member, all healthy", true],
         ["etcd", "APISIX's leaf and password, own prefix", "200", true],
         ["etcd", "APISIX's leaf and password, other keys", "403 etcdserver: permission denied", true],
         ["etcd", "etcd leaf without password", "403 etcdserver: permission denied", true],
