@@ -141,11 +141,11 @@ const pki = z
 
 const etcd = z
   .strictObject({
-    /** Members: 1, 3 or 5. Those of an etcd that runs come and go by `tools/etcd` first: docs/etcd.md. Default 1. */
+    /** Members: 1, 3 or 5. Scale a running etcd with `tools/etcd` first: docs/etcd.md. Default 1. */
     replicas: z.literal([1, 3, 5], { error: "must be 1, 3 or 5: an even number adds no tolerance" }).default(1),
     /**
-     * Volume of each member, at least `512Mi`: etcd's log alone may take 384 MiB of it. Those of an etcd that runs grow by the
-     * steps in docs/etcd.md. Default `1Gi`.
+     * Volume of each member, at least `512Mi`: etcd's log alone may take 384 MiB of it. docs/etcd.md has the steps to
+     * expand those of a running etcd. Default `1Gi`.
      */
     storage: quantity
       .refine((value) => mebibytes(value) >= 512, 'must be at least "512Mi": etcd\'s log alone may take 384 MiB of it')
@@ -153,8 +153,8 @@ const etcd = z
     /** Storage class; the cluster's default when absent. */
     storageClass: kubernetesName.optional(),
     /**
-     * Keep the volumes when the StatefulSet is deleted; a namespace that the stack makes takes them with it. What is kept has to be removed
-     * before the next `up`. Default: they stay as long as the namespace.
+     * Keep the volumes when the StatefulSet is deleted; a namespace owned by the stack takes them with it. Kept volumes
+     * must be deleted before the next `up`. Default: they stay as long as the namespace.
      */
     keepData: z.boolean().optional(),
     /** Names of APISIX's users: it signs in as the first. Default `["1"]`. */
@@ -211,7 +211,7 @@ const upstream = z
 
 const monitoring = z
   .strictObject({
-    /** Alerts, a scrape rule and a dashboard; needs the Prometheus operator's kinds in the cluster. Default `false`. */
+    /** Alerts, a scrape rule and a dashboard; needs the Prometheus operator's CRDs in the cluster. Default `false`. */
     install: z.boolean().default(false),
     /** Namespace of Prometheus, whose pods alone may reach the metrics. Default `monitoring`. */
     namespace: kubernetesName.default("monitoring"),

@@ -5,8 +5,8 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 /**
- * The oldest that will do: its chart is the first with `crds.enabled` and `crds.keep`. An older one knows them not, and would install
- * a cert-manager without its kinds.
+ * The oldest supported version: its chart is the first with `crds.enabled` and `crds.keep`. An older one ignores them,
+ * and would install a cert-manager without its CRDs.
  */
 export const oldestCertManager = "v1.15.0";
 
@@ -32,24 +32,24 @@ export interface CertManagerArgs {
   readonly chart: string;
   /** Keep the CRDs, and with them every certificate of the cluster, on destroy. */
   readonly keepCrds: boolean;
-  /** Leave it where it is, namespace included, when the stack lets go of it. */
+  /** Keep it in the cluster, namespace included, when it is removed from the stack. */
   readonly keep: boolean;
-  /** Namespace of the platform that installs it; no two on a cluster have the same. Default: it is installed by itself. */
+  /** Namespace of the platform that installs it, unique in the cluster. Default: it is installed on its own. */
   readonly platform?: string;
 }
 
-/** Label of the namespace of a cert-manager that goes with the platform of this namespace. */
+/** Label on a cert-manager's namespace: the namespace of the platform that it belongs to. */
 const platformLabel = "mtls-everywhere/platform";
 
 /**
- * Refuses to have a cert-manager deleted that the platform has installed, because it is to use another.
- * @throws RunError before anything is planned, with the steps that hand it over.
+ * Refuses to delete the platform's own cert-manager because the configuration now wants another.
+ * @throws RunError before anything is planned, with the steps to hand it over.
  */
 export async function keepInstalled(
   cluster: Cluster,
   { install, namespace, platform }: Pick<CertManagerArgs, "install" | "namespace" | "platform">,
 ): Promise<void> {
-  // Who may list none has none to delete either.
+  // A caller who may not list namespaces cannot delete any either.
   const own = (await cluster.namespaces(`${platformLabel}=${platform}`)) ?? [];
   const lost = own.find((name) => !install || name !== namespace);
   if (lost === undefined) return;

@@ -48,7 +48,7 @@ export class Etcd extends pulumi.ComponentResource {
   readonly pods: Pods;
   /** How the client reaches it and what it presents; known once its user may sign in. */
   readonly store: pulumi.Output<StoreEndpoint>;
-  /** The same as its administrators reach it: what the client keeps there is gone when it is. */
+  /** The same for its administrators. When it is gone, so is everything that the client keeps there. */
   readonly keeping: pulumi.Output<KeepingEtcd>;
   /** The leaf that the client presents; a preview knows it before it knows `store`. */
   readonly clientCertificate: pulumi.Output<CertSecretRef<"etcd">>;
@@ -121,7 +121,7 @@ export class Etcd extends pulumi.ComponentResource {
       }),
       {
         ...{ ...child, ...waitAtMost(args.readyTimeout), dependsOn: [peers, service, start] },
-        // A new one in its place would lose what they hold; `checkStore` says so before.
+        // A change would replace the StatefulSet and lose the data; `checkStore` refuses it beforehand.
         ignoreChanges: ["spec.volumeClaimTemplates"],
       },
     );

@@ -1,4 +1,4 @@
-// Refuses what a running etcd cannot become in an update: its members come and go one at a time, its volumes stay as they were made.
+// Refuses changes that an update cannot make to a running etcd: its number of members, and its volumes.
 
 import type { V1StatefulSet } from "@kubernetes/client-node";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
@@ -7,13 +7,13 @@ import * as pulumi from "@pulumi/pulumi";
 
 import type { EtcdPlanArgs } from "./etcdPlan.ts";
 
-/** What of an etcd no update changes. */
+/** The parts of an etcd that no update can change. */
 export type StoreShape = Pick<EtcdPlanArgs, "replicas" | "storage" | "storageClass">;
 
 /**
- * Holds etcd to the members and volumes that it has. A first update has none, and nothing to refuse. Members that are not
- * ready are a warning.
- * @throws RunError before anything else is planned, with the way to what is asked for.
+ * Holds etcd to its current members and volumes. Before the first update there are none, and nothing is refused. Warns
+ * of members that are not ready.
+ * @throws RunError before anything else is planned, with the steps to get what was asked for.
  */
 export async function checkStore(
   name: string,
@@ -41,10 +41,10 @@ export async function checkStore(
   }
 }
 
-/** What cannot be changed to what is wanted, with the way there. */
+/** The wanted changes that are not possible, each with what to do instead. */
 export function storeFaults(running: StoreShape, wanted: StoreShape, stack: string): string[] {
   const faults: string[] = [];
-  // Scaled to nothing by hand: an update brings the same members back.
+  // Scaled to zero by hand: an update brings the same members back.
   if (running.replicas !== 0 && running.replicas !== wanted.replicas) {
     faults.push(
       `etcd.replicas: etcd has ${counted(running.replicas)}, and members are added and removed one at a time. ` +

@@ -25,7 +25,7 @@ const uid = 1000;
 /** Where APISIX keeps its objects: the prefix that its user is limited to. */
 export const apisixPrefix = "/apisix";
 
-/** How many members there can be. Certificates and pods are those of so many, so that none rolls when others come or go. */
+/** The most members possible. Certificates and pods are planned for all of them, so that scaling restarts none. */
 export const mostMembers = 5;
 
 /** Names under which etcd is known; every one derives from the component's name and namespace. */
@@ -40,7 +40,7 @@ export function etcdNames(name: string, namespace: string, replicas: number) {
   };
 }
 
-/** Under which name one member is known to the others. */
+/** The name under which the others know a member. */
 function memberHost(name: string, namespace: string, member: string): string {
   return `${member}.${headlessOf(name)}.${namespace}.svc`;
 }
@@ -49,7 +49,7 @@ function headlessOf(name: string): string {
   return `${name}-peers`;
 }
 
-/** DNS names of the members' leaf among themselves, of those that may come yet too. */
+/** DNS names of the members' peer leaf, including those of members that may be added later. */
 export function etcdPeerNames(name: string, namespace: string): string[] {
   return etcdNames(name, namespace, mostMembers).memberHosts;
 }
@@ -60,18 +60,18 @@ export function etcdServerNames(name: string, namespace: string): string[] {
   return [name, `${name}.${namespace}`, service, ...etcdPeerNames(name, namespace), "localhost"];
 }
 
-/** URL under which a member's peers reach it. */
+/** URL at which its peers reach a member. */
 export function etcdPeerUrl(name: string, namespace: string, member: string): string {
   return `https://${memberHost(name, namespace, member)}:${etcdPorts.peer}`;
 }
 
-/** Entries of the ConfigMap that a member without data starts by. */
+/** Entries of the ConfigMap with the bootstrap settings of a member without data. */
 export const startEntries = { cluster: "cluster", state: "state" } as const;
 
-/** Whether a member without data makes an etcd of those that are named, or asks one that is there to take it in. */
+/** Whether a member without data bootstraps a new etcd with the named members, or joins an existing one. */
 export type StartState = "new" | "existing";
 
-/** What a member without data starts by, as etcd's own settings. One with data looks at neither. */
+/** The bootstrap settings of a member without data. A member with data ignores them. */
 export function etcdStart(
   name: string,
   namespace: string,
@@ -160,8 +160,8 @@ export function etcdPeerService(name: string, args: EtcdPlanArgs) {
 }
 
 /**
- * What a member without data starts by. tools/etcd writes it while one joins: pods read it when they start, and none
- * rolls when it changes.
+ * The bootstrap settings of a member without data. tools/etcd changes them while it adds one: pods read them when they
+ * start, and none rolls when they change.
  */
 export function etcdStartMap(name: string, args: EtcdPlanArgs) {
   const { members } = etcdNames(name, args.namespace, args.replicas);
@@ -263,7 +263,7 @@ export function etcdStatefulSet(name: string, args: EtcdPlanArgs, material: Etcd
   };
 }
 
-/** What members do among themselves: talk on the peer port, and find each other by name. Other callers open their own edges. */
+/** Traffic among members: the peer port, and DNS. Other callers open their own edges. */
 export function etcdMembersPolicy(name: string, args: Pick<EtcdPlanArgs, "namespace">) {
   const members = podsOf(name, args.namespace);
   const between = { peers: [peer(members, members)], ports: [tcp(etcdPorts.peer)] };

@@ -66,7 +66,7 @@ export const etcdAuth: Lifecycle = {
           await etcd.take(steps, passwords);
           break;
         } catch (error) {
-          // A step whose answer was lost is refused when repeated: what counts is whether it still has to be taken.
+          // If its answer was lost, a step fails when repeated: what counts is whether it is still needed.
           if (!(error instanceof AdminError)) throw error;
           const left = await missing();
           if (isDeepStrictEqual(left, steps)) throw error;
@@ -87,7 +87,7 @@ export const etcdAuth: Lifecycle = {
     }
   },
 
-  // An etcd that goes away takes its users with it; one that stays must not be left open.
+  // An etcd that is deleted takes its users with it; one that stays must not be left open.
   async remove() {},
 };
 

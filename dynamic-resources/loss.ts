@@ -1,4 +1,4 @@
-// What is gone for good, told apart from what is not ready just now: the API server knows, and etcd itself.
+// Tells what is gone for good from what is merely not ready: the API server knows, and etcd itself.
 
 import { setTimeout as sleep } from "node:timers/promises";
 
@@ -8,13 +8,13 @@ import type { AdminEndpoint, KeepingEtcd } from "@mtls-everywhere/vocabulary/end
 
 import { EtcdAdmin } from "./etcd.ts";
 
-/** A client of the Admin API that waits for what is not ready, and for nothing that is gone: that is a `MissingObject`. */
+/** A client of the Admin API that waits for what is not ready, but not for what is gone: that is a `MissingObject`. */
 export function gatewayClient(access: Access, admin: AdminEndpoint): Promise<AdminClient> {
   const lost = async () => (await access.missingOf(admin)) ?? (admin.keptIn && (await lostStore(access, admin.keptIn)));
   return adminClient(access, admin, { hopeless: hopeless(lost) });
 }
 
-/** For `TimeLimits`: asks what is lost, and does not wait long for the answer; where there is none, nothing is known to be lost. */
+/** For `TimeLimits`: asks what is lost, but not for long; without an answer, nothing is known to be lost. */
 export function hopeless(lost: () => Promise<string | undefined>): () => Promise<MissingObject | undefined> {
   return async () => {
     const what = await Promise.race([lost().catch(() => undefined), sleep(patience, undefined, { ref: false })]);

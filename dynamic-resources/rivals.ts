@@ -1,10 +1,10 @@
-// The objects beside one, at a preview: the live ones, and those that the same preview wants and that are nowhere else yet.
+// The other objects next to one, in a preview: the live ones, and those that the same preview plans.
 
 import { type AdminClient, type Body, ownershipOf } from "@mtls-everywhere/apisix-admin";
 import type { KindName } from "@mtls-everywhere/apisix-admin/kinds/registry";
 import type { Access, TimeLimits } from "@mtls-everywhere/cluster-access";
 
-/** The others of its kind, each as it is wanted where that is known. Notes the object for those that are asked about later. */
+/** The others of its kind, each as planned if that is known. Records the object for those that ask later. */
 export function othersBeside(access: Access, place: string, own: Body, live: readonly Body[]): readonly Body[] {
   const places = wanted.get(access) ?? new Map<string, Map<unknown, Body>>();
   const objects = places.get(place) ?? new Map<unknown, Body>();
@@ -17,10 +17,10 @@ export function othersBeside(access: Access, place: string, own: Body, live: rea
 
 const wanted = new WeakMap<Access, Map<string, Map<unknown, Body>>>();
 
-/** Milliseconds for which a list serves all that a preview asks: it is long where there are many objects. */
+/** Milliseconds for which a preview reuses a list: with many objects, it is long. */
 const freshFor = 10_000;
 
-/** The live objects of a kind as they were a moment ago. */
+/** The live objects of a kind as of a moment ago. */
 export function recently(client: AdminClient, kind: KindName, limits: TimeLimits): Promise<Body[]> {
   const lists = listed.get(client) ?? new Map<KindName, List>();
   listed.set(client, lists);

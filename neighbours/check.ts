@@ -1,4 +1,4 @@
-// The check before an update: whether the platform goes together with what the cluster has already.
+// The check before an update: whether the platform conflicts with what is already in the cluster.
 
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
@@ -12,20 +12,20 @@ import type { Wanted } from "./live.ts";
 import { objectNames, type Roots } from "./names.ts";
 import { NeighbourReader } from "./reader.ts";
 
-/** What the configuration says of it. */
+/** The configuration that it depends on. */
 interface Environment extends Pick<Wanted, "namespace" | "createNamespace" | "certManager"> {
   readonly pki: { readonly root: Roots & NamedGenerations };
   readonly monitoring: { readonly install: boolean };
 }
 
 /**
- * Looks at the cluster before anything is made there. What the caller may not read is skipped with a warning.
- * @throws RunError with a line for each clash, and its way out.
+ * Checks the cluster before anything is created there. What the caller may not read is skipped with a warning.
+ * @throws RunError with a line for each conflict, and how to resolve it.
  */
 export async function refuseClashes(cluster: Cluster, env: Environment): Promise<void> {
   const last = await lastOutputs();
   const { cluster: lives } = { ...(last["admin"] as Partial<AdminEndpoint> | undefined) };
-  // Of a stack that lives elsewhere that is to be said, and not what this cluster has.
+  // If the stack lives in another cluster, that is the error to report, not this cluster's conflicts.
   if (lives !== undefined && lives !== (await cluster.uid())) return;
   const running = lives !== undefined && last["namespace"] === env.namespace;
   const wanted: Wanted = {
@@ -33,7 +33,7 @@ export async function refuseClashes(cluster: Cluster, env: Environment): Promise
     running,
     ...{ namespace: env.namespace, createNamespace: env.createNamespace, certManager: env.certManager },
     monitoring: env.monitoring.install,
-    // One that runs has them all, whatever their labels say: it may have been renamed, or they were made again by hand.
+    // A running stack owns them all, whatever their labels say: the stack may be renamed, or they were recreated by hand.
     objects: running ? [] : objectNames(env.namespace, env.pki.root, env.pki.root.active),
   };
   const reader = new NeighbourReader(cluster.config);

@@ -1,10 +1,10 @@
-// Decides what of a cluster is in a platform's way, each with its way out.
+// Decides what in a cluster conflicts with a platform, and how to resolve each conflict.
 
 import { isOlder, oldestCertManager, releaseName } from "../components/certManager.ts";
 import type { Controller, Kinds, Neighbours, Wanted } from "./live.ts";
 import { nameOf } from "./names.ts";
 
-/** A line for each clash; none where the platform can be made, or goes on. What carries the stack's own label is no clash. */
+/** A line for each conflict; none if the platform can be created or updated. The stack's own objects do not conflict. */
 export function clashes(live: Neighbours, wanted: Wanted): string[] {
   return [
     ...homeClashes(live, wanted),
@@ -17,7 +17,7 @@ export function clashes(live: Neighbours, wanted: Wanted): string[] {
   ];
 }
 
-/** What would lie beside the platform under the same names. */
+/** Objects that have the names of the platform's. */
 function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): string[] {
   const { namespace } = wanted;
   if (home === "absent" && !wanted.createNamespace) {
@@ -49,9 +49,9 @@ function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): str
   ];
 }
 
-/** Where the stack installs cert-manager. A cluster has one: its kinds and webhooks are the cluster's. */
+/** If the stack installs cert-manager. A cluster can have only one: its CRDs and webhooks are cluster-wide. */
 function installClashes({ certManagerHome, controllers, kinds }: Neighbours, wanted: Wanted): string[] {
-  // In a namespace of its own it is this stack's, and where nobody may look nothing is said.
+  // In the stack's own namespace it is the stack's; if the caller may not look, nothing is reported.
   if (certManagerHome === "unknown") return [];
   if (certManagerHome !== "absent" && !isForeign(certManagerHome, wanted)) return [];
   const others = controllers.filter(({ stack }) => stack === wanted.stack || isForeign({ stack }, wanted));
@@ -80,7 +80,7 @@ function otherController({ stack, ...controller }: Controller, wanted: Wanted): 
     : `${what} already ${where}: ${settings}`;
 }
 
-/** Kinds that a release left on purpose are taken up by one of the same name in the same namespace. */
+/** CRDs that a release kept on purpose are adopted by one of the same name in the same namespace. */
 function kindsClash({ release }: Kinds, namespace: string): string[] {
   if (release === `${namespace}/${releaseName}`) return [];
   const owner = release === undefined ? "" : `, owned by Helm release ${release}`;
@@ -93,7 +93,7 @@ function kindsClash({ release }: Kinds, namespace: string): string[] {
   ];
 }
 
-/** Where the stack uses the cert-manager that is there. */
+/** If the stack uses an existing cert-manager. */
 function existingClashes({ controllers, kinds }: Neighbours, wanted: Wanted): string[] {
   const { namespace } = wanted.certManager;
   if (kinds === "absent") {
@@ -109,14 +109,14 @@ function existingClashes({ controllers, kinds }: Neighbours, wanted: Wanted): st
         `set certManager: { install: false, namespace: ${controller.issuersIn} }`,
     );
   }
-  // One that a platform runs on already has shown that it will do.
+  // If a platform already runs on it, it is evidently good enough.
   if (wanted.running || !isTooOld(used)) return [];
   return [
     `${versioned(used)} runs in namespace ${used.namespace}, and is older than ${oldestCertManager}, the oldest supported: upgrade it`,
   ];
 }
 
-/** Another label than the stack's may be its former name, if it runs. */
+/** On a running stack's objects, another stack's label may be its own former name. */
 function isForeign({ stack }: Labelled, wanted: Wanted): boolean {
   return stack === undefined || (stack !== wanted.stack && !wanted.running);
 }

@@ -1,30 +1,30 @@
-// What a cluster has already where a platform is about to be made, and what that platform asks of it.
+// What a cluster already has where a platform is about to be created, and what the platform needs from it.
 
-/** What a stack makes, as far as somebody else may have made it before. */
+/** What a stack creates, as far as others may have created it already. */
 export interface Wanted {
-  /** The stack's name, as the label of its objects has it. */
+  /** The stack's name, as in the label of its objects. */
   readonly stack: string;
-  /** Whether an `up` of it has ended well, in this namespace. */
+  /** Whether it has had a successful `up` in this namespace. */
   readonly running: boolean;
   /** The platform's namespace. */
   readonly namespace: string;
-  /** Whether the stack makes that. */
+  /** Whether the stack creates it. */
   readonly createNamespace: boolean;
   readonly certManager: { readonly install: boolean; readonly namespace: string };
-  /** Whether the Prometheus operator's kinds are used. */
+  /** Whether it uses the Prometheus operator's CRDs. */
   readonly monitoring: boolean;
-  /** Objects whose names others may have given to theirs. */
+  /** Objects whose names others may be using. */
   readonly objects: readonly ObjectName[];
 }
 
 export interface ObjectName {
   readonly kind: "Deployment" | "StatefulSet" | "Service" | "ClusterIssuer";
-  /** Of those that have one. */
+  /** Absent for cluster-scoped objects. */
   readonly namespace?: string;
   readonly name: string;
 }
 
-/** What is there; `unknown` where the caller may not look, or need not. */
+/** What was found; `unknown` if the caller may not look, or need not. */
 export type Found<T> = T | "absent" | "unknown";
 
 /** The stack whose label an object carries, if any. */
@@ -32,17 +32,17 @@ export interface Owner {
   readonly stack?: string;
 }
 
-/** A cert-manager that runs. */
+/** A running cert-manager. */
 export interface Controller extends Owner {
-  /** Of its pods; the owner is that of this namespace, where it was looked at. */
+  /** Of its pods. The owner is that of this namespace, if that was read. */
   readonly namespace: string;
   /** Where it looks for the Secrets of ClusterIssuers. */
   readonly issuersIn: string;
-  /** Such as `v1.21.2`, where its pods say so. */
+  /** Such as `v1.21.2`, if its pods tell. */
   readonly version?: string;
 }
 
-/** Custom kinds, and the Helm release that they are of. */
+/** CRDs, and the Helm release that they belong to. */
 export interface Kinds {
   readonly release?: string;
 }
@@ -50,14 +50,14 @@ export interface Kinds {
 export interface Neighbours {
   /** The platform's namespace. */
   readonly home: Found<Owner>;
-  /** That in which the stack installs cert-manager. */
+  /** The namespace in which the stack installs cert-manager. */
   readonly certManagerHome: Found<Owner>;
   readonly controllers: readonly Controller[];
   /** cert-manager's. */
   readonly kinds: Found<Kinds>;
   /** The Prometheus operator's. */
   readonly monitoringKinds: Found<Kinds>;
-  /** Those of the wanted objects that are there. */
+  /** The wanted objects that already exist. */
   readonly objects: readonly (ObjectName & Owner)[];
   /** Claims of an etcd's volumes. */
   readonly claims: readonly string[];

@@ -1,4 +1,4 @@
-// The names that a platform gives to objects which others may have given to theirs.
+// The names of a platform's objects that others may be using already.
 
 import { sharedPlanes } from "@mtls-everywhere/vocabulary/planes";
 
@@ -16,13 +16,13 @@ const workloads = [
   ["Service", "upstream"],
 ] as const;
 
-/** Generations of roots, as far as they name issuers. */
+/** The generations of roots that name issuers. */
 export interface Roots {
   readonly kind: "cluster" | "stateHeld";
   readonly trusted: readonly string[];
 }
 
-/** Its workloads, and the issuers that all of the cluster shares. */
+/** Its workloads, and its cluster-wide issuers. */
 export function objectNames(namespace: string, { kind, trusted }: Roots, founder: string): readonly ObjectName[] {
   const issuers = sharedPlanes.flatMap((plane) =>
     trusted.map((name) => issuerName(namespace, plane, { name, founder: name === founder }).name),
@@ -35,7 +35,7 @@ export function objectNames(namespace: string, { kind, trusted }: Roots, founder
   ];
 }
 
-/** An object, as messages name it. */
+/** An object's name in messages. */
 export function nameOf({ kind, namespace, name }: ObjectName): string {
   return `${kind} ${namespace === undefined ? "" : `${namespace}/`}${name}`;
 }

@@ -1,4 +1,4 @@
-// Reads from the cluster what is there before a platform is made. What the caller may not read is left out, and named.
+// Reads what is in the cluster before a platform is created. What the caller may not read is skipped, and named.
 
 import {
   ApiextensionsV1Api,
@@ -17,7 +17,7 @@ import type { Controller, Found, Kinds, Neighbours, ObjectName, Owner, Wanted } 
 import { nameOf } from "./names.ts";
 
 export class NeighbourReader {
-  /** What the caller may not read, in words. */
+  /** What the caller may not read, as in messages. */
   readonly unread: string[] = [];
   readonly #core: CoreV1Api;
   readonly #apps: AppsV1Api;
@@ -37,7 +37,7 @@ export class NeighbourReader {
       this.#namespace(namespace),
       certManager.install ? this.#namespace(certManager.namespace) : unasked,
       this.#controllers(certManager.install),
-      // The definition itself says whose it is. That the kinds are there at all, everybody may ask.
+      // Only the definition says whose it is; anybody may ask whether the kinds exist at all.
       certManager.install ? this.#definition("certificates.cert-manager.io") : this.#served("cert-manager.io"),
       wanted.monitoring ? this.#served("monitoring.coreos.com") : unasked,
       Promise.all(wanted.objects.map((object) => this.#object(object))),
@@ -54,7 +54,7 @@ export class NeighbourReader {
     return this.#found(`Namespace ${name}`, async () => ownerOf(await this.#core.readNamespace({ name })));
   }
 
-  /** Only its pods can be found by everybody who may look for whom a rotation would leave behind. */
+  /** By its pods: a rotation's check needs the right to list pods everywhere anyway. */
   async #controllers(owned: boolean): Promise<readonly Controller[]> {
     const labelSelector = selectorOf("cert-manager");
     const pods = await this.#found("Pods of all namespaces", async () => {

@@ -1,4 +1,4 @@
-// Waits for the gateway's address from outside, which a cluster without a load balancer never gives: beside all else, and in words.
+// Waits for the gateway's external address, and says so: a cluster without a load balancer never assigns one.
 
 import { CoreV1Api } from "@kubernetes/client-node";
 import { until } from "@mtls-everywhere/cluster-access";
@@ -14,24 +14,24 @@ export interface AddressArgs {
   readonly within: string;
 }
 
-/** Seconds after which is said what is waited for. */
+/** Seconds before it says what it is waiting for. */
 const silence = 10;
 
 /**
- * Ends the update with an error when there is no address in time. Kubernetes' provider could wait for it as well, but says nothing meanwhile, and the
+ * Fails the update if there is no address in time. The Kubernetes provider could wait for it too, but silently, and the
  * Service would fail. Does nothing in a preview.
  */
 export function awaitAddress({ gateway, cluster, within }: AddressArgs): void {
   if (pulumi.runtime.isDryRun()) return;
   gateway.apply(({ service }) => {
-    // Logged, since an output's error would be everyone's that depends on it, and nobody's would be told with its stack.
+    // Logged, not thrown: a failed output would fail everything that depends on it, and the message would get lost.
     void addressWithin(service, cluster, within).catch((error: Error) => pulumi.log.error(error.message));
   });
 }
 
 /**
  * Waits until the Service has an address.
- * @throws RunError when it has none in time.
+ * @throws RunError if it has none in time.
  */
 export async function addressWithin(
   { namespace, name }: Pick<GatewayEndpoint["service"], "namespace" | "name">,
@@ -40,7 +40,7 @@ export async function addressWithin(
 ): Promise<void> {
   const api = cluster.config.makeApiClient(CoreV1Api);
   const hasAddress = async () => {
-    // Who may not read it, or gets no answer, waits like one who sees no address.
+    // A caller who may not read it, or gets no answer, waits as if there were no address.
     const live = await api.readNamespacedService({ namespace, name }).catch(() => undefined);
     return (live?.status?.loadBalancer?.ingress ?? []).length > 0;
   };

@@ -1,4 +1,4 @@
-// Says while an update waits for pods that an image cannot be pulled: the update itself fails after the whole time-out, and says it then.
+// Reports images that cannot be pulled while an update waits for pods: the update itself says so only at its time-out.
 
 import type { V1Pod } from "@kubernetes/client-node";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
@@ -6,15 +6,15 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { librarySelector } from "../components/workload.ts";
 
-/** Why a container waits, as the kubelet says it, where more waiting is of little use. */
+/** The kubelet's reasons for a waiting container that make further waiting of little use. */
 const reasons = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
 
-/** Milliseconds between two looks. */
+/** Milliseconds between two checks. */
 const pause = 3_000;
 
 /**
- * Looks at the pods that this library makes in a namespace until the program ends, and warns once of each image that cannot be pulled. Does
- * nothing in a preview.
+ * Watches the pods that this library creates in a namespace until the program ends, and warns once for each image that
+ * cannot be pulled. Does nothing in a preview.
  * @example
  * const { access, provider } = await connectCluster("cluster");
  * watchPulls(access, "shop");
@@ -30,12 +30,12 @@ export function watchPulls(cluster: Cluster, namespace: string): void {
     }
     next();
   };
-  // A watch that fails is no reason to fail the update. It keeps no program running.
+  // A failing watch must not fail the update, nor keep the program running.
   const next = () => void setTimeout(() => void look().catch(() => {}), pause).unref();
   next();
 }
 
-/** The images that a pod waits for in vain. */
+/** The images that a pod is waiting for in vain. */
 export function stuckPulls({ metadata, status }: V1Pod): { readonly image: string; readonly words: string }[] {
   const containers = [...(status?.initContainerStatuses ?? []), ...(status?.containerStatuses ?? [])];
   return containers.flatMap(({ image, state }) => {

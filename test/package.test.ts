@@ -1,4 +1,4 @@
-// What a consumer in a repository of its own gets: the packed checkout, installed un-hoisted, type-checked, and run by plain Node.js.
+// What a consumer in its own repository gets: the packed checkout, installed without hoisting, type-checked, and run.
 
 import { deepStrictEqual as same, equal, match, ok } from "node:assert/strict";
 import { execFile } from "node:child_process";
@@ -23,13 +23,13 @@ describe("a consumer in a repository of its own (case 11)", function () {
       .version;
   after(() => rmSync(folder, { recursive: true, force: true }));
 
-  /** The example's program, as such a repository has it. */
+  /** The example's program, as in such a repository. */
   const program = readFileSync(join(checkout, "examples/consumer/index.ts"), "utf8").replaceAll(
     /"\.\.\/\.\.\/[^"]+"/g,
     '"mtls-everywhere"',
   );
 
-  it("installs what npm pack makes of the checkout, with nothing from a registry that is not public", async () => {
+  it("installs what npm pack makes of the checkout, with only public packages besides", async () => {
     const packed = (await run("npm", ["pack", "--silent", "--pack-destination", folder], checkout)).trim();
     equal(existsSync(join(checkout, "dist")), false);
     const dependencies = {
@@ -47,7 +47,7 @@ describe("a consumer in a repository of its own (case 11)", function () {
       globSync("{*,dist/**/*}.ts", { cwd: installed }).filter((name) => !name.endsWith(".d.ts")),
       [],
     );
-    // What is its own is in it, and the SDK that both speak to is one.
+    // It contains its own workspaces, and shares one SDK with the program.
     same(
       ["node_modules/@mtls-everywhere", "node_modules/@pulumi/pulumi", "node_modules/@pulumi/kubernetes"].filter(
         (name) => existsSync(join(installed, name)),
@@ -72,7 +72,7 @@ new ApisixRoute("wrong", { admin, uri: "/", upstream: "shop" });
     const tsc = join(checkout, "node_modules/typescript/bin/tsc");
     const said = await run(process.execPath, [tsc, "--project", folder], folder).catch((error: Error) => error.message);
     ok(said === "" || / error TS\d+:/.test(said), said);
-    // Declarations of other packages are looked at, too, and are theirs to correct.
+    // Declarations of other packages are checked, too, but their errors are not ours.
     same(
       said
         .split("\n")
@@ -121,7 +121,7 @@ new ApisixRoute("wrong", { admin, uri: "/", upstream: "shop" });
   });
 });
 
-/** What a command prints to its standard output. All that it prints is in the error of one that fails. */
+/** What a command prints to standard output. If it fails, the error has all that it printed. */
 function run(command: string, args: readonly string[], cwd: string, env: Readonly<Record<string, string>> = {}) {
   return new Promise<string>((done, fail) =>
     execFile(command, args, { cwd, env: { ...process.env, ...env } }, (error, stdout, stderr) =>

@@ -61,7 +61,7 @@ export interface PlanOptions {
   readonly program?: string;
   /** Outputs of the stack that a StackReference refers to. */
   readonly referenced?: object;
-  /** What the cluster already has, by path. Default: cert-manager's and the Prometheus operator's kinds only. */
+  /** What the cluster already has, by path. Default: only cert-manager's and the Prometheus operator's CRDs. */
   readonly there?: Readonly<Record<string, object>>;
   /** Called for each registered resource. */
   readonly onResource?: (name: string) => void;

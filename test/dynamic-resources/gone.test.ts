@@ -1,4 +1,5 @@
-// What is gone for good (case 1): known at once, made again by `up --refresh`, and nothing to delete. What is not ready just now is waited for.
+// What is gone for good (case 1): detected at once, recreated by `up --refresh`, never deleted. What is merely not ready
+// is waited for.
 
 import { deepStrictEqual as same, ok, rejects, strictEqual as equal } from "node:assert/strict";
 
@@ -13,7 +14,7 @@ import { Authority } from "../support/authorities.ts";
 import { logged } from "../support/logged.ts";
 
 describe("objects of a gateway that is gone for good (case 1)", function () {
-  this.timeout(30_000); // half of the time that a server which restarts is given
+  this.timeout(30_000); // half the time that a restarting server is given
   const here: MemoryCluster & Pick<Access, "timeLimits"> = new MemoryCluster();
   const lossy: MemoryCluster[] = [];
   let apisix: Awaited<ReturnType<typeof startApisix>>;
@@ -74,7 +75,7 @@ describe("objects of a gateway that is gone for good (case 1)", function () {
     ["its store's Service", ({ gone }) => gone.add("etcd"), "Service mtls/etcd does not exist."],
   ];
 
-  /** Without this an object is gone, is to be made again, and needs no deletion; making it fails at once. */
+  /** After this loss an object counts as gone, is to be recreated, and needs no deletion; creating it fails at once. */
   async function isGone(lose: (cluster: MemoryCluster) => void, what: string, outs: Props): Promise<void> {
     const cluster = without(lose);
     same(await read("upstreams", "hello", outs, cluster), {});
@@ -98,7 +99,7 @@ describe("objects of a gateway that is gone for good (case 1)", function () {
     it(`without ${what}`, async () => {
       const { outs } = await create("upstreams", wanted, here);
       await isGone(lose, words, outs);
-      // What is there all the same is recognised once the loss is made good, and goes with its resource.
+      // If it still exists, it is recognised once the loss is repaired, and deleted with its resource.
       const engine = new Engine("upstreams", here);
       equal(await engine.up(wanted), "create");
       await engine.destroy();
@@ -106,13 +107,13 @@ describe("objects of a gateway that is gone for good (case 1)", function () {
     });
   }
 
-  it("not where a Secret is there and names no such key: the gateway has another", async () => {
+  it("not if a Secret exists without that key: the gateway has another", async () => {
     const { outs } = await create("upstreams", wanted, here);
     const cluster = without(({ secrets }) => secrets.set("mtls/admin-key", { another: "key" }));
     await rejects(remove("upstreams", "hello", outs, cluster), /Secret mtls\/admin-key has no "key"\./);
   });
 
-  it("not while it is not ready: that is waited for, and is an error in the end", async () => {
+  it("not while it is not ready: that is waited for, and fails in the end", async () => {
     const { outs } = await create("upstreams", wanted, here);
     const restarting = Object.assign(
       without(() => {}),
@@ -130,11 +131,11 @@ describe("objects of a gateway that is gone for good (case 1)", function () {
     await rejects(diff("upstreams", "hello", outs, wanted, restarting), /did not succeed within 1 s/);
   });
 
-  it("without its store, or without what that held", async () => {
+  it("without its store, or without the store's data", async () => {
     const { outs } = await create("upstreams", wanted, here);
     await apisix.etcd.kill();
     for (const [, lose, words] of storeLosses) await isGone(lose, words, outs);
-    // It comes back without users, and with none the gateway is of no use.
+    // It comes back without users, and without them the gateway is useless.
     await apisix.etcd.start();
     await apisix.kill();
     const words = "The etcd of pods app=etcd in namespace mtls has lost everything that it held, including its users.";
@@ -153,7 +154,7 @@ describe("the users of an etcd that is gone for good (case 1)", function () {
   after(async () => etcd?.stop());
   afterEach(() => cluster.gone.clear());
 
-  it("are gone with its StatefulSet and with their Secrets, and made again by the next update", async () => {
+  it("are gone with its StatefulSet and with their Secrets, and recreated by the next update", async () => {
     const password = cluster.secret("apisix", "password", "secret-1");
     const root = cluster.secret("root", "password", "r00t");
     const inputs = { etcd: etcd.endpoint, root, users: [{ name: "apisix", password, prefix: "/apisix" }] };

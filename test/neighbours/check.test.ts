@@ -1,5 +1,5 @@
-// What a cluster has already, from an API server on loopback: what is the stack's own, and what may not be looked at. The refusals
-// are in the table of wrong inputs.
+// What a cluster already has, from an API server on loopback: what is the stack's own, and what may not be read. The
+// refusals are in the table of wrong inputs.
 
 import { deepStrictEqual as same, match } from "node:assert/strict";
 
@@ -15,7 +15,7 @@ import { NeighbourReader } from "../../neighbours/reader.ts";
 import { KubernetesApi } from "../support/kubernetesApi.ts";
 import { certManagerIn, labelled, type There } from "../support/neighbourRows.ts";
 
-describe("what a cluster has already (case 9)", () => {
+describe("what a cluster already has (case 9)", () => {
   let api: KubernetesApi;
   before(async () => {
     api = await KubernetesApi.start("here");
@@ -29,7 +29,7 @@ describe("what a cluster has already (case 9)", () => {
   const cluster = () => new Cluster({ kubeconfig: api.kubeconfig });
   const hold = (there: There) => Object.entries(there).forEach(([path, answer]) => api.answers.set(path, answer));
 
-  /** Ends well, or with the refusal's words. */
+  /** The refusal's message, or nothing. */
   const check = async (values: object = {}, outputs: object = {}) => {
     await pulumi.runtime.setMocks(
       { newResource: () => ({ id: "", state: {} }), call: () => ({ outputs }) },
@@ -57,12 +57,12 @@ describe("what a cluster has already (case 9)", () => {
     },
   };
 
-  it("is no clash where it is the stack's own: of a first update that failed, too", async () => {
+  it("does not conflict if it is the stack's own, even from a first update that failed", async () => {
     hold(own);
     same(await check(), "");
   });
 
-  it("is no clash where a destroyed stack of the same names left cert-manager's kinds on purpose", async () => {
+  it("does not conflict if a destroyed stack of the same names kept cert-manager's CRDs on purpose", async () => {
     const annotations = {
       "meta.helm.sh/release-name": "cert-manager",
       "meta.helm.sh/release-namespace": "cert-manager",
@@ -75,18 +75,18 @@ describe("what a cluster has already (case 9)", () => {
     same(await check(), "");
   });
 
-  it("is not another cluster's to say, where the stack lives elsewhere", async () => {
+  it("is not reported if the stack lives in another cluster", async () => {
     hold({ "namespaces/mtls": labelled("prod") });
     same(await check({}, { admin: { cluster: "elsewhere" } }), "");
   });
 
-  it("does not stop a stack that was renamed, nor have it give up its cert-manager", async () => {
+  it("does not stop a renamed stack, nor make it give up its cert-manager", async () => {
     const renamed = Object.entries(own).map(([path, answer]) => [path, path === "pods" ? answer : labelled("old")]);
     hold(Object.fromEntries(renamed) as There);
     same(await check({}, { admin: { cluster: "here" }, namespace: "mtls" }), "");
   });
 
-  it("does not stop a stack that runs: with an old cert-manager, without its etcd, in a namespace that was made again by hand", async () => {
+  it("does not stop a running stack with an old cert-manager, without etcd, in a recreated namespace", async () => {
     const claims = "namespaces/mtls/persistentvolumeclaims";
     hold({ ...certManagerIn("infra", "v1.13.6"), "namespaces/mtls": { metadata: {} }, [claims]: own[claims]! });
     const values = { certManager: { install: false, namespace: "infra" } };
@@ -94,7 +94,7 @@ describe("what a cluster has already (case 9)", () => {
     match(await check(values, { admin: { cluster: "here" }, namespace: "another" }), /Namespace mtls already exists/);
   });
 
-  it("is left out where it may not be read, and named", async () => {
+  it("is skipped if it may not be read, and named", async () => {
     const objects = objectNames("mtls", { kind: "cluster", trusted: ["1"] }, "1");
     const paths = [
       ...["namespaces/mtls", "namespaces/cert-manager", "pods", "namespaces/mtls/persistentvolumeclaims"],
@@ -122,7 +122,7 @@ describe("what a cluster has already (case 9)", () => {
     ]);
   });
 
-  it("is looked for under the names of the trusted generations' issuers", () => {
+  it("is looked up under the names of the trusted generations' issuers", () => {
     const issuers = (...args: Parameters<typeof objectNames>) =>
       objectNames(...args)
         .filter(({ kind }) => kind === "ClusterIssuer")
@@ -135,7 +135,7 @@ describe("what a cluster has already (case 9)", () => {
     ]);
   });
 
-  it("is an older cert-manager by its numbers", () => {
+  it("is an older cert-manager by its version numbers", () => {
     same(
       (["v1.9.0", "v1.15.0", "v1.15.1", "v0.99.0", "v2.0.0"] as const).map((version) => isOlder(version, "v1.15.0")),
       [true, false, false, true, false],

@@ -1,4 +1,4 @@
-// Run in a consumer's folder: its program under Pulumi's mocks, and the code that its dynamic resources leave in the state as Pulumi's plugin runs it.
+// Runs in a consumer's folder: its program under Pulumi's mocks, and its dynamic resources' code from the state.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { createRequire } from "node:module";
@@ -13,11 +13,11 @@ export interface Given {
   readonly platform: object;
 }
 
-/** What became of it. */
+/** The result. */
 export interface Outcome {
   readonly resources: readonly Resource[];
   readonly exported: unknown;
-  /** What the route's code in the state says to a route without hosts. */
+  /** What the route's code in the state says about a route without hosts. */
   readonly failures: readonly unknown[];
 }
 
@@ -51,7 +51,7 @@ await pulumi.runtime.setMocks(
 pulumi.runtime.setAllConfig(config);
 const program = (await import(resolve("index.ts"))) as object;
 const exported = await new Promise((known) => pulumi.output({ ...program }).apply(known));
-// What nothing is exported of comes last.
+// Resources that no export depends on come last.
 for (let count = -1; count !== resources.length; await new Promise((later) => setTimeout(later, 100)))
   count = resources.length;
 

@@ -1,13 +1,13 @@
-// The wait for the gateway's address from outside. That none comes is in the table of wrong inputs; that it is said soon, in the end-to-end tests.
+// The wait for the gateway's external address. The table of wrong inputs has the failure, the e2e tests the warning.
 
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { addressWithin } from "../../progress/address.ts";
 import { KubernetesApi } from "../support/kubernetesApi.ts";
 
-describe("an address from outside (case 26)", function () {
+describe("an external address (case 26)", function () {
   this.timeout(30_000);
 
-  it("ends the wait when it comes: a name, or an IP", async () => {
+  it("ends the wait when it is assigned: a name, or an IP", async () => {
     const api = await KubernetesApi.start("uid");
     try {
       for (const ingress of [{ hostname: "lb.example" }, { ip: "192.0.2.1" }]) {

@@ -1,4 +1,4 @@
-// What an update says of images that cannot be pulled.
+// What an update says about images that cannot be pulled.
 
 import { deepStrictEqual as same } from "node:assert/strict";
 
@@ -37,7 +37,7 @@ describe("a pod that waits for an image (case 24)", () => {
     ]);
   });
 
-  it("is not named while it is being made, or runs", () => {
+  it("is not named while it is being created, or runs", () => {
     same(stuckPulls({ metadata, status: { containerStatuses: [waiting("nginx:1", "ContainerCreating")] } }), []);
     same(stuckPulls({ metadata }), []);
   });

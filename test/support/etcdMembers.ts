@@ -1,4 +1,4 @@
-// Several real etcd processes on loopback as the pods of a StatefulSet: one that ends is started again, and a volume is a folder.
+// Real etcd processes on loopback as the pods of a StatefulSet: one that exits is restarted, and a volume is a folder.
 
 import { type ChildProcess, spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -30,9 +30,9 @@ interface Ports {
 
 /** A cluster whose only pods are etcd's. */
 export class EtcdMembers extends MemoryCluster implements MemberPods {
-  /** Called before each of the pods' changes; a test throws here. */
+  /** Called before each change of the pods; tests throw here. */
   beforeChange: (change: string) => void = () => {};
-  /** What a member without data starts by. */
+  /** The bootstrap settings of a member without data. */
   startsBy: { members: readonly string[]; state: StartState } = { members: ["etcd-0"], state: "new" };
   readonly endpoint: EtcdEndpoint;
   readonly namespace = "mtls";

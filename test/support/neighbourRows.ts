@@ -1,4 +1,4 @@
-// Clusters that have something in the platform's way, for the table of wrong inputs: each with what is there, and the whole message.
+// Clusters that conflict with the platform, for the table of wrong inputs: each with its objects and the whole message.
 
 import type { Cluster } from "../../cluster-access/cluster.ts";
 import { parseConfig } from "../../config.ts";
@@ -9,18 +9,18 @@ import type { KubernetesApi } from "./kubernetesApi.ts";
 interface World {
   readonly api: KubernetesApi;
   readonly cluster: Cluster;
-  /** What the program of stack dev says. */
+  /** What stack dev's program says. */
   readonly inStack: (act: () => Promise<unknown>) => Promise<string>;
 }
 
-/** Objects, or the status of the answer, by path as the API's stand-in takes it. */
+/** Objects, or the status of the answer, by path as the API's stand-in expects it. */
 export type There = Readonly<Record<string, object | number>>;
 
 export const labelled = (stack: string) => ({ metadata: { labels: { "mtls-everywhere/stack": stack } } });
 const foreign = { metadata: {} };
 const certManagerKinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io";
 
-/** A cert-manager as its chart makes it. */
+/** A cert-manager as its chart installs it. */
 export const certManagerIn = (namespace: string, version = "v1.18.2", issuersIn = "$(POD_NAMESPACE)"): There => ({
   pods: {
     items: [
@@ -52,7 +52,7 @@ export function neighbourRows(world: () => World) {
   const existing = (namespace: string) => ({ certManager: { install: false, namespace } });
   return [
     row(
-      "several things of others at once (case 9)",
+      "several conflicts at once (case 9)",
       {
         ...certManagerIn("infra"),
         "namespaces/mtls": foreign,
@@ -65,13 +65,13 @@ export function neighbourRows(world: () => World) {
       "cert-manager v1.18.2 already runs in namespace infra: set certManager: { install: false, namespace: infra }",
     ),
     row(
-      "a namespace of somebody else (case 9)",
+      "somebody else's namespace (case 9)",
       { "namespaces/mtls": foreign },
       {},
       "Namespace mtls already exists: set createNamespace: false to use it, or namespace to another name",
     ),
     row(
-      "a namespace that is not there, and is not to be made (case 9)",
+      "a namespace that does not exist, and is not to be created (case 9)",
       {},
       { createNamespace: false },
       "Namespace mtls does not exist, and createNamespace is false: create it (kubectl create namespace mtls), or unset createNamespace",
@@ -83,13 +83,13 @@ export function neighbourRows(world: () => World) {
       "cert-manager v1.13.6 already runs in namespace cert-manager, and is older than v1.15.0, the oldest supported: upgrade it, then set certManager: { install: false, namespace: cert-manager }",
     ),
     row(
-      "the stack's own cert-manager, to be in another namespace (case 9)",
+      "the stack's own cert-manager, to be moved to another namespace (case 9)",
       { ...certManagerIn("cert-manager"), "namespaces/cert-manager": labelled("dev") },
       { certManager: { namespace: "infra" } },
       "cert-manager v1.18.2 runs in namespace cert-manager, where this stack installed it, and cannot be moved: set certManager.namespace back to cert-manager",
     ),
     row(
-      "cert-manager's namespace and kinds alone (case 9)",
+      "cert-manager's namespace and CRDs alone (case 9)",
       {
         "namespaces/cert-manager": foreign,
         [certManagerKinds]: {
@@ -118,7 +118,7 @@ export function neighbourRows(world: () => World) {
       "cert-manager v1.18.2 looks for the Secrets of ClusterIssuers in namespace infra, not in cert-manager: set certManager: { install: false, namespace: infra }",
     ),
     row(
-      "a cert-manager to be used that is too old (case 9)",
+      "an existing cert-manager that is too old (case 9)",
       certManagerIn("infra", "v1.13.6"),
       existing("infra"),
       "cert-manager v1.13.6 runs in namespace infra, and is older than v1.15.0, the oldest supported: upgrade it",
@@ -144,7 +144,7 @@ export function neighbourRows(world: () => World) {
         "To delete them with their data: kubectl -n mtls delete pvc data-etcd-0 data-etcd-1",
     ),
     {
-      input: "a cluster that does not say what it has (case 9)",
+      input: "a cluster that cannot be checked (case 9)",
       provoke: () => besides(world(), { "namespaces/mtls": 500 }, {}),
       message:
         "Cannot tell what is already in the cluster: Namespace mtls could not be read: HTTP 500.\n" +
@@ -158,7 +158,7 @@ function refusal(...lines: readonly string[]): string {
   return `Stack dev conflicts with what is already in the cluster:\n${words}Nothing was changed.`;
 }
 
-/** What the program says to a configuration where these objects are there. */
+/** What the program says to a configuration if these objects exist. */
 async function besides({ api, cluster, inStack }: World, others: There, values: object): Promise<string> {
   const there = { "namespaces/mtls": 404, ...others };
   const before = new Map(Object.keys(there).map((path) => [path, api.answers.get(path)]));

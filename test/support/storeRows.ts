@@ -1,4 +1,4 @@
-// What tools/etcd refuses, for the table of wrong inputs: each with an etcd of a few members in memory, and the whole message.
+// What tools/etcd refuses, for the table of wrong inputs: each with a small etcd in memory, and the whole message.
 
 import { writeFileSync } from "node:fs";
 import { join } from "node:path";
@@ -21,7 +21,7 @@ export interface StoreWorld {
 
 const peerUrl = (name: string) => `https://${name}.etcd-peers.mtls.svc:2380`;
 
-/** An etcd with members in so many pods, of which some do not answer; one more may be elsewhere. */
+/** An etcd with a number of pods, some of them silent, and possibly with members elsewhere. */
 function changeOf(pods: number, { silent = [], others = [] }: { silent?: string[]; others?: object[] } = {}): Change {
   const names = Array.from({ length: pods }, (_, ordinal) => `etcd-${ordinal}`);
   const members = names.map((name, id) => ({ ID: `${id}`, name, peerURLs: [peerUrl(name)] }));
@@ -55,30 +55,30 @@ export function storeRows(world: () => StoreWorld) {
   };
   return [
     {
-      input: "a member that there is not (case 8)",
+      input: "a member that does not exist (case 8)",
       provoke: said(() => replace(changeOf(3), "etcd-3")),
       message: "There is no member etcd-3. The members are etcd-0 to etcd-2.",
     },
     {
-      input: "a member to be replaced without which too few are left (case 8)",
+      input: "a replacement that would leave too few members (case 8)",
       provoke: said(() => replace(changeOf(3, { silent: ["etcd-2"] }), "etcd-1")),
       message:
         "etcd-1 cannot be replaced: 1 of the other members is healthy, and 2 must be. Nothing was changed. docs/etcd.md says what to do when too many are lost.",
     },
     {
-      input: "another number of members while one is away (case 8)",
+      input: "scaling while a member is down (case 8)",
       provoke: said(() => scale(changeOf(3, { silent: ["etcd-1"] }), 5)),
       message:
         "etcd-1 does not answer, and members are added or removed only while all of them are healthy. Nothing was changed. If its volume is lost: node tools/etcd/cli.ts replace etcd-1",
     },
     {
-      input: "an etcd of which no member answers (case 8)",
+      input: "an etcd without an answering member (case 8)",
       provoke: said(() => scale(changeOf(1, { silent: ["etcd-0"] }), 3)),
       message:
         "No etcd member answers and has a leader. Without a majority, etcd cannot be changed: docs/etcd.md says how to restore a snapshot.",
     },
     {
-      input: "a member of etcd that is no pod of the platform (case 8)",
+      input: "an etcd member that is not a pod of the platform (case 8)",
       provoke: said(() => scale(changeOf(1, { others: [{ ID: "9", peerURLs: ["https://elsewhere:2380"] }] }), 3)),
       message:
         "etcd has a member that is not a pod of this platform: 9 at https://elsewhere:2380. Find out who added it; to remove it: etcdctl member remove 9",
@@ -97,7 +97,7 @@ export function storeRows(world: () => StoreWorld) {
         'Could not patch statefulsets: grant the kubeconfig\'s user "patch" on statefulsets (docs/roles.md).',
     },
     {
-      input: "outputs of a release that knew no tools/etcd",
+      input: "outputs of a release without tools/etcd",
       provoke: said(() => {
         const { administrator: _, ...store } = outputs.store;
         return asRoot(world().cluster, { ...outputs, store });
@@ -105,7 +105,7 @@ export function storeRows(world: () => StoreWorld) {
       message: "The platform was deployed by a release without tools/etcd. Run pulumi up first.",
     },
     {
-      input: "a file that is no snapshot",
+      input: "a file that is not a snapshot",
       provoke: said(() => read(snapshotOf({}), "/apisix")),
       message: "/backup/etcd.json is not a snapshot taken by tools/etcd, or is incomplete. Nothing was changed.",
     },

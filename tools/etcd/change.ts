@@ -1,4 +1,4 @@
-// Changes etcd's members one at a time: each joins without a vote, catches up, and gets its vote then.
+// Changes etcd's members one at a time: each is added as a learner, catches up, and is then promoted.
 
 import { AdminError, isTransient, until } from "@mtls-everywhere/cluster-access";
 
@@ -8,35 +8,38 @@ import type { StoreCall } from "../verify/storeSession.ts";
 import type { MemberPods } from "./pods.ts";
 import { type MembersState, nextStep, ordinalOf, type Step } from "./steps.ts";
 
-/** What a change works with. */
+/** What a change needs. */
 export interface Change {
   /** etcd, as its root user. */
   readonly call: StoreCall;
   readonly pods: MemberPods;
   readonly signal: AbortSignal;
-  /** Told of each step before it is taken. */
+  /** Called before each step. */
   readonly onStep: (line: string) => void;
-  /** How long is waited; the usual limits unless given. */
+  /**
+   * How long to wait.
+   * @default the usual limits
+   */
   readonly limits?: typeof usual;
 }
 
 /** Milliseconds. */
 const usual = {
-  /** For members to answer that may be restarting. */
+  /** For an answer from members that may be restarting. */
   answer: 20_000,
-  /** For etcd to agree to a change, and for a member to start and catch up. */
+  /** For etcd to accept a change, and for a member to start and catch up. */
   change: 180_000,
 };
 
-/** Brings etcd to so many members. Run again after it was killed, it goes on. */
+/** Scales etcd to a number of members. If it was killed, the next run resumes. */
 export async function scale(change: Change, wanted: number): Promise<void> {
   const { pods, onStep } = change;
   const next = async () => nextStep(await stateOf(change), wanted, pods);
   let step = await next();
   for (let checked = false; step; step = await next()) {
-    // Pods that were taken away by hand are missing no longer once the StatefulSet has them again.
+    // Members whose pods were scaled away by hand come back once the StatefulSet is large enough again.
     if (!checked && !(step.step === "fit" && step.replicas > (await pods.replicas()))) {
-      await refuseUnwell(change);
+      await refuseUnhealthy(change);
       checked = true;
     }
     onStep(sentence(step, pods));
@@ -46,8 +49,8 @@ export async function scale(change: Change, wanted: number): Promise<void> {
 }
 
 /**
- * Makes a member anew, with an empty volume that it fills from the others.
- * @throws before anything is changed, when the others are too few to go on without it.
+ * Replaces a member by one with an empty volume, which it fills from the others.
+ * @throws before anything is changed, if the others are too few to continue without it.
  */
 export async function replace(change: Change, name: string): Promise<void> {
   const { onStep } = change;
@@ -66,7 +69,7 @@ async function take(change: Change, step: Step): Promise<void> {
   const { pods, signal } = change;
   switch (step.step) {
     case "finish":
-      // One that never started may have met another's data: it costs nothing to let it join again.
+      // One that never started may have found old data in its volume: adding it again costs nothing.
       if (step.member.name !== "" && (await promoted(change, step.member.id, 30_000))) return;
       await remove(change, step.member);
       return;
@@ -100,7 +103,7 @@ function sentence(step: Step, pods: MemberPods): string {
   }
 }
 
-/** Lets a member in that has nothing yet, and gives it its vote when it has all. */
+/** Adds a member without data, and promotes it once it has caught up. */
 async function join(change: Change, ordinal: number): Promise<void> {
   const { call, pods, signal } = change;
   const { members, replicas } = await stateOf(change);
@@ -108,12 +111,12 @@ async function join(change: Change, ordinal: number): Promise<void> {
   const ordinals = [...members.map((member) => ordinalOf(member, pods)), ordinal].sort((a, b) => a - b);
   const names = ordinals.map((one) => pods.name(one));
   await pods.startBy(names, "existing");
-  // A volume of before would be that of a member which is none any more.
+  // An old volume would hold the data of a member that was removed.
   if (replicas > ordinal) await pods.drop(name);
   else await pods.forget(name, signal);
   const id = await agreed(change, `${name} cannot be added`, async () => {
     const known = (await stateOf(change)).members.find(({ peerUrls }) => peerUrls.includes(pods.peerUrl(name)));
-    if (known) return known.id; // its answer was lost
+    if (known) return known.id; // the answer to an earlier call was lost
     const options = { member: await speaker(change, name), signal: limited(signal) };
     const body = { peerURLs: [pods.peerUrl(name)], isLearner: true };
     return (await call<{ member: { ID: string } }>("cluster/member/add", body, options)).member.ID;
@@ -129,7 +132,7 @@ async function join(change: Change, ordinal: number): Promise<void> {
   }
 }
 
-/** Gives a member its vote, as soon as it has what the others have; false when that takes too long. */
+/** Promotes a member as soon as it has caught up; false if that takes too long. */
 async function promoted(change: Change, id: string, within: number): Promise<boolean> {
   const { call, signal } = change;
   const done = await until(
@@ -145,7 +148,7 @@ async function promoted(change: Change, id: string, within: number): Promise<boo
   return done === true;
 }
 
-/** Takes a member out of etcd. A leader hands over first, so that nobody has to wait for an election. */
+/** Removes a member from etcd. A leader hands over first, so that nobody has to wait for an election. */
 async function remove(change: Change, { id, name, learner }: Member): Promise<void> {
   const { call, signal } = change;
   const via = await speaker(change, name);
@@ -164,7 +167,7 @@ async function remove(change: Change, { id, name, learner }: Member): Promise<vo
   });
 }
 
-/** When all is done: a member that loses all begins alone, as at the first `up`, and everyone is well. */
+/** From now on, members that lose all data bootstrap a new etcd, as at first. Waits until all are healthy. */
 async function settle(change: Change, count: number): Promise<void> {
   const { call, pods, signal, onStep } = change;
   const names = Array.from({ length: count }, (_, ordinal) => pods.name(ordinal));
@@ -182,7 +185,7 @@ async function settle(change: Change, count: number): Promise<void> {
   if (faults.length > 0) throw new Error(`The members are in place, but not healthy: ${faults.join("; ")}.`);
 }
 
-/** What etcd and the StatefulSet have now. */
+/** The current members and replicas. */
 async function stateOf(change: Change): Promise<MembersState> {
   const { call, pods, signal } = change;
   const via = await speaker(change);
@@ -193,7 +196,7 @@ async function stateOf(change: Change): Promise<MembersState> {
   return { members, replicas };
 }
 
-/** A member that answers and has a vote, other than the one that is spoken of: those without a vote take no calls. */
+/** A voting member that answers, other than the excepted one: learners take no calls. */
 async function speaker({ call, pods, signal, limits = usual }: Change, except?: string): Promise<string> {
   const last = await pods.replicas();
   const found = await until(
@@ -214,7 +217,7 @@ async function speaker({ call, pods, signal, limits = usual }: Change, except?: 
   );
 }
 
-/** Whom a replacement would be, and who it is now. */
+/** The ordinal of the member to be replaced, and the member if etcd still has it. */
 async function replaceable(change: Change, { members, replicas }: MembersState, name: string) {
   const { pods } = change;
   const ordinal = Array.from({ length: replicas }, (_, index) => pods.name(index)).indexOf(name);
@@ -232,15 +235,15 @@ async function replaceable(change: Change, { members, replicas }: MembersState, 
   );
 }
 
-/** Refuses to begin while a member is away: each that comes or goes then could cost the majority. */
-async function refuseUnwell(change: Change): Promise<void> {
+/** Refuses to start while a member is down: any change then could cost the majority. */
+async function refuseUnhealthy(change: Change): Promise<void> {
   const { pods, signal, limits = usual } = change;
   const voters = (await stateOf(change)).members.filter(({ learner }) => !learner);
   let away: readonly Member[] = [];
   await until(
     async () => {
-      const well = await answering(change, voters);
-      away = voters.filter((member) => !well.includes(member));
+      const healthy = await answering(change, voters);
+      away = voters.filter((member) => !healthy.includes(member));
       return away.length === 0;
     },
     { within: limits.answer, pause: 1_000, signal },
@@ -265,7 +268,7 @@ async function answering({ call, pods, signal }: Change, members: readonly Membe
   return answers.flat();
 }
 
-/** What etcd agrees to, once it does: it refuses a change for some seconds after another one. */
+/** Repeats a change until etcd accepts it: for some seconds after another change, it refuses. */
 async function agreed<T>({ signal, limits = usual }: Change, what: string, ask: () => Promise<T>): Promise<T> {
   let last: Error | undefined;
   const answer = await until(
@@ -283,17 +286,17 @@ async function agreed<T>({ signal, limits = usual }: Change, what: string, ask: 
   throw new Error(`${what}: ${last?.message ?? "no answer."} Run the same command again: it resumes from here.`);
 }
 
-/** Of one that was taken out within the same second it says "member not found": the new one would have the same id. */
+/** "member not found" is its answer for a member removed within the same second: the new one would get the same id. */
 const refusedForNow = /unhealthy|not enough started|in sync|leader|timed out|member not found/;
 
-/** A failure that another try may outlast; anything else is thrown on. */
+/** A failure worth retrying; anything else is rethrown. */
 function forNow(error: unknown): Error {
   if (isTransient(error)) return error as Error;
   if (error instanceof AdminError && refusedForNow.test(error.said)) return error;
   throw error;
 }
 
-/** One try takes no longer than etcd's own limit. */
+/** Limits one attempt to a little more than etcd's own timeout. */
 function limited(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(15_000)]);
 }

@@ -1,4 +1,4 @@
-// Command line of the store: what its members are like, how many there are, a lost one made anew, and its keys in a file and back.
+// Command line for etcd: status, scaling, replacing a lost member, snapshot and restore.
 
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
@@ -21,20 +21,20 @@ const usage = `Usage: node tools/etcd/cli.ts status [--stack NAME] [--context NA
        node tools/etcd/cli.ts restore FILE [--yes] [--stack NAME] [--context NAME]
 
 status    shows etcd's members, which one leads, how large each database is, and what is missing. It changes nothing.
-scale     lets members join or leave, one at a time. Then set etcd.replicas to the same number and run pulumi up.
-replace   makes a member anew whose volume is lost: it leaves, and joins again with an empty volume.
-snapshot  writes what APISIX keeps in etcd into a new file: routes, upstreams, certificates with their keys as APISIX seals them.
-restore   makes what APISIX keeps in etcd that of a snapshot again; what came later is removed.
+scale     adds or removes members, one at a time. Then set etcd.replicas to the same number and run pulumi up.
+replace   replaces a member whose volume is lost: removes it, and adds it again with an empty volume.
+snapshot  writes what APISIX keeps in etcd to a new file: routes, upstreams, certificates with their sealed keys.
+restore   restores what APISIX keeps in etcd from a snapshot; anything added since then is deleted.
 
-  -s, --stack NAME    the stack; the selected one unless given
-  --context NAME      context of the kubeconfig; kubernetes:context of the stack, else its current one unless given
-  --yes               do not ask before restoring
-  --json              print the status as JSON, and progress to standard error
+  -s, --stack NAME    the stack; default: the selected one
+  --context NAME      context of the kubeconfig; default: the stack's kubernetes:context, else the current one
+  --yes               restore without asking
+  --json              print the status as JSON, and progress on standard error
   -h, --help          this text
 
-Interrupted or killed, run the same command again: it goes on from what is there.
+If it was interrupted or killed, run the same command again: it resumes from the live state.
 
-Exit code: 0 when done and all members are well, 1 when one is not, 2 when it could not be done or the command is not one,
+Exit code: 0 when done and all members are healthy, 1 when one is not, 2 when the command failed or is not valid,
 130 when interrupted.
 `;
 
@@ -43,7 +43,7 @@ process.exit(await main());
 interface Tool {
   readonly cluster: Cluster;
   readonly outputs: PlatformOutputs;
-  /** As people write it; a placeholder when it was not named. */
+  /** Its name on the command line, or a placeholder. */
   readonly stack: string;
   readonly signal: AbortSignal;
   readonly json: boolean;
@@ -91,7 +91,7 @@ async function main(): Promise<number> {
 
 type Command = (tool: Tool) => Promise<number>;
 
-/** The command by its name and argument; undefined when it is none. */
+/** The command by its name and argument; undefined if it is not valid. */
 function commandOf(name: string, argument: string, yes: boolean): Command | undefined {
   switch (name) {
     case "status":

@@ -1,4 +1,4 @@
-// How the tool speaks to etcd: by the references in the stack's outputs, as root for its members, as APISIX for the keys.
+// How the tool connects to etcd, by the references in the stack's outputs: as root for members, as APISIX for keys.
 
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
@@ -31,7 +31,7 @@ export async function asRoot(
   return { call, pods: new KubernetesPods(cluster.config, { namespace, set }) };
 }
 
-/** etcd as APISIX, which may touch its own keys and nothing else. */
+/** etcd as APISIX, which may access only its own keys. */
 export async function asApisix(cluster: Cluster, { store }: PlatformOutputs): Promise<StoreSession> {
   const [ca, pair, password] = await Promise.all([
     cluster.trustBundle(store.trust),

@@ -1,4 +1,4 @@
-// The Kubernetes side of etcd's members: their StatefulSet, pods and claims, and what a member without data starts by.
+// The Kubernetes side of etcd's members: StatefulSet, pods, claims, and bootstrap settings.
 
 import {
   AppsV1Api,
@@ -14,25 +14,25 @@ import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 import { etcdPeerUrl, etcdStart, etcdStartName, type StartState } from "../../components/etcdPlan.ts";
 import type { Naming } from "./steps.ts";
 
-/** What a change of members asks of the cluster. */
+/** What a change of members needs from the cluster. */
 export interface MemberPods extends Naming {
   readonly namespace: string;
-  /** Pods that the StatefulSet has. */
+  /** Replicas of the StatefulSet. */
   replicas(): Promise<number>;
   scale(replicas: number): Promise<void>;
-  /** From now on a member without data starts so. */
+  /** Sets how a member without data starts from now on. */
   startBy(members: readonly string[], state: StartState): Promise<void>;
-  /** Deletes the claim and pod of a member: the StatefulSet makes both anew. */
+  /** Deletes the claim and pod of a member: the StatefulSet recreates both. */
   drop(member: string): Promise<void>;
-  /** Waits until the dropped pod and claim have been made anew. */
+  /** Waits until the dropped pod and claim have been recreated. */
   renewed(member: string, signal: AbortSignal): Promise<void>;
-  /** Deletes the claim of a pod that the StatefulSet has no more, and waits until both are gone. */
+  /** Deletes the claim of a pod that the StatefulSet no longer has, and waits until both are gone. */
   forget(member: string, signal: AbortSignal): Promise<void>;
 }
 
-/** Milliseconds for a pod and a volume to go or come. */
+/** Milliseconds for a pod and its volume to be created or deleted. */
 const patience = 180_000;
-/** What Pulumi's provider takes over, as it does with all that `kubectl` writes: the next `up` meets no conflict. */
+/** Pulumi's provider takes over fields of managers named after `kubectl`, so the next `up` meets no conflict. */
 const fieldManager = "kubectl-mtls-everywhere-etcd";
 
 export class KubernetesPods implements MemberPods {
@@ -40,7 +40,7 @@ export class KubernetesPods implements MemberPods {
   readonly #apps: AppsV1Api;
   readonly namespace: string;
   readonly #set: string;
-  /** UIDs of what was dropped. */
+  /** UIDs of dropped objects. */
   readonly #dropped = new Set<string>();
 
   constructor(config: KubeConfig, { namespace, set }: { readonly namespace: string; readonly set: string }) {
@@ -98,7 +98,7 @@ export class KubernetesPods implements MemberPods {
         const isNew = (object: typeof pod | typeof claim) =>
           object?.metadata?.deletionTimestamp === undefined && !this.#dropped.has(object?.metadata?.uid ?? "");
         if (pod && claim && isNew(pod) && isNew(claim)) return true;
-        // Made while the old claim was still going, it would wait for that for ever.
+        // Created while the old claim was still terminating, it would wait for that claim for ever.
         if (pod && isNew(pod) && isWaiting(pod)) await this.#deletePod(member);
         return false;
       },
@@ -157,7 +157,7 @@ function isWaiting({ status }: V1Pod): boolean {
   );
 }
 
-/** The answer, or nothing where there is no such object. */
+/** The answer, or undefined if the object does not exist. */
 async function found<T>(call: () => Promise<T>): Promise<T | undefined> {
   try {
     return await call();
@@ -167,7 +167,7 @@ async function found<T>(call: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** The answer, or an error that says what right is missing or what Kubernetes said. */
+/** The answer, or an error that names the missing permission or gives Kubernetes' reason. */
 async function asked<T>(verb: string, resource: string, call: () => Promise<T>): Promise<T> {
   try {
     return await call();

@@ -1,9 +1,9 @@
-// etcd's status as people read it: a line for each member, then what is wrong and what comes next.
+// etcd's status for people: a line for each member, then what is wrong and what to do next.
 
 import { table } from "../table.ts";
 import { memberFaults, type SeenMembers } from "../verify/members.ts";
 
-/** What is to be told. */
+/** What to report. */
 export interface StoreStatus {
   readonly members: readonly MemberRow[];
   /** What is wrong, one by one. */
@@ -20,7 +20,7 @@ export interface MemberRow {
   readonly version?: string;
 }
 
-/** Members that there are, and that there should be: by the StatefulSet, and by the stack's last `up`. */
+/** Members that there should be: by the StatefulSet, and by the stack's last `up`. */
 export interface Expected {
   readonly pods: readonly string[];
   readonly outputs: readonly string[];

@@ -1,4 +1,4 @@
-// What APISIX keeps in etcd, in a file and back: its keys and values as of one revision. Users are not in it, since the stack has them.
+// Snapshots of what APISIX keeps in etcd: its keys and values as of one revision, without users, which the stack has.
 
 import { open, readFile } from "node:fs/promises";
 
@@ -9,7 +9,7 @@ import type { StoreCall } from "../verify/storeSession.ts";
 const entry = z.object({ key: z.base64(), value: z.base64() });
 const snapshot = z.object({
   format: z.literal("mtls-everywhere/etcd-keys/1"),
-  /** UID of the cluster that it was taken on. */
+  /** UID of the cluster that it was taken from. */
   cluster: z.string(),
   prefix: z.string(),
   revision: z.string(),
@@ -22,15 +22,15 @@ export interface Snapshot extends z.infer<typeof snapshot> {}
 /** A key and its value. */
 export type Entry = z.infer<typeof entry>;
 
-/** What makes the live keys those of a snapshot. */
+/** The changes from the live keys to those of a snapshot. */
 export interface Restoration {
   readonly puts: readonly Entry[];
-  /** Keys that came after the snapshot. */
+  /** Keys added since the snapshot. */
   readonly deletes: readonly string[];
   readonly same: number;
 }
 
-/** Reads all keys under a prefix as of one revision. Those with a lease are left out: they are a running server's, and end with it. */
+/** Reads all keys under a prefix as of one revision. Leased keys are left out: they belong to a running server. */
 export async function take(
   call: StoreCall,
   { cluster, prefix }: Pick<Snapshot, "cluster" | "prefix">,
@@ -46,13 +46,13 @@ export async function take(
     const kvs = page.kvs ?? [];
     for (const { key, value = "", lease } of kvs) if (lease === undefined) keys.push({ key, value });
     const last = kvs.at(-1);
-    // The key right behind the last one.
+    // The key right after the last one.
     from = page.more && last ? Buffer.concat([Buffer.from(last.key, "base64"), Buffer.of(0)]) : undefined;
   }
   return { format: "mtls-everywhere/etcd-keys/1", cluster, prefix, revision: revision ?? "0", keys };
 }
 
-/** What of the live keys differs from the snapshot's. */
+/** How the live keys differ from the snapshot's. */
 export function restoration(live: readonly Entry[], wanted: readonly Entry[]): Restoration {
   const now = new Map(live.map(({ key, value }) => [key, value]));
   const then = new Set(wanted.map(({ key }) => key));
@@ -64,7 +64,7 @@ export function restoration(live: readonly Entry[], wanted: readonly Entry[]): R
   };
 }
 
-/** Takes the difference. Most fit into one transaction; a repetition after a failure goes on from what is live. */
+/** Applies the changes, usually in one transaction. After a failure, a new run starts from the live keys. */
 export async function restore(call: StoreCall, { puts, deletes }: Restoration, signal: AbortSignal): Promise<void> {
   for (const success of batches([
     ...puts.map((put) => ({ requestPut: put })),
@@ -74,7 +74,7 @@ export async function restore(call: StoreCall, { puts, deletes }: Restoration, s
   }
 }
 
-/** Only its owner may read it: it holds keys, sealed by APISIX's keyring. What was there is not written over. */
+/** Only its owner may read it: it holds keys, sealed by APISIX's keyring. Never overwrites a file. */
 export async function write(file: string, content: Snapshot): Promise<void> {
   const handle = await open(file, "wx", 0o600);
   try {
@@ -85,7 +85,7 @@ export async function write(file: string, content: Snapshot): Promise<void> {
   }
 }
 
-/** @throws when the file is none of ours, or has keys of another prefix. */
+/** @throws if the file is not a snapshot of this tool, or has keys of another prefix. */
 export async function read(file: string, prefix: string): Promise<Snapshot> {
   const found = parsed(file, await readFile(file, "utf8"));
   if (found.prefix === prefix) return found;
@@ -102,12 +102,12 @@ function parsed(file: string, text: string): Snapshot {
   }
 }
 
-/** Routes name the other objects: they come last and go first. */
+/** Routes refer to the other objects: they are written last and deleted first. */
 function rank(key: string): number {
   return Buffer.from(key, "base64").toString().includes("/routes/") ? 1 : 0;
 }
 
-/** First key that no longer begins with the prefix. */
+/** First key that no longer starts with the prefix. */
 function endOf(prefix: string): string {
   const end = Buffer.from(prefix);
   end[end.length - 1]! += 1; // No UTF-8 byte is 0xff.

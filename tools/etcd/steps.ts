@@ -1,29 +1,29 @@
-// What comes next on the way to a number of members: found from what is live, so that a killed run goes on where it was.
+// The next step towards a number of members, derived from the live state, so that a killed run can be resumed.
 
 import type { Member } from "../verify/members.ts";
 
-/** An etcd and its StatefulSet, as they stand. */
+/** The current state of an etcd and its StatefulSet. */
 export interface MembersState {
   readonly members: readonly Member[];
-  /** Pods that the StatefulSet has. */
+  /** Replicas of the StatefulSet. */
   readonly replicas: number;
 }
 
-/** How a member is called by its ordinal, and known to the others: what a StatefulSet's pods are. */
+/** A member's name by its ordinal, and its address for the others: those of the StatefulSet's pods. */
 export interface Naming {
   name(ordinal: number): string;
   peerUrl(name: string): string;
 }
 
 export type Step =
-  /** A member that an earlier run has added and not made a full one. */
+  /** A member that an earlier run added, but did not promote. */
   | { readonly step: "finish"; readonly member: Member }
-  /** The StatefulSet has pods that are no members, or lacks some that are. */
+  /** The StatefulSet has pods that are not members, or too few for the members. */
   | { readonly step: "fit"; readonly replicas: number }
   | { readonly step: "leave"; readonly ordinal: number; readonly member: Member }
   | { readonly step: "join"; readonly ordinal: number };
 
-/** The next step to members 0 up to `wanted`; undefined when they are there. */
+/** The next step towards members 0 to `wanted` - 1; undefined if they are in place. */
 export function nextStep(state: MembersState, wanted: number, naming: Naming): Step | undefined {
   const learner = state.members.find(({ learner }) => learner);
   if (learner) return { step: "finish", member: learner };
@@ -38,8 +38,8 @@ export function nextStep(state: MembersState, wanted: number, naming: Naming): S
 }
 
 /**
- * Which pod a member is, by where its peers reach it: it has no name before it has started.
- * @throws when it is none of the platform's.
+ * The ordinal of a member's pod, by its peer URL: a member has no name before it has started.
+ * @throws if it is not a pod of the platform.
  */
 export function ordinalOf({ id, peerUrls }: Pick<Member, "id" | "peerUrls">, naming: Naming): number {
   for (let ordinal = 0; ordinal < mostOrdinals; ordinal += 1) {
@@ -51,5 +51,5 @@ export function ordinalOf({ id, peerUrls }: Pick<Member, "id" | "peerUrls">, nam
   );
 }
 
-/** More than there ever are. */
+/** More than there can ever be. */
 const mostOrdinals = 16;

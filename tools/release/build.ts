@@ -1,4 +1,4 @@
-// Makes dist/, which `npm pack` packs: the public surface as JavaScript with declarations, since Node.js runs no TypeScript below node_modules.
+// Builds dist/ for `npm pack`: JavaScript with declarations, since Node.js runs no TypeScript below node_modules.
 
 import { execFileSync } from "node:child_process";
 import { globSync, readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -10,7 +10,7 @@ const dist = join(checkout, "dist");
 rmSync(dist, { recursive: true, force: true });
 const compiler = join(checkout, "node_modules/typescript/bin/tsc");
 const project = join(import.meta.dirname, "tsconfig.package.json");
-// To standard error: npm's standard output may be an answer for programs.
+// To standard error: a program may be parsing npm's standard output.
 execFileSync(process.execPath, [compiler, "--project", project], { stdio: ["ignore", 2, 2] });
 for (const file of globSync("**/*.{js,d.ts}", { cwd: dist })) {
   const path = join(dist, file);
@@ -18,8 +18,8 @@ for (const file of globSync("**/*.{js,d.ts}", { cwd: dist })) {
 }
 
 /**
- * The workspaces are parts of the one package there, by the names that package.json gives them. The life cycles have a public one: the
- * code in a stack's state imports them, and is run in the consumer's folder.
+ * In the package, the workspaces become subpath imports, named in package.json. The life cycles need a public name: the
+ * code in a stack's state imports them, and runs in the consumer's folder.
  */
 function withoutWorkspaces(text: string): string {
   return text

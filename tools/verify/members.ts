@@ -1,4 +1,4 @@
-// Whether etcd has the members that it should have, and each of them is well.
+// Whether etcd has the members that it should have, and each of them is healthy.
 
 import type { StoreCall } from "./storeSession.ts";
 
@@ -8,32 +8,32 @@ export interface Member {
   /** Empty until it has started. */
   readonly name: string;
   readonly peerUrls: readonly string[];
-  /** It follows, and has no vote yet. */
+  /** It follows without a vote. */
   readonly learner: boolean;
 }
 
-/** What a member says of itself. */
+/** What a member reports about itself. */
 export interface MemberStatus {
   readonly id: string;
-  /** Id of the leader that it follows; undefined when it sees none. */
+  /** Id of the leader that it follows; undefined if it sees none. */
   readonly leader: string | undefined;
-  /** It follows, and has no vote yet: it takes no other calls. */
+  /** It follows without a vote, and takes no calls but this one. */
   readonly learner: boolean;
   /** Bytes of its database. */
   readonly size: number;
   readonly version: string;
-  /** What it complains of, such as a full database. */
+  /** Its alarms, such as a full database. */
   readonly errors: readonly string[];
 }
 
-/** All that was seen of an etcd. */
+/** Everything observed of an etcd. */
 export interface SeenMembers {
   readonly members: readonly Member[];
-  /** By name, of each that was asked: what it says, or why it said nothing. */
+  /** By the name of each member that was asked: its status, or why it gave none. */
   readonly said: Readonly<Record<string, MemberStatus | Error>>;
 }
 
-/** Milliseconds for one member to answer: one that hangs must not keep the others from being told. */
+/** Milliseconds for one member to answer: one that hangs must not hold up the report on the others. */
 const patience = 3_000;
 
 /** The members as any of them lists them. */
@@ -45,7 +45,7 @@ export async function listMembers(call: StoreCall, options: Parameters<StoreCall
   }));
 }
 
-/** What one member says of itself. */
+/** What one member reports about itself. */
 export async function statusOf(call: StoreCall, member: string, signal: AbortSignal): Promise<MemberStatus> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(patience)]);
   const raw = await call<RawStatus>("maintenance/status", {}, { member, signal: limited });
@@ -56,7 +56,7 @@ export async function statusOf(call: StoreCall, member: string, signal: AbortSig
   };
 }
 
-/** The members as one of them lists them, any that is ready unless it is named, and as each of these answers. */
+/** The members as one of them lists them (by default any that is ready), and the status of each of these names. */
 export async function seeMembers(
   call: StoreCall,
   names: readonly string[],
@@ -71,7 +71,7 @@ export async function seeMembers(
   return { members, said: Object.fromEntries(said) };
 }
 
-/** What is wrong with the members, one by one; nothing when these names are all there is and are well. */
+/** What is wrong with each member; empty if exactly the expected members exist and are healthy. */
 export function memberFaults({ members, said }: SeenMembers, expected: readonly string[]): string[] {
   const own = expected.flatMap((name) => {
     const member = members.find((one) => one.name === name);

@@ -1,11 +1,11 @@
-// Calls of etcd's JSON gateway as one of its users, at any member or at one that is named.
+// Calls to etcd's JSON gateway as one of its users, to any member or to a named one.
 
 import { type Access, AdminError, type ClientTls, saidIn } from "@mtls-everywhere/cluster-access";
 import type { PodPort } from "@mtls-everywhere/vocabulary/references";
 
 import { ask } from "./http.ts";
 
-/** Whom the calls come from, and where they go. */
+/** Who calls, and where. */
 export interface StoreCaller {
   readonly access: Pick<Access, "connect">;
   readonly endpoint: PodPort;
@@ -14,7 +14,7 @@ export interface StoreCaller {
   readonly password: string;
 }
 
-/** Where a call goes, and when it is given up. */
+/** Where a call goes, and when to give up. */
 export interface CallOptions {
   /**
    * Name of the member, which is its pod's.
@@ -24,10 +24,10 @@ export interface CallOptions {
   readonly signal: AbortSignal;
 }
 
-/** Asks a path under `/v3/` with a body; gives the answer's fields. */
+/** Posts a body to a path under `/v3/`; returns the answer's fields. */
 export type StoreCall = <T>(path: string, body: object, options: CallOptions) => Promise<T>;
 
-/** Signs in with the first call, and again when a member has forgotten that. */
+/** Signs in with the first call, and again when a member no longer knows the token. */
 export class StoreSession {
   readonly #caller: StoreCaller;
   #token: Promise<string | undefined> | undefined;
@@ -36,7 +36,7 @@ export class StoreSession {
     this.#caller = caller;
   }
 
-  /** @throws AdminError with etcd's words when it refuses. */
+  /** @throws AdminError with etcd's message if it refuses. */
   readonly call: StoreCall = async <T>(path: string, body: object, options: CallOptions) => {
     try {
       return await this.#send<T>(path, body, options, await this.#signedIn(options));

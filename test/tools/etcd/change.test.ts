@@ -1,4 +1,4 @@
-// Members that come, go and are made anew (case 8): real etcd processes in the place of a StatefulSet's pods.
+// Members that are added, removed and replaced (case 8), with real etcd processes in place of a StatefulSet's pods.
 
 import { deepStrictEqual as same, equal, ok, rejects } from "node:assert/strict";
 import { setTimeout as sleep } from "node:timers/promises";
@@ -25,7 +25,7 @@ describe("etcd's members (case 8)", function () {
     same(etcd.startsBy, { members: names(count), state: "new" });
     equal(await etcd.replicas(), count);
   };
-  /** Goes on writing until it is ended; gives the keys whose writing etcd has acknowledged. */
+  /** Keeps writing until it is ended; returns the keys whose writes etcd has acknowledged. */
   const writing = () => {
     let ended = false;
     let failures = 0;
@@ -34,7 +34,7 @@ describe("etcd's members (case 8)", function () {
       const { call } = await etcd.session("apisix");
       for (let count = 0; !ended; count += 1) {
         const key = base64(`/apisix/written/${count}`);
-        // As APISIX does: another member when one fails.
+        // Like APISIX: another member when one fails.
         const options = { member: `etcd-${failures % 3}`, signal: AbortSignal.timeout(5_000) };
         await call("kv/put", { key, value: key }, options).then(
           () => acknowledged.push(key),
@@ -95,12 +95,12 @@ describe("etcd's members (case 8)", function () {
     await isWell(3);
   });
 
-  it("stay as they are when there are as many already", async () => {
+  it("stay as they are if there are already that many", async () => {
     await scale(change, 3);
     same(steps, ["waiting until all members are healthy"]);
   });
 
-  it("make one anew whose volume is lost, whoever leads", async () => {
+  it("are replaced when their volume is lost, whoever leads", async () => {
     for (const name of ["etcd-1", "etcd-0"]) {
       await etcd.lose(name);
       await eventually(`${name} is missed`, async () =>
@@ -121,7 +121,7 @@ describe("etcd's members (case 8)", function () {
     }
   });
 
-  it("go on after a run that was killed anywhere, up and down", async () => {
+  it("resume after a run that was killed anywhere, up and down", async () => {
     const runs: [number, RegExp][] = [
       [5, /^start by .*etcd-3 existing/],
       [5, /^scale 4/],

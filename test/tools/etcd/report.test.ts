@@ -1,4 +1,4 @@
-// What the status says of etcd's members, and what comes next; and a command line that is none.
+// What the status says about etcd's members, and what to do next; and invalid command lines.
 
 import { deepStrictEqual as same, equal } from "node:assert/strict";
 import { spawnSync } from "node:child_process";
@@ -62,7 +62,7 @@ describe("tools/etcd/cli.ts", function () {
   };
   const usage = "Usage: node tools/etcd/cli.ts status [--s";
 
-  it("tells how it is used, when asked and when a command is none", () => {
+  it("prints its usage, when asked and for invalid commands", () => {
     same(run("--help"), { code: 0, stdout: usage.slice(0, 40), stderr: "" });
     for (const args of [["scale", "2"], ["scale"], ["replace"], ["status", "more"], ["snapshot"], ["grow"]]) {
       same(run(...args), { code: 2, stdout: "", stderr: usage.slice(0, 40) });

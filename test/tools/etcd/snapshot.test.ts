@@ -1,4 +1,4 @@
-// A snapshot of what APISIX keeps in etcd, and the way back to it (case 8), against a real etcd.
+// A snapshot of what APISIX keeps in etcd, and its restoration (case 8), against a real etcd.
 
 import { deepStrictEqual as same, equal, match, rejects } from "node:assert/strict";
 import { mkdtempSync, rmSync, statSync, writeFileSync } from "node:fs";
@@ -11,8 +11,8 @@ import { EtcdMembers } from "../../support/etcdMembers.ts";
 const base64 = (text: string) => Buffer.from(text).toString("base64");
 const entry = (key: string, value: string) => ({ key: base64(key), value: base64(value) });
 
-describe("the way back to a snapshot (case 8)", () => {
-  it("writes routes last and deletes them first, and leaves alone what is the same", () => {
+describe("a restoration (case 8)", () => {
+  it("writes routes last, deletes them first, and leaves unchanged keys alone", () => {
     const live = [entry("/apisix/upstreams/new", "u"), entry("/apisix/routes/new", "r"), entry("/apisix/ssls/a", "s")];
     const then = [entry("/apisix/routes/old", "r"), entry("/apisix/ssls/a", "s"), entry("/apisix/upstreams/old", "u")];
     same(restoration(live, then), {
@@ -42,7 +42,7 @@ describe("a snapshot of etcd's keys (case 8)", function () {
     rmSync(folder, { recursive: true });
   });
 
-  it("brings back each key and value, of any size and number, and takes away what came later", async () => {
+  it("restores each key and value, of any size and number, and deletes what was added later", async () => {
     const large = "x".repeat(900_000);
     for (const name of ["a", "b", "c"]) await put(`/apisix/ssls/${name}`, `${name}${large}`);
     for (let count = 0; count < 230; count += 1) await put(`/apisix/routes/${count}`, `{ "uri": "/${count}" }`);
@@ -71,7 +71,7 @@ describe("a snapshot of etcd's keys (case 8)", function () {
     equal(server.count, "1");
   });
 
-  it("is written into a new file alone, and read only whole", async () => {
+  it("is written only to a new file, and read only if complete", async () => {
     const file = join(folder, "there");
     writeFileSync(file, "{}");
     const empty: Snapshot = { format: "mtls-everywhere/etcd-keys/1", ...where, revision: "1", keys: [] };

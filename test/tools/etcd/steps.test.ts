@@ -1,4 +1,4 @@
-// What comes next on the way to a number of members, whatever an earlier run has left.
+// The next step towards a number of members, whatever an earlier run has left.
 
 import { deepStrictEqual as same, equal, throws } from "node:assert/strict";
 
@@ -17,25 +17,25 @@ const state = (replicas: number, ...ordinals: number[]): MembersState => ({
   ...{ replicas, members: ordinals.map((ordinal) => member(ordinal)) },
 });
 
-describe("the next step to a number of members (case 8)", () => {
-  it("is one that joins, one that leaves, or none", () => {
+describe("the next step towards a number of members (case 8)", () => {
+  it("is to add one, to remove one, or none", () => {
     same(nextStep(state(1, 0), 3, naming), { step: "join", ordinal: 1 });
     same(nextStep(state(3, 0, 1, 2), 1, naming), { step: "leave", ordinal: 2, member: member(2) });
     equal(nextStep(state(3, 0, 1, 2), 3, naming), undefined);
   });
 
-  it("is what a killed run has left: one about to join, pods that are no members, a gap", () => {
+  it("completes what a killed run has left: a learner, pods that are not members, a gap", () => {
     const joining = { replicas: 2, members: [member(0), member(1, true)] };
     same(nextStep(joining, 3, naming), { step: "finish", member: member(1, true) });
     same(nextStep(state(3, 0, 1), 1, naming), { step: "fit", replicas: 2 });
     same(nextStep(state(3, 0, 2), 3, naming), { step: "join", ordinal: 1 });
   });
 
-  it("brings members' pods back that somebody took away", () => {
+  it("restores members' pods that somebody scaled away", () => {
     same(nextStep(state(1, 0, 1, 2), 3, naming), { step: "fit", replicas: 3 });
   });
 
-  it("leaves members of others alone", () => {
+  it("refuses members that are not the platform's", () => {
     const foreign = { ...member(0), id: "9", peerUrls: ["https://elsewhere:2380"] };
     throws(() => nextStep({ replicas: 1, members: [member(0), foreign] }, 3, naming), {
       message:
@@ -43,7 +43,7 @@ describe("the next step to a number of members (case 8)", () => {
     });
   });
 
-  it("leads from anywhere to the members that are wanted, and never through none", () => {
+  it("leads from anywhere to the wanted members, and never to none", () => {
     const any = fc.record({
       present: fc.subarray([1, 2, 3, 4]),
       replicas: fc.integer({ min: 1, max: 5 }),
