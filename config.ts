@@ -60,8 +60,8 @@ export const certManager = z
     /** Keep the CRDs, and with them every certificate, when the release is destroyed. Default `true`. */
     keepCrds: z.boolean().default(true),
     /**
-     * Leave cert-manager where it is, with the root keys in its namespace, when the stack lets go of it: by `install: false` or another
-     * `namespace`, which are refused otherwise, or by a destroy. Default `false`.
+     * Keep cert-manager in the cluster, with the root keys in its namespace, when it is removed from the stack: by
+     * `install: false` or another `namespace`, which are refused otherwise, or by a destroy. Default `false`.
      */
     keep: z.boolean().default(false),
   })
@@ -229,7 +229,10 @@ const platform = z
     namespace: kubernetesName.default("mtls"),
     /** Create the namespace; `false` uses an existing one, and releases one that the stack created. Default `true`. */
     createNamespace: z.preprocess(booleanOf, z.boolean()).default(true),
-    /** How long pods, image pulls included, may take to become ready before an update fails, and then a load balancer to give an address. Default `5m`. */
+    /**
+     * How long pods may take to become ready, image pulls included, and a load balancer then to assign an address,
+     * before an update fails. Default `5m`.
+     */
     readyTimeout: z
       .string()
       .regex(/^[1-9]\d*[sm]$/, 'must be a number of seconds or minutes, such as "5m"')

@@ -38,7 +38,7 @@ export const rootCertificates: Lifecycle = {
     return { id: `${first.namespace}/${first.name}`, outs: { pem } };
   },
 
-  /** Never gone: made anew it would forget the lost roots, and what they have signed is still in use. */
+  /** Never gone: recreated, it would forget the lost roots, and what they have signed is still in use. */
   async read(_id, props, access) {
     try {
       return { pem: await roots(props, access, props["pem"]) };

@@ -33,7 +33,7 @@ export async function refuseClashes(cluster: Cluster, env: Environment): Promise
     running,
     ...{ namespace: env.namespace, createNamespace: env.createNamespace, certManager: env.certManager },
     monitoring: env.monitoring.install,
-    // A running stack owns them all, whatever their labels say: the stack may be renamed, or they were recreated by hand.
+    // A running stack owns them all, whatever their labels say: it may be renamed, or they may be recreated by hand.
     objects: running ? [] : objectNames(env.namespace, env.pki.root, env.pki.root.active),
   };
   const reader = new NeighbourReader(cluster.config);

@@ -10,24 +10,24 @@ import { type Table, tables, writePage } from "./tables.ts";
 
 const usage = `Usage: node lab/proofs/cli.ts ${Object.keys(tables).join("|")} [--draws N [--seed S]] [--rows TEXT] [--again] [--keep]
 
-Starts a lab of its own, brings the platform up, and proves the table row by row: something is done to the platform, and what must
-follow is looked for. What was seen is kept in .proofs: an interrupted run goes on where it was, and rows that were wrong are
-tried again. When all rows are right the table is written into its page.
+Starts its own lab, brings the platform up, and proves the table row by row: it does something to the platform, and
+checks what follows. Results are kept in .proofs: an interrupted run resumes where it was, and wrong rows are retried.
+Once all rows are right, it writes the table into its page.
 
-  --draws N   N rows by chance instead, none of them kept
-  --seed S    the chance: printed, and the same draws again when it is given
-  --rows TEXT only rows with this in their name
-  --again     those that were right before, too
+  --draws N   N random rows instead, without keeping their results
+  --seed S    seed of the draws, printed by each run: the same seed draws the same rows
+  --rows TEXT only rows whose name contains this
+  --again     also rows that were right before
   --keep      leave the lab running
   -h, --help  this text
 
-Exit code: 0 when all is right, 1 when something is not, 2 when it could not be tried, 130 when interrupted.
+Exit code: 0 when all rows are right, 1 when one is not, 2 when the proofs could not run, 130 when interrupted.
 `;
 
 process.exit(await main());
 
 async function main(): Promise<number> {
-  const signal = interruptible("Interrupted: ending the lab. The same command goes on from here.");
+  const signal = interruptible("Interrupted: ending the lab. Run the same command again to resume.");
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
@@ -78,7 +78,7 @@ async function onPlatform(
   }
 }
 
-/** Rows with a text in their name. */
+/** Which rows to prove. */
 interface Which {
   readonly rows: string;
   readonly again: boolean;

@@ -5,7 +5,7 @@ import { readUrn } from "../../urn.ts";
 import { must, type Row, type RunningPlatform } from "./row.ts";
 import { repaired } from "./up.ts";
 
-/** What of a resource in a state says which object it is. */
+/** The fields of a resource in the state that identify its object. */
 interface Resource {
   readonly urn: string;
   readonly type: string;
@@ -16,14 +16,14 @@ interface Resource {
   readonly outputs?: { readonly apiVersion?: string; readonly kind?: string };
 }
 
-/** An object of the cluster, as kubectl takes it. */
+/** An object of the cluster, as kubectl names it. */
 interface Named {
   readonly kind: string;
   readonly namespace: string;
   readonly name: string;
 }
 
-/** The rows of a platform that is up: one for each object, and combinations that have met people. */
+/** The rows of a running platform: one for each object, and combinations that have happened in practice. */
 export async function deletions(platform: RunningPlatform): Promise<Row[]> {
   const { deployment } = JSON.parse(await must(platform, "pulumi", "stack", "export")) as {
     deployment: { resources: readonly Resource[] };
@@ -51,7 +51,7 @@ export async function deletions(platform: RunningPlatform): Promise<Row[]> {
 
 const row = (name: string, act: Row["act"]): Row => ({ name, act, expect: repaired });
 
-/** Objects of which the first gives the row its name. */
+/** Deletes objects, of which the first gives the row its name. */
 function deletion(what: string, objects: readonly Named[], quiet = false): Row {
   const [first] = objects;
   const remark = what === "" ? "" : `${what.startsWith("and ") ? "" : ","} ${what}`;
@@ -69,7 +69,7 @@ function ownRow(resource: Resource): Row[] {
   });
 }
 
-/** Whether nothing else changes when it is made anew. A root does more: every bundle takes the new one up. */
+/** Whether nothing else changes when it is recreated. A new root does more: every bundle adds it. */
 function isQuiet(object: Named): boolean {
   const kinds = ["Certificate", "ClusterIssuer", "ConfigMap", "Issuer", "NetworkPolicy", "Role", "RoleBinding"];
   const quiet = [...kinds, "PodDisruptionBudget", "Service", "ServiceAccount"];
@@ -77,7 +77,7 @@ function isQuiet(object: Named): boolean {
   return (quiet.includes(kindOf(object)) || issued) && !object.name.endsWith("-root");
 }
 
-/** As a person does it. What goes along with another is not there any more. */
+/** As a person would. An object that was deleted along with another may be gone already. */
 async function remove(platform: RunningPlatform, object: Named, ...more: string[]): Promise<void> {
   const { kind, namespace, name } = object;
   const where = namespace === "" ? [] : ["--namespace", namespace];
@@ -123,7 +123,7 @@ function titleOf(object: Named): string {
   return `${kindOf(object)} ${namespace === "" ? "" : `${namespace}/`}${name}`;
 }
 
-/** Kinds of the gateway's objects, by the last part of their resources' type; one goes with what refers to it. */
+/** Kinds of the gateway's objects, by the last part of their resources' type; an upstream is deleted with its route. */
 const kinds: Readonly<Record<string, readonly KindName[]>> = {
   ApisixRoute: ["routes"],
   ApisixUpstream: ["routes", "upstreams"],

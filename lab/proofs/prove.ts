@@ -1,4 +1,4 @@
-/** Proves rows one after the other, and keeps what was seen: an interrupted run goes on where it was. */
+/** Proves rows one after the other, and keeps the results: an interrupted run resumes where it was. */
 import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
@@ -6,13 +6,13 @@ import type { Row, RunningPlatform } from "./row.ts";
 
 export interface Result {
   readonly name: string;
-  /** In words; of a wrong one, what is wrong. */
+  /** What happened, in words; for a wrong row, what is wrong. */
   readonly seen: string;
   readonly right: boolean;
   readonly seconds: number;
 }
 
-/** Results of earlier runs, one a line; what came last of a row counts. */
+/** Results of earlier runs, one a line; the last one of a row counts. */
 export class Kept {
   readonly #file: string;
 
@@ -38,13 +38,13 @@ export class Kept {
 export interface Proving {
   readonly platform: RunningPlatform;
   readonly progress: (line: string) => void;
-  /** Brings the platform to rest after a wrong row, so that the next one finds it as the first did. Throws when it cannot. */
+  /** Repairs the platform after a wrong row, so that the next one finds it as the first did. Throws if it cannot. */
   readonly heal: (platform: RunningPlatform) => Promise<void>;
-  /** Ends it between two steps: what was being done counts neither as right nor as wrong. */
+  /** Ends it between two steps: the row in progress counts neither as right nor as wrong. */
   readonly signal?: AbortSignal;
 }
 
-/** Rows that are done at once; what goes wrong is a result too, and of several it is not known whose. */
+/** Proves rows together. A failure is a result, too; with several rows, it cannot be attributed to one. */
 export async function proveRows(rows: readonly Row[], proving: Proving): Promise<Result[]> {
   const { platform, progress, heal, signal } = proving;
   const names = rows.map(({ name }) => name).join(", ");
@@ -66,10 +66,7 @@ export async function proveRows(rows: readonly Row[], proving: Proving): Promise
   }
 }
 
-/**
- * All rows, or those that no earlier run has found right. Several at once where they may be, and each alone where something
- * was wrong.
- */
+/** Proves all rows, or those that no earlier run found right: together where possible, else each alone. */
 export async function prove(rows: readonly Row[], kept: Kept, proving: Proving, again = false): Promise<Result[]> {
   const before = await kept.read();
   const open = rows.filter(({ name }) => again || !before.get(name)?.right);
@@ -88,7 +85,7 @@ export async function prove(rows: readonly Row[], kept: Kept, proving: Proving, 
   return rows.map(({ name }) => after.get(name)!);
 }
 
-/** Rows that are done at once. */
+/** Rows that are proved together. */
 const most = 8;
 
 function grouped(rows: readonly Row[]): Row[][] {
@@ -110,7 +107,7 @@ function inWords(changes: readonly string[]): string {
   return said.length === 0 ? "nothing" : said.join("; ");
 }
 
-/** Rows by chance, the same ones for the same seed; a row may come again. */
+/** Random rows, the same ones for the same seed; a row may be drawn twice. */
 export function draws(rows: readonly Row[], count: number, seed: number): Row[] {
   const next = random(seed);
   return Array.from({ length: count }, () => rows[Math.floor(next() * rows.length)]!);

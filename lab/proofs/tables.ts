@@ -1,4 +1,4 @@
-/** The tables that are proved, each with the page that shows it. */
+/** The tables of proofs, each with the page that shows it. */
 import { readFile, writeFile } from "node:fs/promises";
 import { inCheckout } from "../paths.ts";
 import { deletions } from "./deletions.ts";
@@ -6,9 +6,9 @@ import type { Result } from "./prove.ts";
 import type { Row, RunningPlatform } from "./row.ts";
 
 export interface Table {
-  /** Below the checkout. */
+  /** Path in the checkout. */
   readonly page: string;
-  /** What a row's name, and what was seen, are headed by. */
+  /** Column heads of a row's name and of what happened. */
   readonly columns: readonly [name: string, seen: string];
   rows(platform: RunningPlatform): Promise<readonly Row[]>;
 }
@@ -19,14 +19,14 @@ export const tables: Readonly<Record<string, Table>> = {
 
 const mark = "<!-- Below this line: written by lab/proofs/cli.ts. -->";
 
-/** The page keeps the words above the mark, which a person has written. */
+/** Keeps the text above the mark, which people write. */
 export async function writePage({ page, columns }: Table, results: readonly Result[]): Promise<void> {
   const file = inCheckout(page);
   const [words = ""] = (await readFile(file, "utf8")).split(mark);
   await writeFile(file, `${words}${mark}\n\n${rendered(columns, results)}`);
 }
 
-/** As prettier leaves it. */
+/** Formatted as by prettier. */
 function rendered(columns: Table["columns"], results: readonly Result[]): string {
   const header = [...columns, "", "seconds"];
   const cells = results.map(({ name, seen, right, seconds }) => [

@@ -1,8 +1,8 @@
-/** `pulumi up --refresh` after something was done to a platform, and what it did. */
+/** `pulumi up --refresh` after something was done to a platform, and what it changed. */
 import { errorsOf } from "../soak/platform.ts";
 import { type RunningPlatform, type Seen, verified } from "./row.ts";
 
-/** The first call repairs everything: it ends well, and every hop is right afterwards. */
+/** A single run repairs everything: it succeeds, and every hop is right afterwards. */
 export async function repaired(platform: RunningPlatform): Promise<Seen> {
   const start = performance.now();
   const { code, stdout, output } = await platform.run("pulumi", ["up", "--refresh", "--yes", "--non-interactive"]);
@@ -12,12 +12,12 @@ export async function repaired(platform: RunningPlatform): Promise<Seen> {
   return { changes: changesIn(stdout), seconds };
 }
 
-/** How the CLI says what it did to a resource: ` +  kubernetes:core/v1:Secret apisix-env created (0.15s)`. */
+/** How the CLI reports what it did to a resource: ` +  kubernetes:core/v1:Secret apisix-env created (0.15s)`. */
 const line = /^\s*(?:\+|~|\+-|\+\+|-)\s+(?:\S+:)?(\w+)\s+(\S+)\s+(created|updated|replaced|deleted)\b/;
 
 const words = { created: "makes", updated: "updates", replaced: "replaces", deleted: "deletes" } as const;
 
-/** What an `up` did by what it printed after its preview, such as `makes Secret apisix-env`; each once, sorted. */
+/** What an `up` did, from its output after the preview, such as `makes Secret apisix-env`; each once, sorted. */
 export function changesIn(stdout: string): string[] {
   const [, update = ""] = stdout.split(/^Updating \(/m);
   const done = update.split("\n").flatMap((text) => {

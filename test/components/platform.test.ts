@@ -354,7 +354,7 @@ describe("the platform", () => {
     ok(resources.some(({ type, name }) => type === "kubernetes:policy/v1:PodDisruptionBudget" && name === "etcd"));
   });
 
-  it("plans nothing beside what others have under its names, and says so in one message (case 9)", async () => {
+  it("plans nothing if others use its names, and says so in one message (case 9)", async () => {
     const registered: string[] = [];
     const labels = { "mtls-everywhere/stack": "prod" };
     const there = {

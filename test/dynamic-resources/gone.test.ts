@@ -1,5 +1,5 @@
-// What is gone for good (case 1): detected at once, recreated by `up --refresh`, never deleted. What is merely not ready
-// is waited for.
+// What is gone for good (case 1): detected at once, recreated by `up --refresh`, never deleted. What is merely not
+// ready is waited for.
 
 import { deepStrictEqual as same, ok, rejects, strictEqual as equal } from "node:assert/strict";
 

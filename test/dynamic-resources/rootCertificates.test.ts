@@ -47,7 +47,7 @@ describe("root certificates", () => {
     equal((await diff("rootCertificates", id, outs, inputs("admin"), cluster)).changes, true);
     cluster.secrets.delete("mtls/admin");
     equal((await diff("rootCertificates", id, outs, inputs("admin"), cluster)).changes, true);
-    // Not gone: made anew they would forget the lost one, by which leaves are still verified.
+    // Not gone: recreated, they would forget the lost one, which leaves are still verified with.
     same(await read("rootCertificates", id, outs, cluster), { id, props: outs });
     const issuedAgain = setTimeout(() => cluster.secrets.set("mtls/admin", { "tls.crt": admin.root }), 500);
     const { outs: again } = await update("rootCertificates", id, outs, inputs("admin"), cluster);

@@ -1,4 +1,5 @@
-// etcd from one member to three and back in a lab that is there, under load and Admin writes, a lost volume and a restored snapshot between.
+// etcd from one member to three and back in a running lab, under load and Admin writes, with a lost volume and a
+// restored snapshot in between.
 
 import { deepStrictEqual as same, equal, match, notStrictEqual as differs, ok } from "node:assert/strict";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
@@ -37,7 +38,7 @@ export function stepsOfMembers(env: { readonly PULUMI_OPTION_CONFIG_FILE: string
     differs(code, 0);
     match(output, line);
   };
-  /** The number of members that the command has made becomes that of the stack, and nothing is left to do. */
+  /** The stack takes over the number of members that the command has scaled to, and nothing is left to do. */
   const settles = async (replicas: number) => {
     configure({ replicas });
     await must("pulumi", ["up", "--yes", "--skip-preview"], env);
@@ -64,7 +65,7 @@ export function stepsOfMembers(env: { readonly PULUMI_OPTION_CONFIG_FILE: string
     await writes?.stop();
   });
 
-  it("refuse another number and another volume in an update (case 8, case 13)", async () => {
+  it("refuse to change their number or volumes in an update (case 8, case 13)", async () => {
     configure({ replicas: 3, storage: "2Gi" });
     await refused(/etcd\.replicas: etcd has 1 member, .* Run node tools\/etcd\/cli\.ts scale 3 -s dev/);
     await refused(/etcd\.storage: the volumes were created with 1Gi/);
@@ -91,7 +92,7 @@ export function stepsOfMembers(env: { readonly PULUMI_OPTION_CONFIG_FILE: string
       },
       { within: 60_000 },
     );
-    ok(replaced, "the claim is not made anew");
+    ok(replaced, "the claim was not recreated");
     const status = await etcd("status");
     equal(status.code, 1, status.output);
     match(status.output, /etcd-1 (does not answer|is missing)/);
@@ -101,7 +102,7 @@ export function stepsOfMembers(env: { readonly PULUMI_OPTION_CONFIG_FILE: string
     await settles(3);
   });
 
-  it("give back what a snapshot holds (case 8)", async () => {
+  it("are restored from a snapshot (case 8)", async () => {
     const file = inLabFolder("snapshot.json");
     rmSync(file, { force: true });
     const at = cluster();

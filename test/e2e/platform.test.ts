@@ -316,7 +316,7 @@ describe("the platform in a lab of its own", function () {
     await must("pulumi", up);
   });
 
-  it("says soon that nobody gives the gateway an address, and makes the rest meanwhile (case 26)", async () => {
+  it("warns early that nothing assigns the gateway an address, and creates the rest meanwhile (case 26)", async () => {
     const file = await configWith((config) => {
       config["mtls-everywhere:readyTimeout"] = "15s";
       config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl", "late"], serviceType: "LoadBalancer" };
@@ -332,7 +332,7 @@ describe("the platform in a lab of its own", function () {
     await must("pulumi", up);
   });
 
-  it("names what somebody has deleted, and makes it anew at the first up --refresh (case 1)", async () => {
+  it("names what somebody has deleted, and recreates it with a single up --refresh (case 1)", async () => {
     const platform = { cluster: new Cluster(), run };
     const rows = await deletions(platform);
     const gateway = rows.find(({ name }) => name === "Deployment mtls/apisix")!;

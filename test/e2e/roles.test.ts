@@ -53,7 +53,7 @@ describe("the platform's users", function () {
     return run(lab.userKubeconfig);
   };
 
-  it("are told what the cluster has already, in one message with each way out (case 9)", async () => {
+  it("are told of all conflicts with the cluster in one message, with how to resolve each (case 9)", async () => {
     await platform.configure(lab.platformConfig);
     await rejects(platform.preview(lab.kubeconfig), (error: Error) => {
       match(error.message, /Namespace mtls already exists: set createNamespace: false to use it/);

@@ -20,7 +20,7 @@ import { Engine } from "./engine.ts";
 
 const owner = "mtls/dev/hello";
 
-/** A cluster whose pods come and go: each is a port, or nothing is ready. */
+/** A cluster whose pods are replaced: each is a port, or nothing is ready. */
 class Pods extends MemoryCluster {
   pods: number[] = [];
   timeLimits: { changing?: object; reading?: object } = {};

@@ -93,8 +93,7 @@ export function storeRows(world: () => StoreWorld) {
           api.onWrite = onWrite;
         });
       }),
-      message:
-        'Could not patch statefulsets: grant the kubeconfig\'s user "patch" on statefulsets (docs/roles.md).',
+      message: 'Could not patch statefulsets: grant the kubeconfig\'s user "patch" on statefulsets (docs/roles.md).',
     },
     {
       input: "outputs of a release without tools/etcd",

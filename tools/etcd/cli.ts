@@ -53,7 +53,7 @@ async function main(): Promise<number> {
   const interrupt = new AbortController();
   for (const name of ["SIGINT", "SIGTERM"] as const) {
     process.on(name, () => {
-      // The second time somebody is in a hurry.
+      // A second signal means that somebody is in a hurry.
       if (interrupt.signal.aborted) process.exit(130);
       process.stderr.write("\nInterrupted. Run the same command again: it resumes from here.\n");
       interrupt.abort(new Error("interrupted"));

@@ -33,7 +33,7 @@ export interface Step {
 export interface State {
   readonly type: string;
   readonly parent?: string;
-  /** Whether it stays in the cluster when Pulumi lets go of it. */
+  /** Whether it stays in the cluster when Pulumi drops it from the state. */
   readonly retainOnDelete?: boolean;
   readonly inputs?: Readonly<Record<string, unknown>>;
 }

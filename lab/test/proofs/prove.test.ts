@@ -1,4 +1,4 @@
-// The runner of proofs: what is kept, what is tried again, what is drawn, and the words of what an `up` did.
+// The runner of proofs: which results are kept, what is retried, what is drawn, and how it words what an `up` did.
 
 import { deepStrictEqual as same, rejects } from "node:assert/strict";
 import { mkdtempSync, rmSync } from "node:fs";
@@ -34,7 +34,7 @@ describe("a table of proofs", () => {
   });
   const right = (name: string) => ({ name, seen: `makes ${name}; updates other`, right: true, seconds: 1 });
 
-  it("keeps what was right, tries again what was wrong, and heals after it", async () => {
+  it("keeps what was right, retries what was wrong, and heals the platform after it", async () => {
     const kept = new Kept(join(folder, "below/results.jsonl"));
     const first = await prove([row("a"), row("b", "it broke"), row("c")], kept, proving());
     same(first, [right("a"), { name: "b", seen: "it broke", right: false, seconds: 0 }, right("c")]);
@@ -46,7 +46,7 @@ describe("a table of proofs", () => {
     ]);
   });
 
-  it("does at once what changes nothing else, and each alone when that was wrong", async () => {
+  it("proves rows together that change nothing else, and each alone if that was wrong", async () => {
     const kept = new Kept(join(folder, "results.jsonl"));
     const alone = (name: string) => ({ ...row(name), own: name });
     const made = (name: string) => ({ name, seen: `makes ${name}`, right: true, seconds: 1 });
@@ -61,7 +61,7 @@ describe("a table of proofs", () => {
     same(done, ["a", "b", "heal", "a", "b", "heal"]);
   });
 
-  it("goes on where it was interrupted: what was being done is no result", async () => {
+  it("resumes where it was interrupted: the row in progress has no result", async () => {
     const kept = new Kept(join(folder, "results.jsonl"));
     const interrupt = new AbortController();
     const interrupted: Row = {
@@ -90,7 +90,7 @@ describe("a table of proofs", () => {
     same(names(7).join() === names(8).join(), false);
   });
 
-  it("says what an update did, and nothing of its preview", () => {
+  it("says what an update did, and ignores its preview", () => {
     const output = `Previewing update (dev):
  +  kubernetes:core/v1:Secret apisix-env create
 Resources:
