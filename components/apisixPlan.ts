@@ -73,7 +73,7 @@ export function apisixService(
       name,
       namespace: args.namespace,
       labels: labelsOf(name),
-      // The Deployment already waits for ready pods, and what waits for an address from outside says so meanwhile.
+      // The Deployment already waits for ready pods, and progress/address.ts for the external address, with a warning.
       annotations: { "pulumi.com/skipAwait": "true", ...args.serviceAnnotations },
     },
     spec: {

@@ -4,7 +4,7 @@ import { isOlder, oldestCertManager, releaseName } from "../components/certManag
 import type { Controller, Kinds, Neighbours, Wanted } from "./live.ts";
 import { nameOf } from "./names.ts";
 
-/** A line for each conflict; none if the platform can be created or updated. A stack's own objects are none. */
+/** A line for each conflict; none if the platform can be created or updated. The stack's own objects are fine. */
 export function clashes(live: Neighbours, wanted: Wanted): string[] {
   return [
     ...homeClashes(live, wanted),

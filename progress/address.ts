@@ -24,7 +24,7 @@ const silence = 10;
 export function awaitAddress({ gateway, cluster, within }: AddressArgs): void {
   if (pulumi.runtime.isDryRun()) return;
   gateway.apply(({ service }) => {
-    // Logged, not thrown: a failed output would fail everything that depends on it, and the message would get lost.
+    // Logged, not thrown: a failed output fails all that depends on it, and an unused one is shown with a stack trace.
     void addressWithin(service, cluster, within).catch((error: Error) => pulumi.log.error(error.message));
   });
 }

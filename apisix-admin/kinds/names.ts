@@ -32,8 +32,8 @@ export const nodeHost = textWithout((host) => {
 });
 
 /**
- * Whether a host is one of the internet's by its name. Names of the cluster are not: in their short form a namespace stands where a
- * domain's ending would, so of the endings only those count that no namespace is called, and countries' behind a domain of two parts.
+ * Whether a host name is a public one. Names in the cluster are not: in their short form, a namespace is where a public
+ * name's ending would be, so only endings count that no namespace has, and countries' behind a domain of two parts.
  */
 export function isPublicName(host: string): boolean {
   const labels = host.toLowerCase().split(".");

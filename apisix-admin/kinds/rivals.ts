@@ -1,4 +1,4 @@
-// Routes that take the same requests: which of them answers, the gateway leaves to chance.
+// Routes that match the same requests: which of them answers is up to chance.
 
 import { isDeepStrictEqual } from "node:util";
 
@@ -6,7 +6,7 @@ import type { Body } from "../body.ts";
 import { ownershipOf } from "../ownership.ts";
 import { methods } from "./methods.ts";
 
-/** A sentence for each of the other routes that takes requests of this one's, at the same priority. */
+/** A sentence for each other route that matches some of the same requests at the same priority. */
 export function rivalries(route: Body, others: readonly Body[]): string[] {
   return others.flatMap((other) => {
     const host = hosts(route).find((one) => hosts(other).includes(one));
@@ -20,7 +20,7 @@ export function rivalries(route: Body, others: readonly Body[]): string[] {
   });
 }
 
-/** A route without hosts, which others may have made, comes after those with. */
+/** A route without hosts, which others may have created, ranks below those with hosts. */
 function hosts({ hosts, host }: Body): string[] {
   return listed(hosts ?? host).map((name) => name.toLowerCase());
 }
@@ -33,7 +33,7 @@ function listed(value: unknown): string[] {
   return (Array.isArray(value) ? value : value === undefined ? [] : [value]).map(String);
 }
 
-/** Whether no request is for both, or the priority says for which. Conditions that differ are taken to tell requests apart. */
+/** Whether no request matches both, or the priority decides. Different conditions are taken to tell requests apart. */
 function toldApart(one: Body, other: Body): boolean {
   if ([one, other].some(({ status = 1 }) => status === 0)) return true;
   if ((one["priority"] ?? 0) !== (other["priority"] ?? 0)) return true;
@@ -46,7 +46,7 @@ function methodsOf({ methods: some }: Body): readonly string[] {
   return some === undefined ? methods : listed(some);
 }
 
-/** What a route asks of a request beside host, path and method. */
+/** A route's conditions besides host, path and method. */
 function conditions({ vars, filter_func, remote_addr, remote_addrs }: Body): unknown {
   const all = [vars, filter_func, remote_addr, remote_addrs];
   return all.some((condition) => condition !== undefined) ? all : undefined;

@@ -66,7 +66,7 @@ export async function proveRows(rows: readonly Row[], proving: Proving): Promise
   }
 }
 
-/** Proves all rows, or those that no earlier run found right: together where possible, else each alone. */
+/** Proves all rows, or those no earlier run found right: together where possible, and alone if that was wrong. */
 export async function prove(rows: readonly Row[], kept: Kept, proving: Proving, again = false): Promise<Result[]> {
   const before = await kept.read();
   const open = rows.filter(({ name }) => again || !before.get(name)?.right);

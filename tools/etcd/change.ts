@@ -296,7 +296,7 @@ function forNow(error: unknown): Error {
   throw error;
 }
 
-/** Limits one attempt to a little more than etcd's own timeout. */
+/** Limits one attempt: it takes no longer than etcd's own limit. */
 function limited(signal: AbortSignal): AbortSignal {
   return AbortSignal.any([signal, AbortSignal.timeout(15_000)]);
 }
