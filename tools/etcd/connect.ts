@@ -23,9 +23,7 @@ export async function asRoot(
   ]);
   const set = workloads.map(({ name }) => /^statefulset\/(.+)$/.exec(name)?.[1]).find((name) => name !== undefined);
   if (set === undefined) {
-    throw new Error(
-      `Namespace ${namespace} has no StatefulSet ${selector}. Run pulumi up --refresh to recreate it.`,
-    );
+    throw new Error(`Namespace ${namespace} has no StatefulSet ${selector}. Run pulumi up --refresh to recreate it.`);
   }
   const { call } = new StoreSession({ access: cluster, endpoint: store, client: { ca, pair }, user: "root", password });
   return { call, pods: new KubernetesPods(cluster.config, { namespace, set }) };
