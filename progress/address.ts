@@ -24,8 +24,9 @@ const silence = 10;
 export function awaitAddress({ gateway, cluster, within }: AddressArgs): void {
   if (pulumi.runtime.isDryRun()) return;
   gateway.apply(({ service }) => {
-    // Logged, not thrown: a failed output fails all that depends on it, and an unused one is shown with a stack trace.
-    void addressWithin(service, cluster, within).catch((error: Error) => pulumi.log.error(error.message));
+    // Not returned: a failed output would fail all that depends on it. A rejection that nobody handles fails the program,
+    // in the words of the RunError; an error that is merely logged would leave the exit code 0.
+    void addressWithin(service, cluster, within);
   });
 }
 
