@@ -170,7 +170,7 @@ describe("the lab's command line", function () {
       const { status, stderr } = run("up", { STACK: "nope", LAB_APISIX_IMAGE: "/nope" });
       assert.match(
         stderr,
-        /^There is no .*Pulumi\.nope\.yaml: STACK=nope .*\nLAB_APISIX_IMAGE names \/nope, which is not a readable OCI/,
+        /^There is no .*Pulumi\.nope\.yaml: nope \(STACK\) .*\nLAB_APISIX_IMAGE names \/nope, which is not a readable OCI/,
       );
       assert.equal(status, 2);
       assert.ok(!existsSync(lab));

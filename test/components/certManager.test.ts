@@ -24,7 +24,7 @@ describe("a cert-manager of the platform's own (case 2)", () => {
   it("is not deleted because another is to be used, until it was told to stay", async () => {
     const cluster = new Cluster({ kubeconfig: api.kubeconfig });
     const asked = (values: object, platform = "mtls") => keepInstalled(cluster, { ...args(values), platform });
-    const refused = /^Error: The cert-manager in namespace cert-manager is the platform's own/;
+    const refused = /^Error: The cert-manager in namespace cert-manager belongs to this platform/;
     const labelled = (labels: object) =>
       api.answers.set("namespaces", { items: [{ metadata: { name: "cert-manager", labels } }] });
     labelled({ "mtls-everywhere/platform": "mtls" });
