@@ -25,8 +25,12 @@ export function awaitAddress({ gateway, cluster, within }: AddressArgs): void {
   if (pulumi.runtime.isDryRun()) return;
   gateway.apply(({ service }) => {
     // Not returned: a failed output would fail all that depends on it. A rejection that nobody handles fails the program,
-    // in the words of the RunError; an error that is merely logged would leave the exit code 0.
-    void addressWithin(service, cluster, within);
+    // while an error that is merely logged would leave its exit code 0.
+    void addressWithin(service, cluster, within).catch((error: Error) => {
+      // Of a program that has run to its end the SDK prints the stack, even for a RunError.
+      error.stack = error.message;
+      throw error;
+    });
   });
 }
 
