@@ -31,7 +31,7 @@ import { type ClusterSelection, loadKubeConfig } from "./kubeconfig.ts";
 import { missingMaker } from "./makers.ts";
 import { workloadOf, type Workloads } from "./workloads.ts";
 
-export { reasonOf, saidBy, statusOf } from "./apiErrors.ts";
+export { found, reasonOf, saidBy, statusOf } from "./apiErrors.ts";
 export type { KeyPair } from "./certificates.ts";
 export type { ClusterSelection } from "./kubeconfig.ts";
 export { rolling, type Workloads } from "./workloads.ts";
@@ -150,14 +150,9 @@ export class Cluster implements Access {
 
   /** A StatefulSet, if there is one. */
   async statefulSet(namespace: string, name: string): Promise<V1StatefulSet | undefined> {
-    try {
-      return await this.#read("StatefulSet", namespace, name, () =>
-        this.#apps.readNamespacedStatefulSet({ namespace, name }),
-      );
-    } catch (error) {
-      if (error instanceof MissingObject) return undefined;
-      throw error;
-    }
+    return this.#read("StatefulSet", namespace, name, () =>
+      found(() => this.#apps.readNamespacedStatefulSet({ namespace, name })),
+    );
   }
 
   /** Names of the ready pods that a label selector selects. */

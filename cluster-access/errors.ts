@@ -20,6 +20,16 @@ export class MissingObject extends Error {
 /** What a reference names is there, without the entry that it names. */
 export class MissingEntry extends MissingObject {}
 
+/** The answer, or nothing where what it needs is missing. */
+export async function unlessMissing<T>(ask: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await ask();
+  } catch (error) {
+    if (error instanceof MissingObject) return undefined;
+    throw error;
+  }
+}
+
 /** What a reference names exists but can never serve its purpose; a preview says so too. */
 export class Unusable extends Error {}
 

@@ -87,7 +87,7 @@ export function etcdStartName(name: string): string {
 }
 
 /**
- * URLs at which APISIX finds etcd. It avoids one for 10 s after a single failure: several members are listed one by one,
+ * URLs at which APISIX finds etcd. For a while it avoids one that failed: several members are listed one by one,
  * so that the restart of one leaves the others. A single one is reached by the Service, whose address outlives the pod's.
  */
 export function etcdEndpoints(name: string, namespace: string, replicas: number): string[] {

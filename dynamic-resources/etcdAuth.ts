@@ -8,9 +8,9 @@ import {
   AdminError,
   adviceFor,
   connectTo,
-  MissingObject,
   type TimeLimits,
   timeLimitsOf,
+  unlessMissing,
 } from "@mtls-everywhere/cluster-access";
 import type { EtcdEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { SecretKeyRef } from "@mtls-everywhere/vocabulary/references";
@@ -76,16 +76,12 @@ export const etcdAuth: Lifecycle = {
       return { id: (news["etcd"] as EtcdEndpoint).serverName, outs: { live: shown(await etcd.state(passwords)) } };
     }),
 
-  async read(_id, props, access) {
-    try {
-      return await withEtcd(props, access, timeLimitsOf(access).reading, async (etcd, passwords) => ({
+  read: (_id, props, access) =>
+    unlessMissing(() =>
+      withEtcd(props, access, timeLimitsOf(access).reading, async (etcd, passwords) => ({
         live: shown(await etcd.state(passwords)),
-      }));
-    } catch (error) {
-      if (error instanceof MissingObject) return undefined;
-      throw error;
-    }
-  },
+      })),
+    ),
 
   // An etcd that is deleted takes its users with it; one that stays must not be left open.
   async remove() {},

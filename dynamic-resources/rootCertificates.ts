@@ -7,6 +7,7 @@ import {
   certificatesOf,
   MissingObject,
   selfSigned,
+  unlessMissing,
   until,
 } from "@mtls-everywhere/cluster-access";
 import type { SecretRef } from "@mtls-everywhere/vocabulary/references";
@@ -40,12 +41,7 @@ export const rootCertificates: Lifecycle = {
 
   /** Never gone: recreated, it would forget the lost roots, and what they have signed is still in use. */
   async read(_id, props, access) {
-    try {
-      return { pem: await roots(props, access, props["pem"]) };
-    } catch (error) {
-      if (error instanceof MissingObject) return { pem: props["pem"] };
-      throw error;
-    }
+    return { pem: (await unlessMissing(() => roots(props, access, props["pem"]))) ?? props["pem"] };
   },
 
   async remove() {},
@@ -56,16 +52,8 @@ const reissueTime = 10_000;
 
 /** What is read of Secrets, a while after one was deleted too. */
 async function issued<T>(read: () => Promise<T>): Promise<T> {
-  const look = async () => {
-    try {
-      return await read();
-    } catch (error) {
-      if (error instanceof MissingObject) return undefined;
-      throw error;
-    }
-  };
   // What is missing in the end says so itself.
-  return (await until(look, { within: reissueTime })) ?? read();
+  return (await until(() => unlessMissing(read), { within: reissueTime })) ?? read();
 }
 
 /**

@@ -1,7 +1,7 @@
 /** Command line of the proofs. */
 import { randomInt } from "node:crypto";
 import { parseArgs } from "node:util";
-import { interruptible } from "../interrupt.ts";
+import { interruptible } from "../../tools/interrupt.ts";
 import { inCheckout } from "../paths.ts";
 import { Platform } from "../soak/platform.ts";
 import { draws, Kept, prove, proveRows, type Proving, type Result } from "./prove.ts";

@@ -2,7 +2,7 @@
 import { readFile, writeFile } from "node:fs/promises";
 import { availableParallelism } from "node:os";
 import { parseArgs } from "node:util";
-import { interruptible } from "../interrupt.ts";
+import { interruptible } from "../../tools/interrupt.ts";
 import { inCheckout } from "../paths.ts";
 import { forms } from "./forms.ts";
 import { render, verdictsOf } from "./report.ts";

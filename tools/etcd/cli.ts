@@ -3,12 +3,12 @@
 import { createInterface } from "node:readline/promises";
 import { parseArgs } from "node:util";
 
-import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
 import type { PlatformOutputs } from "../../outputs.ts";
-import { clusterOf } from "../pulumiCli.ts";
+import { interruptible } from "../interrupt.ts";
 import { seeMembers } from "../verify/members.ts";
-import { readOutputs } from "../verify/outputs.ts";
+import { platformOf } from "../verify/outputs.ts";
 import { type Change, replace, scale } from "./change.ts";
 import { asApisix, asRoot } from "./connect.ts";
 import { render, statusOfStore } from "./report.ts";
@@ -50,15 +50,7 @@ interface Tool {
 }
 
 async function main(): Promise<number> {
-  const interrupt = new AbortController();
-  for (const name of ["SIGINT", "SIGTERM"] as const) {
-    process.on(name, () => {
-      // A second signal means that somebody is in a hurry.
-      if (interrupt.signal.aborted) process.exit(130);
-      process.stderr.write("\nInterrupted. Run the same command again: it resumes from here.\n");
-      interrupt.abort(new Error("interrupted"));
-    });
-  }
+  const signal = interruptible("Interrupted. Run the same command again: it resumes from here.");
   try {
     const { values, positionals } = parseArgs({
       allowPositionals: true,
@@ -77,13 +69,10 @@ async function main(): Promise<number> {
       return values.help ? 0 : 2;
     }
     const { stack, context, json = false } = values;
-    const project = `${import.meta.dirname}/../..`;
-    const outputs = await readOutputs({ stack }, project);
-    const cluster = new Cluster(await clusterOf({ stack, project }, context));
-    await cluster.expect(outputs.admin.cluster, "the platform");
-    return await command({ cluster, outputs, stack: stack ?? "<stack>", signal: interrupt.signal, json });
+    const { outputs, cluster } = await platformOf(stack, context);
+    return await command({ cluster, outputs, stack: stack ?? "<stack>", signal, json });
   } catch (error) {
-    if (interrupt.signal.aborted) return 130;
+    if (signal.aborted) return 130;
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 2;
   }

@@ -9,7 +9,7 @@ import {
   type V1Pod,
 } from "@kubernetes/client-node";
 import { until } from "@mtls-everywhere/cluster-access";
-import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
+import { found, reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 
 import { etcdPeerUrl, etcdStart, etcdStartName, type StartState } from "../../components/etcdPlan.ts";
 import type { Naming } from "./steps.ts";
@@ -121,21 +121,21 @@ export class KubernetesPods implements MemberPods {
   }
 
   #pod(member: string) {
-    return found(() => asked("get", "pods", () => this.#core.readNamespacedPod(this.#at(member))));
+    return asked("get", "pods", () => found(() => this.#core.readNamespacedPod(this.#at(member))));
   }
 
   #claim(member: string) {
     const at = this.#at(claimOf(member));
-    return found(() => asked("get", claims, () => this.#core.readNamespacedPersistentVolumeClaim(at)));
+    return asked("get", claims, () => found(() => this.#core.readNamespacedPersistentVolumeClaim(at)));
   }
 
   async #deletePod(member: string): Promise<void> {
-    await found(() => asked("delete", "pods", () => this.#core.deleteNamespacedPod(this.#at(member))));
+    await asked("delete", "pods", () => found(() => this.#core.deleteNamespacedPod(this.#at(member))));
   }
 
   async #deleteClaim(member: string): Promise<void> {
     const at = this.#at(claimOf(member));
-    await found(() => asked("delete", claims, () => this.#core.deleteNamespacedPersistentVolumeClaim(at)));
+    await asked("delete", claims, () => found(() => this.#core.deleteNamespacedPersistentVolumeClaim(at)));
   }
 
   #at(name: string) {
@@ -155,16 +155,6 @@ function isWaiting({ status }: V1Pod): boolean {
     status?.phase === "Pending" &&
     !status.conditions?.some((one) => one.type === "PodScheduled" && one.status === "True")
   );
-}
-
-/** The answer, or undefined if the object does not exist. */
-async function found<T>(call: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await call();
-  } catch (error) {
-    if (statusOf((error as Error).cause ?? error) === 404) return undefined;
-    throw error;
-  }
 }
 
 /** The answer, or an error that names the missing permission or gives Kubernetes' reason. */

@@ -2,15 +2,14 @@
 
 import { parseArgs } from "node:util";
 
-import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
 import type { PlatformOutputs } from "../../outputs.ts";
 import { issuerOf } from "../../rotation/leaves.ts";
 import { Lists } from "../../rotation/lists.ts";
 import { statusOf } from "../../rotation/phase.ts";
 import { RotationReader } from "../../rotation/reader.ts";
-import { clusterOf } from "../pulumiCli.ts";
-import { readOutputs } from "../verify/outputs.ts";
+import { platformOf } from "../verify/outputs.ts";
 import { type CertificateName, Renewer } from "./renew.ts";
 import { render } from "./report.ts";
 
@@ -52,10 +51,7 @@ async function main(): Promise<number> {
       return values.help ? 0 : 2;
     }
     const { stack, context } = values;
-    const project = `${import.meta.dirname}/../..`;
-    const outputs = await readOutputs({ stack }, project);
-    const cluster = new Cluster(await clusterOf({ stack, project }, context));
-    await cluster.expect(outputs.admin.cluster, "the platform");
+    const { outputs, cluster } = await platformOf(stack, context);
     return command === "status"
       ? await status(cluster, outputs, stack, values.json ?? false)
       : await renew(cluster, outputs, names, values.json ?? false);

@@ -4,6 +4,7 @@ import { parseArgs } from "node:util";
 
 import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
+import { interruptible } from "../interrupt.ts";
 import { clusterOf } from "../pulumiCli.ts";
 import { RequestedCertificates } from "./certificates.ts";
 import { readOutputs } from "./outputs.ts";
@@ -27,16 +28,7 @@ Exit code: 0 if every line is right, 1 if any is wrong, 2 if the checks could no
 process.exit(await main());
 
 async function main(): Promise<number> {
-  const interrupt = new AbortController();
-  process.on("SIGTERM", onSignal);
-  process.on("SIGINT", onSignal);
-  function onSignal() {
-    // A second time means somebody is in a hurry.
-    if (interrupt.signal.aborted) process.exit(130);
-    process.stderr.write("\nInterrupted: removing what the checks created.\n");
-    interrupt.abort(new Error("interrupted"));
-  }
-
+  const signal = interruptible("Interrupted: removing what the checks created.");
   try {
     const { values } = parseArgs({
       options: {
@@ -62,7 +54,7 @@ async function main(): Promise<number> {
       outputs,
       access: cluster,
       certificates: new RequestedCertificates(cluster.config, outputs.namespace),
-      signal: interrupt.signal,
+      signal,
       onLeftover: (reason) =>
         process.stderr.write(`Not cleaned up: ${reason} A run ten minutes from now or later removes it.\n`),
       onWaiting: (reasons) => progress(`waiting: ${reasons.join(", ")}`),
@@ -85,7 +77,7 @@ async function main(): Promise<number> {
     return report.ok ? 0 : 1;
   } catch (error) {
     progress("");
-    if (interrupt.signal.aborted) return 130;
+    if (signal.aborted) return 130;
     process.stderr.write(`${error instanceof Error ? error.message : String(error)}\n`);
     return 2;
   }

@@ -3,8 +3,10 @@
 import { readFile } from "node:fs/promises";
 import { text } from "node:stream/consumers";
 
+import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+
 import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
-import { pulumi } from "../pulumiCli.ts";
+import { clusterOf, pulumi } from "../pulumiCli.ts";
 
 /** Where the outputs come from; by default the selected stack. */
 export interface OutputsSource {
@@ -25,6 +27,21 @@ export async function readOutputs(source: OutputsSource, project: string): Promi
     throw new Error(`The stack outputs are not JSON: ${(error as Error).message}`);
   }
   return parseOutputs(value, source.stack);
+}
+
+/**
+ * A stack's platform: its outputs, and its cluster, or that of another kubeconfig context.
+ * @throws if the cluster is not the one that the platform lives in.
+ */
+export async function platformOf(
+  stack: string | undefined,
+  context: string | undefined,
+): Promise<{ readonly outputs: PlatformOutputs; readonly cluster: Cluster }> {
+  const project = `${import.meta.dirname}/../..`;
+  const outputs = await readOutputs({ stack }, project);
+  const cluster = new Cluster(await clusterOf({ stack, project }, context));
+  await cluster.expect(outputs.admin.cluster, "the platform");
+  return { outputs, cluster };
 }
 
 /** The alternative where there is no CLI. */

@@ -1,11 +1,11 @@
-/** Ctrl-C of a command with its own lab: the first one lets it shut the lab down, the second does not wait. */
+// Ctrl-C of a command that has something to clean up: the first one lets it, the second does not wait.
 
 /** Aborts at the first signal, and prints these words. */
 export function interruptible(words: string): AbortSignal {
   const interrupt = new AbortController();
   for (const signal of ["SIGINT", "SIGTERM"] as const)
     process.on(signal, () => {
-      // A second signal means that somebody is in a hurry; `make down` then ends the lab.
+      // A second signal means that somebody is in a hurry; `make down` ends a lab that it leaves.
       if (interrupt.signal.aborted) process.exit(130);
       process.stderr.write(`\n${words}\n`);
       interrupt.abort(new Error("interrupted"));
