@@ -107,6 +107,7 @@ if (env.gateway.serviceType === "LoadBalancer") {
 export const contract = presented.object ? 1 : contractVersions[0];
 export const trustDomain = pki.upstream.trustDomain;
 export const namespace = home.metadata.name;
+export const ownsNamespace = env.createNamespace;
 export const gateway: pulumi.Output<GatewayEndpoint> = apisix.gateway;
 export const admin = apisix.admin;
 export const store: pulumi.Output<StoreEndpoint> = etcd.store;

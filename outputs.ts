@@ -43,6 +43,8 @@ const platform = z.object({
   trustDomain: text,
   /** The platform's namespace. */
   namespace: text,
+  /** Whether the stack created it, and deletes it with itself. Since 0.2. */
+  ownsNamespace: z.boolean().exactOptional(),
   /** Where clients reach it. */
   gateway: named<GatewayEndpoint>(gatewayEndpoint),
   /** The Admin API, for objects in the gateway. */

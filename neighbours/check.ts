@@ -20,17 +20,19 @@ interface Environment extends Pick<Wanted, "namespace" | "createNamespace" | "ce
 
 /**
  * Checks the cluster before anything is created there. What the caller may not read is skipped with a warning.
- * @throws RunError with a line for each conflict, and how to resolve it.
+ * @throws RunError with a line for each conflict, and how to resolve it; or if the platform runs in another namespace.
  */
 export async function refuseClashes(cluster: Cluster, env: Environment): Promise<void> {
   const last = await lastOutputs();
   const { cluster: lives } = { ...(last["admin"] as Partial<AdminEndpoint> | undefined) };
   // If the stack lives in another cluster, that is the error to report, not this cluster's conflicts.
   if (lives !== undefined && lives !== (await cluster.uid())) return;
-  const running = lives !== undefined && last["namespace"] === env.namespace;
+  const running = lives !== undefined;
+  if (running && last["namespace"] !== env.namespace) throw moved(String(last["namespace"]));
   const wanted: Wanted = {
     stack: stackLabelValue(pulumi.getStack()),
     running,
+    released: last["ownsNamespace"] === false,
     ...{ namespace: env.namespace, createNamespace: env.createNamespace, certManager: env.certManager },
     monitoring: env.monitoring.install,
     // A running stack owns them all, whatever their labels say: it may be renamed, or they may be recreated by hand.
@@ -47,6 +49,14 @@ export async function refuseClashes(cluster: Cluster, env: Environment): Promise
   if (lines.length === 0) return;
   throw new pulumi.RunError(
     `Stack ${pulumi.getStack()} conflicts with what is already in the cluster:\n${lines.map((line) => `  ${line}`).join("\n")}\nNothing was changed.`,
+  );
+}
+
+function moved(home: string): pulumi.RunError {
+  const stack = pulumi.getStack();
+  return new pulumi.RunError(
+    `Stack ${stack} runs in namespace ${home}, and a platform cannot be moved: another namespace would get new roots and an empty etcd, and ${home} would be deleted with the objects that other stacks put into the gateway.\n` +
+      `Nothing was changed. Set namespace back to ${home}, or create another stack for the new namespace: pulumi stack init NAME`,
   );
 }
 

@@ -25,6 +25,11 @@ function homeClashes({ home, objects, claims }: Neighbours, wanted: Wanted): str
       `Namespace ${namespace} does not exist, and createNamespace is false: create it (kubectl create namespace ${namespace}), or unset createNamespace`,
     ];
   }
+  if (wanted.released && wanted.createNamespace && home !== "absent") {
+    return [
+      `Namespace ${namespace} was released with createNamespace: false, and a stack cannot take over a namespace that exists: set createNamespace back to false`,
+    ];
+  }
   if (wanted.running) return [];
   const foreign = objects.filter((object) => isForeign(object, wanted));
   const taken = typeof home === "object" && wanted.createNamespace && isForeign(home, wanted) ? home : undefined;

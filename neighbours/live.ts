@@ -4,12 +4,14 @@
 export interface Wanted {
   /** The stack's name, as in the label of its objects. */
   readonly stack: string;
-  /** Whether it has had a successful `up` in this namespace. */
+  /** Whether it has had a successful `up`. */
   readonly running: boolean;
   /** The platform's namespace. */
   readonly namespace: string;
   /** Whether the stack creates it. */
   readonly createNamespace: boolean;
+  /** Whether its last `up` left it to somebody else. */
+  readonly released: boolean;
   readonly certManager: { readonly install: boolean; readonly namespace: string };
   /** Whether it uses the Prometheus operator's CRDs. */
   readonly monitoring: boolean;

@@ -322,7 +322,7 @@ const rows: readonly Row[] = [
       'Cannot tell whether etcd may be changed: The kubeconfig\'s user may not read StatefulSet mtls/etcd: grant it "get" on that object.\nNothing was changed.',
   },
   ...neighbourRows(() => ({
-    ...{ api, cluster: freshCluster(), inStack: (act) => inStackWith(undefined, act) },
+    ...{ api, cluster: freshCluster(), inStack: (act, outputs) => inStackWith(undefined, act, outputs) },
   })),
   {
     input: "a load balancer in a cluster that has none (case 26)",
@@ -997,12 +997,18 @@ async function beside(kind: KindName, id: string, body: object, act: () => Promi
 }
 
 /** What the program says in a stack whose state remembers this value. */
-async function inStackWith(first: unknown, act: () => Promise<unknown>): Promise<string> {
+async function inStackWith(first: unknown, act: () => Promise<unknown>, outputs: object = {}): Promise<string> {
   const newResource = ({ inputs }: pulumi.runtime.MockResourceArgs) => ({
     id: "it",
     state: { ...(inputs as object), output: first },
   });
-  await pulumi.runtime.setMocks({ newResource, call: () => ({}) }, "mtls-everywhere", "dev", false, "organization");
+  await pulumi.runtime.setMocks(
+    { newResource, call: () => ({ outputs }) },
+    "mtls-everywhere",
+    "dev",
+    false,
+    "organization",
+  );
   pulumi.runtime.setAllConfig({ "kubernetes:kubeconfig": api.kubeconfig });
   return said(act);
 }

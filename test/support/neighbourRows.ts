@@ -3,14 +3,15 @@
 import type { Cluster } from "../../cluster-access/cluster.ts";
 import { parseConfig } from "../../config.ts";
 import { refuseClashes } from "../../neighbours/check.ts";
+import { clusterUid } from "./apisix.ts";
 import type { KubernetesApi } from "./kubernetesApi.ts";
 
 /** Where they are tried. */
 interface World {
   readonly api: KubernetesApi;
   readonly cluster: Cluster;
-  /** What stack dev's program says. */
-  readonly inStack: (act: () => Promise<unknown>) => Promise<string>;
+  /** What stack dev's program says, given the outputs of its last `up`. */
+  readonly inStack: (act: () => Promise<unknown>, outputs?: object) => Promise<string>;
 }
 
 /** Objects, or the status of the answer, by path as the API's stand-in expects it. */
@@ -144,6 +145,27 @@ export function neighbourRows(world: () => World) {
         "To delete them with their data: kubectl -n mtls delete pvc data-etcd-0 data-etcd-1",
     ),
     {
+      input: "a namespace to create that the stack released",
+      provoke: () =>
+        besides(
+          world(),
+          { "namespaces/mtls": labelled("dev") },
+          {},
+          { admin: { cluster: clusterUid }, namespace: "mtls", ownsNamespace: false },
+        ),
+      message: refusal(
+        "Namespace mtls was released with createNamespace: false, and a stack cannot take over a namespace that exists: set createNamespace back to false",
+      ),
+    },
+    {
+      input: "another namespace than the platform's",
+      provoke: () =>
+        besides(world(), {}, { namespace: "elsewhere" }, { admin: { cluster: clusterUid }, namespace: "mtls" }),
+      message:
+        "Stack dev runs in namespace mtls, and a platform cannot be moved: another namespace would get new roots and an empty etcd, and mtls would be deleted with the objects that other stacks put into the gateway.\n" +
+        "Nothing was changed. Set namespace back to mtls, or create another stack for the new namespace: pulumi stack init NAME",
+    },
+    {
       input: "a cluster that cannot be checked (case 9)",
       provoke: () => besides(world(), { "namespaces/mtls": 500 }, {}),
       message:
@@ -159,13 +181,18 @@ function refusal(...lines: readonly string[]): string {
 }
 
 /** What the program says to a configuration if these objects exist. */
-async function besides({ api, cluster, inStack }: World, others: There, values: object): Promise<string> {
+async function besides(
+  { api, cluster, inStack }: World,
+  others: There,
+  values: object,
+  outputs?: object,
+): Promise<string> {
   const there = { "namespaces/mtls": 404, ...others };
   const before = new Map(Object.keys(there).map((path) => [path, api.answers.get(path)]));
   for (const [path, answer] of Object.entries(there)) api.answers.set(path, answer);
   try {
     const env = parseConfig({ trustDomain: "dev.internal", ...values }, "dev");
-    return await inStack(() => refuseClashes(cluster, env));
+    return await inStack(() => refuseClashes(cluster, env), outputs);
   } finally {
     for (const [path, answer] of before) {
       if (answer === undefined) api.answers.delete(path);
