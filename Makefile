@@ -71,8 +71,9 @@ bench: node_modules/.stamp ## measure the time from zero to verified and more, r
 soak: node_modules/.stamp ## renew leaves and rotate roots under load: what was seen and what must hold (about 25 minutes)
 	@node lab/soak/cli.ts
 
-proofs: node_modules/.stamp ## every object deleted by hand, and what the next `up --refresh` does (about 15 minutes)
+proofs: node_modules/.stamp ## delete every object by hand, and change every key of the configuration (about an hour)
 	@node lab/proofs/cli.ts deletions
+	@node lab/proofs/cli.ts configuration
 
 env: node_modules/.stamp ## print exports for plain `pulumi` and `kubectl`: eval "$$(make -s env)"
 	@node lab/cli.ts env

@@ -220,7 +220,8 @@ const monitoring = z
   })
   .prefault({});
 
-const platform = z
+/** The keys, their types, limits and defaults. */
+export const platformSchema = z
   .strictObject({
     trustDomain: dnsName.max(
       subjectLimit,
@@ -257,7 +258,7 @@ const platform = z
   });
 
 /** The whole configuration of one environment, every default filled in. */
-export type PlatformConfig = z.output<typeof platform>;
+export type PlatformConfig = z.output<typeof platformSchema>;
 
 /**
  * Validates raw configuration values, by key without the project's prefix.
@@ -269,7 +270,7 @@ export function parseConfig(
   stack: string,
   secrets: readonly string[] = [],
 ): PlatformConfig {
-  const parsed = platform.safeParse(values, { reportInput: true });
+  const parsed = platformSchema.safeParse(values, { reportInput: true });
   if (parsed.success && secrets.length === 0) return deepFreeze(parsed.data);
   const wrong = [...secrets.map((key) => `${key}: ${secret}`), ...(parsed.error?.issues.flatMap(describe) ?? [])];
   const lines = wrong.map((line) => `  ${line}`);
@@ -351,7 +352,7 @@ const unknownKeyMessage = "is not a known key; remove it or correct its spelling
 /** Without --path, the CLI takes a path into one of the objects for a key of its own. */
 function unknownKey(key: string): string {
   const [first = ""] = key.split(/[.[]/);
-  if (first === key || !(first in platform.shape)) return unknownKeyMessage;
+  if (first === key || !(first in platformSchema.shape)) return unknownKeyMessage;
   return (
     `is a path, but was set as a key; remove it (pulumi config rm '${key}') and set it with: pulumi config set --path '${key}' VALUE. ` +
     `With pulumi up -c, add --config-path`

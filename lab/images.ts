@@ -13,7 +13,12 @@ import { hostLibrariesOf, librariesOf } from "./debian.ts";
 import { pauseImage } from "./inside/addresses.ts";
 
 export const apisixImage = "docker.io/apache/apisix:3.18.0-debian";
+export const etcdImage = `gcr.io/etcd-development/etcd:${versions.etcd}`;
 export const nginxImage = "docker.io/library/nginx:1.22";
+export const nodeImage = "docker.io/library/node:24.21.0-slim";
+
+/** The second name of every image: what it is called in a registry of one's own. */
+export const mirrored = (image: string) => image.replace(/^[^/]+/, "mirror.example.internal");
 
 /** What images are made of: the paths of finished parts. */
 export type Sources = Record<"debian" | "pause" | "certmanager" | "etcd" | "apisix", string>;
@@ -53,7 +58,7 @@ export function archives(sources: Sources): Record<string, Archive> {
       fill: (root) => root.program(sources.certmanager, "/certmanager"),
     },
     etcd: {
-      images: [{ name: `gcr.io/etcd-development/etcd:${versions.etcd}`, command: ["/usr/local/bin/etcd"] }],
+      images: [{ name: etcdImage, command: ["/usr/local/bin/etcd"] }],
       fill: (root) => root.program(sources.etcd, "/usr/local/bin/etcd"),
     },
     nginx: {
@@ -113,7 +118,7 @@ export function archives(sources: Sources): Record<string, Archive> {
     node: {
       images: [
         {
-          name: "docker.io/library/node:24.21.0-slim",
+          name: nodeImage,
           entrypoint: ["docker-entrypoint.sh"],
           command: ["node"],
         },
@@ -174,7 +179,7 @@ export async function pack(name: string, { images, fill, version = "" }: Archive
         const config = JSON.stringify(imageConfig(image, digest));
         const file = `${createHash("sha256").update(config).digest("hex")}.json`;
         await writeFile(join(work, "image", file), config);
-        manifest.push({ Config: file, RepoTags: [image.name], Layers: ["layer.tar"] });
+        manifest.push({ Config: file, RepoTags: [image.name, mirrored(image.name)], Layers: ["layer.tar"] });
       }
       await writeFile(join(work, "image/manifest.json"), JSON.stringify(manifest));
       await tar(join(work, "image"), output);

@@ -49,7 +49,7 @@ async function main(): Promise<number> {
     const kept = new Kept(inCheckout(".proofs", `${name}.jsonl`));
     const [count, seed] = [values.draws ?? "0", values.seed ?? String(randomInt(2 ** 31))].map(Number);
     if (!Number.isInteger(count) || !Number.isInteger(seed)) throw new Error("--draws and --seed take whole numbers.");
-    return await onPlatform(signal, values.keep, (proving) =>
+    return await onPlatform(table, signal, values.keep, (proving) =>
       values.draws === undefined ? proveTable(table, kept, proving, values) : proveDraws(table, count!, seed!, proving),
     );
   } catch (error) {
@@ -60,12 +60,13 @@ async function main(): Promise<number> {
 }
 
 async function onPlatform(
+  { root }: Table,
   signal: AbortSignal,
   keep: boolean,
   work: (proving: Proving) => Promise<boolean>,
 ): Promise<number> {
   say("start a lab");
-  const platform = await Platform.start({ root: "cluster", members: 1, gateways: [1] }, signal);
+  const platform = await Platform.start({ root, members: 1, gateways: [1] }, signal);
   try {
     say("pulumi up");
     const { problem } = await platform.up(platform.wantedFirst());

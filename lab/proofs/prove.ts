@@ -2,12 +2,14 @@
 import { existsSync } from "node:fs";
 import { appendFile, mkdir, readFile } from "node:fs/promises";
 import { dirname } from "node:path";
-import type { Row, RunningPlatform } from "./row.ts";
+import type { Row, RunningPlatform, Seen } from "./row.ts";
 
 export interface Result {
   readonly name: string;
   /** What happened, in words; for a wrong row, what is wrong. */
   readonly seen: string;
+  /** What clients noticed, if that is part of the table. */
+  readonly traffic?: string;
   readonly right: boolean;
   readonly seconds: number;
 }
@@ -50,12 +52,16 @@ export async function proveRows(rows: readonly Row[], proving: Proving): Promise
   const names = rows.map(({ name }) => name).join(", ");
   try {
     for (const row of rows) await row.act(platform);
-    const { changes, seconds } = await rows[0]!.expect(platform);
+    const { changes, ...seen } = await rows[0]!.expect(platform);
     const results = rows.map(({ name, own }) => {
-      const its = rows.length === 1 ? changes : changes.filter((change) => change.endsWith(` ${own}`));
-      return { name, seen: inWords(its), right: true, seconds };
+      const its =
+        rows.length === 1 || "refused" in changes ? changes : changes.filter((change) => change.endsWith(` ${own}`));
+      return { name, seen: inWords(its), right: true, ...seen };
     });
-    for (const { name, seen } of results) progress(`right  ${name}: ${seen} (${Math.round(seconds)} s)`);
+    for (const { name, seen, traffic, seconds } of results) {
+      const noticed = traffic === undefined ? "" : `; clients notice ${traffic}`;
+      progress(`right  ${name}: ${seen}${noticed} (${Math.round(seconds)} s)`);
+    }
     return results;
   } catch (error) {
     signal?.throwIfAborted();
@@ -98,7 +104,8 @@ function grouped(rows: readonly Row[]): Row[][] {
   return groups;
 }
 
-function inWords(changes: readonly string[]): string {
+function inWords(changes: Seen["changes"]): string {
+  if ("refused" in changes) return `refuses it: ${changes.refused}`;
   const verbs = [...new Set(changes.map((change) => change.split(" ")[0]!))];
   const said = verbs.map((verb) => {
     const objects = changes.filter((change) => change.startsWith(`${verb} `)).map((one) => one.slice(verb.length + 1));

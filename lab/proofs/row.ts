@@ -5,14 +5,20 @@ import { errorsOf, type Finished, wrongIn } from "../soak/platform.ts";
 /** A running platform, as a person's commands see it. */
 export interface RunningPlatform {
   readonly cluster: Cluster;
+  /** Folder of its lab. */
+  readonly lab: string;
+  /** File of its stack's configuration. */
+  readonly settings: string;
   /** Runs a command in the checkout with the settings of the platform's lab, whether or not it succeeds. */
   run(program: string, args: readonly string[]): Promise<Finished>;
 }
 
 /** What followed. */
 export interface Seen {
-  /** Such as `makes Secret apisix-env`. */
-  readonly changes: readonly string[];
+  /** Such as `makes Secret apisix-env`; or the words in which it was refused. */
+  readonly changes: readonly string[] | { readonly refused: string };
+  /** What clients noticed, if that is part of the table. */
+  readonly traffic?: string;
   /** How long it took. */
   readonly seconds: number;
 }

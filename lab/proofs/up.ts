@@ -1,15 +1,21 @@
-/** `pulumi up --refresh` after something was done to a platform, and what it changed. */
+/** `pulumi up` after something was done to a platform, and what it changed. */
 import { errorsOf } from "../soak/platform.ts";
 import { type RunningPlatform, type Seen, verified } from "./row.ts";
 
 /** A single run repairs everything: it succeeds, and every hop is right afterwards. */
 export async function repaired(platform: RunningPlatform): Promise<Seen> {
-  const start = performance.now();
-  const { code, stdout, output } = await platform.run("pulumi", ["up", "--refresh", "--yes", "--non-interactive"]);
-  const seconds = (performance.now() - start) / 1000;
-  if (code !== 0) throw new Error(`pulumi up --refresh ended with ${code}: ${errorsOf(output)}`);
+  const seen = await updated(platform, "--refresh");
   await verified(platform);
-  return { changes: changesIn(stdout), seconds };
+  return seen;
+}
+
+/** Runs an `up` that must succeed. */
+export async function updated(platform: RunningPlatform, ...flags: string[]): Promise<Seen> {
+  const start = performance.now();
+  const command = ["up", ...flags, "--yes", "--non-interactive"];
+  const { code, stdout, output } = await platform.run("pulumi", command);
+  if (code !== 0) throw new Error(`pulumi ${command.join(" ")} ended with ${code}: ${errorsOf(output)}`);
+  return { changes: changesIn(stdout), seconds: (performance.now() - start) / 1000 };
 }
 
 /** How the CLI reports what it did to a resource: ` +  kubernetes:core/v1:Secret apisix-env created (0.15s)`. */

@@ -37,6 +37,8 @@ const lab = inCheckout("lab/cli.ts");
 export class Platform {
   readonly form: PlatformForm;
   readonly #folder: string;
+  /** File of the stack's configuration. */
+  readonly settings: string;
   readonly #env: NodeJS.ProcessEnv;
   readonly #signal: AbortSignal;
   readonly cluster: Cluster;
@@ -44,7 +46,8 @@ export class Platform {
   private constructor(form: PlatformForm, folder: string, env: NodeJS.ProcessEnv, signal: AbortSignal) {
     this.form = form;
     this.#folder = folder;
-    this.#env = { ...env, PULUMI_OPTION_CONFIG_FILE: join(folder, "Pulumi.soak.yaml"), NO_COLOR: "1" };
+    this.settings = join(folder, "Pulumi.soak.yaml");
+    this.#env = { ...env, PULUMI_OPTION_CONFIG_FILE: this.settings, NO_COLOR: "1" };
     this.#signal = signal;
     this.cluster = new Cluster({ kubeconfig: env.KUBECONFIG });
   }
@@ -85,7 +88,7 @@ export class Platform {
       "mtls-everywhere:etcd": { ...base.config["mtls-everywhere:etcd"], replicas: this.form.members },
       "mtls-everywhere:apisix": { replicas: gateways },
     };
-    await writeFile(this.#env.PULUMI_OPTION_CONFIG_FILE ?? "", stringify({ ...base, config }));
+    await writeFile(this.settings, stringify({ ...base, config }));
     return this.pulumi("up", "--yes", "--skip-preview");
   }
 

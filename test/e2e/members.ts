@@ -10,13 +10,10 @@ import { parse, stringify } from "yaml";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { until } from "../../cluster-access/until.ts";
-import { labNetwork } from "../../lab/soak/containers.ts";
-import { limits } from "../../lab/soak/forms.ts";
-import type { Inside } from "../../lab/soak/inside.ts";
-import { Remote } from "../../lab/soak/remote.ts";
+import { type Load, startLoad } from "../../lab/soak/requests.ts";
 import { Writes } from "../../lab/soak/writes.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
-import { checkout, inLabFolder, labFolder, must, run } from "./ownLab.ts";
+import { inLabFolder, labFolder, must, run } from "./ownLab.ts";
 
 /** Connections a second. */
 const rate = 20;
@@ -46,17 +43,12 @@ export function stepsOfMembers(env: { readonly PULUMI_OPTION_CONFIG_FILE: string
     equal(code, 0, output);
     await must("pulumi", ["preview", "--expect-no-changes"], env);
   };
-  let load: Remote<Inside, unknown> | undefined;
+  let load: Load | undefined;
   let writes: Writes | undefined;
 
   before("requests and writes begin", async () => {
     const { gateway, admin } = await outputs();
-    const { clusterIP } = (await core().readNamespacedService({ name: gateway.service.name, namespace })).spec ?? {};
-    const client = await cluster().keyPair({ namespace, name: "client-curl" });
-    load = new Remote(await labNetwork(labFolder), `${checkout}/lab/soak/inside.ts`, () => {});
-    await load.call("become", { ca: await cluster().trustBundle(gateway.trust), ...client });
-    const target = { host: clusterIP ?? "", port: gateway.service.port, serverName: gateway.serverName };
-    await load.call("start", { target, rate, bound: limits.connection });
+    load = await startLoad({ cluster: cluster(), lab: labFolder }, gateway, rate);
     writes = new Writes(cluster(), admin);
     writes.start(gateway.serverName);
   });

@@ -333,7 +333,7 @@ describe("the platform in a lab of its own", function () {
   });
 
   it("names what somebody has deleted, and recreates it with a single up --refresh (case 1)", async () => {
-    const platform = { cluster: new Cluster(), run };
+    const platform = { cluster: new Cluster(), lab: labFolder, settings: inLabFolder("Pulumi.dev.yaml"), run };
     const rows = await deletions(platform);
     const gateway = rows.find(({ name }) => name === "Deployment mtls/apisix")!;
     await gateway.act(platform);

@@ -1,10 +1,15 @@
 // Roots held in Pulumi's state, three etcd members and two gateway pods: verified, with only the declared keys in the state.
 
 import { deepStrictEqual as same, match, notStrictEqual as differs, strictEqual as equal } from "node:assert/strict";
+import { randomInt } from "node:crypto";
 import { existsSync, readFileSync, writeFileSync } from "node:fs";
 
 import { parse, stringify } from "yaml";
 
+import { Cluster } from "../../cluster-access/cluster.ts";
+import { configuration } from "../../lab/proofs/configuration.ts";
+import { draws } from "../../lab/proofs/prove.ts";
+import type { RunningPlatform } from "../../lab/proofs/row.ts";
 import type { Report } from "../../tools/verify/run.ts";
 import { planes } from "../../vocabulary/planes.ts";
 import { inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
@@ -69,6 +74,23 @@ describe("the platform with roots held in Pulumi's state", function () {
   });
 
   it("shows nothing to change", async () => {
+    const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"], config);
+    equal(code, 0, output);
+  });
+
+  it("takes or refuses any change of its configuration, and no request fails", async function () {
+    this.timeout(12 * minute);
+    const platform: RunningPlatform = {
+      ...{ cluster: new Cluster(), lab: labFolder, settings: config.PULUMI_OPTION_CONFIG_FILE },
+      run: (command, args) => run(command, args, config),
+    };
+    // Three by chance: `make proofs` takes each.
+    const seed = randomInt(2 ** 31);
+    for (const row of draws(await configuration(platform), 3, seed)) {
+      console.log(`      ${row.name} (seed ${seed})`);
+      await row.act(platform);
+      await row.expect(platform);
+    }
     const { code, output } = await run("pulumi", ["preview", "--expect-no-changes"], config);
     equal(code, 0, output);
   });
