@@ -1,8 +1,9 @@
 /** Content-keyed parts, each made once under a temporary name and then renamed, so that an interrupted run leaves nothing half-done. */
 import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { mkdir, readdir, readFile, rename, rm, stat, utimes } from "node:fs/promises";
+import { mkdir, readdir, readFile, rename, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { basename, dirname, join } from "node:path";
+import { setTimeout as sleep } from "node:timers/promises";
 import { inCache } from "./paths.ts";
 
 /** A part in the cache, and whether it was made just now. */
@@ -39,19 +40,37 @@ export async function cached(
   make: (path: string) => Promise<void>,
 ): Promise<Part> {
   const path = inCache(kind, `${name}-${key}`);
+  await mkdir(dirname(path), { recursive: true });
+  await madeElsewhere(path);
   const made = !existsSync(path);
   if (made) {
     const half = `${path}.half-${process.pid}`;
-    await mkdir(dirname(path), { recursive: true });
+    const mark = `${half}-mark`;
+    await writeFile(mark, "");
     await rm(half, { recursive: true, force: true });
     await make(half);
     await rename(half, path).catch((error: NodeJS.ErrnoException) => {
       if (error.code !== "ENOTEMPTY" && error.code !== "EEXIST") throw error; // another checkout was faster
     });
+    await rm(mark);
     await prune(kind, name, path);
   }
   await utimes(path, new Date(), new Date());
   return { path, made };
+}
+
+/** Waits for other processes that are making the same part: two builds side by side take longer than one. */
+async function madeElsewhere(path: string): Promise<void> {
+  const isTheirs = (entry: string) => {
+    const maker = Number(makerOf(entry));
+    return entry.startsWith(`${basename(path)}.half-`) && maker !== process.pid && isRunning(maker);
+  };
+  while ((await readdir(dirname(path))).some(isTheirs)) await sleep(500);
+}
+
+/** The process that makes a part under a temporary name. */
+function makerOf(entry: string): string | undefined {
+  return /\.half-(\d+)/.exec(entry)?.[1];
 }
 
 /** Removes old versions of a part that have been unused for two weeks, and leftovers of interrupted runs. */
@@ -59,7 +78,7 @@ async function prune(kind: string, name: string, keep: string): Promise<void> {
   for (const entry of await readdir(inCache(kind))) {
     const path = inCache(kind, entry);
     if (!entry.startsWith(`${name}-`) || path === keep) continue;
-    const maker = /\.half-(\d+)/.exec(entry)?.[1];
+    const maker = makerOf(entry);
     const unused =
       maker === undefined ? Date.now() - (await stat(path)).mtimeMs > unusedFor : !isRunning(Number(maker));
     if (unused) await rm(path, { recursive: true, force: true });
