@@ -4,7 +4,7 @@ import { isIP } from "node:net";
 
 import { keyAlgorithms } from "@mtls-everywhere/vocabulary/algorithms";
 import { hours } from "@mtls-everywhere/vocabulary/durations";
-import { subjectLimit } from "@mtls-everywhere/vocabulary/identities";
+import { type Client, subjectLimit } from "@mtls-everywhere/vocabulary/identities";
 import { mebibytes } from "@mtls-everywhere/vocabulary/quantities";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
@@ -179,17 +179,38 @@ const apisix = z
   })
   .prefault({});
 
+/** `namespace/service-account`. */
+const client = z
+  .string()
+  .regex(
+    new RegExp(`^${dnsLabel}/${dnsLabel}(\\.${dnsLabel})*$`),
+    'must be a client such as "web/cart": its namespace and its service account',
+  )
+  .transform((text): Client => {
+    const [namespace = "", serviceAccount = ""] = text.split("/");
+    return { namespace, serviceAccount };
+  });
+
 const gateway = z
   .strictObject({
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
     host: dnsName
       .refine((name) => isIP(name) === 0, "must be a host name: clients send no server name for an IP address")
       .default("upstream"),
-    /** Client certificates of the edge plane to issue, by service-account name. Default none. */
+    /** Client certificates of the edge plane to issue, by service-account name: these clients may call. Default none. */
     clients: z
       .array(kubernetesName)
       .refine((names) => new Set(names).size === names.length, "must name each client once")
       .default([]),
+    /**
+     * Who may call `host` besides `clients`: leaves of the edge plane in other namespaces, as `namespace/service-account`, or
+     * `every client` with such a leaf. Default: nobody else; a stack from before there was this key admits every client until it is set.
+     */
+    allow: z
+      .union([z.literal("every client"), z.array(client)], {
+        error: 'must be a list of clients such as "web/cart", or "every client"',
+      })
+      .optional(),
     /** Type of the gateway's Service. Default `ClusterIP`. */
     serviceType: z.enum(["ClusterIP", "LoadBalancer"]).default("ClusterIP"),
     /** Annotations of that Service, such as those that make a load balancer internal. Default none. */

@@ -11,6 +11,7 @@ import { connectCluster } from "./components/cluster.ts";
 import { Etcd } from "./components/etcd.ts";
 import { checkStore } from "./components/etcdCheck.ts";
 import { callerCertificate } from "./components/gateway/callerCertificate.ts";
+import { ownCallers } from "./components/gateway/ownCallers.ts";
 import { checkKeys } from "./components/keyCheck.ts";
 import type { KeyNames } from "./components/keyNames.ts";
 import { Monitoring } from "./components/monitoring.ts";
@@ -67,26 +68,25 @@ const hello = new NginxUpstream(
 );
 
 // The edge: a certificate for each client named in the configuration.
-for (const client of env.gateway.clients) {
+const { host } = env.gateway;
+const callers = await ownCallers(env.namespace, env.gateway);
+const certificates = env.gateway.clients.map((client) => {
   const { namespace } = env;
-  new Certificate(
-    `client-${client}`,
-    { authority: pki.edge, namespace, serviceAccount: client, usages: ["client auth"] },
-    inNamespace,
-  );
-}
+  const args = { authority: pki.edge, namespace, serviceAccount: client, usages: ["client auth"] } as const;
+  return new Certificate(`client-${client}`, args, inNamespace).secret;
+});
 
-// What the gateway does: prove who it is, ask clients who they are, forward to the upstream as APISIX.
+// What the gateway does: prove who it is, ask clients who they are, forward those on the list to the upstream as APISIX.
 const presented = await callerCertificate(
   "upstream-client",
   { gateway: apisix, cluster: cluster.access, own: ["upstreams/hello"] },
   inNamespace,
 );
-const { host } = env.gateway;
 const site = new Site(
   "site",
   {
     ...{ gateway: apisix, host, edge: pki.edge, namespace: env.namespace, leaf: "gateway" },
+    allow: callers ?? "every client",
     routes: { hello: { service: hello.upstream, upstream: presented.upstream } },
   },
   inNamespace,
@@ -115,6 +115,7 @@ export const caller = {
   ...(presented.object && { clientCertificate: presented.object.id }),
   ...{ identity: apisix.identity, identities: apisix.identities },
 };
+export const clients = callers && { allowed: callers, certificates };
 export const upstream: pulumi.Output<UpstreamEndpoint> = hello.upstream;
 export const issuers = byPlane(pki, "issuer");
 export const trust = byPlane(pki, "trust");

@@ -12,6 +12,7 @@ import {
   type UpstreamEndpoint,
   upstreamEndpoint,
 } from "@mtls-everywhere/vocabulary/endpoints";
+import { type Allow, client } from "@mtls-everywhere/vocabulary/identities";
 import { issuerOf, leafOf, ofEachPlane, perPlane, trustOf } from "@mtls-everywhere/vocabulary/planes";
 import { named } from "@mtls-everywhere/vocabulary/references";
 import { z } from "zod";
@@ -35,6 +36,9 @@ const generations = z.object({
   digests: perPlane(z.record(text, z.array(text).readonly())),
 });
 
+/** Clients, or every one. */
+const allow: z.ZodType<Allow> = z.union([z.literal("every client"), z.array(client).readonly()]);
+
 /** The stack's outputs, by name. */
 const platform = z.object({
   /** Version of these outputs: one of `contractVersions`. */
@@ -53,6 +57,14 @@ const platform = z.object({
   store: named<StoreEndpoint>(storeEndpoint),
   /** Who the gateway is to the services it calls. */
   caller: named<GatewayCaller>(gatewayCaller),
+  /**
+   * Who may call the platform's own host. Absent, every client with a certificate of the edge plane may: in outputs of 0.1, and
+   * until the configuration of a stack of 0.1 says who.
+   */
+  clients: z
+    .object({ allowed: allow, certificates: z.array(leafOf("edge")).readonly() })
+    .readonly()
+    .exactOptional(),
   /** The platform's own upstream. */
   upstream: named<UpstreamEndpoint>(upstreamEndpoint),
   /** Who signs the leaves of each plane. */

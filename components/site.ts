@@ -1,11 +1,14 @@
 // A host of the gateway: the certificate that it shows, the clients that it lets in, and the services that its routes lead to.
 
 import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { Allow } from "@mtls-everywhere/vocabulary/identities";
 import type { LeafRef } from "@mtls-everywhere/vocabulary/references";
 import * as pulumi from "@pulumi/pulumi";
 
 import { Certificate } from "./certificate.ts";
 import type { PlaneAuthority } from "./certificateAuthority.ts";
+import { allowedBy, checkCallers } from "./gateway/allowed.ts";
+import { ApisixRefusal } from "./gateway/apisixRefusal.ts";
 import { ApisixRoute, type ApisixRouteArgs } from "./gateway/apisixRoute.ts";
 import { ApisixSsl, type ServerCertificateArgs } from "./gateway/apisixSsl.ts";
 import { ApisixUpstream, type ApisixUpstreamArgs } from "./gateway/apisixUpstream.ts";
@@ -15,9 +18,14 @@ import { RenewerGrant } from "./renewerGrant.ts";
 /** What every site has. */
 export interface AnySite {
   /** The gateway that serves it: an `Apisix` of this stack, or `platform.apisix` of another. */
-  readonly gateway: Pick<Gateway, "admin" | "identity">;
+  readonly gateway: Pick<Gateway, "admin" | "identity" | "identities">;
   /** What clients ask for: the name in the certificate, their SNI and Host. */
   readonly host: string;
+  /**
+   * Who may call it: clients by the identity in their leaf, which is one that a `Certificate` makes, or `every client` that presents a
+   * certificate which the site accepts. Others are answered with 403, at their next request after a change. An empty list is nobody.
+   */
+  readonly allow: Allow;
   /** Its routes by their ids in the Admin API. The upstream behind each has the same id. */
   readonly routes: Readonly<Record<string, SiteRoute>>;
 }
@@ -63,6 +71,11 @@ export interface SiteRoute extends Omit<
   /** Where the service is, and the name in its certificate: an `NginxUpstream`'s `upstream`, or another's. */
   readonly service: pulumi.Input<Pick<UpstreamEndpoint, "node" | "serverName">>;
   /**
+   * Who may call this route, in place of those who may call the site.
+   * @default the site's
+   */
+  readonly allow?: Allow;
+  /**
    * How the gateway treats the service: time limits, health checks and the like.
    * @default the gateway's own settings
    */
@@ -75,8 +88,10 @@ export interface SiteRoute extends Omit<
  * const shop = new NginxUpstream("shop", { ...args, authority: pki.upstream, gateway: apisix });
  * new Site("shop", {
  *   ...{ gateway: apisix, host: "shop.example.com", edge: pki.edge, namespace },
+ *   allow: [{ namespace: "web", serviceAccount: "cart" }],
  *   routes: { shop: { service: shop.upstream } },
  * });
+ * @throws RunError unless `allow` says who may call it, or when it lists clients while `clients` asks nobody for a certificate.
  */
 export class Site extends pulumi.ComponentResource {
   /** The Secret of the certificate that it shows. */
@@ -88,7 +103,9 @@ export class Site extends pulumi.ComponentResource {
     super("mtls:platform:Site", name, {}, opts);
     // Before there were sites, these had no parent.
     const child = { parent: this, aliases: [{ parent: pulumi.rootStackResource }] };
-    const { admin, identity } = args.gateway;
+    const { admin, identity, identities } = args.gateway;
+    const trustDomains = identities.map(({ trustDomain }) => trustDomain);
+    checkCallers(name, args);
 
     const leaf = args.edge ? (args.leaf ?? name) : name;
     this.certificate = args.edge
@@ -106,10 +123,16 @@ export class Site extends pulumi.ComponentResource {
 
     const clients = args.edge ? (args.clients ?? { trust: args.edge.trust }) : args.clients;
     new ApisixSsl(name, { admin, certificate: this.certificate, snis: [args.host], clients }, child);
-    this.routes = Object.entries(args.routes).map(([id, { service, upstream, uris = ["/*"], ...more }]) => {
+    this.routes = Object.entries(args.routes).map(([id, { service, upstream, uris = ["/*"], allow, ...more }]) => {
       const { node, serverName } = pulumi.output(service);
       const backend = new ApisixUpstream(id, { ...upstream, admin, nodes: [node], serverName }, child);
-      return new ApisixRoute(id, { ...more, admin, hosts: [args.host], uris, upstream: backend.id }, child);
+      const route = { ...more, admin, hosts: [args.host], uris, upstream: backend.id };
+      const callers = allow ?? args.allow;
+      if (callers === "every client") return new ApisixRoute(id, route, child);
+      const others = new ApisixRefusal(`${id}-others`, route, { parent: this });
+      const own = pulumi.output(more.vars ?? []);
+      const vars = own.apply((conditions) => [...conditions, ...allowedBy(callers, trustDomains)]);
+      return new ApisixRoute(id, { ...route, vars }, { ...child, dependsOn: others });
     });
     this.registerOutputs({ certificate: this.certificate });
   }

@@ -20,6 +20,7 @@ import { Cluster } from "../cluster-access/cluster.ts";
 import { keepInstalled } from "../components/certManager.ts";
 import { connectCluster } from "../components/cluster.ts";
 import { checkStore, type StoreShape } from "../components/etcdCheck.ts";
+import { checkCallers } from "../components/gateway/allowed.ts";
 import { checkKeys } from "../components/keyCheck.ts";
 import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
 import { parseConfig } from "../config.ts";
@@ -225,6 +226,11 @@ const rows: readonly Row[] = [
     input: "an address for the gateway's host",
     provoke: configured({ gateway: { host: "192.168.49.2" } }),
     message: config("gateway.host: must be a host name: clients send no server name for an IP address"),
+  },
+  {
+    input: "a client without its namespace",
+    provoke: configured({ gateway: { allow: ["cart"] } }),
+    message: config('gateway.allow.0: must be a client such as "web/cart": its namespace and its service account'),
   },
   {
     input: "a leaf that outlives its root",
@@ -737,6 +743,27 @@ const rows: readonly Row[] = [
     input: "a certificate that does not say whom it lets in",
     provoke: checked("ssls", () => ssl({ clients: undefined })),
     message: 'Say whose client certificates are accepted with { trust }, or "anyone" to ask for none.',
+  },
+  {
+    input: "a site that does not say who may call it",
+    provoke: async () => said(async () => checkCallers("shop", { allow: undefined, routes: {} })),
+    message:
+      'Site "shop": say who may call it. Set allow to a list of clients by their Kubernetes names, such as [{ namespace: "web", serviceAccount: "cart" }], or to "every client" for all whose certificate it accepts.',
+  },
+  {
+    input: "a route of a site for a client that no leaf can name",
+    provoke: async () => {
+      const allow = [{ namespace: "web", serviceAccount: "cart,OU=admin" }];
+      return said(async () => checkCallers("shop", { allow: [], routes: { orders: { allow } } }));
+    },
+    message:
+      'Site "shop", route "orders": say who may call it. Set allow to a list of clients by their Kubernetes names, such as [{ namespace: "web", serviceAccount: "cart" }], or to "every client" for all whose certificate it accepts.',
+  },
+  {
+    input: "a list of clients for a site that asks nobody for a certificate",
+    provoke: async () => said(async () => checkCallers("shop", { allow: [], clients: "anyone", routes: {} })),
+    message:
+      'Site "shop": its clients cannot be told apart, since they present no certificate while clients is "anyone". Set allow to "every client", or clients to the trust bundle that their certificates chain to.',
   },
   {
     input: "a route to an upstream that is not there",

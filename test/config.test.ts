@@ -69,6 +69,7 @@ describe("the configuration", () => {
       gateway: {
         host: "api.example.internal",
         clients: ["curl", "shop"],
+        allow: ["web/cart", "web/till.eu"],
         serviceType: "LoadBalancer",
         serviceAnnotations: { "networking.gke.io/load-balancer-type": "Internal" },
       },
@@ -80,6 +81,10 @@ describe("the configuration", () => {
       certManager: { ...defaults.certManager, ...named.certManager },
       pki: { ...defaults.pki, ...named.pki },
       apisix: { ...defaults.apisix, ...named.apisix },
+      gateway: {
+        ...named.gateway,
+        allow: ["cart", "till.eu"].map((serviceAccount) => ({ namespace: "web", serviceAccount })),
+      },
     });
   });
 
@@ -229,6 +234,11 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ gateway: { clients: "curl" } }, "gateway.clients: must be an array, not a string"],
   [{ gateway: { clients: ["curl", "Shop"] } }, `gateway.clients.1: ${kubernetesName}`],
   [{ gateway: { clients: ["curl", "curl"] } }, "gateway.clients: must name each client once"],
+  [{ gateway: { allow: "anyone" } }, 'gateway.allow: must be a list of clients such as "web/cart", or "every client"'],
+  ...["cart", "web/cart/x", "web/Cart"].map((client): [Record<string, unknown>, string] => [
+    { gateway: { allow: ["web/till", client] } },
+    'gateway.allow.1: must be a client such as "web/cart": its namespace and its service account',
+  ]),
   [
     { gateway: { serviceAnnotations: { "example.com/internal": true } } },
     "gateway.serviceAnnotations.example.com/internal: must be a string, not a boolean; put it in quotes, or add --type string to pulumi config set",

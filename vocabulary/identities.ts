@@ -9,6 +9,14 @@ export const identity = z
 /** Who a leaf speaks for. */
 export interface Identity extends z.infer<typeof identity> {}
 
+export const client = z.object({ namespace: z.string(), serviceAccount: z.string() }).readonly();
+
+/** A client of the gateway: whom its leaf speaks for, in whichever trust domain of this platform. */
+export interface Client extends z.infer<typeof client> {}
+
+/** Whom a host or a route answers: these clients, or every client whose certificate the host accepts. An empty list is nobody. */
+export type Allow = readonly Client[] | "every client";
+
 /** X.520 upper bound of O, OU and CN, in characters. */
 export const subjectLimit = 64;
 

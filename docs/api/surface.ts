@@ -32,7 +32,7 @@ export type {
   StoreEndpoint,
   UpstreamEndpoint,
 } from "@mtls-everywhere/vocabulary/endpoints";
-export type { Identity } from "@mtls-everywhere/vocabulary/identities";
+export type { Allow, Client, Identity } from "@mtls-everywhere/vocabulary/identities";
 export type { CertSecretRef, IssuerRef, Plane, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 export type {
   ConfigMapKeyRef,

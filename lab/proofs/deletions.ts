@@ -125,6 +125,7 @@ function titleOf(object: Named): string {
 
 /** Kinds of the gateway's objects, by the last part of their resources' type; an upstream is deleted with its route. */
 const kinds: Readonly<Record<string, readonly KindName[]>> = {
+  ApisixRefusal: ["routes"],
   ApisixRoute: ["routes"],
   ApisixUpstream: ["routes", "upstreams"],
   ApisixSsl: ["ssls"],

@@ -80,6 +80,18 @@ describe("bodies", () => {
     });
   });
 
+  it("of a route that refuses, and so has no upstream", async () => {
+    const refusing = { hosts: ["a.example"], uris: ["/"], priority: -1, refuse: true };
+    same(await bodyOf(routes, refusing), {
+      labels: owner,
+      hosts: ["a.example"],
+      uris: ["/"],
+      priority: -1,
+      plugins: { "fault-injection": { abort: { http_status: 403, body: '{"error_msg":"403 Client Not Allowed"}\n' } } },
+      status: 1,
+    });
+  });
+
   it("with the server's names for the further fields of routes and upstreams (case 17)", async () => {
     const route = {
       ...{ hosts: ["a.example"], uris: ["/"], upstream: "hello" },
@@ -197,6 +209,7 @@ describe("objections to inputs", () => {
       ["routes", { ...route, vars: [["arg_a", "!", "==", "1"]], websocket: true, pluginConfig: "p" }],
       ["ssls", { ...ssl, clients: { trust: { namespace: "n", name: "t", key: "k" }, depth: 1 } }],
       ["ssls", { ...identity, certificate: { namespace: "n", name: "c" }, use: "client", protocols: ["TLSv1.3"] }],
+      ["routes", { ...route, upstream: undefined, refuse: true }],
       ["routes", { ...route, methods: ["GET"], priority: 1, plugins: { echo: { body: "x" } }, description: "d" }],
     ];
     for (const [kind, inputs] of whole) {
@@ -296,10 +309,10 @@ describe("objections to inputs", () => {
       'hosts[0]: "*" is not a host name; a wildcard is "*." and a domain.',
       'uris[0]: A path must start with "/", unlike "x".',
       'methods[0]: "FETCH" is not a valid value: use one of GET, POST, PUT, DELETE, PATCH, HEAD, OPTIONS, CONNECT, TRACE, PURGE.',
-      "upstream: Pass the id of the upstream that requests go to.",
       "priority: A priority must be a whole number, not 1.5.",
       "plugins.echo: A plugin's configuration must be an object; {} for none.",
       "description: At most 256 characters.",
+      "upstream: Pass the id of the upstream that requests go to.",
     ]);
     const conditions = (vars: unknown) => said("routes", { ...route, vars });
     const shape = 'A condition must be a list of variable, operator and value, such as ["arg_name", "==", "value"].';

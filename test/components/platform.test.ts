@@ -151,14 +151,14 @@ for (const [stack, expected] of Object.entries(environments)) {
       equal(inputs.clusterIdentifier, clusterUid);
     });
 
-    it("creates in the gateway: a site, an upstream, a route", () => {
+    it("creates in the gateway: a site, an upstream, a route, and a refusal of all whom it does not allow", () => {
       const dynamic = planned.resources
         .filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/"))
         .map(({ type, name }) => `${type.replace("pulumi-nodejs:dynamic/mtls:", "")} ${name}`);
       const roots = stack === "dev" ? planes.map((plane) => `RootCertificates pki-${plane}-roots`) : [];
       const keys = stack === "dev" ? planes.map((plane) => `RootKey pki-${plane}-root-key`) : [];
       same(dynamic.sort(), [
-        ...["ApisixRoute hello", "ApisixSsl site", "ApisixUpstream hello"],
+        ...["ApisixRefusal hello-others", "ApisixRoute hello", "ApisixSsl site", "ApisixUpstream hello"],
         ...["EtcdAuth etcd-auth", ...roots.sort(), ...keys.sort()],
       ]);
     });
@@ -179,7 +179,7 @@ for (const [stack, expected] of Object.entries(environments)) {
           .filter(({ path, text }) => text.includes("*") && !["__provider", "data.renewer.cjs"].includes(path))
           .map(({ path, text }) => `${name} ${path} ${text}`),
       );
-      same(wildcards, ["hello uris.0 /*"]);
+      same(wildcards.sort(), ["hello uris.0 /*", "hello-others uris.0 /*"]);
     });
 
     it("runs pods under `restricted`, each with a service account that has no token", () => {
@@ -266,7 +266,7 @@ for (const [stack, expected] of Object.entries(environments)) {
       const ids = { route: "hello-id" };
       const environment = {
         ...{ trustDomain: `${stack}.mtls.internal`, host, cluster: clusterUid, members: expected.members },
-        ...{ roots, generation: stack === "dev" ? "1" : "2026", ids },
+        ...{ roots, generation: stack === "dev" ? "1" : "2026", ids, clients: stack === "dev" ? ["curl"] : [] },
       };
       const all = platformOutputs(environment);
       const sealedBy = sealOf("1", "password-of-apisix-keyring");
@@ -346,6 +346,43 @@ describe("the platform", () => {
     it("has no such object if the last update left none", async () => {
       const without = platformOutputs({ ...environment, ids: { route: "hello" } });
       same(await planned(without), { object: undefined, named: undefined, contract: 2, offered: undefined });
+    });
+  });
+
+  describe("that says who may call it, after a release that did not", () => {
+    const environment = { trustDomain: "dev.mtls.internal", host: "upstream", cluster: clusterUid };
+    const before = platformOutputs({ ...environment, roots: byPlane(() => rootPem), ids: { route: "hello" } });
+    const planned = async (gateway: object, lastOutputs: object) => {
+      const { resources, outputs } = await plan("dev", { gateway: { host: "upstream", ...gateway } }, { lastOutputs });
+      const named = (name: string) =>
+        resources.find((resource) => resource.name === name && "hosts" in resource.inputs);
+      const { vars } = named("hello")!.inputs as { vars?: readonly (readonly unknown[])[] };
+      const { allowed } = (outputs["clients"] ?? {}) as { allowed?: unknown };
+      return { subjects: vars?.at(-1)?.at(-1), refuses: named("hello-others") !== undefined, allowed };
+    };
+    const [curl, cart] = ["CN=curl,OU=mtls,O=dev.mtls.internal", "CN=cart,OU=web,O=dev.mtls.internal"];
+    const clients = ["curl"];
+    const ofCurl = { subjects: [curl], refuses: true, allowed: [{ namespace: "mtls", serviceAccount: "curl" }] };
+
+    it("goes on answering every client until it is told whom", async () => {
+      const open = { subjects: undefined, refuses: false, allowed: undefined };
+      same(await planned({ clients }, before), open);
+      same(await planned({ clients, allow: "every client" }, before), { ...open, allowed: "every client" });
+    });
+
+    it("answers those on the list once it is told, and keeps to it", async () => {
+      same(await planned({ clients, allow: [] }, before), ofCurl);
+      const decided = platformOutputs({ ...environment, roots: before.roots, clients, ids: { route: "hello" } });
+      same(await planned({ clients }, decided), ofCurl);
+      same(await planned({ clients, allow: ["web/cart"] }, decided), {
+        ...{ subjects: [cart, curl], refuses: true },
+        allowed: [...ofCurl.allowed, { namespace: "web", serviceAccount: "cart" }],
+      });
+    });
+
+    it("of a new stack answers only the clients that it names", async () => {
+      same(await planned({ clients }, {}), ofCurl);
+      same(await planned({}, {}), { subjects: [], refuses: true, allowed: [] });
     });
   });
 

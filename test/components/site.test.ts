@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { Site } from "../../components/site.ts";
+import { Site, type SiteArgs } from "../../components/site.ts";
 import { makeFolder } from "../../lab/temporary.ts";
 import { type NetworkObject, reachable } from "../support/reach.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
@@ -34,7 +34,7 @@ describe("a second host with its own upstream", () => {
       [
         ...["NginxUpstream orders", ...workload, "ServiceAccount orders", "NetworkPolicy orders-from-apisix"],
         ...["Site orders", ...grant, ...leaves],
-        ...["ApisixSsl orders", "ApisixUpstream orders", "ApisixRoute orders"],
+        ...["ApisixSsl orders", "ApisixUpstream orders", "ApisixRoute orders", "ApisixRefusal orders-others"],
       ].sort(),
     );
   });
@@ -44,7 +44,7 @@ describe("a second host with its own upstream", () => {
     same(reachable(networkObjects(two), []), [...before, "apisix -> orders TCP 8443"].sort());
   });
 
-  it("has its own certificate, admits clients of the edge plane, and routes only its host", () => {
+  it("has its own certificate, and answers there the clients that it allows", () => {
     const admin = two.outputs["admin"];
     const common = { admin, objectId: "orders", owner: "mtls-everywhere/dev/mtls%3Aplatform%3ASite/orders" };
     const inGateway = added().filter(({ type }) => type.startsWith("pulumi-nodejs:dynamic/"));
@@ -61,7 +61,18 @@ describe("a second host with its own upstream", () => {
         nodes: [{ host: "orders.mtls.svc", port: 443 }],
         serverName: "orders.mtls.svc",
       },
-      "ApisixRoute orders": { ...common, hosts: [second.host], uris: ["/*"], upstream: "orders-id" },
+      "ApisixRoute orders": {
+        ...{ ...common, hosts: [second.host], uris: ["/*"], upstream: "orders-id" },
+        vars: [
+          ["ssl_client_verify", "==", "SUCCESS"],
+          ["ssl_client_s_dn", "in", ["CN=curl,OU=mtls,O=dev.mtls.internal"]],
+        ],
+      },
+      "ApisixRefusal orders-others": {
+        ...{ admin, objectId: "orders-others", owner: `${common.owner}-others` },
+        ...{ hosts: [second.host], uris: ["/*"], priority: -1, refuse: true },
+        description: "Refuses clients that the route of the next higher priority does not allow",
+      },
     });
   });
 });
@@ -73,9 +84,16 @@ describe("a site", () => {
     certificate: { namespace: "mtls", name: "deployer" },
     key: { namespace: "mtls", name: "admin-key", key: "key" },
   };
-  const gateway = { admin, identity: { trustDomain: "dev", namespace: "mtls", serviceAccount: "apisix" } };
+  const identity = { trustDomain: "dev", namespace: "mtls", serviceAccount: "apisix" };
+  // While two generations of roots overlap.
+  const gateway = { admin, identity, identities: [identity, { ...identity, trustDomain: "next" }] };
+  const service = { node: { host: "orders.web.svc", port: 8443 }, serverName: "orders.web.svc" };
+  const common = (objectId: string) => ({
+    ...{ admin, objectId, owner: `project/stack/mtls%3Aplatform%3ASite/${objectId}` },
+  });
 
-  it("accepts a certificate from elsewhere, other clients, and all options of routes and upstreams", async () => {
+  /** Everything that a site makes, by kind and name. */
+  async function madeBy(args: Pick<SiteArgs, "allow" | "clients" | "routes">): Promise<Record<string, unknown>> {
     const made: Record<string, unknown> = {};
     await pulumi.runtime.setMocks(
       {
@@ -88,23 +106,19 @@ describe("a site", () => {
       "project",
       "stack",
     );
+    const { clients = "anyone", ...more } = args;
     const certificate = { namespace: "web", name: "public" };
-    const site = new Site("shop", {
-      ...{ gateway, host: "shop.example", certificate, clients: "anyone" },
-      routes: {
-        orders: {
-          service: { node: { host: "orders.web.svc", port: 8443 }, serverName: "orders.web.svc" },
-          upstream: { retries: 1 },
-          uris: ["/orders/*"],
-          methods: ["GET"],
-        },
-      },
+    const site = new Site("shop", { ...more, ...{ gateway, host: "shop.example", certificate, clients } });
+    await settled(pulumi.all([pulumi.all(site.routes.map(({ id }) => id)), site.certificate]));
+    return made;
+  }
+
+  it("accepts a certificate from elsewhere, other clients, and all options of routes and upstreams", async () => {
+    const made = await madeBy({
+      allow: "every client",
+      routes: { orders: { service, upstream: { retries: 1 }, uris: ["/orders/*"], methods: ["GET"] } },
     });
-    const [route] = site.routes;
-    await settled(pulumi.all([route!.id, site.certificate]));
-    const common = (objectId: string) => ({
-      ...{ admin, objectId, owner: `project/stack/mtls%3Aplatform%3ASite/${objectId}` },
-    });
+    const certificate = { namespace: "web", name: "public" };
     const metadata = {
       ...{ name: "shop-renewer", namespace: "web" },
       labels: { "app.kubernetes.io/name": "shop-renewer", "app.kubernetes.io/part-of": "mtls-everywhere" },
@@ -136,6 +150,45 @@ describe("a site", () => {
         ...common("orders"),
         ...{ hosts: ["shop.example"], uris: ["/orders/*"], methods: ["GET"], upstream: "orders-id" },
       },
+    });
+  });
+
+  it("answers the clients on its list in every trust domain, others on a route's own list, and refuses the rest", async () => {
+    const made = await madeBy({
+      clients: { trust: { namespace: "mtls", name: "edge-trust", key: "ca.crt" } },
+      allow: [
+        { namespace: "web", serviceAccount: "cart" },
+        { namespace: "web", serviceAccount: "till" },
+      ],
+      routes: {
+        orders: { service, uris: ["/orders/*"], methods: ["GET"], vars: [["arg_shop", "==", "open"]], priority: 5 },
+        stock: { service, uris: ["/stock"], allow: [] },
+        open: { service, uris: ["/open"], allow: "every client" },
+      },
+    });
+    const routes = Object.entries(made).filter(([title]) => /^Apisix(Route|Refusal) /.test(title));
+    const described = "Refuses clients that the route of the next higher priority does not allow";
+    const orders = { hosts: ["shop.example"], uris: ["/orders/*"], methods: ["GET"] };
+    const stock = { hosts: ["shop.example"], uris: ["/stock"] };
+    const verified = ["ssl_client_verify", "==", "SUCCESS"];
+    const subjects = ["cart,OU=web,O=dev", "cart,OU=web,O=next", "till,OU=web,O=dev", "till,OU=web,O=next"];
+    same(Object.fromEntries(routes), {
+      "ApisixRoute orders": {
+        ...{ ...common("orders"), ...orders, priority: 5, upstream: "orders-id" },
+        vars: [["arg_shop", "==", "open"], verified, ["ssl_client_s_dn", "in", subjects.map((name) => `CN=${name}`)]],
+      },
+      "ApisixRefusal orders-others": {
+        ...{ ...common("orders-others"), ...orders, priority: 4, refuse: true, description: described },
+        vars: [["arg_shop", "==", "open"]],
+      },
+      "ApisixRoute stock": {
+        ...{ ...common("stock"), ...stock, upstream: "stock-id" },
+        vars: [verified, ["ssl_client_s_dn", "in", []]],
+      },
+      "ApisixRefusal stock-others": {
+        ...{ ...common("stock-others"), ...stock, priority: -1, refuse: true, description: described },
+      },
+      "ApisixRoute open": { ...common("open"), hosts: ["shop.example"], uris: ["/open"], upstream: "open-id" },
     });
   });
 });

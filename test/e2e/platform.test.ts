@@ -14,6 +14,7 @@ import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { certificatesOf } from "../../cluster-access/certificates.ts";
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { shownBy } from "../../cluster-access/handshake.ts";
+import { Transport } from "../../cluster-access/transport.ts";
 import { deletions } from "../../lab/proofs/deletions.ts";
 import { draws } from "../../lab/proofs/prove.ts";
 import { withoutSslyze } from "../../lab/sslyze.ts";
@@ -81,6 +82,7 @@ describe("the platform in a lab of its own", function () {
       [],
     );
     ok(allRight && checks.length > 20);
+    ok(checks.some((check) => check.case.startsWith("edge certificate of a client that is not allowed")));
     equal(body, '{ "hello": "world" }');
   });
 
@@ -117,7 +119,8 @@ describe("the platform in a lab of its own", function () {
     const ids = { route: "hello" };
     const { sealedBy = "", ...admin } = given.admin;
     match(sealedBy, /^1-[0-9a-f]{8}$/);
-    same({ ...given, admin }, platformOutputs({ ...environment, roots: given.roots, generation: "1", ids }));
+    const known = { roots: given.roots, generation: "1", clients: ["curl"], ids };
+    same({ ...given, admin }, platformOutputs({ ...environment, ...known }));
   });
 
   it("has no private key in its state, even after a refresh", async () => {
@@ -144,7 +147,7 @@ describe("the platform in a lab of its own", function () {
   it("reports a route that was changed behind its back, and repairs it", async () => {
     const right = await live("routes", "hello");
     await behindItsBack(async (admin) => admin.put("routes", "hello", { ...right, uris: ["/elsewhere"] }));
-    await finds404();
+    await finds403();
     const report = await must("pulumi", ["preview"]);
     match(report, /routes\/hello: uris is \["\/elsewhere"\], wanted \["\/\*"\]/);
     same(changes(await must("pulumi", refresh)), { update: ["ApisixRoute hello"] });
@@ -157,7 +160,7 @@ describe("the platform in a lab of its own", function () {
   it("notices a deleted route at refresh, and creates it again", async () => {
     const { labels: _, ...right } = await live("routes", "hello");
     await behindItsBack((admin) => admin.delete("routes", "hello"));
-    await finds404();
+    await finds403();
     same(changes(await must("pulumi", refresh)), { delete: ["ApisixRoute hello"] });
     same(changes(await must("pulumi", up)), { create: ["ApisixRoute hello"] });
     const { labels: __, ...again } = await live("routes", "hello");
@@ -245,6 +248,45 @@ describe("the platform in a lab of its own", function () {
     await Promise.all(load);
     same(failed, []);
     ok(asked > 20);
+  });
+
+  it("refuses a client within seconds once it is off the list, on connections that it holds too, and serves the others", async () => {
+    const file = await configWith((config) => {
+      config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl", "shop"] };
+    });
+    const listed = changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }));
+    same(listed, { create: ["Certificate client-shop", "Certificate client-shop"], update: ["ApisixRoute hello"] });
+    // A leaf of the list's, copied before the update that takes its name off: the update deletes its Secret, not this.
+    const [shop, curl] = [await keptClient("client-shop"), await keptClient("client-curl")];
+    await eventually("the new client's answer", shop.statuses, [200, 200]);
+    const seen: { readonly at: number; readonly shop: number[]; readonly curl: number[] }[] = [];
+    let watching = true;
+    const watch = (async () => {
+      for (; watching; await sleep(100)) {
+        const [ofShop, ofCurl] = await Promise.all([shop.statuses(), curl.statuses()]);
+        seen.push({ at: Date.now(), shop: ofShop, curl: ofCurl });
+      }
+    })();
+    const { update } = changes(await must("pulumi", up));
+    await sleep(1_000);
+    watching = false;
+    await watch;
+    for (const client of [shop, curl]) client.close();
+    same(update, ["ApisixRoute hello"]);
+    same([shop.opened(), curl.opened()], [1, 1]);
+    same(
+      seen.filter((look) => look.curl.some((status) => status !== 200)),
+      [],
+    );
+    const refused = seen.findIndex(({ shop: [kept, fresh] }) => kept === 403 && fresh === 403);
+    ok(refused > 0, JSON.stringify(seen));
+    same([...new Set(seen.slice(refused).flatMap((look) => look.shop))], [403]);
+    // The server's own time of the write, in whole seconds.
+    const written = Number((await behindItsBack((admin) => admin.get("routes", "hello")))!["update_time"]);
+    const after = seen[refused]!.at / 1_000 - written;
+    console.log(`      refused at most ${after.toFixed(1)} s after the route was written`);
+    ok(after < 5);
+    await showsNothing();
   });
 
   it("answers on a second host with its own upstream, brought up by two statements in index.ts", async () => {
@@ -545,8 +587,31 @@ describe("the platform in a lab of its own", function () {
     return ask(cluster, gateway, { ca, pair }, { path: "/" }, AbortSignal.timeout(10_000));
   }
 
-  async function finds404(): Promise<void> {
-    await eventually("the gateway without the route", async () => (await fromGateway()).status, 404);
+  /** A client that asks on one connection that it keeps, and on a new one, with the leaf that it has now. */
+  async function keptClient(name: string) {
+    const cluster = new Cluster();
+    const pair = await cluster.keyPair({ namespace: "mtls", name });
+    const client = { ca: await cluster.trustBundle(outputs.gateway.trust), pair };
+    let opened = 0;
+    const connection = new Transport((signal) => {
+      opened += 1;
+      return cluster.connect(outputs.gateway, client, signal);
+    }, 1);
+    const request = { path: "/", headers: { host: outputs.gateway.serverName } };
+    return {
+      opened: () => opened,
+      close: () => connection.close(),
+      statuses: async (): Promise<number[]> => {
+        const kept = await connection.send(request, AbortSignal.timeout(10_000));
+        const fresh = await ask(cluster, outputs.gateway, client, request, AbortSignal.timeout(10_000));
+        return [kept.status, fresh.status];
+      },
+    };
+  }
+
+  /** Without the route, what refuses everyone else is left. */
+  async function finds403(): Promise<void> {
+    await eventually("the gateway without the route", async () => (await fromGateway()).status, 403);
   }
 
   async function answers(body: string): Promise<void> {

@@ -95,6 +95,8 @@ describe("the platform's users", function () {
     deepEqual(changes.map(({ op, urn }) => `${op} ${readUrn(urn).name}`).sort(), [
       "create client-shop",
       "create client-shop",
+      // The list of whom it answers.
+      "update hello",
       "update upstream-files",
     ]);
   });

@@ -15,6 +15,8 @@ interface Environment {
   readonly generation?: string;
   /** etcd members. Default: 1. */
   readonly members?: number;
+  /** Service accounts of the clients that may call. Default: every client may. */
+  readonly clients?: readonly string[];
   /** The client certificate exists only while upstreams from release 0.1 name it. */
   readonly ids: { readonly route: string; readonly clientCertificate?: string };
 }
@@ -24,7 +26,7 @@ const trustRef = <P extends Plane>(plane: P) => ({ plane, namespace: "mtls", nam
 
 /** All of an environment's outputs, in the default namespace. */
 export function platformOutputs(environment: Environment): PlatformOutputs {
-  const { trustDomain, host, cluster, roots, generation, members = 1, ids } = environment;
+  const { trustDomain, host, cluster, roots, generation, members = 1, clients, ids } = environment;
   const identity = { trustDomain, namespace: "mtls", serviceAccount: "apisix" };
   const hosts = Array.from({ length: 5 }, (_, index) => `etcd-${index}.etcd-peers.mtls.svc`);
   const memberHosts = hosts.slice(0, members);
@@ -46,6 +48,12 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       identity,
       identities: [identity],
     },
+    ...(clients && {
+      clients: {
+        allowed: clients.map((serviceAccount) => ({ namespace: "mtls", serviceAccount })),
+        certificates: clients.map((client) => leafRef("edge", `client-${client}`)),
+      },
+    }),
     gateway: {
       url: `https://${host}/`,
       ...pods("apisix"),

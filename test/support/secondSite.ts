@@ -18,6 +18,7 @@ new Site(
   "orders",
   {
     ...{ gateway: apisix, host: "${second.host}", edge: pki.edge, namespace: env.namespace },
+    allow: [{ namespace: env.namespace, serviceAccount: "curl" }],
     routes: { orders: { service: orders.upstream } },
   },
   inNamespace,

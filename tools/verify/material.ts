@@ -15,6 +15,8 @@ export interface Material {
   readonly edge: KeyPair;
   readonly upstream: KeyPair;
   readonly etcd: KeyPair;
+  /** Of a client that the platform's own host answers; undefined if this stack has issued none. */
+  readonly client: KeyPair | undefined;
   /** Settles when the leaf has expired. */
   readonly expiredEdge: Promise<KeyPair>;
   /** The platform's own. */
@@ -34,7 +36,7 @@ const lifetime = 15 * 60;
 const shortLifetime = 5;
 
 export async function gather(
-  { trustDomain, namespace, issuers, trust, admin, store, upstream }: PlatformOutputs,
+  { trustDomain, namespace, issuers, trust, admin, store, upstream, clients }: PlatformOutputs,
   access: Access,
   certificates: CertificateSource,
   signal: AbortSignal,
@@ -47,8 +49,10 @@ export async function gather(
   // Only the checks await it, and never get there if something else fails first.
   expiredEdge.catch(() => undefined);
 
+  const [allowed] = clients?.certificates ?? [];
   const [
     edge,
+    client,
     upstreamLeaf,
     { leaf: etcd, now },
     adminClient,
@@ -59,6 +63,7 @@ export async function gather(
     ...bundles
   ] = await Promise.all([
     issue({ issuer: issuers.edge }),
+    allowed && access.keyPair(allowed),
     issue({ issuer: issuers.upstream }),
     issue({ issuer: issuers.etcd, subject: false }).then((leaf) => ({ leaf, now: clockOf(leaf) })),
     access.keyPair(admin.certificate),
@@ -72,6 +77,7 @@ export async function gather(
   return {
     roots,
     edge,
+    client,
     upstream: upstreamLeaf,
     etcd,
     expiredEdge,

@@ -8,12 +8,17 @@ import type { PlatformAccess } from "./access.ts";
 import type { Check, Hop, Observation } from "./check.ts";
 import { observed } from "./http.ts";
 
-/** A request to a server by a client with the right certificate. */
+/** A request to a server by a client whose certificate it accepts. */
 export interface RightQuestion {
   readonly hop: Hop;
   readonly to: PodPort;
   readonly client: ClientTls;
   readonly request: Request;
+  /**
+   * What the server answers.
+   * @default 200
+   */
+  readonly status?: number;
 }
 
 /** One check per TLS version: each resumes in its own way. */
@@ -34,7 +39,7 @@ export function sessionChecks(access: PlatformAccess, question: RightQuestion): 
 /** Opens a second connection to the same pod and offers the first one's session on it. */
 async function offeredAgain(
   access: PlatformAccess,
-  { to, client, request }: RightQuestion,
+  { to, client, request, status = 200 }: RightQuestion,
   signal: AbortSignal,
 ): Promise<Observation> {
   const [pod] = await access.readyPods(to.namespace, to.selector);
@@ -56,7 +61,7 @@ async function offeredAgain(
     }
   };
   const first = await ask({});
-  if (first.answer.status !== 200) return observed(first.answer);
+  if (first.answer.status !== status) return observed(first.answer);
   const second = await ask(session ? { session } : {});
-  return second.answer.status === 200 ? { kind: "session", resumed: second.resumed } : observed(second.answer);
+  return second.answer.status === status ? { kind: "session", resumed: second.resumed } : observed(second.answer);
 }

@@ -47,6 +47,15 @@ func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 		io.WriteString(rw, `{"error_msg":"404 Route Not Found"}`+"\n")
 		return
 	}
+	if route.abort != nil && route.problem == "" {
+		for name, value := range route.headers {
+			rw.Header().Set(name, value)
+		}
+		rw.Header().Set("Content-Type", "text/plain; charset=utf-8")
+		rw.WriteHeader(route.abort.Status)
+		io.WriteString(rw, route.abort.Body)
+		return
+	}
 	up, problem := route.Upstream, route.problem
 	if route.UpstreamID != "" {
 		up, _ = live.objects["upstreams/"+string(route.UpstreamID)].(*upstream)

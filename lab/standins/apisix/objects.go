@@ -112,7 +112,14 @@ type plugged struct {
 	Plugins map[string]json.RawMessage
 
 	headers map[string]string // headers.set of the plugin response-rewrite
+	abort   *abort            // of the plugin fault-injection
 	problem string            // what is not implemented
+}
+
+// abort is an answer of the gateway's own.
+type abort struct {
+	Status int `json:"http_status"`
+	Body   string
 }
 
 type ssl struct {
@@ -170,20 +177,38 @@ func (w *worker) parse(key string, kv keyValue) (any, error) {
 	return object, nil
 }
 
-// readPlugins knows headers.set of response-rewrite, without variables, and nothing else.
+// readPlugins knows headers.set of response-rewrite and abort of fault-injection, without variables, and nothing else.
 func (p *plugged) readPlugins() {
 	for name, raw := range p.Plugins {
-		var settings map[string]map[string]map[string]string
-		err := json.Unmarshal(raw, &settings)
-		p.headers = settings["headers"]["set"]
-		nothingElse := p.headers != nil && len(settings) == 1 && len(settings["headers"]) == 1
-		if name != "response-rewrite" || err != nil || !nothingElse || bytes.ContainsRune(raw, '$') {
+		known := !bytes.ContainsRune(raw, '$')
+		switch name {
+		case "response-rewrite":
+			var rewrite struct {
+				Headers struct{ Set map[string]string }
+			}
+			known = strictly(raw, &rewrite) && rewrite.Headers.Set != nil && known
+			p.headers = rewrite.Headers.Set
+		case "fault-injection":
+			var fault struct{ Abort *abort }
+			known = strictly(raw, &fault) && fault.Abort != nil && fault.Abort.Status >= 200 && known
+			p.abort = fault.Abort
+		default:
+			known = false
+		}
+		if !known {
 			p.problem = "the plugin " + name + " with these settings"
 		}
 	}
 }
 
-// after returns what a route does with a global rule before it: if both set a header, the route's wins.
+// strictly says whether a plugin's settings have these fields and no others.
+func strictly(raw json.RawMessage, settings any) bool {
+	decoder := json.NewDecoder(bytes.NewReader(raw))
+	decoder.DisallowUnknownFields()
+	return decoder.Decode(settings) == nil
+}
+
+// after returns what a route does with a global rule before it, or with a plugin config: if both set a header, the route's wins.
 func (r *route) after(rule *plugged) *route {
 	both := *r
 	both.headers = maps.Clone(rule.headers)
@@ -192,8 +217,17 @@ func (r *route) after(rule *plugged) *route {
 	} else {
 		maps.Copy(both.headers, r.headers)
 	}
+	both.abort = cmp.Or(rule.abort, r.abort)
 	both.problem = cmp.Or(r.problem, rule.problem)
 	return &both
+}
+
+// without returns the plugins that a route does not configure itself: of those, only the route's own run.
+func (p *plugged) without(own map[string]json.RawMessage) *plugged {
+	rest := &plugged{Plugins: maps.Clone(p.Plugins)}
+	maps.DeleteFunc(rest.Plugins, func(name string, _ json.RawMessage) bool { return own[name] != nil })
+	rest.readPlugins()
+	return rest
 }
 
 func (s *ssl) prepare(c *config) error {
@@ -257,8 +291,8 @@ func newSnapshot(objects map[string]any) *snapshot {
 			}
 		case *route:
 			if enabled(t.Status) {
-				if shared, ok := objects["plugin_configs/"+string(t.ConfigID)].(*plugged); ok && len(t.Plugins) == 0 {
-					t = t.after(shared) // if both have a plugin, only the route's own runs, and there is just one
+				if shared, ok := objects["plugin_configs/"+string(t.ConfigID)].(*plugged); ok {
+					t = t.after(shared.without(t.Plugins))
 				}
 				for _, rule := range everywhere {
 					t = t.after(rule)

@@ -1140,6 +1140,56 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.deepEqual([await seenWith(name), await seenWith("CN=another")], [200, 404]);
     });
 
+    it("answers the clients on a route's list, and refuses others on a route of lower priority without an upstream", async () => {
+      await put("ssls/g1", site(clientsOf("ca")));
+      const abort = { http_status: 403, body: "not on the list\n" };
+      const refusal = (settings: object) => ({ uri: "/p", priority: -1, plugins: { "fault-injection": settings } });
+      await put("routes/others", refusal({ abort }));
+      const { subject } = new X509Certificate(pems["user-client.crt"]!);
+      const name = subject.split("\n").reverse().join(",");
+      // One connection for all requests: a list counts for connections that were there before it.
+      const agent = new https.Agent({ keepAlive: true, maxSockets: 1, ...clientOf("user-client", "gw.local") });
+      const sockets = new Set<unknown>();
+      agent.on("free", (socket: unknown) => sockets.add(socket));
+      const seenWith = async (...vars: unknown[]) => {
+        await put("routes/p", { ...way("/p"), vars });
+        const { status, text } = await gatewayCall(null, { path: "/p", agent });
+        return status === 200 ? status : [status, text];
+      };
+      const listed = (...subjects: string[]) => ["ssl_client_s_dn", "in", subjects];
+      const verified = ["ssl_client_verify", "==", "SUCCESS"];
+      const refused = [403, "not on the list\n"];
+      assert.deepEqual(
+        [
+          await seenWith(verified, listed("CN=another", name)),
+          await seenWith(verified, listed("CN=another")),
+          await seenWith(verified, listed()),
+          await seenWith(["ssl_client_verify", "==", "NONE"], listed(name)),
+          await seenWith(verified, listed(name)),
+        ],
+        [200, refused, refused, refused, 200],
+      );
+      assert.equal(sockets.size, 1);
+      agent.destroy();
+      // Without TLS there is no client to verify.
+      assert.equal((await call({ port: ports.http, path: "/p" })).status, 403);
+
+      const unknown = [500, "stand-in: the plugin fault-injection with these settings is not implemented"];
+      for (const settings of [
+        { abort: { ...abort, percentage: 50 } },
+        { abort: { ...abort, body: "$uri" } },
+        { delay: {} },
+      ]) {
+        await put("routes/others", refusal(settings));
+        const { status, text } = await call({ port: ports.http, path: "/p" });
+        assert.deepEqual([status, text.trim()], unknown);
+      }
+      assert.equal(
+        (await admin("PUT", "routes/x", { ...way("/x"), vars: [["ssl_client_s_dn", "in", name]] })).status,
+        501,
+      );
+    });
+
     it("lets WebSockets through if a route says so", async () => {
       const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
       const chat = http.createServer((_request, response) => response.writeHead(426).end());

@@ -14,6 +14,7 @@ import type tls from "node:tls";
 import { type KeyPair } from "../../../cluster-access/certificates.ts";
 import { type ClientTls, handshake } from "../../../cluster-access/handshake.ts";
 import { until } from "../../../cluster-access/until.ts";
+import { allowedBy } from "../../../components/gateway/allowed.ts";
 import { freePort } from "../../../lab/ports.ts";
 import type { PlatformOutputs } from "../../../outputs.ts";
 import type { PlatformAccess } from "../../../tools/verify/access.ts";
@@ -45,6 +46,14 @@ export interface Faults {
   readonly anyCaller?: boolean;
 }
 
+/** Whom the platform's own host answers. */
+export interface Callers {
+  /** The leaf of this service account alone. By default every client may call, as in release 0.1. */
+  readonly client?: string;
+  /** The stack has issued the client no certificate. */
+  readonly unissued?: boolean;
+}
+
 /** Why the platform cannot run on this machine; undefined if it can. */
 export function missing(): string | undefined {
   const absent = ["etcd", "apisix"].filter((name) => programPath(name) === undefined);
@@ -71,7 +80,7 @@ export class LocalPlatform {
     return this.#stop();
   }
 
-  static async start(faults: Faults = {}): Promise<LocalPlatform> {
+  static async start(faults: Faults = {}, callers: Callers = {}): Promise<LocalPlatform> {
     const folder = await mkdtemp(join(tmpdir(), "verify-"));
     const processes: ChildProcess[] = [];
     const servers: https.Server[] = [];
@@ -88,7 +97,7 @@ export class LocalPlatform {
       await rm(folder, { recursive: true, force: true });
     };
     try {
-      return new LocalPlatform(await assemble(folder, faults, processes, servers), stop);
+      return new LocalPlatform(await assemble(folder, faults, callers, processes, servers), stop);
     } catch (error) {
       await stop();
       throw error;
@@ -99,9 +108,16 @@ export class LocalPlatform {
 const user = "apisix";
 const password = "store-password";
 const adminKey = "admin-key";
+const refusing = { plugins: { "fault-injection": { abort: { http_status: 403, body: "not on the list" } } } };
 const hello = '{ "hello": "world" }\n';
 
-async function assemble(folder: string, faults: Faults, processes: ChildProcess[], servers: https.Server[]) {
+async function assemble(
+  folder: string,
+  faults: Faults,
+  callers: Callers,
+  processes: ChildProcess[],
+  servers: https.Server[],
+) {
   const one = await Authority.create("platform");
   const authorities = Object.fromEntries(
     await Promise.all(
@@ -116,6 +132,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
     adminServer: await authorities.admin.leaf({ dnsNames: ["admin.test"], usages: ["server auth"] }),
     adminClient: await authorities.admin.leaf({ subject: "CN=deployer" }),
     gateway: await authorities.edge.leaf({ dnsNames: ["gateway.test"], usages: ["server auth"] }),
+    client: await authorities.edge.leaf({ subject: `O=test,OU=platform,CN=${callers.client ?? "anyone"}` }),
     upstreamServer: await authorities.upstream.leaf({ dnsNames: ["upstream.test"], usages: ["server auth"] }),
     upstreamClient: await authorities.upstream.leaf({ subject: "CN=apisix,OU=platform,O=test" }),
   };
@@ -284,6 +301,9 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
       {
         uri: "/",
         hosts: ["gateway.test"],
+        ...(callers.client !== undefined && {
+          vars: allowedBy([{ namespace: "platform", serviceAccount: callers.client }], ["test"]),
+        }),
         upstream: {
           type: "roundrobin",
           scheme: "https",
@@ -294,6 +314,9 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
         },
       },
     ],
+    ...(callers.client === undefined
+      ? []
+      : [["routes/hello-others", { ...refusing, uri: "/", hosts: ["gateway.test"], priority: -1 }] as const]),
   ] as const) {
     const answer = await admin("PUT", path, body);
     if (answer.status !== 201) throw new Error(`APISIX: ${path}: ${answer.body}`);
@@ -345,6 +368,12 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
     caller: {
       identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
     },
+    ...(callers.client !== undefined && {
+      clients: {
+        allowed: [{ namespace: "platform", serviceAccount: callers.client }],
+        certificates: callers.unissued ? [] : [secret("edge", "client")],
+      },
+    }),
     upstream: {
       node,
       serverName: "upstream.test",
@@ -381,7 +410,7 @@ async function assemble(folder: string, faults: Faults, processes: ChildProcess[
     issue: ({ issuer: { plane }, identity, subject, lifetime }: LeafOrder) =>
       authorities[plane].leaf({
         ...(subject
-          ? { subject: `CN=${identity.serviceAccount},OU=${identity.namespace},O=${identity.trustDomain}` }
+          ? { subject: `O=${identity.trustDomain},OU=${identity.namespace},CN=${identity.serviceAccount}` }
           : {}),
         uris: [spiffeId(identity)],
         // Saves five seconds of waiting.

@@ -5,14 +5,14 @@ import { X509Certificate } from "node:crypto";
 
 import { leftoverAge, temporaryLabel } from "../../../tools/verify/certificates.ts";
 import { type Report, type Run, run } from "../../../tools/verify/run.ts";
-import { type Faults, LocalPlatform, missing } from "./localPlatform.ts";
+import { type Callers, type Faults, LocalPlatform, missing } from "./localPlatform.ts";
 
 const anywhere = new AbortController().signal;
 
 describe("the checks", function () {
   const platforms: LocalPlatform[] = [];
-  const start = async (faults?: Faults) => {
-    const platform = await LocalPlatform.start(faults);
+  const start = async (faults?: Faults, callers?: Callers) => {
+    const platform = await LocalPlatform.start(faults, callers);
     platforms.push(platform);
     return platform;
   };
@@ -131,6 +131,52 @@ describe("the checks", function () {
       ],
     );
     deepEqual([served.length, checks.every((check) => check.ok), ok], [10, true, false]);
+  });
+
+  describe("of a platform with a list of clients", () => {
+    const gateway = ({ checks }: Report) =>
+      checks.flatMap(({ hop, case: name, observed, ok }) =>
+        hop === "gateway" && /edge certificate|session/.test(name) && !name.startsWith("expired")
+          ? [[name, observed, ok]]
+          : [],
+      );
+    const refusal = "403 not on the list";
+    const sessions = ["TLS 1.3", "TLS 1.2"].map((version) => [
+      `session of an earlier connection, ${version}`,
+      "not resumed",
+      true,
+    ]);
+
+    it("prove that a client on it is answered, and their own leaf refused", async () => {
+      const report = await verify(await start({}, { client: "curl" }));
+      deepEqual(gateway(report), [
+        ["edge certificate, TLS 1.3", "200", true],
+        ["edge certificate of a client that is not allowed, TLS 1.3", refusal, true],
+        ["edge certificate, TLS 1.2", "200", true],
+        ["edge certificate of a client that is not allowed, TLS 1.2", refusal, true],
+        ...sessions,
+      ]);
+      deepEqual([report.ok, report.body], [true, '{ "hello": "world" }\n']);
+    });
+
+    it("prove the refusal alone where the stack has issued no client a certificate", async () => {
+      const report = await verify(await start({}, { client: "curl", unissued: true }));
+      deepEqual(gateway(report), [
+        ["edge certificate of a client that is not allowed, TLS 1.3", refusal, true],
+        ["edge certificate of a client that is not allowed, TLS 1.2", refusal, true],
+        ...sessions,
+      ]);
+      deepEqual([report.ok, report.body], [true, ""]);
+    });
+
+    it("notice a route that answers a client that is not on it", async () => {
+      const report = await verify(await start({}, { client: "verify" }));
+      const name = "edge certificate of a client that is not allowed";
+      deepEqual(
+        report.checks.filter(({ ok }) => !ok).map(({ case: title, observed }) => [title, observed]),
+        ["TLS 1.3", "TLS 1.2"].map((version) => [`${name}, ${version}`, "200"]),
+      );
+    });
   });
 
   const faulty: readonly [title: string, faults: Faults, wrong: readonly (readonly string[])[]][] = [

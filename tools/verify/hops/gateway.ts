@@ -11,8 +11,12 @@ import type { Material } from "../material.ts";
 import { sessionChecks } from "../sessions.ts";
 
 export function gatewayChecks(outputs: PlatformOutputs, material: Material, access: PlatformAccess): readonly Check[] {
-  const { gateway } = outputs;
+  const { gateway, clients } = outputs;
   const { roots, edge, upstream, expiredEdge } = material;
+  // The checks' own leaf names nobody on the list: only where every client may call is it answered.
+  const listed = clients !== undefined && clients.allowed !== "every client";
+  const client = listed ? material.client : edge;
+  const answered = client === undefined ? 403 : 200;
   const request = requestFor(gateway.url);
   const checks: Check[] = [];
 
@@ -34,14 +38,18 @@ export function gatewayChecks(outputs: PlatformOutputs, material: Material, acce
           );
         },
       });
-    add("edge certificate", [{ kind: "answer", status: 200 }], edge);
+    if (client) add("edge certificate", [{ kind: "answer", status: 200 }], client);
+    if (listed) add("edge certificate of a client that is not allowed", [{ kind: "answer", status: 403 }], edge);
     add("no certificate", [alert(missingCertificate[version])], undefined);
     add("certificate of the upstream plane", [alert("unknown_ca")], upstream);
     add("expired edge certificate", [alert("certificate_expired")], expiredEdge);
   }
 
   checks.push(
-    ...sessionChecks(access, { hop: "gateway", to: gateway, client: { ca: roots.edge, pair: edge }, request }),
+    ...sessionChecks(access, {
+      ...{ hop: "gateway", to: gateway, client: { ca: roots.edge, pair: client ?? edge }, request },
+      status: answered,
+    }),
     {
       hop: "gateway",
       case: "name that is not served",
