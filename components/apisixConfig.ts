@@ -5,6 +5,7 @@ import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
 import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 import { stringify } from "yaml";
 
+import { forwardedMap, forwardedSnippet } from "./forwardedIdentity.ts";
 import { inUse, type KeyNames, suffixed, variableOf } from "./keyNames.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 
@@ -65,7 +66,7 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
     },
     nginx_config: {
       worker_processes: 2,
-      http_configuration_snippet: `${leavesMap}\n`,
+      http_configuration_snippet: `${leavesMap}\n${forwardedMap}\n`,
       // No resumption: a session made under a withdrawn client CA would live on. Tickets are off in APISIX's own
       // template, and nginx takes that directive only once. Upstreams are verified in the whole server block: a location
       // without the trust below (the plugin proxy-buffering adds one) trusts none of them.
@@ -73,7 +74,7 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       http_admin_configuration_snippet: listener,
       // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane. The leaf is presented to every
       // upstream that asks for one and names no other: neither it nor its key is an object in APISIX.
-      http_server_location_configuration_snippet: `${trusted}${verification}${presented}`,
+      http_server_location_configuration_snippet: `${trusted}${verification}${presented}${forwardedSnippet}\n`,
     },
     deployment: {
       role: "traditional",

@@ -4,6 +4,7 @@ import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
+import { forwardedHeader } from "./forwardedIdentity.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 
 /** Mount points that the configuration refers to. */
@@ -21,6 +22,9 @@ export const nginxPaths = {
  * their end is seen in time, and the rest of the pause lets a pod's removal reach every proxy.
  */
 export const nginxDrain = { pause: 5, connections: 3 } as const;
+
+/** Below it, the answer is what the gateway has said of the client: verify's own requests are there, and see whether it can be forged. */
+const toldPath = "/.verify/";
 
 /** Bytes for a map's key: nginx does not start with a key over its default of 64, and a subject has up to 200 characters. */
 const longestCaller = 256;
@@ -67,6 +71,10 @@ ${allowed.join("\n")}
     index index.json;
     if ($caller_allowed = 0) {
       return 403;
+    }
+    location ${toldPath} {
+      default_type text/plain;
+      return 200 "$http_${forwardedHeader.toLowerCase().replaceAll("-", "_")}\\n";
     }
   }
 }

@@ -152,6 +152,8 @@ export const gatewayCaller = z
     identity: named<Identity>(identity),
     /** All that it may speak for while generations of roots overlap, `identity` first: a service should answer only these. Since 0.2. */
     identities: z.array(named<Identity>(identity)).readonly().exactOptional(),
+    /** Header in which it tells a service which client it has verified; one that a client sends never arrives. Since 0.2. */
+    forwards: text.exactOptional(),
   })
   .readonly();
 

@@ -63,7 +63,9 @@ describe("config.yaml", () => {
       },
       nginx_config: {
         worker_processes: 2,
-        http_configuration_snippet: 'map $host $leaves { default ""; }\n',
+        http_configuration_snippet:
+          'map $host $leaves { default ""; }\nmap $ssl_client_verify $forwarded_client { default ""; ' +
+          `SUCCESS 'Subject="$ssl_client_s_dn";Cert="$ssl_client_escaped_cert"'; }\n`,
         http_server_configuration_snippet:
           "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n" +
           "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
@@ -71,7 +73,12 @@ describe("config.yaml", () => {
           "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n",
         http_server_location_configuration_snippet:
           "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n" +
-          "proxy_ssl_certificate $leaves/tls/upstream/tls.crt;\nproxy_ssl_certificate_key $leaves/tls/upstream/tls.key;\n",
+          "proxy_ssl_certificate $leaves/tls/upstream/tls.crt;\nproxy_ssl_certificate_key $leaves/tls/upstream/tls.key;\n" +
+          'more_set_input_headers "X-Forwarded-Client-Cert: $forwarded_client";\n' +
+          ["X-Forwarded-Client_Cert", "X-Forwarded_Client-Cert", "X-Forwarded_Client_Cert", "X_Forwarded-Client-Cert"]
+            .concat(["X_Forwarded-Client_Cert", "X_Forwarded_Client-Cert", "X_Forwarded_Client_Cert"])
+            .map((name) => `more_set_input_headers "${name}: ";\n`)
+            .join(""),
       },
       deployment: {
         role: "traditional",

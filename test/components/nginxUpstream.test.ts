@@ -58,6 +58,10 @@ http {
     if ($caller_allowed = 0) {
       return 403;
     }
+    location /.verify/ {
+      default_type text/plain;
+      return 200 "$http_x_forwarded_client_cert\\n";
+    }
   }
 }
 `,

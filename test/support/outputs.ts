@@ -47,6 +47,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       ...(ids.clientCertificate === undefined ? {} : { clientCertificate: ids.clientCertificate }),
       identity,
       identities: [identity],
+      forwards: "X-Forwarded-Client-Cert",
     },
     ...(clients && {
       clients: {

@@ -30,6 +30,13 @@ func (w *worker) gatewayTLS(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 
 func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Server", serverName)
+	// In nginx's rewrite phase, before APISIX looks for a route.
+	for _, h := range w.cfg.location.headers {
+		r.Header.Del(h.name)
+		if value := verifiedClient(r); h.variable != "" && value != "" {
+			r.Header.Set(h.name, value)
+		}
+	}
 	live, host := w.live(), hostOnly(strings.ToLower(r.Host))
 	// APISIX checks again per request: under mutual TLS, SNI and Host must be equal, byte by byte.
 	if object := live.sslFor(host); r.TLS != nil && object != nil && object.Client != nil && r.TLS.ServerName != host {

@@ -22,13 +22,17 @@ type snippet struct {
 	proxyDepth    int
 	proxyCert     string
 	proxyKey      string
+	headers       []inputHeader
 }
+
+// inputHeader is what more_set_input_headers does to requests: without a variable, or if it is empty, the header is removed.
+type inputHeader struct{ name, variable string }
 
 // ofTemplate are directives that APISIX's template already puts into the same block and nginx takes only once.
 var ofTemplate = []string{"ssl_session_tickets", "ssl_ciphers", "ssl_prefer_server_ciphers"}
 
 func (c *config) parseSnippets() error {
-	variable, err := parseVariable(c.Nginx.HTTPSnippet)
+	variable, forwarded, err := parseMaps(c.Nginx.HTTPSnippet)
 	if err != nil {
 		return err
 	}
@@ -44,6 +48,11 @@ func (c *config) parseSnippets() error {
 	c.location = c.server
 	if err := c.location.parse("http_server_location_configuration_snippet", c.Nginx.LocationSnippet); err != nil {
 		return err
+	}
+	for _, h := range c.location.headers {
+		if h.variable != "" && h.variable != forwarded {
+			return fmt.Errorf("nginx: [emerg] unknown %q variable", h.variable)
+		}
 	}
 	if c.location.proxyCert != "" || c.location.proxyKey != "" {
 		shown, err := newLeaf(c.location.proxyCert, c.location.proxyKey, variable)
@@ -84,6 +93,11 @@ func (s *snippet) parse(where, text string) (err error) {
 			s.proxyCert = value
 		case directive == "proxy_ssl_certificate_key" && inLocation:
 			s.proxyKey = value
+		case directive == "more_set_input_headers" && inLocation:
+			found := headerOf.FindStringSubmatch(value)
+			if known = found != nil; known {
+				s.headers = append(s.headers, inputHeader{found[1], found[2]})
+			}
 		case directive == "proxy_ssl_verify" && !inAdmin:
 			s.proxyVerify, known = value == "on", value == "on" || value == "off"
 		case directive == "proxy_ssl_verify_depth" && !inAdmin:
@@ -98,15 +112,27 @@ func (s *snippet) parse(where, text string) (err error) {
 	return nil
 }
 
-var emptyVariable = regexp.MustCompile(`^\s*map\s+\$host\s+\$(\w+)\s*\{\s*default\s+"";\s*\}\s*$`)
+var headerOf = regexp.MustCompile(`^"([\w-]+): (?:\$(\w+))?"$`)
 
-// parseVariable knows one http_configuration_snippet: a map that defines an empty variable.
-func parseVariable(text string) (string, error) {
-	if strings.TrimSpace(text) == "" {
-		return "", nil
+var emptyVariable = regexp.MustCompile(`map\s+\$host\s+\$(\w+)\s*\{\s*default\s+"";\s*\}`)
+
+var clientVariable = regexp.MustCompile(`map\s+\$ssl_client_verify\s+\$(\w+)\s*\{\s*default\s+"";\s*` +
+	`SUCCESS\s+'Subject="\$ssl_client_s_dn";Cert="\$ssl_client_escaped_cert"';\s*\}`)
+
+// parseMaps knows two maps in http_configuration_snippet: one that defines an empty variable, and one that describes a verified client.
+func parseMaps(text string) (empty, client string, err error) {
+	rest := text
+	for _, known := range []struct {
+		pattern *regexp.Regexp
+		name    *string
+	}{{emptyVariable, &empty}, {clientVariable, &client}} {
+		if found := known.pattern.FindStringSubmatch(rest); found != nil {
+			*known.name, rest = found[1], strings.Replace(rest, found[0], "", 1)
+		}
 	}
-	if found := emptyVariable.FindStringSubmatch(text); found != nil {
-		return found[1], nil
+	if strings.TrimSpace(rest) != "" {
+		err = fmt.Errorf("http_configuration_snippet: this stand-in knows only a map of $host to an empty variable, "+
+			"and one of $ssl_client_verify to a verified client's subject and certificate, not %q", text)
 	}
-	return "", fmt.Errorf("http_configuration_snippet: this stand-in knows only a map of $host to an empty variable, not %q", text)
+	return empty, client, err
 }

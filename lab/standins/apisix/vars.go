@@ -4,6 +4,7 @@ package main
 import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/pem"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -95,6 +96,16 @@ func clientSubject(r *http.Request) string {
 		return ""
 	}
 	return names.String()
+}
+
+// verifiedClient is what clientVariable's map makes of a request: Envoy's form, empty without a verified certificate.
+func verifiedClient(r *http.Request) string {
+	if clientVerify(r) != "SUCCESS" {
+		return ""
+	}
+	leaf := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.TLS.PeerCertificates[0].Raw})
+	escaped := strings.ReplaceAll(url.QueryEscape(string(leaf)), "+", "%20")
+	return fmt.Sprintf(`Subject="%s";Cert="%s"`, clientSubject(r), escaped)
 }
 
 // clientVerify is nginx's $ssl_client_verify. A certificate that did not pass has ended the handshake here.

@@ -1190,6 +1190,60 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       );
     });
 
+    it("tells upstreams of the client that it verified, in a header that no client can set, under no name like it", async () => {
+      const names = ["X-Forwarded-Client-Cert", "X_Forwarded_Client-Cert", "X_Forwarded_Client_Cert"];
+      const client = `map $ssl_client_verify $who { default ""; SUCCESS 'Subject="$ssl_client_s_dn";Cert="$ssl_client_escaped_cert"'; }`;
+      await restart([
+        ["nginx_config.http_configuration_snippet", `map $host $leaves { default ""; }\n${client}\n`],
+        [
+          "nginx_config.http_server_location_configuration_snippet",
+          names.map((name, index) => `more_set_input_headers "${name}: ${index === 0 ? "$who" : ""}";`).join("\n"),
+        ],
+      ]);
+      await gateway();
+      await put("ssls/g1", site(clientsOf("ca")));
+      const told = http.createServer(({ rawHeaders, headers }, response) => {
+        const about = rawHeaders.filter((name) => /^x.forwarded.client.cert$/i.test(name));
+        response.end(JSON.stringify([about.length, headers["x-forwarded-client-cert"]]));
+      });
+      told.listen(0, "127.0.0.1");
+      await once(told, "listening");
+      const nodes = { [`127.0.0.1:${(told.address() as AddressInfo).port}`]: 1 };
+      // It is there before a route is chosen: no route can be had with a forged one.
+      const upstream = { type: "roundrobin", nodes };
+      await put("routes/p", { uri: "/p", upstream });
+      await put("routes/forged", {
+        uri: "/p",
+        upstream,
+        priority: 1,
+        vars: [["http_x_forwarded_client_cert", "~~", "forged"]],
+      });
+      const headers = { host: "gw.local", ...Object.fromEntries(names.map((name) => [name, "forged"])) };
+      const leaf = new X509Certificate(pems["user-client.crt"]!);
+      const subject = leaf.subject.split("\n").reverse().join(",");
+      const seen = async (answer: Promise<Answer>) => jsonOf(await answer);
+      assert.deepEqual(await seen(gatewayCall("user-client", { path: "/p", headers })), [
+        1,
+        `Subject="${subject}";Cert="${encodeURIComponent(leaf.toString())}"`,
+      ]);
+      // Nobody is verified without TLS.
+      assert.deepEqual(await seen(call({ port: ports.http, path: "/p", headers })), [0, null]);
+      told.close();
+      await restart();
+
+      const refused = async (key: string, value: string) =>
+        (await spawnApisix(join(folder, "other"), configYaml(ports, file, [[`nginx_config.${key}`, value]])).ended)
+          .output;
+      const location = "http_server_location_configuration_snippet";
+      assert.match(await refused(location, 'more_set_input_headers "A: $who";'), /unknown "who" variable/);
+      assert.match(await refused(location, 'more_set_input_headers "A: b";'), /does not know the directive or value/);
+      assert.match(await refused(location, 'more_clear_input_headers "A";'), /does not know the directive or value/);
+      assert.match(
+        await refused("http_configuration_snippet", client.replace("$ssl_client_s_dn", "$host")),
+        /one of \$ssl_client_verify to a verified client's subject/,
+      );
+    });
+
     it("lets WebSockets through if a route says so", async () => {
       const switched = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
       const chat = http.createServer((_request, response) => response.writeHead(426).end());

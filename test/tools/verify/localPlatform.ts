@@ -14,6 +14,7 @@ import type tls from "node:tls";
 import { type KeyPair } from "../../../cluster-access/certificates.ts";
 import { type ClientTls, handshake } from "../../../cluster-access/handshake.ts";
 import { until } from "../../../cluster-access/until.ts";
+import { forwardedHeader, forwardedMap, forwardedSnippet } from "../../../components/forwardedIdentity.ts";
 import { allowedBy } from "../../../components/gateway/allowed.ts";
 import { freePort } from "../../../lab/ports.ts";
 import type { PlatformOutputs } from "../../../outputs.ts";
@@ -44,6 +45,8 @@ export interface Faults {
   readonly resumedSessions?: boolean;
   /** The upstream answers anyone with a certificate from its plane. */
   readonly anyCaller?: boolean;
+  /** APISIX passes on what clients say of themselves. */
+  readonly forgeable?: boolean;
 }
 
 /** Whom the platform's own host answers. */
@@ -215,6 +218,8 @@ async function assemble(
       if (!faults.anonymousClients && !subject) page(400, "No required SSL certificate was sent");
       else if (!faults.anonymousClients && !socket.authorized) page(400, "The SSL certificate error");
       else if (!faults.anonymousClients && !faults.anyCaller && subject?.CN !== "apisix") page(403, "Forbidden");
+      else if (request.url?.startsWith("/.verify/"))
+        response.end(`${String(request.headers["x-forwarded-client-cert"] ?? "")}\n`);
       else if (request.url !== "/") page(404, "Not Found");
       else response.end(hello);
     },
@@ -227,6 +232,7 @@ async function assemble(
   const home = join(folder, "apisix");
   await mkdir(join(home, "conf"), { recursive: true });
   await mkdir(join(home, "logs"));
+  const told = faults.forgeable ? "" : forwardedSnippet;
   const adminFiles = await pairFiles("admin", leaves.adminServer);
   await writeFile(
     join(home, "conf/config.yaml"),
@@ -250,10 +256,11 @@ async function assemble(
               http_server_configuration_snippet: "ssl_session_cache off;",
               http_admin_configuration_snippet: "ssl_session_cache off;",
             }),
+        http_configuration_snippet: forwardedMap,
         ...(faults.unverifiedUpstreams
-          ? {}
+          ? { http_server_location_configuration_snippet: told }
           : {
-              http_server_location_configuration_snippet: `proxy_ssl_trusted_certificate ${await trustFile("upstream")};\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n`,
+              http_server_location_configuration_snippet: `proxy_ssl_trusted_certificate ${await trustFile("upstream")};\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n${told}`,
             }),
       },
       deployment: {
@@ -367,6 +374,7 @@ async function assemble(
     },
     caller: {
       identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
+      forwards: forwardedHeader,
     },
     ...(callers.client !== undefined && {
       clients: {

@@ -75,9 +75,10 @@ describe("the checks", function () {
         ["upstream", "upstream certificate of another identity", "403 Forbidden", true],
         ["upstream", "session of an earlier connection, TLS 1.3", "not resumed", true],
         ["upstream", "session of an earlier connection, TLS 1.2", "not resumed", true],
-        ["gateway to upstream", "server with the right name and plane", "404 Not Found", true],
+        ["gateway to upstream", "server with the right name and plane", "200", true],
         ["gateway to upstream", "server with another name", "502 Bad Gateway", true],
         ["gateway to upstream", "server of the etcd plane", "502 Bad Gateway", true],
+        ["gateway to upstream", "client's own word for who it is", "200", true],
       ],
     );
     deepEqual(
@@ -213,6 +214,7 @@ describe("the checks", function () {
         ["upstream", "no certificate", "200"],
         ["upstream", "edge certificate", "200"],
         ["upstream", "upstream certificate of another identity", "200"],
+        ["gateway to upstream", "client's own word for who it is", 'failed: the upstream was told ""'],
       ],
     ],
     [
@@ -233,7 +235,7 @@ describe("the checks", function () {
       "a gateway that does not verify upstreams",
       { unverifiedUpstreams: true },
       [
-        ["gateway to upstream", "server with another name", "404 Not Found"],
+        ["gateway to upstream", "server with another name", "200"],
         ["gateway to upstream", "server of the etcd plane", "404 page not found"],
       ],
     ],
@@ -251,6 +253,17 @@ describe("the checks", function () {
       [["upstream", "upstream certificate of another identity", "200"]],
     ],
     [
+      "a gateway that passes on what clients say of themselves",
+      { forgeable: true },
+      [
+        [
+          "gateway to upstream",
+          "client's own word for who it is",
+          'failed: the upstream was told "Subject=\\"CN=someone,OU=else\\""',
+        ],
+      ],
+    ],
+    [
       "a gateway that cannot reach its upstream",
       { unreachableUpstream: true },
       [
@@ -259,6 +272,7 @@ describe("the checks", function () {
         ["gateway", "session of an earlier connection, TLS 1.3", "502 Bad Gateway"],
         ["gateway", "session of an earlier connection, TLS 1.2", "502 Bad Gateway"],
         ["gateway to upstream", "server with the right name and plane", "502 Bad Gateway"],
+        ["gateway to upstream", "client's own word for who it is", "502 Bad Gateway"],
       ],
     ],
   ];

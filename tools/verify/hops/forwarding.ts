@@ -1,6 +1,6 @@
 // The gateway to upstreams: APISIX refuses a server with the wrong name or from the wrong plane.
 
-import { type Access, type Answer, type KeyPair, until } from "@mtls-everywhere/cluster-access";
+import { type Access, type Answer, certificatesOf, type KeyPair, until } from "@mtls-everywhere/cluster-access";
 
 import type { PlatformOutputs } from "../../../outputs.ts";
 import { type Check, type Observation, observedText } from "../check.ts";
@@ -31,7 +31,12 @@ export function forwardingChecks(
   const isOwn = ({ status, headers }: Answer) =>
     status === 502 ? headers["x-apisix-upstream-status"] === "502" : headers[mark] === temporary.id;
 
-  const through = async (name: string, server: Server, signal: AbortSignal): Promise<Observation> => {
+  const through = async (
+    name: string,
+    server: Server,
+    signal: AbortSignal,
+    headers: Readonly<Record<string, string>> = {},
+  ): Promise<Observation> => {
     const path = `/.verify/${temporary.id}/${name}`;
     const certificate = await temporary.put("ssls", name, {
       type: "client",
@@ -52,7 +57,7 @@ export function forwardingChecks(
       },
     });
     const client = { ca: material.roots.edge, pair: material.edge };
-    return onceLive(() => ask(access, gateway, client, { path, headers: { host } }, signal), isOwn, signal);
+    return onceLive(() => ask(access, gateway, client, { path, headers: { ...headers, host } }, signal), isOwn, signal);
   };
 
   const node = `${upstream.node.host}:${upstream.node.port}`;
@@ -89,7 +94,30 @@ export function forwardingChecks(
           signal,
         ),
     },
+    ...(outputs.caller.forwards === undefined ? [] : [unforged(outputs.caller.forwards)]),
   ];
+
+  function unforged(header: string): Check {
+    return {
+      hop: "gateway to upstream",
+      case: "client's own word for who it is",
+      expect: [{ kind: "answer", status: 200 }],
+      // What the upstream was told is its answer.
+      observe: async (signal) => {
+        const control = { node, name: upstream.serverName, pair: material.apisixUpstream };
+        const forged = 'Subject="CN=someone,OU=else"';
+        const seen = await through("told", control, signal, { [header]: forged });
+        if (seen.kind !== "answer" || seen.status !== 200 || seen.body.trim() === told(material.edge)) return seen;
+        return { kind: "failed", reason: `the upstream was told ${JSON.stringify(seen.body.trim().slice(0, 80))}` };
+      },
+    };
+  }
+}
+
+/** What the gateway says of a client, in Envoy's form. */
+function told({ cert }: KeyPair): string {
+  const leaf = certificatesOf(cert)[0]!;
+  return `Subject="${leaf.subject.split("\n").reverse().join(",")}";Cert="${encodeURIComponent(leaf.toString())}"`;
 }
 
 interface Server {
