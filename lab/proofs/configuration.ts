@@ -102,6 +102,8 @@ function changes(chart: string, copy: string): readonly Change[] {
     image("apisix.renewerImage", nodeImage),
     change("gateway.host", "other", { ends: { what: "the former host", reason: /^alert |^answer 404$/ } }),
     change("gateway.clients", ["curl", "other"]),
+    change("gateway.clients", ["other"], { ends: { what: "client curl", reason: /^answer 403$/ } }),
+    change("gateway.allow", ["web/cart"]),
     change("gateway.serviceType", "LoadBalancer", { meanwhile: assignAddress }),
     change("gateway.serviceAnnotations", { "example.com/internal": "true" }),
     image("upstream.image", nginxImage),
