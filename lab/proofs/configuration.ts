@@ -100,7 +100,7 @@ function changes(chart: string, copy: string): readonly Change[] {
     change("apisix.adminKeys", ["1", "2"]),
     image("apisix.image", apisixImage),
     image("apisix.renewerImage", nodeImage),
-    change("gateway.host", "other", { ends: { what: "the former host", reason: /^alert |^answer 404$/ } }),
+    change("gateway.host", "other", { ends: { what: "the former host", reason: /^alert |^answer 40[34]$/ } }),
     change("gateway.clients", ["curl", "other"]),
     change("gateway.clients", ["other"], { ends: { what: "client curl", reason: /^answer 403$/ } }),
     change("gateway.allow", ["web/cart"]),
