@@ -116,7 +116,7 @@ export const caller = {
   ...(presented.object && { clientCertificate: presented.object.id }),
   ...{ identity: apisix.identity, identities: apisix.identities, forwards: forwardedHeader },
 };
-export const clients = callers && { allowed: callers, certificates };
+export const clients = { ...(callers && { allowed: callers }), certificates };
 export const upstream: pulumi.Output<UpstreamEndpoint> = hello.upstream;
 export const issuers = byPlane(pki, "issuer");
 export const trust = byPlane(pki, "trust");

@@ -58,11 +58,11 @@ const platform = z.object({
   /** Who the gateway is to the services it calls. */
   caller: named<GatewayCaller>(gatewayCaller),
   /**
-   * Who may call the platform's own host. Absent, every client with a certificate of the edge plane may: in outputs of 0.1, and
-   * until the configuration of a stack of 0.1 says who.
+   * Who may call the platform's own host, and the leaves of those whom the configuration names. Without `allowed`, every client with a
+   * certificate of the edge plane may, until the configuration of a stack of 0.1 says who. Since 0.2.
    */
   clients: z
-    .object({ allowed: allow, certificates: z.array(leafOf("edge")).readonly() })
+    .object({ allowed: allow.exactOptional(), certificates: z.array(leafOf("edge")).readonly() })
     .readonly()
     .exactOptional(),
   /** The platform's own upstream. */

@@ -26,7 +26,7 @@ export async function ownCallers(
   const listed: readonly Client[] = clients.map((serviceAccount) => ({ namespace, serviceAccount }));
   if (allow !== undefined) return [...listed, ...allow];
   const { gateway, clients: decided } = await lastOutputs();
-  if (gateway === undefined || decided !== undefined) return listed;
+  if (gateway === undefined || (decided as { allowed?: unknown } | undefined)?.allowed !== undefined) return listed;
   await pulumi.log.warn(
     `Every client with a certificate of the edge plane may call ${host}, as before there was a list. Set gateway.allow to those who may ` +
       'besides gateway.clients ([] for nobody else), or to "every client" to leave it so.',

@@ -43,6 +43,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
     contract: ids.clientCertificate === undefined ? 2 : 1,
     trustDomain,
     namespace: "mtls",
+    ownsNamespace: true,
     caller: {
       ...(ids.clientCertificate === undefined ? {} : { clientCertificate: ids.clientCertificate }),
       identity,
