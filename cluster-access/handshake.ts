@@ -15,6 +15,8 @@ export interface ClientTls {
   /** Default: the policy's. */
   readonly minVersion?: tls.SecureVersion;
   readonly maxVersion?: tls.SecureVersion;
+  /** In OpenSSL's terms. Default: the policy's. */
+  readonly ciphers?: string;
   /** A session of an earlier connection, to be resumed. */
   readonly session?: Buffer;
 }

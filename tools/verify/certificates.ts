@@ -9,20 +9,29 @@ import { type KeyPair, until } from "@mtls-everywhere/cluster-access";
 import { reasonOf, saidBy, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 import { type Identity, spiffeId } from "@mtls-everywhere/vocabulary/identities";
 import { type IssuerRef } from "@mtls-everywhere/vocabulary/planes";
-import { Pkcs10CertificateRequestGenerator, SubjectAlternativeNameExtension } from "@peculiar/x509";
+import {
+  type JsonGeneralName,
+  Pkcs10CertificateRequestGenerator,
+  SubjectAlternativeNameExtension,
+} from "@peculiar/x509";
 
-/** A client leaf to be signed. */
+import { Uncheckable } from "./unchecked.ts";
+
+/** A leaf to be signed. */
 export interface LeafOrder {
   readonly issuer: IssuerRef;
   readonly identity: Identity;
   /** Whether the subject names the identity too; etcd would take a subject for a user, and refuse it. */
   readonly subject: boolean;
+  readonly dnsNames: readonly string[];
+  readonly usages: readonly ("client auth" | "server auth")[];
   /** Seconds. */
   readonly lifetime: number;
 }
 
 /** Issues leaves for the checks. */
 export interface CertificateSource {
+  /** @throws Uncheckable if somebody denies the request. */
   issue(order: LeafOrder, signal: AbortSignal): Promise<KeyPair>;
   /** Removes what issuing left behind. */
   remove(): Promise<void>;
@@ -66,7 +75,7 @@ export class RequestedCertificates implements CertificateSource {
           spec: {
             request: Buffer.from(request).toString("base64"),
             duration: `${order.lifetime}s`,
-            usages: ["digital signature", "client auth"],
+            usages: ["digital signature", ...order.usages],
             issuerRef: { group: order.issuer.group, kind: order.issuer.kind, name: order.issuer.name },
           },
         },
@@ -101,8 +110,11 @@ export class RequestedCertificates implements CertificateSource {
       { within: this.#signedWithin, pause: 150, signal },
     );
     if (typeof seen === "string") return Buffer.from(seen, "base64").toString("utf8");
+    if (seen?.type === "Denied") {
+      throw new Uncheckable(`A leaf of the ${issuer.plane} plane was denied: ${seen.message ?? "no reason is given"}`);
+    }
     throw new Error(
-      `${issuer.kind} ${issuer.name} did not sign a client certificate for the checks` +
+      `${issuer.kind} ${issuer.name} did not sign a certificate for the checks` +
         `${seen ? "" : ` within ${this.#signedWithin / 1000} s`}: ${last?.message ?? "nothing has picked up the request; is cert-manager running?"} ` +
         `Look at: kubectl -n ${this.#namespace} describe ${issuer.kind.toLowerCase()} ${issuer.name}`,
     );
@@ -174,13 +186,17 @@ interface Condition {
 
 async function signingRequest(order: LeafOrder, keys: webcrypto.CryptoKeyPair): Promise<string> {
   const { identity } = order;
+  const names: JsonGeneralName[] = [
+    ...order.dnsNames.map((value) => ({ type: "dns" as const, value })),
+    { type: "url", value: spiffeId(identity) },
+  ];
   const request = await Pkcs10CertificateRequestGenerator.create({
     keys,
     signingAlgorithm: algorithm,
     name: order.subject
       ? [{ O: [identity.trustDomain] }, { OU: [identity.namespace] }, { CN: [identity.serviceAccount] }]
       : [],
-    extensions: [new SubjectAlternativeNameExtension([{ type: "url", value: spiffeId(identity) }], !order.subject)],
+    extensions: [new SubjectAlternativeNameExtension(names, !order.subject)],
   });
   return request.toString("pem");
 }

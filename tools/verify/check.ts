@@ -1,9 +1,19 @@
 // The vocabulary of a check: what is expected, what was observed, and when the two match.
 
 import { isUntrusted } from "@mtls-everywhere/cluster-access";
+import type { OnePodPort, PodPort } from "@mtls-everywhere/vocabulary/references";
 
-/** Where in the platform a check looks, in the report's order. */
-export type Hop = "gateway" | "Admin API" | "etcd" | "etcd peers" | "upstream" | "gateway to upstream";
+import type { Scene } from "./scene.ts";
+
+/** The platform's servers, in the report's order. */
+export const serverHops = ["gateway", "Admin API", "etcd", "etcd peers", "upstream"] as const;
+export type ServerHop = (typeof serverHops)[number];
+
+/** Where in the platform a check looks: at a server, or at the gateway as a client. */
+export type Hop = ServerHop | "gateway to upstream";
+
+/** A threat of docs/threat-model.md, by its number. */
+export type Threat = `T${number}`;
 
 /** One acceptable outcome of a case. */
 export type Outcome =
@@ -13,6 +23,8 @@ export type Outcome =
   | { readonly kind: "alert"; readonly alert: AlertName }
   /** This client refused the server's certificate because it chains to no trusted root. */
   | { readonly kind: "untrusted" }
+  /** This client refused the server's certificate because it is for another name. */
+  | { readonly kind: "misnamed" }
   /** A response on a second connection that offered the first one's session. */
   | { readonly kind: "session"; readonly resumed: boolean }
   /** So many etcd members, all of them healthy. */
@@ -23,22 +35,42 @@ export type Observation =
   | { readonly kind: "answer"; readonly status: number; readonly words: string; readonly body: string }
   | { readonly kind: "alert"; readonly number: number }
   | { readonly kind: "untrusted"; readonly reason: string }
+  | { readonly kind: "misnamed" }
   | { readonly kind: "session"; readonly resumed: boolean }
   | { readonly kind: "members"; readonly count: number; readonly faults: readonly string[] }
   /** Anything that proves nothing, such as time-outs, resets and tunnel errors. Never right. */
   | { readonly kind: "failed"; readonly reason: string };
 
-/** A case and how to try it. */
-export interface Check {
+/** What every line of the report names. */
+interface Named {
   readonly hop: Hop;
   readonly case: string;
+  /** What it stands for. */
+  readonly threat: Threat;
+}
+
+/** A case and how to try it. */
+export interface Check extends Named {
   /** Any of these outcomes is right. */
   readonly expect: readonly Outcome[];
+  /** It is tried at each ready pod behind this port. */
+  readonly at: PodPort;
   /** Settles when the case can be tried, which starts the check's deadline. */
-  readonly ready?: Promise<unknown>;
-  /** Tries the case. Errors thrown are classified; there is no need to catch them. */
-  observe(signal: AbortSignal): Promise<Observation>;
+  readonly ready?: ((scene: Scene) => Promise<unknown>) | undefined;
+  /**
+   * Tries the case. Errors thrown are classified; there is no need to catch them.
+   * @throws Uncheckable if there is no way to try it here.
+   */
+  readonly observe: (scene: Scene, at: OnePodPort, signal: AbortSignal) => Promise<Observation>;
 }
+
+/** A case that cannot be tried on any platform, or that its server does not refuse. */
+export interface Unchecked extends Named {
+  /** Why, as a sentence. */
+  readonly why: string;
+}
+
+export type Line = Check | Unchecked;
 
 /** The TLS alerts with which the platform's servers end a handshake (RFC 8446, section 6; RFC 5246, section 7.2). */
 export const alerts = {
@@ -75,7 +107,8 @@ export function isRight(expected: readonly Outcome[], observed: Observation): bo
       case "alert":
         return observed.kind === "alert" && observed.number === alerts[outcome.alert];
       case "untrusted":
-        return observed.kind === "untrusted";
+      case "misnamed":
+        return observed.kind === outcome.kind;
       case "session":
         return observed.kind === "session" && observed.resumed === outcome.resumed;
       case "members":
@@ -94,7 +127,9 @@ export function expectedText(expected: readonly Outcome[]): string {
         case "alert":
           return alertText(alerts[outcome.alert]);
         case "untrusted":
-          return "client refuses the server";
+          return untrustedText;
+        case "misnamed":
+          return misnamedText;
         case "session":
           return sessionText(outcome);
         case "members":
@@ -112,7 +147,9 @@ export function observedText(observed: Observation): string {
     case "alert":
       return alertText(observed.number);
     case "untrusted":
-      return "client refuses the server";
+      return untrustedText;
+    case "misnamed":
+      return misnamedText;
     case "session":
       return sessionText(observed);
     case "members":
@@ -132,9 +169,13 @@ export function classify(error: unknown): Observation {
   const alert = /SSL alert number (\d+)/.exec(message);
   if (alert) return { kind: "alert", number: Number(alert[1]) };
   if (code !== undefined && isUntrusted(failure)) return { kind: "untrusted", reason: code };
+  if (code === "ERR_TLS_CERT_ALTNAME_INVALID") return { kind: "misnamed" };
   const reason = message.split("\n")[0] || "unknown error";
   return { kind: "failed", reason: code && !reason.includes(code) ? `${code}: ${reason}` : reason };
 }
+
+const untrustedText = "client refuses the server";
+const misnamedText = "client refuses the server's name";
 
 function sessionText({ resumed }: { readonly resumed: boolean }): string {
   return resumed ? "resumed" : "not resumed";

@@ -46,9 +46,12 @@ async function main(): Promise<number> {
 
     const { stack, outputs: file, context } = values;
     const project = `${import.meta.dirname}/../..`;
-    const outputs = await readOutputs({ stack, file }, project);
-    // The cluster is the program's choice, except with outputs from a file: there may be no Pulumi here.
-    const cluster = new Cluster(file === undefined ? await clusterOf({ stack, project }, context) : { context });
+    const [outputs, selection] = await Promise.all([
+      readOutputs({ stack, file }, project),
+      // The cluster is the program's choice, except with outputs from a file: there may be no Pulumi here.
+      file === undefined ? clusterOf({ stack, project }, context) : { context },
+    ]);
+    const cluster = new Cluster(selection);
     progress("requesting certificates");
     const report = await run({
       outputs,

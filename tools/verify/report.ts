@@ -1,4 +1,4 @@
-// The report for people: a line per check, a line per served certificate, then the gateway's answer and the verdict.
+// The report for people: a line per check, why some were not, a line per served certificate, then the gateway's answer and the verdict.
 
 import type { Report } from "./run.ts";
 
@@ -9,7 +9,12 @@ export interface Style {
 /** The whole text, newline at the end. */
 export function render({ checks, served, body }: Report, gatewayUrl: string, { colour }: Style): string {
   const paint = (code: number, text: string) => (colour ? `\x1b[${code}m${text}\x1b[0m` : text);
-  const verdicts = { right: paint(32, "ok"), warning: paint(33, "warning"), wrong: paint(31, "WRONG") };
+  const verdicts = {
+    right: paint(32, "ok"),
+    warning: paint(33, "warning"),
+    wrong: paint(31, "WRONG"),
+    "not checked": paint(33, "not checked"),
+  };
   const table = (heads: readonly string[], rows: readonly (readonly string[])[], ends: readonly string[]) => {
     const widths = heads.map((head, column) => Math.max(head.length, ...rows.map((row) => row[column]?.length ?? 0)));
     const line = (cells: readonly string[], end: string) =>
@@ -20,14 +25,20 @@ export function render({ checks, served, body }: Report, gatewayUrl: string, { c
 
   const cut = checks.filter(({ ok, observed }) => !ok && shorten(observed) !== observed);
   const wrong = checks.filter(({ ok }) => !ok).length + served.filter(({ verdict }) => verdict === "wrong").length;
-  const count = `${counted(checks.length, "check")}, ${counted(served.length, "served certificate")}`;
+  const unchecked = checks.filter(({ verdict }) => verdict === "not checked");
+  const done = checks.length - unchecked.length;
+  const count = `${counted(done, "check")}, ${counted(served.length, "served certificate")}`;
+  const left = unchecked.length === 0 ? "" : `; ${unchecked.length} not checked`;
   return [
     ...table(
-      ["Hop", "Case", "Expected", "Observed"],
-      checks.map((check) => [check.hop, check.case, shorten(check.expected), shorten(check.observed)]),
-      checks.map(({ ok }) => (ok ? verdicts.right : verdicts.wrong)),
+      ["Hop", "Case", "Threat", "Expected", "Observed"],
+      checks.map(({ hop, case: name, threat, expected, observed }) => [
+        ...[hop, name, threat, shorten(expected), shorten(observed)],
+      ]),
+      checks.map(({ verdict }) => verdicts[verdict]),
     ),
     "",
+    ...block(reasons(unchecked)),
     ...block(cut.map((check) => `${check.hop}, ${check.case}: ${check.observed}`)),
     "Served certificates",
     ...table(
@@ -49,9 +60,19 @@ export function render({ checks, served, body }: Report, gatewayUrl: string, { c
     `GET ${gatewayUrl} with the edge client certificate`,
     body.trimEnd() || paint(31, "(no answer)"),
     "",
-    wrong === 0 ? paint(32, `${count}, all right`) : paint(31, `${count}, ${wrong} WRONG`),
+    wrong === 0 ? paint(32, `${count}, all right${left}`) : paint(31, `${count}, ${wrong} WRONG${left}`),
     "",
   ].join("\n");
+}
+
+/** Why lines were not checked, a line a reason. */
+function reasons(unchecked: Report["checks"]): string[] {
+  const byReason = Map.groupBy(unchecked, ({ why = "" }) => why);
+  return [...byReason].map(([why, lines]) => {
+    const cases = [...Map.groupBy(lines, (line) => line.case)];
+    const named = cases.map(([name, at]) => `${name} (${at.map(({ hop }) => hop).join(", ")})`);
+    return `Not checked: ${named.join("; ")}. ${why}`;
+  });
 }
 
 const widest = 60;

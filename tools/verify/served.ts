@@ -9,7 +9,7 @@ import type { PodPort, SecretRef } from "@mtls-everywhere/vocabulary/references"
 import type { PlatformOutputs } from "../../outputs.ts";
 import type { PlatformAccess } from "./access.ts";
 import { classify, type Hop, observedText } from "./check.ts";
-import type { Material } from "./material.ts";
+import { clientLeaf, type Material } from "./material.ts";
 
 /** A leaf as one pod serves it. */
 export interface Served {
@@ -44,11 +44,11 @@ export async function servedCertificates(
 ): Promise<Served[]> {
   const { gateway, admin, store, upstream } = outputs;
   const servers: readonly Server[] = [
-    { hop: "gateway", plane: "edge", at: gateway, pair: material.edge },
-    { hop: "Admin API", plane: "admin", at: admin, pair: material.adminClient },
-    { hop: "etcd", plane: "etcd", at: store, pair: material.etcd },
+    { hop: "gateway", plane: "edge", at: gateway, pair: await clientLeaf(material, "edge") },
+    { hop: "Admin API", plane: "admin", at: admin, pair: material.own.admin },
+    { hop: "etcd", plane: "etcd", at: store, pair: material.own.etcd },
     { hop: "etcd peers", plane: "etcd-peer", at: store.peer },
-    { hop: "upstream", plane: "upstream", at: upstream.pods, pair: material.apisixUpstream },
+    { hop: "upstream", plane: "upstream", at: upstream.pods, pair: material.own.upstream },
   ];
   const served = servers.map(async (server) => {
     const trusted = {

@@ -1,7 +1,5 @@
 // Objects that the checks put into APISIX for a moment, and their removal whatever happens.
 
-import { randomBytes } from "node:crypto";
-
 import { AdminClient, type Body } from "@mtls-everywhere/apisix-admin";
 import { type Access, connectTo } from "@mtls-everywhere/cluster-access";
 import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
@@ -16,14 +14,15 @@ type Kind = (typeof kinds)[number];
 const writeWithin = 10_000;
 
 export class TemporaryObjects {
-  /** Random, so that parallel runs do not collide. */
-  readonly id = `verify-${randomBytes(4).toString("hex")}`;
+  readonly id: string;
   readonly #client: AdminClient;
   readonly #ids: Record<Kind, string[]> = { routes: [], ssls: [] };
   readonly #begun: Promise<unknown>[] = [];
   #closed = false;
 
-  constructor(access: Access, admin: AdminEndpoint, key: string) {
+  /** `id` is the run's own: parallel runs must not collide. */
+  constructor(access: Access, admin: AdminEndpoint, key: string, id: string) {
+    this.id = id;
     this.#client = new AdminClient({
       ...{ connect: connectTo(access, admin), key, host: admin.serverName },
       deadline: writeWithin,

@@ -8,6 +8,7 @@ import type { AddressInfo } from "node:net";
 import { KubeConfig } from "@kubernetes/client-node";
 
 import { type LeafOrder, leftoverAge, lifetimeOf, RequestedCertificates } from "../../../tools/verify/certificates.ts";
+import { Uncheckable } from "../../../tools/verify/unchecked.ts";
 import { Authority } from "../../support/authorities.ts";
 
 interface Stored {
@@ -20,6 +21,8 @@ const order: LeafOrder = {
   issuer: { plane: "edge", kind: "ClusterIssuer", name: "mtls-edge", group: "cert-manager.io" },
   identity: { trustDomain: "dev", namespace: "mtls", serviceAccount: "verify" },
   subject: true,
+  dnsNames: ["verify.invalid"],
+  usages: ["client auth", "server auth"],
   lifetime: 5,
 };
 const anywhere = new AbortController().signal;
@@ -100,7 +103,7 @@ describe("leaves for the checks", () => {
         certificate.checkPrivateKey(createPrivateKey(leaf.key)),
         lifetimeOf(leaf),
       ],
-      ["O=dev\nOU=mtls\nCN=verify", "URI:spiffe://dev/ns/mtls/sa/verify", true, 5_000],
+      ["O=dev\nOU=mtls\nCN=verify", "DNS:verify.invalid, URI:spiffe://dev/ns/mtls/sa/verify", true, 5_000],
     );
     const [{ metadata, spec }] = bodies as [Stored];
     match(metadata.name, /^verify-edge-[0-9a-f]{8}$/);
@@ -110,7 +113,7 @@ describe("leaves for the checks", () => {
       {
         request: "",
         duration: "5s",
-        usages: ["digital signature", "client auth"],
+        usages: ["digital signature", "client auth", "server auth"],
         issuerRef: { group: "cert-manager.io", kind: "ClusterIssuer", name: "mtls-edge" },
       },
     );
@@ -128,9 +131,22 @@ describe("leaves for the checks", () => {
     });
     await rejects(certificates.issue(order, anywhere), {
       message:
-        "ClusterIssuer mtls-edge did not sign a client certificate for the checks: CA key is gone. " +
+        "ClusterIssuer mtls-edge did not sign a certificate for the checks: CA key is gone. " +
         "Look at: kubectl -n mtls describe clusterissuer mtls-edge",
     });
+  });
+
+  it("cannot be had where somebody denies them", async () => {
+    answer = async () => ({
+      conditions: [
+        { type: "Denied", status: "True", reason: "policy.cert-manager.io", message: "No policy approved it." },
+        { type: "Ready", status: "False", reason: "Denied" },
+      ],
+    });
+    await rejects(
+      certificates.issue(order, anywhere),
+      new Uncheckable("A leaf of the edge plane was denied: No policy approved it."),
+    );
   });
 
   it("are given up after a while, with cert-manager's last message", async () => {
@@ -139,7 +155,7 @@ describe("leaves for the checks", () => {
     });
     await rejects(certificates.issue(order, anywhere), {
       message:
-        "ClusterIssuer mtls-edge did not sign a client certificate for the checks within 2 s: Referenced issuer not found. " +
+        "ClusterIssuer mtls-edge did not sign a certificate for the checks within 2 s: Referenced issuer not found. " +
         "Look at: kubectl -n mtls describe clusterissuer mtls-edge",
     });
   });

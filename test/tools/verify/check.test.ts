@@ -10,16 +10,20 @@ import {
   classify,
   expectedText,
   isRight,
+  type Line,
   type Observation,
   observedText,
   type Outcome,
 } from "../../../tools/verify/check.ts";
 import { observe, observed } from "../../../tools/verify/http.ts";
-import { attempt } from "../../../tools/verify/run.ts";
+import { attempt, Judge, resultOf } from "../../../tools/verify/judge.ts";
+import type { Scene } from "../../../tools/verify/scene.ts";
+import { Uncheckable } from "../../../tools/verify/unchecked.ts";
 
 const answer = (status: number, words = ""): Observation => ({ kind: "answer", status, words, body: "" });
 const alert = (number: number): Observation => ({ kind: "alert", number });
 const untrusted: Observation = { kind: "untrusted", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" };
+const misnamed: Observation = { kind: "misnamed" };
 const failed: Observation = { kind: "failed", reason: "ECONNRESET: read ECONNRESET" };
 
 describe("judging an observation", () => {
@@ -34,6 +38,7 @@ describe("judging an observation", () => {
     { kind: "session", resumed: false },
     { kind: "members", count: 3, faults: [] },
     { kind: "members", count: 3, faults: ["etcd-1 does not answer"] },
+    misnamed,
     failed,
   ] as const satisfies readonly Observation[];
   /** Which of the observations are right. */
@@ -48,12 +53,13 @@ describe("judging an observation", () => {
         right({ kind: "answer", status: 400 }, { kind: "untrusted" }),
         right({ kind: "alert", alert: "unknown_ca" }),
         right({ kind: "untrusted" }),
+        right({ kind: "misnamed" }),
         right({ kind: "session", resumed: false }),
         right({ kind: "members", count: 3 }),
         right({ kind: "members", count: 1 }),
         right(),
       ],
-      [[0], [2], [1, 2, 5], [3], [5], [7], [8], [], []],
+      [[0], [2], [1, 2, 5], [3], [5], [10], [7], [8], [], []],
     );
   });
 
@@ -65,7 +71,7 @@ describe("judging an observation", () => {
           { kind: "answer", status: 403, words: "permission denied" },
           { kind: "answer", status: 404 },
         ]),
-        expectedText([{ kind: "untrusted" }]),
+        expectedText([{ kind: "untrusted" }, { kind: "misnamed" }]),
         expectedText([{ kind: "session", resumed: false }]),
         expectedText([{ kind: "members", count: 1 }]),
         ...[...observations, alert(99)].map(observedText),
@@ -73,7 +79,7 @@ describe("judging an observation", () => {
       [
         "alert certificate_required (116)",
         "403 permission denied or 404",
-        "client refuses the server",
+        "client refuses the server or client refuses the server's name",
         "not resumed",
         "1 member, all healthy",
         "200",
@@ -86,6 +92,7 @@ describe("judging an observation", () => {
         "not resumed",
         "3 members, all healthy",
         "3 members: etcd-1 does not answer",
+        "client refuses the server's name",
         "failed: ECONNRESET: read ECONNRESET",
         "alert unknown (99)",
       ],
@@ -125,7 +132,7 @@ describe("what a connection error proves", () => {
         { kind: "untrusted", reason: "UNABLE_TO_VERIFY_LEAF_SIGNATURE" },
         { kind: "untrusted", reason: "SELF_SIGNED_CERT_IN_CHAIN" },
         { kind: "failed", reason: "CERT_HAS_EXPIRED: certificate has expired" },
-        { kind: "failed", reason: "ERR_TLS_CERT_ALTNAME_INVALID: Hostname/IP does not match certificate's altnames" },
+        { kind: "misnamed" },
         { kind: "failed", reason: "connect ECONNREFUSED 127.0.0.1:1" },
         { kind: "failed", reason: "ECONNRESET: socket hang up" },
         { kind: "failed", reason: "no answer within 10 s" },
@@ -158,9 +165,19 @@ describe("what a connection error proves", () => {
   });
 });
 
+/** The checks of this file use nothing of it but the list of pods. */
+const sceneOf = (readyPods: () => Promise<string[]> = async () => []) =>
+  ({ access: { readyPods } }) as unknown as Scene;
+const to = { namespace: "n", selector: "s", port: 1, serverName: "server.test" };
+const anywhere = new AbortController().signal;
+const expect: Check["expect"] = [{ kind: "alert", alert: "certificate_required" }];
+const line = { hop: "gateway", case: "no certificate", threat: "T1", at: to, expect } as const;
+const judged = (observed: string, ok: boolean) => ({
+  ...{ hop: "gateway", case: "no certificate", threat: "T1", expected: "alert certificate_required (116)" },
+  ...{ observed, verdict: ok ? "right" : "wrong", ok, ms: 0 },
+});
+
 describe("an attempt", () => {
-  const to = { namespace: "n", selector: "s", serverName: "server.test" };
-  const expect: Check["expect"] = [{ kind: "alert", alert: "certificate_required" }];
   /** Tries a server that treats connections like this, expecting a refusal by alert. */
   const attemptAt = async (treat: (socket: Socket, number: number) => void, within: number) => {
     let connections = 0;
@@ -180,24 +197,17 @@ describe("an attempt", () => {
         return handshake({ socket }, "server.test", { ca: "" });
       },
     };
+    const check: Check = {
+      ...line,
+      observe: (_scene, at, signal) => observe(access, at, { ca: "" }, { path: "/" }, signal),
+    };
     try {
-      const { result } = await attempt(
-        {
-          ...{ hop: "gateway", case: "no certificate", expect },
-          observe: (signal) => observe(access, { ...to, port }, { ca: "" }, { path: "/" }, signal),
-        },
-        new AbortController().signal,
-        within,
-      );
-      return { ...result, ms: 0, connections };
+      const tried = await attempt(check, sceneOf(), { ...to, port }, anywhere, within);
+      return { ...resultOf(check, [tried]), ms: 0, connections };
     } finally {
       server.close();
     }
   };
-  const judged = (observed: string, ok: boolean) => ({
-    ...{ hop: "gateway", case: "no certificate", expected: "alert certificate_required (116)" },
-    ...{ observed, ok, ms: 0 },
-  });
   const reset = (socket: Socket) => socket.once("data", () => socket.destroy());
   const alerts = (number: number) => (socket: Socket) =>
     socket.once("data", () => socket.end(Buffer.of(21, 3, 3, 0, 2, 2, number)));
@@ -225,16 +235,76 @@ describe("an attempt", () => {
     const treat = (socket: Socket, number: number) => alerts(number === 1 ? 80 : 116)(socket);
     deepEqual(await attemptAt(treat, 60_000), { ...judged("alert internal_error (80)", false), connections: 1 });
   });
+});
 
-  it("is wrong if it cannot get what it needs", async () => {
-    const { result } = await attempt(
-      {
-        ...{ hop: "gateway", case: "no certificate", expect },
-        ready: Promise.reject(new Error("Issuer edge did not sign")),
-        observe: async () => ({ kind: "alert", number: 116 }),
-      },
-      new AbortController().signal,
+describe("a line of the report", () => {
+  const refused = async (): Promise<Observation> => ({ kind: "alert", number: 116 });
+  const judge = async (one: Line, ...ready: string[][]) => {
+    const pods = async () => (ready.length > 1 ? ready.shift()! : ready[0]!);
+    const { result } = await new Judge(sceneOf(pods), anywhere, 1).judge(one);
+    return { ...result, ms: 0 };
+  };
+
+  it("is right only if every ready pod is", async () => {
+    const observe: Check["observe"] = async (_scene, { pod }) => (pod === "b" ? alert(48) : refused());
+    deepEqual(
+      [await judge({ ...line, observe: refused }, ["a", "b"]), await judge({ ...line, observe }, ["a", "b", "c"])],
+      [
+        judged("alert certificate_required (116)", true),
+        judged(
+          "a: alert certificate_required (116); b: alert unknown_ca (48); c: alert certificate_required (116)",
+          false,
+        ),
+      ],
     );
-    deepEqual({ ...result, ms: 0 }, judged("failed: Issuer edge did not sign", false));
+  });
+
+  it("says nothing of a pod that has left in the meantime, unless it was the only one", async () => {
+    const observe: Check["observe"] = async (_scene, { pod }) => {
+      if (pod === "b") throw new Error("gone");
+      return refused();
+    };
+    deepEqual(
+      [
+        await judge({ ...line, observe }, ["a", "b"], ["a"]),
+        await judge({ ...line, observe }, ["b"], ["c"]),
+        await judge({ ...line, observe }, ["a", "b"]),
+      ],
+      [
+        judged("alert certificate_required (116)", true),
+        judged("failed: gone", false),
+        judged("a: alert certificate_required (116); b: failed: gone", false),
+      ],
+    );
+  });
+
+  it("is wrong if it cannot get what it needs, or no pod is ready", async () => {
+    const ready = () => Promise.reject(new Error("Issuer edge did not sign"));
+    const { result } = await new Judge(
+      sceneOf(() => Promise.reject(new Error("No ready pod matches s"))),
+      anywhere,
+      1,
+    ).judge({ ...line, observe: refused });
+    deepEqual(
+      [await judge({ ...line, ready, observe: refused }, ["a"]), result],
+      [judged("failed: Issuer edge did not sign", false), judged("failed: No ready pod matches s", false)],
+    );
+  });
+
+  it("is not checked, and says why, if there is no way to try it", async () => {
+    const uncheckable = () => Promise.reject(new Uncheckable("Nobody signs it."));
+    const { at: _at, expect: _expect, ...unmade } = line;
+    const result = {
+      ...{ hop: "gateway", case: "no certificate", threat: "T1", expected: "", observed: "" },
+      ...{ verdict: "not checked", why: "Nobody signs it.", ok: true, ms: 0 },
+    };
+    deepEqual(
+      [
+        await judge({ ...unmade, why: "Nobody signs it." }, ["a"]),
+        await judge({ ...line, ready: uncheckable, observe: refused }, ["a"]),
+        await judge({ ...line, observe: uncheckable }, ["a"]),
+      ],
+      [result, result, result],
+    );
   });
 });

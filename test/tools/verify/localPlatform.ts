@@ -23,6 +23,7 @@ import type { CertificateSource, LeafOrder } from "../../../tools/verify/certifi
 import { spiffeId } from "../../../vocabulary/identities.ts";
 import { type Plane, planes } from "../../../vocabulary/planes.ts";
 import type { PodPort, SecretRef } from "../../../vocabulary/references.ts";
+import { clientPolicy, openSslSuites, standardSuites } from "../../../vocabulary/tlsPolicy.ts";
 import { Authority } from "../../support/authorities.ts";
 import { byPlane } from "../../support/outputs.ts";
 import { programPath } from "../../support/programs.ts";
@@ -47,11 +48,21 @@ export interface Faults {
   readonly anyCaller?: boolean;
   /** APISIX passes on what clients say of themselves. */
   readonly forgeable?: boolean;
+  /** Servers take suites without authenticated encryption, and the upstream TLS 1.1. */
+  readonly weakTls?: boolean;
+  /** Every server has a certificate for `not-served.invalid` too. */
+  readonly anyName?: boolean;
+  /** The route is for every Host. */
+  readonly anyHost?: boolean;
+  /** The upstream has the intermediate that its callers must send. */
+  readonly knownIntermediate?: boolean;
 }
 
-/** Whom the platform's own host answers. */
-export interface Callers {
-  /** The leaf of this service account alone. By default every client may call, as in release 0.1. */
+/** What may differ among right platforms. */
+export interface Form {
+  /** Leaves are signed by an intermediate. */
+  readonly intermediates?: boolean;
+  /** The platform's own host answers the leaf of this service account alone. By default every client may call, as in release 0.1. */
   readonly client?: string;
   /** The stack has issued the client no certificate. */
   readonly unissued?: boolean;
@@ -83,7 +94,7 @@ export class LocalPlatform {
     return this.#stop();
   }
 
-  static async start(faults: Faults = {}, callers: Callers = {}): Promise<LocalPlatform> {
+  static async start(faults: Faults & Form = {}): Promise<LocalPlatform> {
     const folder = await mkdtemp(join(tmpdir(), "verify-"));
     const processes: ChildProcess[] = [];
     const servers: https.Server[] = [];
@@ -100,7 +111,7 @@ export class LocalPlatform {
       await rm(folder, { recursive: true, force: true });
     };
     try {
-      return new LocalPlatform(await assemble(folder, faults, callers, processes, servers), stop);
+      return new LocalPlatform(await assemble(folder, faults, processes, servers), stop);
     } catch (error) {
       await stop();
       throw error;
@@ -114,30 +125,28 @@ const adminKey = "admin-key";
 const refusing = { plugins: { "fault-injection": { abort: { http_status: 403, body: "not on the list" } } } };
 const hello = '{ "hello": "world" }\n';
 
-async function assemble(
-  folder: string,
-  faults: Faults,
-  callers: Callers,
-  processes: ChildProcess[],
-  servers: https.Server[],
-) {
+async function assemble(folder: string, faults: Faults & Form, processes: ChildProcess[], servers: https.Server[]) {
   const one = await Authority.create("platform");
   const authorities = Object.fromEntries(
     await Promise.all(
       planes.map(async (plane) => [plane, faults.oneAuthority ? one : await Authority.create(plane)] as const),
     ),
   ) as Record<Plane, Authority>;
+  const issuers = Object.fromEntries(
+    await Promise.all(planes.map(async (plane) => [plane, await issuerOf(authorities[plane], faults)] as const)),
+  ) as Record<Plane, Issuing>;
   const apisix = { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" };
+  const names = (name: string) => [name, ...(faults.anyName ? ["not-served.invalid"] : [])];
   const leaves = {
-    etcd: await authorities.etcd.leaf({ dnsNames: ["localhost"], usages: ["server auth", "client auth"] }),
-    peer: await authorities["etcd-peer"].leaf({ dnsNames: ["localhost"], usages: ["server auth", "client auth"] }),
-    store: await authorities.etcd.leaf({ uris: [spiffeId(apisix)] }),
-    adminServer: await authorities.admin.leaf({ dnsNames: ["admin.test"], usages: ["server auth"] }),
-    adminClient: await authorities.admin.leaf({ subject: "CN=deployer" }),
-    gateway: await authorities.edge.leaf({ dnsNames: ["gateway.test"], usages: ["server auth"] }),
-    client: await authorities.edge.leaf({ subject: `O=test,OU=platform,CN=${callers.client ?? "anyone"}` }),
-    upstreamServer: await authorities.upstream.leaf({ dnsNames: ["upstream.test"], usages: ["server auth"] }),
-    upstreamClient: await authorities.upstream.leaf({ subject: "CN=apisix,OU=platform,O=test" }),
+    etcd: await issuers.etcd.leaf({ dnsNames: names("localhost"), usages: ["server auth", "client auth"] }),
+    peer: await issuers["etcd-peer"].leaf({ dnsNames: names("localhost"), usages: ["server auth", "client auth"] }),
+    store: await issuers.etcd.leaf({ uris: [spiffeId(apisix)] }),
+    adminServer: await issuers.admin.leaf({ dnsNames: names("admin.test"), usages: ["server auth"] }),
+    adminClient: await issuers.admin.leaf({ subject: "CN=deployer" }),
+    gateway: await issuers.edge.leaf({ dnsNames: names("gateway.test"), usages: ["server auth"] }),
+    client: await issuers.edge.leaf({ subject: `O=test,OU=platform,CN=${faults.client ?? "anyone"}` }),
+    upstreamServer: await issuers.upstream.leaf({ dnsNames: names("upstream.test"), usages: ["server auth"] }),
+    upstreamClient: await issuers.upstream.leaf({ subject: "CN=apisix,OU=platform,O=test" }),
   };
   const file = async (name: string, text: string) => {
     await writeFile(join(folder, name), text, { mode: 0o600 });
@@ -171,6 +180,7 @@ async function assemble(
     `--peer-cert-file=${peer.cert}`,
     `--peer-key-file=${peer.key}`,
     "--log-level=fatal",
+    ...(faults.weakTls ? [] : ["--tls-min-version=TLS1.2", `--cipher-suites=${standardSuites.join(",")}`]),
     ...(faults.anonymousClients
       ? []
       : [
@@ -205,9 +215,10 @@ async function assemble(
   const upstream = https.createServer(
     {
       ...leaves.upstreamServer,
-      ca: authorities.upstream.root,
+      ca: [authorities.upstream.root, ...(faults.knownIntermediate ? issuers.upstream.above : [])],
       requestCert: !faults.anonymousClients,
       rejectUnauthorized: false,
+      ...(faults.weakTls ? { minVersion: "TLSv1.1", ciphers: "ALL:@SECLEVEL=0" } : clientPolicy),
       ...(faults.resumedSessions ? {} : { secureOptions: constants.SSL_OP_NO_TICKET }),
     },
     (request, response) => {
@@ -247,6 +258,7 @@ async function assemble(
           enable: true,
           listen: [{ ip: "127.0.0.1", port: ports.gateway }],
           ssl_trusted_certificate: await trustFile("etcd"),
+          ...(faults.weakTls ? { ssl_ciphers: [...openSslSuites, "ECDHE-ECDSA-AES128-SHA"].join(":") } : {}),
         },
       },
       nginx_config: {
@@ -297,7 +309,7 @@ async function assemble(
     [
       "ssls/site",
       {
-        snis: ["gateway.test"],
+        snis: names("gateway.test"),
         ...leaves.gateway,
         ...(faults.anonymousClients ? {} : { client: { ca: authorities.edge.root, depth: 1 } }),
       },
@@ -307,9 +319,9 @@ async function assemble(
       "routes/hello",
       {
         uri: "/",
-        hosts: ["gateway.test"],
-        ...(callers.client !== undefined && {
-          vars: allowedBy([{ namespace: "platform", serviceAccount: callers.client }], ["test"]),
+        ...(faults.anyHost ? {} : { hosts: ["gateway.test"] }),
+        ...(faults.client !== undefined && {
+          vars: allowedBy([{ namespace: "platform", serviceAccount: faults.client }], ["test"]),
         }),
         upstream: {
           type: "roundrobin",
@@ -321,7 +333,7 @@ async function assemble(
         },
       },
     ],
-    ...(callers.client === undefined
+    ...(faults.client === undefined
       ? []
       : [["routes/hello-others", { ...refusing, uri: "/", hosts: ["gateway.test"], priority: -1 }] as const]),
   ] as const) {
@@ -376,10 +388,10 @@ async function assemble(
       identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
       forwards: forwardedHeader,
     },
-    ...(callers.client !== undefined && {
+    ...(faults.client !== undefined && {
       clients: {
-        allowed: [{ namespace: "platform", serviceAccount: callers.client }],
-        certificates: callers.unissued ? [] : [secret("edge", "client")],
+        allowed: [{ namespace: "platform", serviceAccount: faults.client }],
+        certificates: faults.unissued ? [] : [secret("edge", "client")],
       },
     }),
     upstream: {
@@ -415,18 +427,34 @@ async function assemble(
     trustBundle: async ({ key }) => authorities[key as Plane].root,
   };
   const certificates: CertificateSource = {
-    issue: ({ issuer: { plane }, identity, subject, lifetime }: LeafOrder) =>
-      authorities[plane].leaf({
+    issue: ({ issuer: { plane }, identity, subject, dnsNames, usages, lifetime }: LeafOrder) =>
+      issuers[plane].leaf({
         ...(subject
           ? { subject: `O=${identity.trustDomain},OU=${identity.namespace},CN=${identity.serviceAccount}` }
           : {}),
-        uris: [spiffeId(identity)],
-        // Saves five seconds of waiting.
+        ...{ uris: [spiffeId(identity)], dnsNames, usages },
+        // Saves a second of waiting.
         ...(lifetime < 60 ? { lifetime: 1_000 } : {}),
       }),
     remove: async () => undefined,
   };
   return { outputs, access, certificates, admin };
+}
+
+/** Who signs a plane's leaves, which come with the certificates above them but the root's. */
+interface Issuing extends Pick<Authority, "leaf"> {
+  readonly above: readonly string[];
+}
+
+/** The authority itself, or an intermediate. */
+async function issuerOf(authority: Authority, { intermediates }: Form): Promise<Issuing> {
+  if (!intermediates) return { leaf: (leaf) => authority.leaf(leaf), above: [] };
+  const intermediate = await authority.intermediate("intermediate");
+  const leaf: Authority["leaf"] = async (leaf) => {
+    const { cert, key } = await intermediate.leaf(leaf);
+    return { cert: cert + intermediate.root, key };
+  };
+  return { leaf, above: [intermediate.root] };
 }
 
 /** Like `Cluster.connect`, but without the port-forward. */

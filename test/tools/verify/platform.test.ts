@@ -4,15 +4,54 @@ import { deepEqual, equal, rejects } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 
 import { leftoverAge, temporaryLabel } from "../../../tools/verify/certificates.ts";
-import { type Report, type Run, run } from "../../../tools/verify/run.ts";
-import { type Callers, type Faults, LocalPlatform, missing } from "./localPlatform.ts";
+import { linesOf } from "../../../tools/verify/matrix/lines.ts";
+import { type Report, type Result, type Run, run } from "../../../tools/verify/run.ts";
+import { Uncheckable } from "../../../tools/verify/unchecked.ts";
+import { type Plane, planes } from "../../../vocabulary/planes.ts";
+import { type Faults, type Form, LocalPlatform, missing } from "./localPlatform.ts";
 
 const anywhere = new AbortController().signal;
 
+/** Cases by hop and by what was observed. */
+type Grouped = Readonly<Record<string, Readonly<Record<string, readonly string[]>>>>;
+
+function grouped(checks: readonly Result[], which: (check: Result) => boolean): Grouped {
+  const byHop = Map.groupBy(checks.filter(which), ({ hop }) => hop);
+  return Object.fromEntries(
+    [...byHop].map(([hop, lines]) => {
+      const seen = Map.groupBy(lines, ({ observed }) => observed);
+      return [hop, Object.fromEntries([...seen].map(([said, cases]) => [said, cases.map((line) => line.case)]))];
+    }),
+  );
+}
+
+/** The names of cases that are tried on both versions of TLS, in the report's order. */
+function onBoth(...names: readonly string[]): string[] {
+  return ["TLS 1.3", "TLS 1.2"].flatMap((version) => names.map((name) => `${name}, ${version}`));
+}
+
+function others(own: Plane): readonly Plane[] {
+  return planes.filter((plane) => plane !== own);
+}
+
+/** What goes wrong at a server that trusts the others' planes, and they it. */
+function ofOthers(own: Plane): readonly string[] {
+  return [
+    ...onBoth(...others(own).map((plane) => `certificate of the ${plane} plane`)),
+    "client that trusts all other planes' roots",
+  ];
+}
+
+/** What goes wrong at a server that takes any certificate. */
+function anyCertificate(own: Plane, ...more: readonly string[]): readonly string[] {
+  const wrong = ["no certificate", "expired certificate", "self-signed certificate", "certificate for servers"];
+  return onBoth(...wrong, ...others(own).map((plane) => `certificate of the ${plane} plane`), ...more);
+}
+
 describe("the checks", function () {
   const platforms: LocalPlatform[] = [];
-  const start = async (faults?: Faults, callers?: Callers) => {
-    const platform = await LocalPlatform.start(faults, callers);
+  const start = async (faults?: Faults & Form) => {
+    const platform = await LocalPlatform.start(faults);
     platforms.push(platform);
     return platform;
   };
@@ -40,47 +79,47 @@ describe("the checks", function () {
     const platform = await start();
     const { checks, served, ok, body } = await verify(platform);
     deepEqual(
-      checks.map(({ hop, case: name, observed, ok }) => [hop, name, observed, ok]),
-      [
-        ["gateway", "edge certificate, TLS 1.3", "200", true],
-        ["gateway", "no certificate, TLS 1.3", "alert certificate_required (116)", true],
-        ["gateway", "certificate of the upstream plane, TLS 1.3", "alert unknown_ca (48)", true],
-        ["gateway", "expired edge certificate, TLS 1.3", "alert certificate_expired (45)", true],
-        ["gateway", "edge certificate, TLS 1.2", "200", true],
-        ["gateway", "no certificate, TLS 1.2", "alert handshake_failure (40)", true],
-        ["gateway", "certificate of the upstream plane, TLS 1.2", "alert unknown_ca (48)", true],
-        ["gateway", "expired edge certificate, TLS 1.2", "alert certificate_expired (45)", true],
-        ["gateway", "session of an earlier connection, TLS 1.3", "not resumed", true],
-        ["gateway", "session of an earlier connection, TLS 1.2", "not resumed", true],
-        ["gateway", "name that is not served", "alert internal_error (80)", true],
-        ["gateway", "client that trusts the upstream plane's roots", "client refuses the server", true],
-        ["Admin API", "admin certificate and key", "200", true],
-        ["Admin API", "key without certificate", "400 No required SSL certificate was sent", true],
-        ["Admin API", "key with an edge certificate", "400 The SSL certificate error", true],
-        ["Admin API", "certificate with a wrong key", "401 wrong apikey", true],
-        ["Admin API", "certificate without key", "401 missing apikey", true],
-        ["Admin API", "session of an earlier connection, TLS 1.3", "not resumed", true],
-        ["Admin API", "session of an earlier connection, TLS 1.2", "not resumed", true],
-        ["etcd", "members", "1 member, all healthy", true],
-        ["etcd", "APISIX's leaf and password, own prefix", "200", true],
-        ["etcd", "APISIX's leaf and password, other keys", "403 etcdserver: permission denied", true],
-        ["etcd", "etcd leaf without password", "403 etcdserver: permission denied", true],
-        ["etcd", "no certificate", "alert certificate_required (116)", true],
-        ["etcd", "edge certificate", "alert unknown_ca (48)", true],
-        ["etcd peers", "no certificate", "alert certificate_required (116)", true],
-        ["etcd peers", "APISIX's etcd leaf", "alert unknown_ca (48)", true],
-        ["upstream", "APISIX's leaf", "200", true],
-        ["upstream", "no certificate", "400 No required SSL certificate was sent", true],
-        ["upstream", "edge certificate", "400 The SSL certificate error", true],
-        ["upstream", "upstream certificate of another identity", "403 Forbidden", true],
-        ["upstream", "session of an earlier connection, TLS 1.3", "not resumed", true],
-        ["upstream", "session of an earlier connection, TLS 1.2", "not resumed", true],
-        ["gateway to upstream", "server with the right name and plane", "200", true],
-        ["gateway to upstream", "server with another name", "502 Bad Gateway", true],
-        ["gateway to upstream", "server of the etcd plane", "502 Bad Gateway", true],
-        ["gateway to upstream", "client's own word for who it is", "200", true],
-      ],
+      grouped(checks, ({ ok }) => !ok),
+      {},
     );
+    deepEqual(
+      checks.map(({ hop, case: name, threat }) => [hop, name, threat]),
+      linesOf(platform.outputs).map(({ hop, case: name, threat }) => [hop, name, threat]),
+    );
+    // What every server said, whatever was wrong.
+    const said = Map.groupBy(checks, ({ hop }) => hop);
+    const page = "400 The SSL certificate error";
+    const missing = ["alert certificate_required (116)", "alert handshake_failure (40)"];
+    const names = ["alert protocol_version (70)", "client refuses the server", "client refuses the server's name"];
+    const bad = ["alert bad_certificate (42)", "alert certificate_expired (45)", ...missing];
+    deepEqual(
+      Object.fromEntries(
+        [...said].map(([hop, lines]) => [hop, [...new Set(lines.map(({ observed }) => observed))].sort()]),
+      ),
+      {
+        gateway: [
+          ...["", "200", "400 Bad Request", "404 Route Not Found", ...bad],
+          ...["alert internal_error (80)", names[0], "alert unknown_ca (48)", names[1], "not resumed"],
+        ],
+        "Admin API": [
+          ...["", "200", "400 No required SSL certificate was sent", page, "401 missing apikey", "401 wrong apikey"],
+          ...["alert handshake_failure (40)", ...names, "not resumed"],
+        ],
+        etcd: [
+          ...["", "1 member, all healthy", "200"],
+          "400 etcdserver: authentication failed, invalid user ID or password",
+          ...["403 etcdserver: permission denied", ...bad, names[0], "alert unknown_ca (48)", names[1], names[2]],
+        ],
+        "etcd peers": ["", "200", ...bad, names[0], "alert unknown_ca (48)", names[1], names[2]],
+        upstream: [
+          ...["", "200", "400 No required SSL certificate was sent", page, "403 Forbidden"],
+          ...["alert handshake_failure (40)", ...names, "not resumed"],
+        ],
+        "gateway to upstream": ["200", "404 Route Not Found", "502 Bad Gateway"],
+      },
+    );
+    const unchecked = checks.filter(({ verdict }) => verdict === "not checked");
+    deepEqual([checks.length - unchecked.length, unchecked.length], [139, 35]);
     deepEqual(
       served.map(({ hop, pod, root, verdict, remark }) => [hop, pod, root, verdict, remark]),
       [
@@ -105,7 +144,7 @@ describe("the checks", function () {
       {
         issuer: platform.outputs.issuers.edge,
         identity: { trustDomain: "test", namespace: "platform", serviceAccount: "gateway" },
-        ...{ subject: true, lifetime: 3_600 },
+        ...{ subject: true, lifetime: 3_600, dnsNames: [], usages: ["server auth"] },
       },
       anywhere,
     );
@@ -134,153 +173,217 @@ describe("the checks", function () {
     deepEqual([served.length, checks.every((check) => check.ok), ok], [10, true, false]);
   });
 
+  it("try a leaf without its intermediate where leaves have one", async () => {
+    const { checks, ok } = await verify(await start({ intermediates: true }));
+    const tried = checks.filter(({ case: name }) => name === "certificate without its intermediate");
+    deepEqual(
+      [tried.map(({ hop, observed }) => [hop, observed]), ok],
+      [
+        [
+          ["gateway", "alert unknown_ca (48)"],
+          ["Admin API", "400 The SSL certificate error"],
+          ["etcd", "alert unknown_ca (48)"],
+          ["etcd peers", "alert unknown_ca (48)"],
+          ["upstream", "400 The SSL certificate error"],
+        ],
+        true,
+      ],
+    );
+  });
+
+  it("say what they could not check where nobody signs it", async () => {
+    const platform = await start();
+    const { checks, ok } = await verify(platform, {
+      certificates: {
+        ...platform.certificates,
+        issue: async (order, signal) => {
+          if (order.usages.length === 1 && order.usages[0] === "server auth") throw new Uncheckable("Not for servers.");
+          return platform.certificates.issue(order, signal);
+        },
+      },
+    });
+    const denied = checks.filter(({ why }) => why === "Not for servers.");
+    deepEqual(
+      grouped(denied, () => true),
+      {
+        ...Object.fromEntries(
+          ["gateway", "Admin API", "etcd", "etcd peers", "upstream"].map((hop) => [
+            hop,
+            { "": onBoth("certificate for servers") },
+          ]),
+        ),
+        "gateway to upstream": {
+          "": [
+            "staged server with the right name and plane",
+            ...others("upstream").map((plane) => `server of the ${plane} plane`),
+          ],
+        },
+      },
+    );
+    equal(ok, true);
+  });
+
   describe("of a platform with a list of clients", () => {
     const gateway = ({ checks }: Report) =>
       checks.flatMap(({ hop, case: name, observed, ok }) =>
-        hop === "gateway" && /edge certificate|session/.test(name) && !name.startsWith("expired")
-          ? [[name, observed, ok]]
-          : [],
+        hop === "gateway" && /right certificate|another identity|session/.test(name) ? [[name, observed, ok]] : [],
       );
-    const refusal = "403 not on the list";
-    const sessions = ["TLS 1.3", "TLS 1.2"].map((version) => [
-      `session of an earlier connection, ${version}`,
-      "not resumed",
-      true,
-    ]);
+    const refused = (version: string) => [`certificate of another identity, ${version}`, "403 not on the list", true];
+    const answered = (version: string) => [`right certificate, ${version}`, "200", true];
+    const sessions = onBoth("session of an earlier connection").map((name) => [name, "not resumed", true]);
 
     it("prove that a client on it is answered, and their own leaf refused", async () => {
-      const report = await verify(await start({}, { client: "curl" }));
-      deepEqual(gateway(report), [
-        ["edge certificate, TLS 1.3", "200", true],
-        ["edge certificate of a client that is not allowed, TLS 1.3", refusal, true],
-        ["edge certificate, TLS 1.2", "200", true],
-        ["edge certificate of a client that is not allowed, TLS 1.2", refusal, true],
-        ...sessions,
-      ]);
+      const report = await verify(await start({ client: "curl" }));
+      const lines = ["TLS 1.3", "TLS 1.2"].flatMap((version) => [answered(version), refused(version)]);
+      deepEqual(gateway(report), [...lines, ...sessions]);
       deepEqual([report.ok, report.body], [true, '{ "hello": "world" }\n']);
     });
 
     it("prove the refusal alone where the stack has issued no client a certificate", async () => {
-      const report = await verify(await start({}, { client: "curl", unissued: true }));
-      deepEqual(gateway(report), [
-        ["edge certificate of a client that is not allowed, TLS 1.3", refusal, true],
-        ["edge certificate of a client that is not allowed, TLS 1.2", refusal, true],
-        ...sessions,
-      ]);
+      const report = await verify(await start({ client: "curl", unissued: true }));
+      deepEqual(gateway(report), [...["TLS 1.3", "TLS 1.2"].map(refused), ...sessions]);
       deepEqual([report.ok, report.body], [true, ""]);
     });
 
     it("notice a route that answers a client that is not on it", async () => {
-      const report = await verify(await start({}, { client: "verify" }));
-      const name = "edge certificate of a client that is not allowed";
+      const { checks } = await verify(await start({ client: "verify" }));
       deepEqual(
-        report.checks.filter(({ ok }) => !ok).map(({ case: title, observed }) => [title, observed]),
-        ["TLS 1.3", "TLS 1.2"].map((version) => [`${name}, ${version}`, "200"]),
+        grouped(checks, ({ ok }) => !ok),
+        { gateway: { "200": onBoth("certificate of another identity") } },
       );
     });
   });
 
-  const faulty: readonly [title: string, faults: Faults, wrong: readonly (readonly string[])[]][] = [
+  const faulty: readonly [title: string, faults: Faults & Form, wrong: Grouped][] = [
     [
       "one authority for all planes",
       { oneAuthority: true },
-      [
-        ["gateway", "certificate of the upstream plane, TLS 1.3", "200"],
-        ["gateway", "certificate of the upstream plane, TLS 1.2", "200"],
-        ["gateway", "client that trusts the upstream plane's roots", "200"],
-        ["Admin API", "key with an edge certificate", "200"],
-        ["etcd", "edge certificate", "200"],
-        ["etcd peers", "APISIX's etcd leaf", "200"],
-        ["upstream", "edge certificate", "403 Forbidden"],
-        ["gateway to upstream", "server of the etcd plane", "404 page not found"],
-      ],
+      {
+        gateway: { "200": ofOthers("edge") },
+        "Admin API": { "200": ofOthers("admin") },
+        etcd: { "200": ofOthers("etcd") },
+        "etcd peers": { "200": ofOthers("etcd-peer") },
+        upstream: {
+          "403 Forbidden": onBoth(...others("upstream").map((plane) => `certificate of the ${plane} plane`)),
+          "200": ["client that trusts all other planes' roots"],
+        },
+        "gateway to upstream": {
+          "404 Route Not Found": others("upstream").map((plane) => `server of the ${plane} plane`),
+        },
+      },
     ],
     [
       "servers that ask nobody for a certificate",
       { anonymousClients: true },
-      [
-        ["gateway", "no certificate, TLS 1.3", "200"],
-        ["gateway", "certificate of the upstream plane, TLS 1.3", "200"],
-        ["gateway", "expired edge certificate, TLS 1.3", "200"],
-        ["gateway", "no certificate, TLS 1.2", "200"],
-        ["gateway", "certificate of the upstream plane, TLS 1.2", "200"],
-        ["gateway", "expired edge certificate, TLS 1.2", "200"],
-        ["Admin API", "key without certificate", "200"],
-        ["Admin API", "key with an edge certificate", "200"],
-        ["etcd", "no certificate", "200"],
-        ["etcd", "edge certificate", "200"],
-        ["etcd peers", "no certificate", "200"],
-        ["etcd peers", "APISIX's etcd leaf", "200"],
-        ["upstream", "no certificate", "200"],
-        ["upstream", "edge certificate", "200"],
-        ["upstream", "upstream certificate of another identity", "200"],
-        ["gateway to upstream", "client's own word for who it is", 'failed: the upstream was told ""'],
-      ],
+      {
+        gateway: { "200": [...anyCertificate("edge"), "SNI that admits other clients, Host of another"] },
+        "Admin API": { "200": anyCertificate("admin") },
+        etcd: { "200": anyCertificate("etcd") },
+        "etcd peers": { "200": anyCertificate("etcd-peer") },
+        upstream: { "200": anyCertificate("upstream", "certificate of another identity") },
+        "gateway to upstream": { 'failed: the upstream was told ""': ["client's own word for who it is"] },
+      },
     ],
     [
       "an etcd without users",
       { noStoreUsers: true },
-      [
-        ["etcd", "APISIX's leaf and password, own prefix", "400 etcdserver: authentication is not enabled"],
-        ["etcd", "APISIX's leaf and password, other keys", "400 etcdserver: authentication is not enabled"],
-        ["etcd", "etcd leaf without password", "200"],
-      ],
+      {
+        etcd: {
+          "400 etcdserver: authentication is not enabled": [
+            "APISIX's leaf and password, own prefix",
+            "APISIX's leaf and password, other keys",
+            "APISIX's leaf with a wrong password",
+          ],
+          "200": ["APISIX's leaf without password"],
+        },
+      },
     ],
     [
       "a store user who may read everything",
       { unlimitedStoreUser: true },
-      [["etcd", "APISIX's leaf and password, other keys", "200"]],
+      { etcd: { "200": ["APISIX's leaf and password, other keys"] } },
     ],
     [
       "a gateway that does not verify upstreams",
       { unverifiedUpstreams: true },
-      [
-        ["gateway to upstream", "server with another name", "200"],
-        ["gateway to upstream", "server of the etcd plane", "404 page not found"],
-      ],
+      {
+        "gateway to upstream": {
+          "200": ["server with another name"],
+          "404 Route Not Found": [
+            "server with a self-signed certificate",
+            "server with an expired certificate",
+            "server with a client's certificate",
+            ...others("upstream").map((plane) => `server of the ${plane} plane`),
+          ],
+        },
+      },
     ],
     [
       "servers that resume sessions",
       { resumedSessions: true },
-      ["gateway", "Admin API", "upstream"].flatMap((hop) => [
-        [hop, "session of an earlier connection, TLS 1.3", "resumed"],
-        [hop, "session of an earlier connection, TLS 1.2", "resumed"],
-      ]),
+      Object.fromEntries(
+        ["gateway", "Admin API", "upstream"].map((hop) => [
+          hop,
+          { resumed: onBoth("session of an earlier connection") },
+        ]),
+      ),
     ],
     [
       "an upstream that answers anyone of its plane",
       { anyCaller: true },
-      [["upstream", "upstream certificate of another identity", "200"]],
+      { upstream: { "200": onBoth("certificate of another identity") } },
     ],
     [
       "a gateway that passes on what clients say of themselves",
       { forgeable: true },
-      [
-        [
-          "gateway to upstream",
-          "client's own word for who it is",
-          'failed: the upstream was told "Subject=\\"CN=someone,OU=else\\""',
-        ],
-      ],
+      {
+        "gateway to upstream": {
+          'failed: the upstream was told "Subject=\\"CN=someone,OU=else\\""': ["client's own word for who it is"],
+        },
+      },
     ],
+    [
+      "an upstream that knows what its callers must send",
+      { intermediates: true, knownIntermediate: true },
+      { upstream: { "200": ["certificate without its intermediate"] } },
+    ],
+    [
+      "servers that take weak suites and old versions",
+      { weakTls: true },
+      {
+        ...Object.fromEntries(
+          ["gateway", "Admin API", "etcd", "etcd peers"].map((hop) => [hop, { "200": ["weak suite"] }]),
+        ),
+        upstream: { "200": ["TLS 1.1", "weak suite"] },
+      },
+    ],
+    [
+      "servers that answer to another name",
+      { anyName: true },
+      {
+        gateway: { "400 Bad Request": ["SNI that is not served", "Host other than SNI"] },
+        ...Object.fromEntries(
+          ["Admin API", "etcd", "etcd peers", "upstream"].map((hop) => [hop, { "200": ["SNI that is not served"] }]),
+        ),
+      },
+    ],
+    ["a route for every Host", { anyHost: true }, { gateway: { "200": ["Host other than SNI"] } }],
     [
       "a gateway that cannot reach its upstream",
       { unreachableUpstream: true },
-      [
-        ["gateway", "edge certificate, TLS 1.3", "502 Bad Gateway"],
-        ["gateway", "edge certificate, TLS 1.2", "502 Bad Gateway"],
-        ["gateway", "session of an earlier connection, TLS 1.3", "502 Bad Gateway"],
-        ["gateway", "session of an earlier connection, TLS 1.2", "502 Bad Gateway"],
-        ["gateway to upstream", "server with the right name and plane", "502 Bad Gateway"],
-        ["gateway to upstream", "client's own word for who it is", "502 Bad Gateway"],
-      ],
+      {
+        gateway: { "502 Bad Gateway": onBoth("right certificate").concat(onBoth("session of an earlier connection")) },
+        "gateway to upstream": {
+          "502 Bad Gateway": ["server with the right name and plane", "client's own word for who it is"],
+        },
+      },
     ],
   ];
   for (const [title, faults, wrong] of faulty) {
     it(`notice ${title}`, async () => {
       const { checks, ok } = await verify(await start(faults));
       deepEqual(
-        checks.filter(({ ok }) => !ok).map(({ hop, case: name, observed }) => [hop, name, observed]),
+        grouped(checks, ({ ok }) => !ok),
         wrong,
       );
       equal(ok, false);

@@ -2,6 +2,7 @@
 
 import { equal } from "node:assert/strict";
 
+import type { Hop } from "../../../tools/verify/check.ts";
 import { render } from "../../../tools/verify/report.ts";
 import type { Report } from "../../../tools/verify/run.ts";
 
@@ -14,17 +15,20 @@ const leaf = {
   notAfter: "2026-01-02T03:04:05Z",
 } as const;
 
+const edge = { hop: "gateway", case: "edge certificate", threat: "T1", expected: "200" } as const;
+const noKey = { hop: "Admin API", case: "no key", threat: "T3", expected: "401 missing apikey" } as const;
+const early = (hop: Hop) => ({
+  ...{ hop, case: "not valid yet", threat: "T1", expected: "", observed: "", ok: true, ms: 0 },
+  ...({ verdict: "not checked", why: "Nobody signs it." } as const),
+});
+
 const right: Report = {
   checks: [
-    { hop: "gateway", case: "edge certificate", expected: "200", observed: "200", ok: true, ms: 12 },
-    {
-      hop: "Admin API",
-      case: "no key",
-      expected: "401 missing apikey",
-      observed: "401 missing apikey",
-      ok: true,
-      ms: 8,
-    },
+    { ...edge, observed: "200", verdict: "right", ok: true, ms: 12 },
+    { ...noKey, observed: "401 missing apikey", verdict: "right", ok: true, ms: 8 },
+    early("gateway"),
+    early("etcd"),
+    { ...early("etcd"), case: "no name", why: "It does not matter there." },
   ],
   served: [{ ...leaf, verdict: "right", remark: "" }],
   ok: true,
@@ -34,8 +38,8 @@ const right: Report = {
 const reason = `failed: port-forward to mtls/apisix-0:9443: ${"connection refused ".repeat(5)}\nand so on`;
 const wrong: Report = {
   checks: [
-    { hop: "gateway", case: "edge certificate", expected: "200", observed: reason, ok: false, ms: 12 },
-    { hop: "Admin API", case: "no key", expected: "401 missing apikey", observed: "200", ok: false, ms: 8 },
+    { ...edge, observed: reason, verdict: "wrong", ok: false, ms: 12 },
+    { ...noKey, observed: "200", verdict: "wrong", ok: false, ms: 8 },
   ],
   served: [
     { ...leaf, verdict: "warning", remark: "Secret mtls/gateway holds a newer one, valid from 2026-01-01T00:00:00Z." },
@@ -50,12 +54,18 @@ const wrong: Report = {
 };
 
 describe("the report", () => {
-  it("is two tables, the gateway's answer and a verdict", () => {
+  it("is two tables, why some lines were not checked, the gateway's answer and a verdict", () => {
     equal(
       render(right, "https://upstream/", { colour: false }),
-      `Hop        Case              Expected            Observed
-gateway    edge certificate  200                 200                 ok
-Admin API  no key            401 missing apikey  401 missing apikey  ok
+      `Hop        Case              Threat  Expected            Observed
+gateway    edge certificate  T1      200                 200                 ok
+Admin API  no key            T3      401 missing apikey  401 missing apikey  ok
+gateway    not valid yet     T1                                              not checked
+etcd       not valid yet     T1                                              not checked
+etcd       no name           T1                                              not checked
+
+Not checked: not valid yet (gateway, etcd). Nobody signs it.
+Not checked: no name (etcd). It does not matter there.
 
 Served certificates
 Hop      Pod       Serial number  Root       Generation  Not after
@@ -64,7 +74,7 @@ gateway  apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  o
 GET https://upstream/ with the edge client certificate
 { "hello": "world" }
 
-2 checks, 1 served certificate, all right
+2 checks, 1 served certificate, all right; 3 not checked
 `,
     );
   });
@@ -72,9 +82,9 @@ GET https://upstream/ with the edge client certificate
   it("marks what is wrong, and gives long reasons in full below the table", () => {
     equal(
       render(wrong, "https://upstream/", { colour: false }),
-      `Hop        Case              Expected            Observed
-gateway    edge certificate  200                 failed: port-forward to mtls/apisix-0:9443: connection re...  WRONG
-Admin API  no key            401 missing apikey  200                                                           WRONG
+      `Hop        Case              Threat  Expected            Observed
+gateway    edge certificate  T1      200                 failed: port-forward to mtls/apisix-0:9443: connection re...  WRONG
+Admin API  no key            T3      401 missing apikey  200                                                           WRONG
 
 gateway, edge certificate: ${reason}
 
@@ -107,8 +117,8 @@ GET https://upstream/ with the edge client certificate
         "https://upstream/",
         { colour: true },
       ),
-      `\x1b[1mHop      Case              Expected  Observed\x1b[0m
-gateway  edge certificate  200       200       \x1b[32mok\x1b[0m
+      `\x1b[1mHop      Case              Threat  Expected  Observed\x1b[0m
+gateway  edge certificate  T1      200       200       \x1b[32mok\x1b[0m
 
 Served certificates
 \x1b[1mHop      Pod       Serial number  Root       Generation  Not after\x1b[0m

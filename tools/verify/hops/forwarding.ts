@@ -1,117 +1,82 @@
-// The gateway to upstreams: APISIX refuses a server with the wrong name or from the wrong plane.
+// The gateway to upstreams: APISIX refuses a server with another name or a bad certificate.
 
-import { type Access, type Answer, certificatesOf, type KeyPair, until } from "@mtls-everywhere/cluster-access";
+import { type Answer, certificatesOf, type KeyPair, servedChain, until } from "@mtls-everywhere/cluster-access";
+import { planes } from "@mtls-everywhere/vocabulary/planes";
+import type { OnePodPort } from "@mtls-everywhere/vocabulary/references";
 
 import type { PlatformOutputs } from "../../../outputs.ts";
-import { type Check, type Observation, observedText } from "../check.ts";
+import { type Check, classify, type Observation, observedText, type Outcome } from "../check.ts";
 import { ask, observed } from "../http.ts";
-import type { Material } from "../material.ts";
-import type { TemporaryObjects } from "../temporary.ts";
+import type { Scene } from "../scene.ts";
+import { mark, type Route, type Shown } from "../stage.ts";
 
-/** A PUT is live after about 14 ms; a gateway that needs longer than this is not healthy. */
+/** A write is live after about 14 ms; a gateway that needs longer than this is not healthy. */
 const liveWithin = 3_000;
 const pause = 100;
-/** Header that the temporary routes add to responses: one of the platform's own routes may match the same path. */
-const mark = "x-mtls-everywhere-verify";
 
-/**
- * Each check puts a temporary route in front of a server. The first is the control: it shows that such a route reaches
- * its server, so the others can only be refused by verification.
- */
-export function forwardingChecks(
-  outputs: PlatformOutputs,
-  material: Material,
-  access: Access,
-  temporary: TemporaryObjects,
-): readonly Check[] {
-  const { gateway, upstream, store } = outputs;
+const found: readonly Outcome[] = [{ kind: "answer", status: 200 }];
+const notFound: readonly Outcome[] = [{ kind: "answer", status: 404 }];
+const refused: readonly Outcome[] = [{ kind: "answer", status: 502 }];
+
+/** Two controls show that such routes reach their servers, so that the others can only be refused by verification. */
+const servers: readonly (readonly [name: string, shown: Shown, expect: readonly Outcome[]])[] = [
+  // The path is made up for the route: whether the upstream has a page there does not matter.
+  ["server with the right name and plane", "upstream", [...found, ...notFound]],
+  ["staged server with the right name and plane", { kind: "server", plane: "upstream" }, notFound],
+  ["server with another name", "upstream of another name", refused],
+  ["server with a self-signed certificate", "self-signed", refused],
+  ["server with an expired certificate", { kind: "expired", plane: "upstream" }, refused],
+  ["server with a client's certificate", { kind: "client", plane: "upstream" }, refused],
+  ...planes
+    .filter((plane) => plane !== "upstream")
+    .map((plane) => [`server of the ${plane} plane`, { kind: "server", plane }, refused] as const),
+];
+
+/** What a client claims to be. */
+const forged = 'Subject="CN=someone,OU=else"';
+
+export function forwardingLines({ gateway, caller }: PlatformOutputs): readonly Check[] {
   const host = new URL(gateway.url).hostname;
-
-  // A 502 without an upstream status is the gateway's own: this worker has not heard of the certificate yet.
-  const isOwn = ({ status, headers }: Answer) =>
-    status === 502 ? headers["x-apisix-upstream-status"] === "502" : headers[mark] === temporary.id;
-
-  const through = async (
-    name: string,
-    server: Server,
-    signal: AbortSignal,
-    headers: Readonly<Record<string, string>> = {},
-  ): Promise<Observation> => {
-    const path = `/.verify/${temporary.id}/${name}`;
-    const certificate = await temporary.put("ssls", name, {
-      type: "client",
-      cert: server.pair.cert,
-      key: server.pair.key,
-    });
-    await temporary.put("routes", name, {
-      uri: path,
-      hosts: [host],
-      plugins: { "response-rewrite": { headers: { set: { [mark]: temporary.id } } } },
-      upstream: {
-        type: "roundrobin",
-        scheme: "https",
-        nodes: { [server.node]: 1 },
-        pass_host: "rewrite",
-        upstream_host: server.name,
-        tls: { client_cert_id: certificate },
-      },
-    });
-    const client = { ca: material.roots.edge, pair: material.edge };
-    return onceLive(() => ask(access, gateway, client, { path, headers: { ...headers, host } }, signal), isOwn, signal);
-  };
-
-  const node = `${upstream.node.host}:${upstream.node.port}`;
-  const member = new URL(store.endpoints[0] ?? "");
-  return [
-    {
-      hop: "gateway to upstream",
-      case: "server with the right name and plane",
-      // The path is made up for the temporary route: whether the upstream has a page there does not matter.
-      expect: [
-        { kind: "answer", status: 200 },
-        { kind: "answer", status: 404 },
-      ],
-      observe: (signal) =>
-        through("control", { node, name: upstream.serverName, pair: material.apisixUpstream }, signal),
+  const lines = servers.map(([name, shown, expect]): Check => ({
+    ...{ hop: "gateway to upstream", case: name, threat: "T9", at: gateway, expect },
+    ready: ({ stage }) => stage.route(shown),
+    observe: async (scene, at, signal) => {
+      const { path, server } = await scene.stage.route(shown);
+      if (server.pair && !(await isStaged(scene, at, server, signal))) {
+        return { kind: "failed", reason: `the gateway does not show the temporary certificate of ${server.name}` };
+      }
+      return through(scene, at, path, { host }, signal);
     },
-    {
-      hop: "gateway to upstream",
-      case: "server with another name",
-      expect: [{ kind: "answer", status: 502 }],
-      // A name never used before, so that no pooled connection can answer for it.
-      observe: (signal) =>
-        through("name", { node, name: `${temporary.id}.invalid`, pair: material.apisixUpstream }, signal),
-    },
-    {
-      hop: "gateway to upstream",
-      case: "server of the etcd plane",
-      expect: [{ kind: "answer", status: 502 }],
-      // etcd itself, with a certificate that it accepts: without verification it would answer 404.
-      observe: (signal) =>
-        through(
-          "plane",
-          { node: `${member.hostname}:${member.port || 443}`, name: member.hostname, pair: material.etcd },
-          signal,
-        ),
-    },
-    ...(outputs.caller.forwards === undefined ? [] : [unforged(outputs.caller.forwards)]),
-  ];
+  }));
+  return caller.forwards === undefined ? lines : [...lines, unforged(caller.forwards)];
 
   function unforged(header: string): Check {
     return {
-      hop: "gateway to upstream",
-      case: "client's own word for who it is",
-      expect: [{ kind: "answer", status: 200 }],
+      ...{ hop: "gateway to upstream", case: "client's own word for who it is", threat: "T17", at: gateway },
+      expect: found,
+      ready: ({ stage }) => stage.route("upstream"),
       // What the upstream was told is its answer.
-      observe: async (signal) => {
-        const control = { node, name: upstream.serverName, pair: material.apisixUpstream };
-        const forged = 'Subject="CN=someone,OU=else"';
-        const seen = await through("told", control, signal, { [header]: forged });
-        if (seen.kind !== "answer" || seen.status !== 200 || seen.body.trim() === told(material.edge)) return seen;
+      observe: async (scene, at, signal) => {
+        const { path } = await scene.stage.route("upstream");
+        const seen = await through(scene, at, path, { host, [header]: forged }, signal);
+        const client = await scene.material.leaves.of("client", "edge");
+        if (seen.kind !== "answer" || seen.status !== 200 || seen.body.trim() === told(client)) return seen;
         return { kind: "failed", reason: `the upstream was told ${JSON.stringify(seen.body.trim().slice(0, 80))}` };
       },
     };
   }
+}
+
+/** What comes back through a temporary route. */
+async function through(
+  { material, access, stage }: Scene,
+  at: OnePodPort,
+  path: string,
+  headers: Readonly<Record<string, string>>,
+  signal: AbortSignal,
+): Promise<Observation> {
+  const client = { ca: material.roots.edge, pair: await material.leaves.of("client", "edge") };
+  return onceLive(() => ask(access, at, client, { path, headers }, signal), stage.id, signal);
 }
 
 /** What the gateway says of a client, in Envoy's form. */
@@ -120,19 +85,31 @@ function told({ cert }: KeyPair): string {
   return `Subject="${leaf.subject.split("\n").reverse().join(",")}";Cert="${encodeURIComponent(leaf.toString())}"`;
 }
 
-interface Server {
-  readonly node: string;
-  readonly name: string;
-  /** What APISIX presents to it. */
-  readonly pair: KeyPair;
+/** Whether the pod shows the staged server's certificate: without one, the gateway would refuse the server for that. */
+async function isStaged(
+  { access }: Scene,
+  at: OnePodPort,
+  { name, pair }: Route["server"],
+  signal: AbortSignal,
+): Promise<boolean> {
+  const own = pair && certificatesOf(pair.cert)[0]?.fingerprint256;
+  const look = async () => {
+    try {
+      const [leaf] = await servedChain(access, { ...at, serverName: name }, { within: liveWithin, signal });
+      return leaf?.fingerprint256 === own;
+    } catch (error) {
+      if (classify(error).kind !== "alert") throw error;
+      return false;
+    }
+  };
+  return (await until(look, { within: liveWithin, pause, signal })) ?? false;
 }
 
 /** The first response that came through the temporary route. */
-async function onceLive(
-  attempt: () => Promise<Answer>,
-  isOwn: (answer: Answer) => boolean,
-  signal: AbortSignal,
-): Promise<Observation> {
+async function onceLive(attempt: () => Promise<Answer>, id: string, signal: AbortSignal): Promise<Observation> {
+  // A 502 without an upstream status is the gateway's own: this worker has not heard of the certificate yet.
+  const isOwn = ({ status, headers }: Answer) =>
+    status === 502 ? headers["x-apisix-upstream-status"] === "502" : headers[mark] === id;
   let last: Answer | undefined;
   const live = await until(
     async () => {

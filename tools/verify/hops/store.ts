@@ -1,37 +1,50 @@
-// APISIX to etcd, and etcd members to each other: a leaf opens the client port, a password the keys, and neither the peer port.
+// APISIX to etcd, beyond the certificates: the password opens APISIX's own keys and no others, and every member is known.
 
-import { type Access, type KeyPair, until } from "@mtls-everywhere/cluster-access";
+import { randomUUID } from "node:crypto";
+
+import { until } from "@mtls-everywhere/cluster-access";
+import type { OnePodPort } from "@mtls-everywhere/vocabulary/references";
 
 import type { PlatformOutputs } from "../../../outputs.ts";
-import type { AlertName, Check, Observation, Outcome } from "../check.ts";
+import type { Check, Observation, Outcome } from "../check.ts";
 import { ask, observe, observed } from "../http.ts";
-import type { Material } from "../material.ts";
 import { memberFaults, seeMembers } from "../members.ts";
+import type { Scene } from "../scene.ts";
 import { StoreSession } from "../storeSession.ts";
 
-export function storeChecks({ store }: PlatformOutputs, material: Material, access: Access): readonly Check[] {
-  const { roots, edge, etcd, apisixStore } = material;
+export function storeLines({ store }: PlatformOutputs): readonly Check[] {
+  const client = ({ material: { roots, own } }: Scene) => ({ ca: roots.etcd, pair: own.etcd });
 
-  const asApisix = async (range: Range, signal: AbortSignal): Promise<Observation> => {
-    const client = { ca: roots.etcd, pair: apisixStore };
-    const credentials = { name: store.user, password: material.storePassword };
-    const signedIn = await ask(access, store, client, { path: "/v3/auth/authenticate", body: credentials }, signal);
-    if (signedIn.status !== 200) return observed(signedIn);
-    const { token } = JSON.parse(signedIn.text) as { token: string };
-    const request = { path: "/v3/kv/range", body: range, headers: { authorization: token } };
-    return observe(access, store, client, request, signal);
+  const signIn = (scene: Scene, to: OnePodPort, password: string, signal: AbortSignal) => {
+    const credentials = { name: store.user, password };
+    return ask(scene.access, to, client(scene), { path: "/v3/auth/authenticate", body: credentials }, signal);
   };
 
-  const members = async (expected: readonly string[], signal: AbortSignal): Promise<Observation> => {
+  const asApisix =
+    (range: Range): Check["observe"] =>
+    async (scene, to, signal) => {
+      const signedIn = await signIn(scene, to, scene.material.storePassword, signal);
+      if (signedIn.status !== 200) return observed(signedIn);
+      const { token } = JSON.parse(signedIn.text) as { token: string };
+      const request = { path: "/v3/kv/range", body: range, headers: { authorization: token } };
+      return observe(scene.access, to, client(scene), request, signal);
+    };
+
+  const members = async (
+    scene: Scene,
+    to: OnePodPort,
+    expected: readonly string[],
+    signal: AbortSignal,
+  ): Promise<Observation> => {
     const { call } = new StoreSession({
-      ...{ access, endpoint: store, client: { ca: roots.etcd, pair: apisixStore } },
-      ...{ user: store.user, password: material.storePassword },
+      ...{ access: scene.access, endpoint: store, client: client(scene) },
+      ...{ user: store.user, password: scene.material.storePassword },
     });
     let count = 0;
     let faults: readonly string[] = [];
     await until(
       async () => {
-        const seen = await seeMembers(call, expected, signal);
+        const seen = await seeMembers(call, expected, signal, to.pod);
         count = seen.members.length;
         faults = memberFaults(seen, expected);
         return faults.length === 0;
@@ -41,66 +54,41 @@ export function storeChecks({ store }: PlatformOutputs, material: Material, acce
     return { kind: "members", count, faults };
   };
 
-  const refused = (hop: "etcd" | "etcd peers", name: string, pair: KeyPair | undefined, alert: AlertName): Check => ({
-    hop,
-    case: name,
-    expect: [{ kind: "alert", alert }],
-    observe: (signal) =>
-      observe(
-        access,
-        hop === "etcd" ? store : store.peer,
-        { ca: hop === "etcd" ? roots.etcd : roots["etcd-peer"], ...(pair ? { pair } : {}), minVersion: "TLSv1.3" },
-        { path: "/version" },
-        signal,
-      ),
+  const line = (name: string, expect: readonly Outcome[], how: Check["observe"]): Check => ({
+    ...{ hop: "etcd", case: name, threat: "T6", at: store },
+    ...{ expect, observe: how },
   });
 
   const { members: expected } = store;
   return [
+    line("APISIX's leaf and password, own prefix", [{ kind: "answer", status: 200 }], asApisix(inside(store.prefix))),
+    line("APISIX's leaf and password, other keys", [permissionDenied], asApisix(outside)),
+    line("APISIX's leaf with a wrong password", [wrongPassword], async (scene, to, signal) =>
+      observed(await signIn(scene, to, randomUUID(), signal)),
+    ),
+    line(
+      "APISIX's leaf without password",
+      // Depending on version and call, etcd denies the anonymous user permission or objects to the empty name.
+      [permissionDenied, { kind: "answer", status: 400, words: "user name is empty" }],
+      (scene, to, signal) =>
+        observe(scene.access, to, client(scene), { path: "/v3/kv/range", body: inside(store.prefix) }, signal),
+    ),
     // Outputs of 0.1 do not name them.
     ...(expected === undefined
       ? []
       : [
           {
-            ...({ hop: "etcd", case: "members" } as const),
-            expect: [{ kind: "members", count: expected.length }] as const,
-            observe: (signal: AbortSignal) => members(expected, signal),
+            ...line("members", [{ kind: "members", count: expected.length }], (scene, to, signal) =>
+              members(scene, to, expected, signal),
+            ),
+            threat: "T8" as const,
           },
         ]),
-    {
-      hop: "etcd",
-      case: "APISIX's leaf and password, own prefix",
-      expect: [{ kind: "answer", status: 200 }],
-      observe: (signal) => asApisix(inside(store.prefix), signal),
-    },
-    {
-      hop: "etcd",
-      case: "APISIX's leaf and password, other keys",
-      expect: [permissionDenied],
-      observe: (signal) => asApisix(outside, signal),
-    },
-    {
-      hop: "etcd",
-      case: "etcd leaf without password",
-      // Depending on version and call, etcd denies the anonymous user permission or objects to the empty name.
-      expect: [permissionDenied, { kind: "answer", status: 400, words: "user name is empty" }],
-      observe: (signal) =>
-        observe(
-          access,
-          store,
-          { ca: roots.etcd, pair: etcd },
-          { path: "/v3/kv/range", body: inside(store.prefix) },
-          signal,
-        ),
-    },
-    refused("etcd", "no certificate", undefined, "certificate_required"),
-    refused("etcd", "edge certificate", edge, "unknown_ca"),
-    refused("etcd peers", "no certificate", undefined, "certificate_required"),
-    refused("etcd peers", "APISIX's etcd leaf", apisixStore, "unknown_ca"),
   ];
 }
 
 const permissionDenied: Outcome = { kind: "answer", status: 403, words: "permission denied" };
+const wrongPassword: Outcome = { kind: "answer", status: 400, words: "authentication failed" };
 
 /** A range request to etcd's JSON gateway. It only counts keys: the values include APISIX's private keys. */
 interface Range {
