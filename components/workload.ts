@@ -3,18 +3,14 @@
 import { createHash } from "node:crypto";
 
 import { certificatesOf, digestOf } from "@mtls-everywhere/cluster-access";
+import { product } from "@mtls-everywhere/vocabulary/labels";
 import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as pulumi from "@pulumi/pulumi";
-
-const product = "mtls-everywhere";
 
 /** The recommended labels; `app.kubernetes.io/name` alone selects a workload's pods. */
 export function labelsOf(name: string) {
   return { "app.kubernetes.io/name": name, "app.kubernetes.io/part-of": product };
 }
-
-/** Label selector of the workloads and pods that this library creates, as kubectl takes it. */
-export const librarySelector = `app.kubernetes.io/part-of=${product}`;
 
 /** Label selector of a workload's pods, as an object. */
 export function matchLabelsOf(name: string) {

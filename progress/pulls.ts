@@ -2,9 +2,8 @@
 
 import type { V1Pod } from "@kubernetes/client-node";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import { librarySelector } from "@mtls-everywhere/vocabulary/labels";
 import * as pulumi from "@pulumi/pulumi";
-
-import { librarySelector } from "../components/workload.ts";
 
 /** The kubelet's reasons for a waiting container that make further waiting of little use. */
 const reasons = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];

@@ -5,10 +5,11 @@ import type { X509Certificate } from "node:crypto";
 import type { V1ConfigMap, V1Pod } from "@kubernetes/client-node";
 import { certificatesOf, digestOf, servedChain } from "@mtls-everywhere/cluster-access";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
+import { librarySelector } from "@mtls-everywhere/vocabulary/labels";
 import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
 import { generationsAnnotation, trustKey, trustLabel } from "../components/trustBundle.ts";
-import { librarySelector, upstreamSelector } from "../components/workload.ts";
+import { upstreamSelector } from "../components/workload.ts";
 import { type AdminOf, gatewayObjects } from "./gateway.ts";
 import { issuerOf, type Issuers, leavesOf } from "./leaves.ts";
 import { Lists } from "./lists.ts";

@@ -2,8 +2,8 @@
 
 import { until } from "@mtls-everywhere/cluster-access";
 import { rolling } from "@mtls-everywhere/cluster-access/cluster";
+import { librarySelector } from "@mtls-everywhere/vocabulary/labels";
 
-import { librarySelector } from "../../components/workload.ts";
 import type { PlatformAccess } from "./access.ts";
 
 /** How long to wait for a rollout, in milliseconds. */
