@@ -42,9 +42,9 @@ preview: node_modules/.stamp ## show what `make up` would change
 	@$(IN_LAB)
 	pulumi preview --diff --stack $(STACK)
 
-verify: node_modules/.stamp ## check every hop of the running platform
+verify: node_modules/.stamp ## check every hop of the running platform; REPORT=out.xml (or .json) also writes a report
 	@$(IN_LAB)
-	node tools/verify/cli.ts --stack $(STACK)
+	node tools/verify/cli.ts --stack $(STACK) $(foreach file,$(REPORT),--report '$(file)')
 
 test: node_modules/.stamp ## check types, lint and format, then run every test; the last line counts them
 	@npm run --silent types

@@ -28,6 +28,7 @@ import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
 import { contractVersions, refuseOldGateway } from "../outputs.ts";
 import { addressWithin } from "../progress/address.ts";
 import { readOutputs } from "../tools/verify/outputs.ts";
+import { reportFiles } from "../tools/verify/report/files.ts";
 import type { AdminEndpoint } from "../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
@@ -874,6 +875,17 @@ const rows: readonly Row[] = [
     },
     message:
       "The gateway of stack dev runs release 0.1, which presents its certificate only to upstreams that name it. Run `pulumi up -s dev` with this release first.",
+  },
+  // verify's reports
+  {
+    input: "a report in an unknown form",
+    provoke: () => said(() => reportFiles(["out.json", "out.pdf"])),
+    message: "--report out.pdf: the name must end in .xml (JUnit) or .json. Nothing was checked.",
+  },
+  {
+    input: "a report in a folder that does not exist",
+    provoke: () => said(() => reportFiles(["reports/out.xml"])),
+    message: "--report reports/out.xml: there is no folder reports. Create it first. Nothing was checked.",
   },
 ];
 

@@ -8,10 +8,11 @@ import { interruptible } from "../interrupt.ts";
 import { clusterOf } from "../pulumiCli.ts";
 import { RequestedCertificates } from "./certificates.ts";
 import { readOutputs } from "./outputs.ts";
-import { render } from "./report.ts";
+import { json, reportFiles, writeReports } from "./report/files.ts";
+import { render } from "./report/text.ts";
 import { run } from "./run.ts";
 
-const usage = `Usage: node tools/verify/cli.ts [--stack NAME] [--outputs FILE] [--context NAME] [--json]
+const usage = `Usage: node tools/verify/cli.ts [--stack NAME] [--outputs FILE] [--context NAME] [--json] [--report FILE]...
 
 Tries every hop of a running platform, with right and with wrong credentials.
 
@@ -20,6 +21,7 @@ Tries every hop of a running platform, with right and with wrong credentials.
   --context NAME      kubeconfig context; defaults to the stack's kubernetes:context (not with --outputs), else to the
                       current context. The kubeconfig is the stack's kubernetes:kubeconfig, else KUBECONFIG
   --json              print the report as JSON
+  --report FILE       also write the report to a file, as its name says: .xml is JUnit, .json is JSON. May be repeated
   -h, --help          show this text
 
 Exit code: 0 if every line is right, 1 if any is wrong, 2 if the checks could not run, 130 if interrupted.
@@ -36,6 +38,7 @@ async function main(): Promise<number> {
         outputs: { type: "string" },
         context: { type: "string" },
         json: { type: "boolean" },
+        report: { type: "string", multiple: true },
         help: { type: "boolean", short: "h" },
       },
     });
@@ -45,6 +48,7 @@ async function main(): Promise<number> {
     }
 
     const { stack, outputs: file, context } = values;
+    const reports = await reportFiles(values.report ?? []);
     const project = `${import.meta.dirname}/../..`;
     const [outputs, selection] = await Promise.all([
       readOutputs({ stack, file }, project),
@@ -53,6 +57,7 @@ async function main(): Promise<number> {
     ]);
     const cluster = new Cluster(selection);
     progress("requesting certificates");
+    const start = new Date();
     const report = await run({
       outputs,
       access: cluster,
@@ -72,11 +77,8 @@ async function main(): Promise<number> {
     progress("");
 
     const colour = Boolean(process.stdout.isTTY) && !process.env.NO_COLOR;
-    process.stdout.write(
-      values.json
-        ? `${JSON.stringify({ ...(stack ? { stack } : {}), ...report }, undefined, 2)}\n`
-        : render(report, outputs.gateway.url, { colour }),
-    );
+    process.stdout.write(values.json ? json(report, { stack }) : render(report, outputs.gateway.url, { colour }));
+    await writeReports(reports, report, { stack, outputs, start, ms: Date.now() - start.getTime() });
     return report.ok ? 0 : 1;
   } catch (error) {
     progress("");

@@ -35,7 +35,7 @@ describe("tools/verify/cli.ts", function () {
     deepEqual(
       [stdout.split("\n")[0], rest],
       [
-        "Usage: node tools/verify/cli.ts [--stack NAME] [--outputs FILE] [--context NAME] [--json]",
+        "Usage: node tools/verify/cli.ts [--stack NAME] [--outputs FILE] [--context NAME] [--json] [--report FILE]...",
         { code: 0, stderr: "" },
       ],
     );
@@ -53,6 +53,11 @@ describe("tools/verify/cli.ts", function () {
         { code: 2, stdout: "", stderr: "ENOENT: no such file or directory, open '/nowhere/outputs.json'\n" },
       ],
     );
+  });
+
+  it("exits with 2 before anything is tried if a report cannot be written", async () => {
+    const { stderr, ...rest } = await cli(["--outputs", "/nowhere/outputs.json", "--report", "out.pdf"]);
+    deepEqual([stderr.split(":")[0], rest], ["--report out.pdf", { code: 2, stdout: "" }]);
   });
 
   it("exits with 2 on an unknown option", async () => {

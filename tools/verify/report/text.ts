@@ -1,6 +1,6 @@
 // The report for people: a line per check, why some were not, a line per served certificate, then the gateway's answer and the verdict.
 
-import type { Report } from "./run.ts";
+import type { Report } from "../run.ts";
 
 export interface Style {
   readonly colour: boolean;

@@ -1,10 +1,10 @@
-// The whole report, as people read it.
+// The whole report, as people read it in a terminal.
 
 import { equal } from "node:assert/strict";
 
-import type { Hop } from "../../../tools/verify/check.ts";
-import { render } from "../../../tools/verify/report.ts";
-import type { Report } from "../../../tools/verify/run.ts";
+import type { Hop } from "../../../../tools/verify/check.ts";
+import { render } from "../../../../tools/verify/report/text.ts";
+import type { Report } from "../../../../tools/verify/run.ts";
 
 const leaf = {
   hop: "gateway",
@@ -53,7 +53,7 @@ const wrong: Report = {
   body: "",
 };
 
-describe("the report", () => {
+describe("the report as text", () => {
   it("is two tables, why some lines were not checked, the gateway's answer and a verdict", () => {
     equal(
       render(right, "https://upstream/", { colour: false }),

@@ -1,0 +1,52 @@
+// What all reports are made from, and what they count.
+
+import type { PlatformOutputs } from "../../../outputs.ts";
+import type { Report, Result } from "../run.ts";
+
+/** What a check found: it may name the threat that it stands for, and why it was not made. */
+export type Finding = Pick<Result, "hop" | "case" | "expected" | "observed" | "ok" | "ms"> & {
+  readonly threat?: string;
+  readonly verdict?: "right" | "wrong" | "not checked";
+  readonly why?: string;
+};
+
+export type Findings = Pick<Report, "served" | "ok" | "body"> & { readonly checks: readonly Finding[] };
+
+/** When the checks ran, and on what. */
+export interface Occasion {
+  /** Absent if it is the selected one, or if the outputs come from a file. */
+  readonly stack?: string | undefined;
+  readonly outputs: PlatformOutputs;
+  readonly start: Date;
+  /** Milliseconds that the whole run took. */
+  readonly ms: number;
+}
+
+/** Of a check or of a served certificate. */
+export type Verdict = "right" | "warning" | "wrong" | "not checked";
+
+export function verdictOf({ verdict, ok }: Finding): "right" | "wrong" | "not checked" {
+  return verdict ?? (ok ? "right" : "wrong");
+}
+
+/** How many there are of each verdict. */
+export type Tally = Readonly<Record<Verdict, number>>;
+
+export function tally(verdicts: readonly Verdict[]): Tally {
+  const count = (wanted: Verdict) => verdicts.filter((verdict) => verdict === wanted).length;
+  return {
+    right: count("right"),
+    warning: count("warning"),
+    wrong: count("wrong"),
+    "not checked": count("not checked"),
+  };
+}
+
+/** The checks of each hop, in the report's order. */
+export function byHop(checks: readonly Finding[]): ReadonlyMap<string, readonly Finding[]> {
+  return Map.groupBy(checks, ({ hop }) => hop);
+}
+
+export function counted(number: number, noun: string): string {
+  return `${number} ${noun}${number === 1 ? "" : "s"}`;
+}
