@@ -42,7 +42,7 @@ preview: node_modules/.stamp ## show what `make up` would change
 	@$(IN_LAB)
 	pulumi preview --diff --stack $(STACK)
 
-verify: node_modules/.stamp ## check every hop of the running platform; REPORT=out.xml (or .json) also writes a report
+verify: node_modules/.stamp ## check every hop of the running platform; REPORT=out.html (or .xml, .json) also writes a report
 	@$(IN_LAB)
 	node tools/verify/cli.ts --stack $(STACK) $(foreach file,$(REPORT),--report '$(file)')
 

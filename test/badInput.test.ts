@@ -880,7 +880,7 @@ const rows: readonly Row[] = [
   {
     input: "a report in an unknown form",
     provoke: () => said(() => reportFiles(["out.json", "out.pdf"])),
-    message: "--report out.pdf: the name must end in .xml (JUnit) or .json. Nothing was checked.",
+    message: "--report out.pdf: the name must end in .html (a page), .xml (JUnit) or .json. Nothing was checked.",
   },
   {
     input: "a report in a folder that does not exist",

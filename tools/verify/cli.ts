@@ -21,7 +21,8 @@ Tries every hop of a running platform, with right and with wrong credentials.
   --context NAME      kubeconfig context; defaults to the stack's kubernetes:context (not with --outputs), else to the
                       current context. The kubeconfig is the stack's kubernetes:kubeconfig, else KUBECONFIG
   --json              print the report as JSON
-  --report FILE       also write the report to a file, as its name says: .xml is JUnit, .json is JSON. May be repeated
+  --report FILE       also write the report to a file, as its name says: .html is a page for people, .xml is
+                      JUnit, .json is JSON. May be repeated
   -h, --help          show this text
 
 Exit code: 0 if every line is right, 1 if any is wrong, 2 if the checks could not run, 130 if interrupted.

@@ -154,7 +154,8 @@ function nameOf(root: X509Certificate, roots: readonly X509Certificate[]): strin
   return alone ? name : root.fingerprint256.replaceAll(":", "").slice(0, 8).toLowerCase();
 }
 
-function commonName({ subject }: X509Certificate): string | undefined {
+/** The common name of a certificate's subject. */
+export function commonName({ subject }: X509Certificate): string | undefined {
   return /^CN=(.+)$/m.exec(subject ?? "")?.[1];
 }
 

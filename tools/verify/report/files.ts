@@ -5,6 +5,7 @@ import { dirname, extname } from "node:path";
 
 import type { Findings, Occasion } from "./findings.ts";
 import { junit } from "./junit.ts";
+import { page } from "./page.ts";
 
 type Render = (findings: Findings, occasion: Occasion) => string;
 
@@ -14,7 +15,7 @@ export interface ReportFile {
   readonly render: Render;
 }
 
-const forms: Readonly<Record<string, Render>> = { ".xml": junit, ".json": json };
+const forms: Readonly<Record<string, Render>> = { ".html": page, ".xml": junit, ".json": json };
 
 /** The files that the command line names. Throws if one's name tells no form, or its folder is missing. */
 export async function reportFiles(names: readonly string[]): Promise<readonly ReportFile[]> {
@@ -22,7 +23,9 @@ export async function reportFiles(names: readonly string[]): Promise<readonly Re
     names.map(async (file) => {
       const render = forms[extname(file).toLowerCase()];
       if (render === undefined)
-        throw new Error(`--report ${file}: the name must end in .xml (JUnit) or .json. Nothing was checked.`);
+        throw new Error(
+          `--report ${file}: the name must end in .html (a page), .xml (JUnit) or .json. Nothing was checked.`,
+        );
       const folder = dirname(file);
       const found = await stat(folder).catch(() => undefined);
       if (!found?.isDirectory())

@@ -7,6 +7,7 @@ import { join } from "node:path";
 
 import { json, reportFiles, writeReports } from "../../../../tools/verify/report/files.ts";
 import { junit } from "../../../../tools/verify/report/junit.ts";
+import { page } from "../../../../tools/verify/report/page.ts";
 import { few, occasion } from "../../../support/findings.ts";
 
 describe("the report's files", () => {
@@ -14,12 +15,12 @@ describe("the report's files", () => {
   after(() => rmSync(folder, { recursive: true }));
 
   it("have the form that their names say", async () => {
-    const names = ["out.xml", "out.json", "OUT.XML"].map((name) => join(folder, name));
+    const names = ["out.xml", "out.json", "OUT.HTML"].map((name) => join(folder, name));
     const when = await occasion();
     await writeReports(await reportFiles(names), few, when);
     same(
       names.map((name) => readFileSync(name, "utf8")),
-      [junit(few, when), json(few, when), junit(few, when)],
+      [junit(few, when), json(few, when), page(few, when)],
     );
     same(JSON.parse(json(few, when)), { stack: "dev", ...few });
   });

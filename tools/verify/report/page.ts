@@ -1,0 +1,213 @@
+// The report as one HTML page for people: what is wrong comes first. It loads nothing and runs nothing, and reads well without its styles.
+
+import { createHash } from "node:crypto";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
+
+import type { Served } from "../served.ts";
+import { byHop, counted, type Finding, type Findings, type Occasion, tally, verdictOf } from "./findings.ts";
+import { graph } from "./graph.ts";
+import { Markup, markup, nothing } from "./markup.ts";
+import { day, instant, timeLeft } from "./time.ts";
+import { type Trust, trustOf } from "./trust.ts";
+import { badge, summary, symbols } from "./verdicts.ts";
+
+const styles = readFileSync(join(import.meta.dirname, "page.css"), "utf8");
+const digest = createHash("sha256").update(styles).digest("base64");
+
+/** The whole file. */
+export function page(findings: Findings, occasion: Occasion): string {
+  const { checks, served, body } = findings;
+  const { outputs, start, stack } = occasion;
+  const trust = trustOf(findings, outputs);
+  const wrong = wrongOnes(findings);
+  const headline = wrong.length === 0 ? "All right" : `${wrong.length} wrong`;
+  const mood = wrong.length === 0 ? "right" : "wrong";
+  return markup`<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'sha256-${digest}'; img-src data:">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>${headline}: ${stack ?? outputs.namespace}, ${day(start)}</title>
+<link rel="icon" href="data:,">
+<style>${new Markup(styles)}</style>
+</head>
+<body>
+<header class="${mood}">
+<p class="kind">mtls-everywhere, verify</p>
+<h1><span class="mark" aria-hidden="true">${symbols[mood]}</span> ${headline}</h1>
+<p class="counts">${counted(checks.length, "check")}, ${counted(served.length, "served certificate")}: ${summary(
+    tally([...checks.map(verdictOf), ...served.map(({ verdict }) => verdict)]),
+  )}</p>
+${facts(occasion)}
+</header>
+<nav aria-label="On this page"><ul>
+${wrong.length === 0 ? nothing : markup`<li><a href="#wrong">What is wrong</a></li>`}
+<li><a href="#trust">Who trusts whom</a></li>
+<li><a href="#checks">What was tried</a></li>
+<li><a href="#served">What is served</a></li>
+<li><a href="#answer">The gateway's answer</a></li>
+</ul></nav>
+<main>
+${wrong.length === 0 ? nothing : section("wrong", "What is wrong", markup`<ol class="wrongs">${wrong}</ol>`)}
+${section("trust", "Who trusts whom", trusted(trust, occasion))}
+${section("checks", "What was tried", tried(checks))}
+${section("served", "What is served", certificates(served, start))}
+${section("answer", "The gateway's answer", answer(body, outputs.gateway.url))}
+</main>
+</body>
+</html>
+`.toString();
+}
+
+function section(id: string, title: string, content: Markup): Markup {
+  return markup`<section id="${id}" aria-labelledby="${id}-title">
+<h2 id="${id}-title">${title}</h2>
+${content}
+</section>`;
+}
+
+/** When, and on what. */
+function facts({ stack, outputs, start, ms }: Occasion): Markup {
+  const rows: readonly (readonly [name: string, value: string])[] = [
+    ...(stack === undefined ? [] : ([["Stack", stack]] as const)),
+    ["Gateway", outputs.gateway.url],
+    ["Checked", `${instant(start)}, in ${(ms / 1000).toFixed(1)} s`],
+    ["Namespace", outputs.namespace],
+    ["Trust domain", outputs.trustDomain],
+    ["Cluster", outputs.admin.cluster],
+  ];
+  return markup`<dl class="facts">${rows.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
+}
+
+/** Every wrong check and certificate, in full. */
+function wrongOnes({ checks, served }: Findings): readonly Markup[] {
+  return [
+    ...checks
+      .filter((check) => verdictOf(check) === "wrong")
+      .map(
+        (check) => markup`<li><h3>${check.hop}: ${check.case}${threat(check)}</h3>
+<dl><div><dt>Expected</dt><dd>${check.expected}</dd></div><div><dt>Observed</dt><dd>${check.observed}</dd></div></dl></li>`,
+      ),
+    ...served
+      .filter(({ verdict }) => verdict === "wrong")
+      .map(
+        ({ hop, pod, remark }) => markup`<li><h3>${hop}${pod === "" ? "" : `, ${pod}`}: served certificate</h3>
+<p>${remark}</p></li>`,
+      ),
+  ];
+}
+
+function threat({ threat }: Finding): Markup {
+  return threat === undefined ? nothing : markup` <span class="threat">${threat}</span>`;
+}
+
+function trusted(trust: Trust, { outputs, start }: Occasion): Markup {
+  const rows = Object.values(trust).map(
+    ({ plane, client, server, issuer, roots, served }) => markup`<tr><th scope="row">${plane}</th>
+<td>${client} → ${server}</td>
+<td>${issuer}</td>
+<td><ul>${roots.map(
+      ({ name, signs, end }) =>
+        markup`<li>${name}${signs ? markup` <strong>signs</strong>` : nothing}: ends ${day(end)}, ${timeLeft(end, start)}</li>`,
+    )}</ul></td>
+<td>${served.end === undefined ? "nothing" : `${served.generations.join(" and ")}, ${timeLeft(served.end, start)}`}</td></tr>`,
+  );
+  return markup`<p>Each plane has roots of its own. Both ends of a hop present a leaf of its plane, and verify the other's against these roots.</p>
+${scroll("The trust graph", graph(trust, outputs, start))}
+${table("The same as a table", ["Plane", "Client → server", "Issuer", "Trusted generations", "Served leaf"], rows)}`;
+}
+
+/** First the cases that several hops have in common, side by side; then everything in full, hop by hop. */
+function tried(checks: readonly Finding[]): Markup {
+  const hops = byHop(checks);
+  const withThreats = checks.some((check) => check.threat !== undefined);
+  const heads = ["Verdict", "Case", ...(withThreats ? ["Threat"] : []), "Expected", "Observed", "ms"];
+  const row = (check: Finding) => markup`${opening(verdictOf(check))}<td>${badge(verdictOf(check))}</td>
+<th scope="row">${check.case}</th>
+${withThreats ? markup`<td>${check.threat ?? ""}</td>` : nothing}
+<td>${check.expected}</td><td>${verdictOf(check) === "not checked" ? (check.why ?? "") : check.observed}</td><td class="number">${check.ms}</td></tr>`;
+  return markup`${matrix(hops)}
+${[...hops].map(
+  ([hop, own]) => markup`<div class="hop">
+<h3>${hop} ${summary(tally(own.map(verdictOf)))}</h3>
+${table(`Checks of ${hop}`, heads, own.map(row))}
+</div>`,
+)}`;
+}
+
+/** A row per case that several hops have, a column per hop. */
+function matrix(hops: ReadonlyMap<string, readonly Finding[]>): Markup {
+  const cases = [...Map.groupBy([...hops.values()].flat(), (check) => check.case)];
+  const shared = cases.filter(([, checks]) => byHop(checks).size > 1);
+  if (shared.length === 0) return nothing;
+  const columns = [...hops.keys()].filter((hop) => shared.some(([, checks]) => byHop(checks).has(hop)));
+  const rows = shared.map(
+    ([name, checks]) => markup`<tr><th scope="row">${name}</th>
+${columns.map((hop) => cell(byHop(checks).get(hop) ?? []))}</tr>`,
+  );
+  return markup`<h3>Every case at every hop</h3>
+<div class="matrix">${table("Cases by hop", ["Case", ...columns], rows)}</div>`;
+}
+
+function cell(checks: readonly Finding[]): Markup {
+  const worst = checks.find((check) => verdictOf(check) === "wrong") ?? checks[0];
+  if (worst === undefined) return markup`<td></td>`;
+  const verdict = verdictOf(worst);
+  const seen = verdict === "not checked" ? nothing : markup` <span class="seen">${brief(worst.observed)}</span>`;
+  return markup`<td${verdict === "wrong" ? markup` class="wrong"` : nothing}>${badge(verdict)}${seen}</td>`;
+}
+
+/** An alert's name alone: the word and its number are in the hop's own table. */
+function brief(observed: string): string {
+  return observed.replace(/^alert (\w+) \(\d+\)$/, "$1");
+}
+
+function opening(verdict: string): Markup {
+  return verdict === "wrong" ? markup`<tr class="wrong">` : markup`<tr>`;
+}
+
+function certificates(served: readonly Served[], now: Date): Markup {
+  const rows = served.map(
+    ({
+      hop,
+      pod,
+      serial,
+      root,
+      generation = "",
+      notAfter,
+      verdict,
+      remark,
+    }) => markup`${opening(verdict)}<td>${badge(verdict)}</td>
+<th scope="row">${hop}</th><td>${pod}</td>
+<td>${notAfter === "" ? "" : markup`<strong>${timeLeft(new Date(notAfter), now)}</strong><br>${instant(new Date(notAfter))}`}</td>
+<td>${generation}</td><td>${root}</td><td class="serial">${serial}</td><td>${remark}</td></tr>`,
+  );
+  return table(
+    "Served certificates",
+    ["Verdict", "Hop", "Pod", "Ends", "Generation", "Root", "Serial number", "Remark"],
+    rows,
+  );
+}
+
+function answer(body: string, url: string): Markup {
+  return markup`<p>GET <code>${url}</code> with the edge client certificate:</p>
+${body.trim() === "" ? markup`<p>${badge("wrong")} no answer</p>` : markup`<pre tabindex="0">${body.trimEnd()}</pre>`}`;
+}
+
+function table(caption: string, heads: readonly string[], rows: readonly Markup[]): Markup {
+  return scroll(
+    caption,
+    markup`<table><caption>${caption}</caption>
+<thead><tr>${heads.map((head) => markup`<th scope="col">${head}</th>`)}</tr></thead>
+<tbody>
+${rows}
+</tbody></table>`,
+  );
+}
+
+/** What may be wider than a small screen; reachable by keyboard, so that it can be scrolled. */
+function scroll(label: string, content: Markup): Markup {
+  return markup`<div class="scroll" role="region" aria-label="${label}" tabindex="0">${content}</div>`;
+}
