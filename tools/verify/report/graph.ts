@@ -155,11 +155,10 @@ function foundText(found: Tally): string {
 }
 
 /** What the server serves, in two short lines. */
-function servedTexts({ served: { pods, generations, end } }: PlaneTrust, now: Date): string[] {
+function servedTexts({ served: { pods, signers, end } }: PlaneTrust, now: Date): string[] {
   if (end === undefined) return ["no leaf was served"];
-  const leaf = pods === 1 ? "leaf" : `${pods} pods, leaf`;
-  const first = pods === 1 ? "" : "first: ";
-  return [shortened(`${leaf} of ${generations.join(" and ")}`, 26), `${first}${timeLeft(end, now)}`];
+  const [leaves, first] = pods === 1 ? ["leaf", ""] : [`${pods} leaves`, "first: "];
+  return [shortened(`${leaves}: ${signers}`, 27), `${first}${timeLeft(end, now)}`];
 }
 
 /** The same in words, for those who do not see the drawing. */
@@ -168,7 +167,7 @@ function sentence({ plane, client, server, roots, served, found }: PlaneTrust, n
   const leaf =
     served.end === undefined
       ? "No leaf was served."
-      : `The ${server} serves a leaf of ${served.generations.join(" and ")}, ${timeLeft(served.end, now)}.`;
+      : `The ${server} serves a leaf of ${served.signers}, ${timeLeft(served.end, now)}.`;
   return `${plane} plane: ${client} and ${server} verify each other against ${trusted.join(" and ")}. ${leaf} ${foundText(found)}.`;
 }
 

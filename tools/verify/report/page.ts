@@ -20,9 +20,9 @@ export function page(findings: Findings, occasion: Occasion): string {
   const { checks, served, body } = findings;
   const { outputs, start, stack } = occasion;
   const trust = trustOf(findings, outputs);
-  const wrong = wrongOnes(findings);
-  const headline = wrong.length === 0 ? "All right" : `${wrong.length} wrong`;
-  const mood = wrong.length === 0 ? "right" : "wrong";
+  const verdicts = tally([...checks.map(verdictOf), ...served.map(({ verdict }) => verdict)]);
+  const mood = verdicts.wrong === 0 ? "right" : "wrong";
+  const headline = verdicts.wrong === 0 ? "All right" : `${verdicts.wrong} wrong`;
   return markup`<!doctype html>
 <html lang="en">
 <head>
@@ -37,20 +37,18 @@ export function page(findings: Findings, occasion: Occasion): string {
 <header class="${mood}">
 <p class="kind">mtls-everywhere, verify</p>
 <h1><span class="mark" aria-hidden="true">${symbols[mood]}</span> ${headline}</h1>
-<p class="counts">${counted(checks.length, "check")}, ${counted(served.length, "served certificate")}: ${summary(
-    tally([...checks.map(verdictOf), ...served.map(({ verdict }) => verdict)]),
-  )}</p>
+<p class="counts">${counted(checks.length, "check")}, ${counted(served.length, "served certificate")}: ${summary(verdicts)}</p>
 ${facts(occasion)}
 </header>
 <nav aria-label="On this page"><ul>
-${wrong.length === 0 ? nothing : markup`<li><a href="#wrong">What is wrong</a></li>`}
+${mood === "right" ? nothing : markup`<li><a href="#wrong">What is wrong</a></li>`}
 <li><a href="#trust">Who trusts whom</a></li>
 <li><a href="#checks">What was tried</a></li>
 <li><a href="#served">What is served</a></li>
 <li><a href="#answer">The gateway's answer</a></li>
 </ul></nav>
 <main>
-${wrong.length === 0 ? nothing : section("wrong", "What is wrong", markup`<ol class="wrongs">${wrong}</ol>`)}
+${mood === "right" ? nothing : section("wrong", "What is wrong", markup`<ol class="wrongs">${wrongOnes(findings)}</ol>`)}
 ${section("trust", "Who trusts whom", trusted(trust, occasion))}
 ${section("checks", "What was tried", tried(checks))}
 ${section("served", "What is served", certificates(served, start))}
@@ -81,15 +79,12 @@ function facts({ stack, outputs, start, ms }: Occasion): Markup {
   return markup`<dl class="facts">${rows.map(([name, value]) => markup`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>`;
 }
 
-/** Every wrong check and certificate, in full. */
+/** Every wrong check and certificate, in full; checks of a hop that saw the same are one item. */
 function wrongOnes({ checks, served }: Findings): readonly Markup[] {
+  const wrong = checks.filter((check) => verdictOf(check) === "wrong");
+  const alike = Map.groupBy(wrong, ({ hop, observed }) => JSON.stringify([hop, observed]));
   return [
-    ...checks
-      .filter((check) => verdictOf(check) === "wrong")
-      .map(
-        (check) => markup`<li><h3>${check.hop}: ${check.case}${threat(check)}</h3>
-<dl><div><dt>Expected</dt><dd>${check.expected}</dd></div><div><dt>Observed</dt><dd>${check.observed}</dd></div></dl></li>`,
-      ),
+    ...[...alike.values()].map(wrongCases),
     ...served
       .filter(({ verdict }) => verdict === "wrong")
       .map(
@@ -97,6 +92,17 @@ function wrongOnes({ checks, served }: Findings): readonly Markup[] {
 <p>${remark}</p></li>`,
       ),
   ];
+}
+
+function wrongCases([first, ...others]: readonly Finding[]): Markup {
+  if (first === undefined) return nothing;
+  const alone = others.length === 0;
+  const each = [first, ...others].map(
+    (check) => markup`<li>${check.case}${threat(check)}: expected ${check.expected}</li>`,
+  );
+  return markup`<li><h3>${first.hop}: ${alone ? markup`${first.case}${threat(first)}` : `${each.length} cases`}</h3>
+<dl>${alone ? markup`<div><dt>Expected</dt><dd>${first.expected}</dd></div>` : markup`<div><dt>Cases</dt><dd><ul>${each}</ul></dd></div>`}
+<div><dt>Observed</dt><dd>${first.observed}</dd></div></dl></li>`;
 }
 
 function threat({ threat }: Finding): Markup {
@@ -112,11 +118,11 @@ function trusted(trust: Trust, { outputs, start }: Occasion): Markup {
       ({ name, signs, end }) =>
         markup`<li>${name}${signs ? markup` <strong>signs</strong>` : nothing}: ends ${day(end)}, ${timeLeft(end, start)}</li>`,
     )}</ul></td>
-<td>${served.end === undefined ? "nothing" : `${served.generations.join(" and ")}, ${timeLeft(served.end, start)}`}</td></tr>`,
+<td>${served.end === undefined ? "nothing" : `${served.signers}, ${timeLeft(served.end, start)}`}</td></tr>`,
   );
   return markup`<p>Each plane has roots of its own. Both ends of a hop present a leaf of its plane, and verify the other's against these roots.</p>
 ${scroll("The trust graph", graph(trust, outputs, start))}
-${table("The same as a table", ["Plane", "Client → server", "Issuer", "Trusted generations", "Served leaf"], rows)}`;
+${table("The same as a table", ["Plane", "Client → server", "Issuer", "Trusted roots", "Served leaf"], rows)}`;
 }
 
 /** First the cases that several hops have in common, side by side; then everything in full, hop by hop. */

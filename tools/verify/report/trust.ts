@@ -22,7 +22,7 @@ export interface PlaneTrust {
 }
 
 export interface Root {
-  /** Its generation, or its own name where the outputs name no generation. */
+  /** Its generation, or its own name where the outputs name none. */
   readonly name: string;
   /** Whether this stack's leaves come from its generation. */
   readonly signs: boolean;
@@ -32,8 +32,8 @@ export interface Root {
 /** The leaf that a plane's server serves, over all its pods. */
 export interface ServedLeaves {
   readonly pods: number;
-  /** Generations of their roots. */
-  readonly generations: readonly string[];
+  /** Who signed them: generations, or roots where the outputs name none. */
+  readonly signers: string;
   /** The earliest end; absent if nothing is served. */
   readonly end?: Date;
 }
@@ -50,7 +50,7 @@ export function trustOf({ checks, served }: Findings, outputs: PlatformOutputs):
       ...{ plane, client, server, issuer: `${kind} ${name}`, roots: rootsOf(plane, outputs) },
       served: {
         pods: leaves.length,
-        generations: [...new Set(leaves.map(({ root, generation = root }) => generation))],
+        signers: [...new Set(leaves.map(({ root, generation }) => named(generation, root)))].join(" and "),
         ...(ends.length === 0 ? {} : { end: new Date(Math.min(...ends)) }),
       },
       found: tally(checks.filter(({ hop }) => hops.includes(hop)).map(verdictOf)),
@@ -65,13 +65,17 @@ export function trustOf({ checks, served }: Findings, outputs: PlatformOutputs):
   };
 }
 
+function named(generation: string | undefined, root: string): string {
+  return generation === undefined ? root : `generation ${generation}`;
+}
+
 function rootsOf(plane: Plane, { roots, generations }: PlatformOutputs): Root[] {
   const digests = Object.entries(generations?.digests[plane] ?? {});
   return certificatesOf(roots[plane]).map((root) => {
     const digest = digestOf(root.toString());
     const [generation] = digests.find(([, own]) => own.includes(digest)) ?? [];
     return {
-      name: generation ?? commonName(root) ?? digest.slice(0, 8),
+      name: named(generation, commonName(root) ?? digest.slice(0, 8)),
       signs: generation !== undefined && generation === generations?.active,
       end: root.validToDate,
     };

@@ -38,6 +38,25 @@ describe("the report as a page", () => {
     ]);
   });
 
+  it("gathers what a hop observed alike", async () => {
+    const checks = many.checks.map((check) => ({ ...check, observed: "failed: no ready pod", ok: false }));
+    const html = page({ ...many, checks }, await occasion());
+    same(
+      [all(html, /<h3>([\w ]+: \d+ cases)<\/h3>/g), all(html, /<li>([^<]*<span class="threat">)/g).length],
+      [
+        [
+          "gateway: 30 cases",
+          "Admin API: 30 cases",
+          "etcd: 15 cases",
+          "etcd peers: 15 cases",
+          "upstream: 15 cases",
+          "gateway to upstream: 15 cases",
+        ],
+        120,
+      ],
+    );
+  });
+
   it("has a row for each check, by hop, with its verdict in words", async () => {
     const html = page(many, await occasion());
     const rows = all(html, /<table><caption>Checks of [\s\S]*?<tbody>([\s\S]*?)<\/tbody>/g);
@@ -65,18 +84,22 @@ describe("the report as a page", () => {
   it("draws each plane's roots, who signs, and when what ends", async () => {
     const [drawing = ""] = all(page(many, await occasion()), /(<svg[\s\S]*?<\/svg>)/g);
     const texts = all(drawing, /<text[^>]*>([^<]*)/g);
-    const roots = ["2026: signs, trusted", "root ends 2100-01-01, 73 years left", "2027: trusted"];
+    const roots = [
+      "generation 2026: signs, trusted",
+      "root ends 2100-01-01, 73 years left",
+      "generation 2027: trusted",
+    ];
     same(texts.slice(0, 6), ["edge plane", "ClusterIssuer mtls-edge", ...roots, roots[1]]);
-    equal(texts.filter((text) => text === "2026: signs, trusted").length, 5);
+    equal(texts.filter((text) => text === "generation 2026: signs, trusted").length, 5);
     same(
       texts.slice(-15).filter((_, at) => at % 3 === 0),
       ["✓ 30 right", "✗ 1 of 32 wrong", "✓ 30 right", "✗ 1 of 16 wrong", "✓ 15 right"],
     );
-    same(texts.slice(-2), ["2 pods, leaf of 2026", "first: 60 minutes left"]);
+    same(texts.slice(-2), ["2 leaves: generation 2026", "first: 60 minutes left"]);
     equal(
       all(drawing, /<desc[^>]*>([^<]*?\.) upstream plane/g)[0],
-      "edge plane: clients and gateway verify each other against 2026 (signs), which ends 2100-01-01 and 2027, which ends 2100-01-01. " +
-        "The gateway serves a leaf of 2026, 60 minutes left. ✓ 30 right.",
+      "edge plane: clients and gateway verify each other against generation 2026 (signs), which ends 2100-01-01 and generation 2027, which ends 2100-01-01. " +
+        "The gateway serves a leaf of generation 2026, 60 minutes left. ✓ 30 right.",
     );
   });
 
