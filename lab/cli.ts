@@ -8,6 +8,7 @@ import { execa } from "execa";
 
 import { chart } from "./binaries.ts";
 import { removeLeftCgroups } from "./cgroups.ts";
+import { chromium, hasChromium } from "./chromium.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
 import { namedCluster } from "./context.ts";
 import { debian, promtool } from "./debian.ts";
@@ -179,12 +180,15 @@ async function down(): Promise<void> {
 async function linkPrograms(folder: string | undefined): Promise<void> {
   if (folder === undefined) return refuse(["Name the folder to link the programs into: node lab/cli.ts programs DIR"]);
   const built = ["apisix", "etcd", "kube", "plugins", "pulumi"] as const;
-  const names = [...built, "promtool"] as const;
-  const { parts } = await run([...built.map(program), part("promtool", "fetch Debian's promtool", promtool)]);
+  const { parts } = await run([
+    ...built.map(program),
+    part("promtool", "fetch Debian's promtool", promtool),
+    ...(hasChromium ? [part("chromium", "fetch a headless Chromium", chromium)] : []),
+  ]);
   await mkdir(folder, { recursive: true });
-  for (const name of names) {
+  for (const [name, path] of Object.entries(parts)) {
     await rm(join(folder, name), { force: true });
-    await symlink(parts[name] ?? "", join(folder, name));
+    await symlink(path, join(folder, name));
   }
 }
 
