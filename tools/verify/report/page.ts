@@ -37,7 +37,7 @@ export function page(findings: Findings, occasion: Occasion): string {
 <header class="${mood}">
 <p class="kind">mtls-everywhere, verify</p>
 <h1><span class="mark" aria-hidden="true">${symbols[mood]}</span> ${headline}</h1>
-<p class="counts">${counted(checks.length, "check")}, ${counted(served.length, "served certificate")}: ${summary(verdicts)}</p>
+<p class="counts">${counted(checks.length - verdicts["not checked"], "check")}, ${counted(served.length, "served certificate")}: ${summary(verdicts)}</p>
 ${facts(occasion)}
 </header>
 <nav aria-label="On this page"><ul>

@@ -23,6 +23,14 @@ describe("the report as a page", () => {
     );
   });
 
+  it("counts only what was checked", async () => {
+    const [counts = ""] = all(page(few, await occasion()), /<p class="counts">([\s\S]*?)<\/p>/g);
+    equal(
+      counts.replaceAll(/<[^>]+>/g, "").replaceAll(/\s+/g, " "),
+      "2 checks, 3 served certificates: ✗ 2 wrong ! 1 warning – 1 not checked ✓ 2 right",
+    );
+  });
+
   it("lists what is wrong first, in full", async () => {
     const [list = ""] = all(page(few, await occasion()), /<ol class="wrongs">([\s\S]*?)<\/ol>/g);
     same(list.replaceAll(/<[^>]+>/g, " ").split(/\s{2,}/), [
