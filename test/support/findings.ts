@@ -97,7 +97,7 @@ export async function occasion(): Promise<Occasion> {
   const [old, next] = [await Authority.create("old"), await Authority.create("next")];
   const outputs = platformOutputs({
     ...{ trustDomain: "dev.internal", host: "api.example.com", cluster: "6f9c2a1e-5b57-4a07-9d7c-3a1f0d6f2b11" },
-    ...{ roots: byPlane(() => old.root + next.root), ids: { route: "hello" } },
+    ...{ roots: byPlane(() => old.root + next.root), ids: { route: "hello" }, clients: ["curl", "backup"] },
   });
   const digests = { "2026": [digestOf(old.root)], "2027": [digestOf(next.root)] };
   return {

@@ -7,7 +7,7 @@ import type { PlatformOutputs } from "../../../outputs.ts";
 import type { Tally } from "./findings.ts";
 import { type Markup, markup } from "./markup.ts";
 import { day, timeLeft } from "./time.ts";
-import type { PlaneTrust, Trust } from "./trust.ts";
+import { admitted, type PlaneTrust, type Trust } from "./trust.ts";
 import { symbols } from "./verdicts.ts";
 
 /** Columns, in the drawing's own units: about pixels. */
@@ -43,7 +43,7 @@ ${band(trust.upstream, upstream, now)}
 ${band(trust.admin, admin, now)}
 ${band(trust.etcd, etcd, now)}
 ${band(trust["etcd-peer"], peer, now)}
-${party(left, edge, edge, "Clients", "leaf of the edge plane")}
+${party(left, edge, edge, "Clients", admitted(outputs))}
 ${party(left, admin, admin, "pulumi up", "leaf and Admin key")}
 ${party(middle, edge, etcd, "APISIX gateway", "")}
 ${inMiddle(edge, `serves port ${outputs.gateway.port}`)}

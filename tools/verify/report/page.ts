@@ -9,7 +9,7 @@ import { byHop, counted, type Finding, type Findings, type Occasion, tally, verd
 import { graph } from "./graph.ts";
 import { Markup, markup, nothing } from "./markup.ts";
 import { day, instant, timeLeft } from "./time.ts";
-import { type Trust, trustOf } from "./trust.ts";
+import { admitted, type Trust, trustOf } from "./trust.ts";
 import { badge, summary, symbols } from "./verdicts.ts";
 
 const styles = readFileSync(join(import.meta.dirname, "page.css"), "utf8");
@@ -71,6 +71,7 @@ function facts({ stack, outputs, start, ms }: Occasion): Markup {
   const rows: readonly (readonly [name: string, value: string])[] = [
     ...(stack === undefined ? [] : ([["Stack", stack]] as const)),
     ["Gateway", outputs.gateway.url],
+    ["Clients", admitted(outputs)],
     ["Checked", `${instant(start)}, in ${(ms / 1000).toFixed(1)} s`],
     ["Namespace", outputs.namespace],
     ["Trust domain", outputs.trustDomain],

@@ -69,6 +69,13 @@ function named(generation: string | undefined, root: string): string {
   return generation === undefined ? root : `generation ${generation}`;
 }
 
+/** The clients that the platform's own host admits. */
+export function admitted({ clients }: PlatformOutputs): string {
+  const allowed = clients?.allowed ?? "every client";
+  if (allowed === "every client") return allowed;
+  return allowed.map(({ namespace, serviceAccount }) => `${namespace}/${serviceAccount}`).join(", ") || "nobody";
+}
+
 function rootsOf(plane: Plane, { roots, generations }: PlatformOutputs): Root[] {
   const digests = Object.entries(generations?.digests[plane] ?? {});
   return certificatesOf(roots[plane]).map((root) => {

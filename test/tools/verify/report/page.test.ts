@@ -4,6 +4,7 @@ import { deepStrictEqual as same, equal, ok } from "node:assert/strict";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Occasion } from "../../../../tools/verify/report/findings.ts";
 import { page } from "../../../../tools/verify/report/page.ts";
 import { few, hostile, many, occasion } from "../../../support/findings.ts";
 
@@ -108,6 +109,21 @@ describe("the report as a page", () => {
       all(drawing, /<desc[^>]*>([^<]*?\.) upstream plane/g)[0],
       "edge plane: clients and gateway verify each other against generation 2026 (signs), which ends 2100-01-01 and generation 2027, which ends 2100-01-01. " +
         "The gateway serves a leaf of generation 2026, 60 minutes left. ✓ 30 right.",
+    );
+  });
+
+  it("says who may call, in the drawing and at the top", async () => {
+    const when = await occasion();
+    const { clients: _clients, ...open } = when.outputs;
+    const shown = (outputs: Occasion["outputs"]) =>
+      all(page(few, { ...when, outputs }), /(?:>Clients<\/text>\s*<text [^>]*|<dt>Clients<\/dt><dd)>([^<]*)/g);
+    same(
+      [shown(when.outputs), shown(open), shown({ ...open, clients: { certificates: [], allowed: [] } })],
+      [
+        ["mtls/curl, mtls/backup", "mtls/curl, mtls/backup"],
+        ["every client", "every client"],
+        ["nobody", "nobody"],
+      ],
     );
   });
 
