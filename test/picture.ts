@@ -13,7 +13,7 @@ const { path } = await chromium(console.log);
 const browser = await Browser.start(path);
 try {
   const page = await browser.open(pathToFileURL(resolve(file)).href);
-  await page.view({ width: 1200, height: 1062 });
+  await page.view({ width: 1200, height: 1122 });
   writeFileSync(join(checkout, "docs/verify.png"), await page.picture());
 } finally {
   await browser.stop();
