@@ -1,7 +1,9 @@
 // What verify may have found, small and large, for the tests of its reports.
 
 import { digestOf } from "../../cluster-access/certificates.ts";
-import type { Finding, Findings, Occasion } from "../../tools/verify/report/findings.ts";
+import type { Result } from "../../tools/verify/judge.ts";
+import type { Occasion } from "../../tools/verify/report/findings.ts";
+import type { Report } from "../../tools/verify/run.ts";
 import { Authority } from "./authorities.ts";
 import { byPlane, platformOutputs } from "./outputs.ts";
 
@@ -15,9 +17,18 @@ const leaf = {
 } as const;
 
 /** One of each verdict, for checks and for served certificates. */
-export const few: Findings = {
+export const few: Report = {
   checks: [
-    { hop: "gateway", case: "edge certificate", expected: "200", observed: "200", ok: true, ms: 12, threat: "T1" },
+    {
+      hop: "gateway",
+      case: "edge certificate",
+      expected: "200",
+      observed: "200",
+      ok: true,
+      ms: 12,
+      threat: "T1",
+      verdict: "right",
+    },
     {
       hop: "gateway",
       case: "no certificate",
@@ -25,6 +36,8 @@ export const few: Findings = {
       observed: "200",
       ok: false,
       ms: 1_500,
+      threat: "T1",
+      verdict: "wrong",
     },
     {
       hop: "etcd",
@@ -33,6 +46,7 @@ export const few: Findings = {
       observed: "",
       ok: true,
       ms: 0,
+      threat: "T5",
       verdict: "not checked",
       why: "nothing may sign it",
     },
@@ -70,17 +84,17 @@ const kinds = [
 ] as const;
 
 /** More checks than fit on a screen: two of them wrong, neither first, and one with hostile text. */
-export const many: Findings = {
+export const many: Report = {
   checks: hops.flatMap((hop, at) =>
     (at < 2 ? ["TLS 1.3", "TLS 1.2"] : ["TLS 1.3"]).flatMap((version) =>
-      kinds.map((kind, index): Finding => {
+      kinds.map((kind, index): Result => {
         const expected = index === 0 ? "200" : "alert certificate_required (116)";
         const right = { hop, case: `${kind}, ${version}`, expected, ms: 7 * index, threat: `T${index + 1}` };
-        if (hop === "etcd" && index === 2) return { ...right, observed: hostile, ok: false };
-        if (hop === "upstream" && index === 5) return { ...right, observed: "200", ok: false };
+        if (hop === "etcd" && index === 2) return { ...right, observed: hostile, ok: false, verdict: "wrong" };
+        if (hop === "upstream" && index === 5) return { ...right, observed: "200", ok: false, verdict: "wrong" };
         if (index === 9)
           return { ...right, observed: "", ok: true, verdict: "not checked", why: "the issuer refuses to sign it" };
-        return { ...right, observed: expected, ok: true };
+        return { ...right, observed: expected, ok: true, verdict: "right" };
       }),
     ),
   ),

@@ -3,11 +3,12 @@
 import { stat, writeFile } from "node:fs/promises";
 import { dirname, extname } from "node:path";
 
-import type { Findings, Occasion } from "./findings.ts";
+import type { Report } from "../run.ts";
+import type { Occasion } from "./findings.ts";
 import { junit } from "./junit.ts";
 import { page } from "./page.ts";
 
-type Render = (findings: Findings, occasion: Occasion) => string;
+type Render = (findings: Report, occasion: Occasion) => string;
 
 /** A file to be written after the run. */
 export interface ReportFile {
@@ -35,15 +36,11 @@ export async function reportFiles(names: readonly string[]): Promise<readonly Re
   );
 }
 
-export async function writeReports(
-  files: readonly ReportFile[],
-  findings: Findings,
-  occasion: Occasion,
-): Promise<void> {
+export async function writeReports(files: readonly ReportFile[], findings: Report, occasion: Occasion): Promise<void> {
   await Promise.all(files.map(({ file, render }) => writeFile(file, render(findings, occasion))));
 }
 
 /** The report for programs, newline at the end. */
-export function json(findings: Findings, { stack }: Pick<Occasion, "stack">): string {
+export function json(findings: Report, { stack }: Pick<Occasion, "stack">): string {
   return `${JSON.stringify({ ...(stack ? { stack } : {}), ...findings }, undefined, 2)}\n`;
 }

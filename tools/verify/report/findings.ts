@@ -1,16 +1,7 @@
-// What all reports are made from, and what they count.
+// What the reports count, and when they were made.
 
 import type { PlatformOutputs } from "../../../outputs.ts";
-import type { Report, Result } from "../run.ts";
-
-/** What a check found: it may name the threat that it stands for, and why it was not made. */
-export type Finding = Pick<Result, "hop" | "case" | "expected" | "observed" | "ok" | "ms"> & {
-  readonly threat?: string;
-  readonly verdict?: "right" | "wrong" | "not checked";
-  readonly why?: string;
-};
-
-export type Findings = Pick<Report, "served" | "ok" | "body"> & { readonly checks: readonly Finding[] };
+import type { Result } from "../judge.ts";
 
 /** When the checks ran, and on what. */
 export interface Occasion {
@@ -24,10 +15,6 @@ export interface Occasion {
 
 /** Of a check or of a served certificate. */
 export type Verdict = "right" | "warning" | "wrong" | "not checked";
-
-export function verdictOf({ verdict, ok }: Finding): "right" | "wrong" | "not checked" {
-  return verdict ?? (ok ? "right" : "wrong");
-}
 
 /** How many there are of each verdict. */
 export type Tally = Readonly<Record<Verdict, number>>;
@@ -43,7 +30,7 @@ export function tally(verdicts: readonly Verdict[]): Tally {
 }
 
 /** The checks of each hop, in the report's order. */
-export function byHop(checks: readonly Finding[]): ReadonlyMap<string, readonly Finding[]> {
+export function byHop(checks: readonly Result[]): ReadonlyMap<string, readonly Result[]> {
   return Map.groupBy(checks, ({ hop }) => hop);
 }
 

@@ -1,7 +1,9 @@
 // The report as JUnit XML, for what collects test results: a suite per hop, and one for the served certificates.
 
+import type { Result } from "../judge.ts";
+import type { Report } from "../run.ts";
 import type { Served } from "../served.ts";
-import { byHop, type Finding, type Findings, type Occasion, verdictOf } from "./findings.ts";
+import { byHop, type Occasion } from "./findings.ts";
 import { type Markup, markup, nothing } from "./markup.ts";
 
 interface Case {
@@ -15,7 +17,7 @@ interface Case {
 }
 
 /** The whole file. */
-export function junit({ checks, served }: Findings, { stack, outputs, start, ms }: Occasion): string {
+export function junit({ checks, served }: Report, { stack, outputs, start, ms }: Occasion): string {
   const suites = [...byHop(checks)].map(([hop, own]) => suite(hop, own.map(ofCheck), start));
   const certificates = served.map(ofServed);
   const all = [...checks.map(ofCheck), ...certificates];
@@ -35,10 +37,10 @@ ${suite("served certificates", certificates, start)}
 `.toString();
 }
 
-function ofCheck(finding: Finding): Case {
+function ofCheck(finding: Result): Case {
   const { expected, observed, ms, threat, why = "" } = finding;
   const base = { name: finding.case, ms, threat };
-  switch (verdictOf(finding)) {
+  switch (finding.verdict) {
     case "right":
       return { ...base, outcome: "passed", remark: "" };
     case "not checked":

@@ -4,8 +4,10 @@ import { createHash } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { join } from "node:path";
 
+import type { Result } from "../judge.ts";
+import type { Report } from "../run.ts";
 import type { Served } from "../served.ts";
-import { byHop, counted, type Finding, type Findings, type Occasion, tally, verdictOf } from "./findings.ts";
+import { byHop, counted, type Occasion, tally } from "./findings.ts";
 import { graph } from "./graph.ts";
 import { Markup, markup, nothing } from "./markup.ts";
 import { day, instant, timeLeft } from "./time.ts";
@@ -16,11 +18,11 @@ const styles = readFileSync(join(import.meta.dirname, "page.css"), "utf8");
 const digest = createHash("sha256").update(styles).digest("base64");
 
 /** The whole file. */
-export function page(findings: Findings, occasion: Occasion): string {
+export function page(findings: Report, occasion: Occasion): string {
   const { checks, served, body } = findings;
   const { outputs, start, stack } = occasion;
   const trust = trustOf(findings, outputs);
-  const verdicts = tally([...checks.map(verdictOf), ...served.map(({ verdict }) => verdict)]);
+  const verdicts = tally([...checks.map(({ verdict }) => verdict), ...served.map(({ verdict }) => verdict)]);
   const mood = verdicts.wrong === 0 ? "right" : "wrong";
   const headline = verdicts.wrong === 0 ? "All right" : `${verdicts.wrong} wrong`;
   return markup`<!doctype html>
@@ -81,8 +83,8 @@ function facts({ stack, outputs, start, ms }: Occasion): Markup {
 }
 
 /** Every wrong check and certificate, in full; checks of a hop that saw the same are one item. */
-function wrongOnes({ checks, served }: Findings): readonly Markup[] {
-  const wrong = checks.filter((check) => verdictOf(check) === "wrong");
+function wrongOnes({ checks, served }: Report): readonly Markup[] {
+  const wrong = checks.filter((check) => check.verdict === "wrong");
   const alike = Map.groupBy(wrong, ({ hop, observed }) => JSON.stringify([hop, observed]));
   return [
     ...[...alike.values()].map(wrongCases),
@@ -95,7 +97,7 @@ function wrongOnes({ checks, served }: Findings): readonly Markup[] {
   ];
 }
 
-function wrongCases([first, ...others]: readonly Finding[]): Markup {
+function wrongCases([first, ...others]: readonly Result[]): Markup {
   if (first === undefined) return nothing;
   const alone = others.length === 0;
   const each = [first, ...others].map(
@@ -106,7 +108,7 @@ function wrongCases([first, ...others]: readonly Finding[]): Markup {
 <div><dt>Observed</dt><dd>${first.observed}</dd></div></dl></li>`;
 }
 
-function threat({ threat }: Finding): Markup {
+function threat({ threat }: Result): Markup {
   return threat === undefined ? nothing : markup` <span class="threat">${threat}</span>`;
 }
 
@@ -127,25 +129,25 @@ ${table("The same as a table", ["Plane", "Client → server", "Issuer", "Trusted
 }
 
 /** First the cases that several hops have in common, side by side; then everything in full, hop by hop. */
-function tried(checks: readonly Finding[]): Markup {
+function tried(checks: readonly Result[]): Markup {
   const hops = byHop(checks);
   const withThreats = checks.some((check) => check.threat !== undefined);
   const heads = ["Verdict", "Case", ...(withThreats ? ["Threat"] : []), "Expected", "Observed", "ms"];
-  const row = (check: Finding) => markup`${opening(verdictOf(check))}<td>${badge(verdictOf(check))}</td>
+  const row = (check: Result) => markup`${opening(check.verdict)}<td>${badge(check.verdict)}</td>
 <th scope="row">${check.case}</th>
 ${withThreats ? markup`<td>${check.threat ?? ""}</td>` : nothing}
-<td>${check.expected}</td><td>${verdictOf(check) === "not checked" ? (check.why ?? "") : check.observed}</td><td class="number">${check.ms}</td></tr>`;
+<td>${check.expected}</td><td>${check.verdict === "not checked" ? (check.why ?? "") : check.observed}</td><td class="number">${check.ms}</td></tr>`;
   return markup`${matrix(hops)}
 ${[...hops].map(
   ([hop, own]) => markup`<div class="hop">
-<h3>${hop} ${summary(tally(own.map(verdictOf)))}</h3>
+<h3>${hop} ${summary(tally(own.map(({ verdict }) => verdict)))}</h3>
 ${table(`Checks of ${hop}`, heads, own.map(row))}
 </div>`,
 )}`;
 }
 
 /** A row per case that several hops have, a column per hop. */
-function matrix(hops: ReadonlyMap<string, readonly Finding[]>): Markup {
+function matrix(hops: ReadonlyMap<string, readonly Result[]>): Markup {
   const cases = [...Map.groupBy([...hops.values()].flat(), (check) => check.case)];
   const shared = cases.filter(([, checks]) => byHop(checks).size > 1);
   if (shared.length === 0) return nothing;
@@ -158,10 +160,10 @@ ${columns.map((hop) => cell(byHop(checks).get(hop) ?? []))}</tr>`,
 <div class="matrix">${table("Cases by hop", ["Case", ...columns], rows)}</div>`;
 }
 
-function cell(checks: readonly Finding[]): Markup {
-  const worst = checks.find((check) => verdictOf(check) === "wrong") ?? checks[0];
+function cell(checks: readonly Result[]): Markup {
+  const worst = checks.find((check) => check.verdict === "wrong") ?? checks[0];
   if (worst === undefined) return markup`<td></td>`;
-  const verdict = verdictOf(worst);
+  const verdict = worst.verdict;
   const seen = verdict === "not checked" ? nothing : markup` <span class="seen">${brief(worst.observed)}</span>`;
   return markup`<td${verdict === "wrong" ? markup` class="wrong"` : nothing}>${badge(verdict)}${seen}</td>`;
 }

@@ -5,8 +5,9 @@ import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 
 import type { PlatformOutputs } from "../../../outputs.ts";
 import type { Hop } from "../check.ts";
+import type { Report } from "../run.ts";
 import { commonName } from "../served.ts";
-import { type Findings, type Tally, tally, verdictOf } from "./findings.ts";
+import { type Tally, tally } from "./findings.ts";
 
 export interface PlaneTrust {
   readonly plane: Plane;
@@ -41,7 +42,7 @@ export interface ServedLeaves {
 /** In the order of a request's path: traffic, control, store. */
 export type Trust = Readonly<Record<Plane, PlaneTrust>>;
 
-export function trustOf({ checks, served }: Findings, outputs: PlatformOutputs): Trust {
+export function trustOf({ checks, served }: Report, outputs: PlatformOutputs): Trust {
   const of = (plane: Plane, client: string, server: string, ...hops: readonly Hop[]): PlaneTrust => {
     const leaves = served.filter(({ hop, serial }) => hops.includes(hop) && serial !== "");
     const ends = leaves.map(({ notAfter }) => Date.parse(notAfter));
@@ -53,7 +54,7 @@ export function trustOf({ checks, served }: Findings, outputs: PlatformOutputs):
         signers: [...new Set(leaves.map(({ root, generation }) => named(generation, root)))].join(" and "),
         ...(ends.length === 0 ? {} : { end: new Date(Math.min(...ends)) }),
       },
-      found: tally(checks.filter(({ hop }) => hops.includes(hop)).map(verdictOf)),
+      found: tally(checks.filter(({ hop }) => hops.includes(hop)).map(({ verdict }) => verdict)),
     };
   };
   return {

@@ -18,11 +18,11 @@ describe("the report as JUnit XML", () => {
 </properties>
 <testsuite name="gateway" tests="2" failures="1" errors="0" skipped="0" time="1.512" timestamp="2026-11-26T13:00:00.000Z">
 <testcase classname="verify.gateway" name="edge certificate" time="0.012"><properties><property name="threat" value="T1"/></properties></testcase>
-<testcase classname="verify.gateway" name="no certificate" time="1.500"><failure type="wrong" message="expected alert certificate_required (116), observed 200">expected: alert certificate_required (116)
+<testcase classname="verify.gateway" name="no certificate" time="1.500"><properties><property name="threat" value="T1"/></properties><failure type="wrong" message="expected alert certificate_required (116), observed 200">expected: alert certificate_required (116)
 observed: 200</failure></testcase>
 </testsuite>
 <testsuite name="etcd" tests="1" failures="0" errors="0" skipped="1" time="0.000" timestamp="2026-11-26T13:00:00.000Z">
-<testcase classname="verify.etcd" name="no certificate" time="0.000"><skipped message="nothing may sign it"/></testcase>
+<testcase classname="verify.etcd" name="no certificate" time="0.000"><properties><property name="threat" value="T5"/></properties><skipped message="nothing may sign it"/></testcase>
 </testsuite>
 <testsuite name="served certificates" tests="3" failures="1" errors="0" skipped="0" time="0.000" timestamp="2026-11-26T13:00:00.000Z">
 <testcase classname="verify.served certificates" name="gateway, apisix-0" time="0.000"></testcase>
@@ -37,7 +37,7 @@ served: nothing</failure></testcase>
 
   it("stays XML whatever a server says", async () => {
     const [first] = few.checks;
-    const checks = [{ ...first!, case: hostile, observed: hostile, ok: false }];
+    const checks = [{ ...first!, case: hostile, observed: hostile, verdict: "wrong" as const, ok: false }];
     const text = junit({ ...few, checks }, await occasion());
     const said =
       "&lt;/td&gt;&lt;script&gt;throw 1&lt;/script&gt;&lt;img src=x onerror=&quot;throw 2&quot;&gt;&amp;amp;&#39; ]]&gt;\ufffd\ufffd[31m\ufffd";

@@ -37,6 +37,7 @@ describe("the report as a page", () => {
     same(list.replaceAll(/<[^>]+>/g, " ").split(/\s{2,}/), [
       "",
       "gateway: no certificate",
+      "T1",
       "Expected",
       "alert certificate_required (116)",
       "Observed",
@@ -48,7 +49,11 @@ describe("the report as a page", () => {
   });
 
   it("gathers what a hop observed alike", async () => {
-    const checks = many.checks.map((check) => ({ ...check, observed: "failed: no ready pod", ok: false }));
+    const checks = many.checks.map((check) =>
+      check.verdict === "not checked"
+        ? check
+        : { ...check, observed: "failed: no ready pod", verdict: "wrong" as const, ok: false },
+    );
     const html = page({ ...many, checks }, await occasion());
     same(
       [all(html, /<h3>([\w ]+: \d+ cases)<\/h3>/g), all(html, /<li>([^<]*<span class="threat">)/g).length],
