@@ -1,5 +1,4 @@
-// Runs all tests, as three mochas in parallel: those that bring up platforms in labs wait a lot, so two fit side by side, and
-// the others in between.
+// Runs all tests, as two mochas in parallel: those that bring up a platform in a lab wait a lot, and the others fit in between.
 
 import { mocha, startNode, testFiles } from "./mocha.ts";
 
@@ -20,11 +19,11 @@ class Run {
   readonly ended: Promise<void>;
   #shown: number | undefined;
 
-  constructor(files: readonly string[], env: NodeJS.ProcessEnv = process.env) {
+  constructor(files: readonly string[]) {
     // Mocha gets colours if this process has them, and a group of its own, so that it ends as a whole.
     const colours = process.stdout.isTTY ? ["--color"] : [];
     const { pid, ended } = startNode([mocha, ...colours, ...files], {
-      ...{ env, group: true },
+      group: true,
       heard: (output) => {
         this.output = output;
         if (this.#shown !== undefined) this.show();
@@ -54,24 +53,15 @@ class Run {
 }
 
 const isEndToEnd = (file: string) => file.startsWith("test/e2e/");
-/** About half of the end-to-end suites, by the time they take. */
-const isFirstHalf = (file: string) => /platform|roles/.test(file);
-const endToEnd = testFiles.filter(isEndToEnd);
-const runs = [
-  new Run(testFiles.filter((file) => !isEndToEnd(file))),
-  new Run(endToEnd.filter(isFirstHalf)),
-  new Run(
-    endToEnd.filter((file) => !isFirstHalf(file)),
-    { ...process.env, E2E_LAB: ".labs/test" },
-  ),
-];
+const endToEnd = new Run(testFiles.filter(isEndToEnd));
+const others = new Run(testFiles.filter((file) => !isEndToEnd(file)));
 
-// Several at once would be unreadable: one is shown live, then the next.
-for (const run of runs) {
-  run.show();
-  await run.ended;
-}
-for (const run of runs.slice(0, -1)) process.stdout.write(run.failures);
-const [passed, failed, skipped] = [0, 1, 2].map((at) => runs.reduce((sum, run) => sum + run.counts[at]!, 0));
+// Two at once would be unreadable: one is shown live, then the other.
+others.show();
+await others.ended;
+endToEnd.show();
+await endToEnd.ended;
+process.stdout.write(others.failures);
+const [passed, failed, skipped] = [0, 1, 2].map((at) => others.counts[at]! + endToEnd.counts[at]!);
 process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`);
-process.exitCode ||= Math.max(...runs.map(({ code }) => code));
+process.exitCode ||= Math.max(others.code, endToEnd.code);

@@ -7,8 +7,7 @@ import { join, resolve } from "node:path";
 import { readUrn } from "../../urn.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
-/** `E2E_LAB` keeps the labs of suites that run side by side apart. */
-export const labFolder = join(checkout, process.env.E2E_LAB ?? ".test-lab");
+export const labFolder = join(checkout, ".test-lab");
 export const inLabFolder = (name: string) => join(labFolder, name);
 
 /** Why no lab can run here; undefined if one can. */
