@@ -63,7 +63,7 @@ describe("keys that are not certificates", function () {
       "apisix-env": ["ADMIN_KEY", "ETCD_PASSWORD", "KEYRING"],
       "etcd-apisix-password": ["password"],
     });
-    same(await seals(), { "ssls/site": "1" });
+    same(await seals(), { "routes/hello-others": "1", "ssls/site": "1" });
   });
 
   it("cannot be replaced in one step: it is refused, and nothing is changed", async () => {
@@ -105,7 +105,7 @@ describe("keys that are not certificates", function () {
     equal(admin.key.key, "ADMIN_KEY_2");
     match(admin.sealedBy ?? "", /^2-/);
     same([store.user, store.password.key], ["apisix-2", "password-2"]);
-    same(await seals(), { "ssls/by-hand": undefined, "ssls/site": "2" });
+    same(await seals(), { "routes/hello-others": "2", "ssls/by-hand": undefined, "ssls/site": "2" });
   });
 
   it("keep the first one while an object may need it", async () => {
