@@ -88,6 +88,14 @@ describe("the refusal matrix", () => {
     );
   });
 
+  it("takes a host whose configuration does not say who may call for one that admits every client", () => {
+    const open = linesOf({ ...outputs, clients: { certificates: outputs.clients?.certificates ?? [] } });
+    const [another] = open.filter(
+      ({ hop, case: name }) => hop === "gateway" && name === "certificate of another identity, TLS 1.3",
+    );
+    ok(another && "why" in another);
+  });
+
   it("gives a whole sentence as the reason for what it does not check", () => {
     const reasons = new Set(lines.flatMap((line) => ("why" in line ? [line.why] : [])));
     deepEqual(

@@ -49,7 +49,8 @@ export function serversOf(outputs: PlatformOutputs): readonly Server[] {
 
 /** Whether the platform's own host answers only clients that it names: the checks' own leaf is none of theirs. */
 export function isListed({ clients }: PlatformOutputs): boolean {
-  return clients !== undefined && clients.allowed !== "every client";
+  const { allowed = "every client" } = clients ?? {};
+  return allowed !== "every client";
 }
 
 /** The request for a URL of the gateway. */
