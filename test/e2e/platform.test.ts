@@ -253,13 +253,15 @@ describe("the platform in a lab of its own", function () {
 
   it("refuses a client within seconds once it is off the list, on connections that it holds too, and serves the others", async () => {
     const file = await configWith((config) => {
-      config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl", "shop"] };
+      // The identity that verify makes leaves for stands for a client on the list whose leaf the platform does not issue.
+      config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl", "shop"], allow: ["mtls/verify"] };
     });
     const listed = changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }));
     same(listed, { create: ["Certificate client-shop", "Certificate client-shop"], update: ["ApisixRoute hello"] });
     // A leaf of the list's, copied before the update that takes its name off: the update deletes its Secret, not this.
     const [shop, curl] = [await keptClient("client-shop"), await keptClient("client-curl")];
     await eventually("the new client's answer", shop.statuses, [200, 200]);
+    const admitted = await seenByVerify();
     const seen: { readonly at: number; readonly shop: number[]; readonly curl: number[] }[] = [];
     let watching = true;
     const watch = (async () => {
@@ -287,6 +289,17 @@ describe("the platform in a lab of its own", function () {
     const after = seen[refused]!.at / 1_000 - written;
     console.log(`      refused at most ${after.toFixed(1)} s after the route was written`);
     ok(after < 5);
+    // In the matrix, the cells of the other name that came off the list have turned into refusals, and no others.
+    const turned = (await seenByVerify()).flatMap((now, index) => {
+      const was = admitted[index];
+      return was === now ? [] : [[was, now]];
+    });
+    const cell = (version: string, status: number) =>
+      `gateway: certificate of another identity, TLS ${version}: ${status}`;
+    same(
+      turned,
+      ["1.3", "1.2"].map((version) => [cell(version, 200), cell(version, 403)]),
+    );
     await showsNothing();
   });
 
@@ -608,6 +621,12 @@ describe("the platform in a lab of its own", function () {
         return [kept.status, fresh.status];
       },
     };
+  }
+
+  /** Each cell of verify's matrix, and what was seen there, right or wrong. */
+  async function seenByVerify(): Promise<string[]> {
+    const { stdout } = await run(process.execPath, ["tools/verify/cli.ts", "--json"]);
+    return (JSON.parse(stdout) as Report).checks.map((check) => `${check.hop}: ${check.case}: ${check.observed}`);
   }
 
   /** Without the route, what refuses everyone else is left. */
