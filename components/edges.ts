@@ -114,6 +114,11 @@ export function peer(pods: Pods, seenFrom: Pick<Pods, "namespace">): Peer {
   return { namespaceSelector: { matchLabels: namespaceLabel(pods.namespace) }, podSelector };
 }
 
+/** Every pod of a namespace. */
+export function anyPodIn(namespace: string): Peer {
+  return { namespaceSelector: { matchLabels: namespaceLabel(namespace) }, podSelector: {} };
+}
+
 export function tcp(port: number): Port {
   return { protocol: "TCP", port };
 }

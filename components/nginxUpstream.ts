@@ -1,6 +1,7 @@
 // An nginx behind the gateway that verifies its caller: the platform's example of an upstream.
 
 import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { Client } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
@@ -8,7 +9,8 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { Certificate } from "./certificate.ts";
 import type { PlaneAuthority } from "./certificateAuthority.ts";
-import { createPolicy, networkPolicy, peer, podsOf, tcp } from "./edges.ts";
+import { anyPodIn, createPolicy, networkPolicy, peer, podsOf, tcp } from "./edges.ts";
+import { checkCallerList, identitiesOf } from "./gateway/allowed.ts";
 import type { Gateway } from "./gateway.ts";
 import { nginxConfig, nginxDrain, nginxPaths } from "./nginxConfig.ts";
 import {
@@ -41,8 +43,14 @@ export interface NginxUpstreamArgs {
   readonly authority: PlaneAuthority<"upstream">;
   /** Namespace of its objects. */
   readonly namespace: string;
-  /** The gateway in front of it: nobody else is answered, by certificate or on the network. */
+  /** The gateway in front of it: but for whom `allow` names, nobody else is answered, by certificate or on the network. */
   readonly gateway: Pick<Gateway, "pods" | "identities" | "upstreamCertificate">;
+  /**
+   * Who may call it besides the gateway: clients by the identity in their leaf of the upstream plane, from the pods of their
+   * namespaces. Everyone else is answered with 403. A change rolls its pods, and drops no request.
+   * @default nobody
+   */
+  readonly allow?: readonly Client[];
   /** What it serves, by file name; `index.json` is the index. */
   readonly files: Readonly<Record<string, string>>;
   /** nginx's image. */
@@ -57,6 +65,7 @@ export interface NginxUpstreamArgs {
 /**
  * An nginx behind the gateway: it serves files over mutual TLS, answers only its callers, reads a renewed leaf at the next handshake
  * and rolls without a dropped request.
+ * @throws RunError when `allow` is not a list of clients that leaves can name.
  * @example
  * const shop = new NginxUpstream("shop", {
  *   authority: platform.authorityFor("upstream", "shop"),
@@ -75,7 +84,10 @@ export class NginxUpstream extends pulumi.ComponentResource {
   constructor(name: string, args: NginxUpstreamArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:NginxUpstream", name, {}, opts);
     const child = { parent: this };
-    const { namespace, gateway } = args;
+    const { namespace, gateway, allow = [] } = args;
+    checkCallerList(`NginxUpstream "${name}"`, allow);
+    const trustDomains = gateway.identities.map(({ trustDomain }) => trustDomain);
+    const callers = [...gateway.identities, ...identitiesOf(allow, trustDomains)];
     const host = `${name}.${namespace}.svc`;
     const meta = { name, namespace, labels: labelsOf(name) };
 
@@ -85,7 +97,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       child,
     );
     new k8s.core.v1.ServiceAccount(name, { metadata: meta, automountServiceAccountToken: false }, child);
-    const settings = { "nginx.conf": nginxConfig(gateway.identities, args.image) };
+    const settings = { "nginx.conf": nginxConfig(callers, args.image) };
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
       { metadata: { ...meta, name: `${name}-config` }, data: settings },
@@ -105,6 +117,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       child,
     );
     createPolicy(nginxPolicy(name, args), child);
+    if (allow.length > 0) createPolicy(callersPolicy(name, namespace, allow), child);
     const deployment = new k8s.apps.v1.Deployment(
       name,
       nginxDeployment(name, args, {
@@ -150,6 +163,17 @@ export function nginxPolicy(
   return networkPolicy(`${name}-from-${gateway.pods.name}`, pods, {
     ingress: [{ from: [peer(gateway.pods, pods)], ports: [tcp(nginxPort)] }],
     egress: [],
+  });
+}
+
+/**
+ * Lets in pods of the callers' namespaces: the network knows neither service accounts nor who a pod is, their certificates do. A
+ * caller's own end is up to its namespace.
+ */
+export function callersPolicy(name: string, namespace: string, callers: readonly Client[]) {
+  const from = [...new Set(callers.map((caller) => caller.namespace))].sort().map(anyPodIn);
+  return networkPolicy(`${name}-from-callers`, podsOf(name, namespace), {
+    ingress: [{ from, ports: [tcp(nginxPort)] }],
   });
 }
 

@@ -20,7 +20,7 @@ import { Cluster } from "../cluster-access/cluster.ts";
 import { keepInstalled } from "../components/certManager.ts";
 import { connectCluster } from "../components/cluster.ts";
 import { checkStore, type StoreShape } from "../components/etcdCheck.ts";
-import { checkCallers } from "../components/gateway/allowed.ts";
+import { checkCallerList, checkCallers } from "../components/gateway/allowed.ts";
 import { checkKeys } from "../components/keyCheck.ts";
 import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
 import { parseConfig } from "../config.ts";
@@ -765,6 +765,15 @@ const rows: readonly Row[] = [
     provoke: async () => said(async () => checkCallers("shop", { allow: [], clients: "anyone", routes: {} })),
     message:
       'Site "shop": its clients cannot be told apart, since they present no certificate while clients is "anyone". Set allow to "every client", or clients to the trust bundle that their certificates chain to.',
+  },
+  {
+    input: "an upstream's callers that no leaf can name",
+    provoke: async () => {
+      const allow = [{ namespace: "web", serviceAccount: 'cart" 1; default 1; "' }];
+      return said(async () => checkCallerList('NginxUpstream "shop"', allow));
+    },
+    message:
+      'NginxUpstream "shop": its callers are not a list of clients. Set allow to their Kubernetes names, such as [{ namespace: "web", serviceAccount: "cart" }], or leave it out for nobody but the gateway.',
   },
   {
     input: "a route to an upstream that is not there",

@@ -1,7 +1,13 @@
 // Which clients a route answers, as conditions on the certificate that the gateway has verified.
 
 import type { Condition } from "@mtls-everywhere/apisix-admin";
-import { type Allow, type Client, subjectLimit, subjectOf } from "@mtls-everywhere/vocabulary/identities";
+import {
+  type Allow,
+  type Client,
+  type Identity,
+  subjectLimit,
+  subjectOf,
+} from "@mtls-everywhere/vocabulary/identities";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
 
@@ -10,9 +16,7 @@ import { z } from "zod";
  * made while its client was allowed is no exception.
  */
 export function allowedBy(clients: readonly Client[], trustDomains: readonly string[]): Condition[] {
-  const subjects = trustDomains.flatMap((trustDomain) =>
-    clients.map((client) => subjectOf({ ...client, trustDomain })),
-  );
+  const subjects = identitiesOf(clients, trustDomains).map(subjectOf);
   return [
     ["ssl_client_verify", "==", "SUCCESS"],
     ["ssl_client_s_dn", "in", [...new Set(subjects)].sort()],
@@ -33,6 +37,22 @@ const name = z
   .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/);
 const clientList = z.array(z.strictObject({ namespace: name, serviceAccount: name }));
 const allow: z.ZodType<Allow> = z.union([z.literal("every client"), clientList]);
+
+/** Who a server answers that sees the whole subject: these clients, in each of the trust domains, and nobody else. */
+export function identitiesOf(clients: readonly Client[], trustDomains: readonly string[]): Identity[] {
+  return trustDomains.flatMap((trustDomain) =>
+    clients.map(({ namespace, serviceAccount }) => ({ trustDomain, namespace, serviceAccount })),
+  );
+}
+
+/** @throws RunError unless a server's callers are a list of clients that leaves can name; `where` is the server, in words. */
+export function checkCallerList(where: string, said: unknown): void {
+  if (clientList.safeParse(said).success) return;
+  throw new pulumi.RunError(
+    `${where}: its callers are not a list of clients. Set allow to their Kubernetes names, such as ` +
+      '[{ namespace: "web", serviceAccount: "cart" }], or leave it out for nobody but the gateway.',
+  );
+}
 
 /** @throws RunError when a site does not say who may call it and its routes, or could not know them. */
 export function checkCallers(site: string, { allow: common, clients, routes }: Said): void {

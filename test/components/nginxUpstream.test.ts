@@ -2,9 +2,13 @@
 
 import { deepStrictEqual as same, strictEqual as equal } from "node:assert/strict";
 
+import * as pulumi from "@pulumi/pulumi";
+
 import { nginxConfig } from "../../components/nginxConfig.ts";
-import { nginxDeployment, nginxPolicy } from "../../components/nginxUpstream.ts";
+import { callersPolicy, nginxDeployment, nginxPolicy, NginxUpstream } from "../../components/nginxUpstream.ts";
 import { houseBreaches, restrictedBreaches } from "../../policy/podSecurity.ts";
+import { type NetworkObject, reachable } from "../support/reach.ts";
+import { rootPem } from "./mockedPlatform.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, trustRef } from "./podSecurity.ts";
 
 const caller = (serviceAccount: string) => ({ trustDomain: "dev.example", namespace: "mtls", serviceAccount });
@@ -164,11 +168,80 @@ describe("the upstream's policy", () => {
     });
   });
 
+  it("lets in the pods of its callers' namespaces by a policy of its own", () => {
+    const from = ["tills", "web"].map((name) => ({
+      namespaceSelector: { matchLabels: { "kubernetes.io/metadata.name": name } },
+      podSelector: {},
+    }));
+    const clients = ["web/cart", "tills/till", "web/basket"].map((text) => {
+      const [namespace = "", serviceAccount = ""] = text.split("/");
+      return { namespace, serviceAccount };
+    });
+    same(callersPolicy("shop", "mtls", clients), {
+      metadata: { name: "shop-from-callers", namespace: "mtls" },
+      spec: { podSelector: upstream, policyTypes: ["Ingress"], ingress: [{ from, ports }] },
+    });
+  });
+
   it("knows the gateway in another namespace", () => {
     const namespaceSelector = { matchLabels: { "kubernetes.io/metadata.name": "mtls" } };
     same(nginxPolicy("shop", { namespace: "shop", gateway }), {
       metadata: { name: "shop-from-apisix", namespace: "shop" },
       spec: { ...isolated, ingress: [{ from: [{ namespaceSelector, podSelector: gatewayPods }], ports }] },
     });
+  });
+});
+
+describe("an upstream with callers of its own", () => {
+  /** What it makes, by kind and name. */
+  async function made(allow?: readonly { namespace: string; serviceAccount: string }[]) {
+    const made: Record<string, NetworkObject> = {};
+    await pulumi.runtime.setMocks(
+      {
+        newResource({ type, name, inputs }) {
+          const kind = type.split(":").at(-1)!;
+          made[`${kind} ${name}`] = { kind, ...(inputs as Omit<NetworkObject, "kind">) };
+          return { id: name, state: inputs as object };
+        },
+        call: () => ({}),
+      },
+      "project",
+      "stack",
+    );
+    const upstream = new NginxUpstream("shop", {
+      authority: {
+        ...{ plane: "upstream", trustDomain: "dev.example", algorithm: "ECDSA-P256", leafDuration: "24h" },
+        issuer: pulumi.output({ plane: "upstream", group: "cert-manager.io", kind: "ClusterIssuer", name: "upstream" }),
+        ...{ trust: pulumi.output(trustRef("upstream")), roots: pulumi.output(rootPem) },
+      } as const,
+      ...{ namespace: "mtls", files: { "index.json": "{}" }, image: "nginx:1.22" },
+      gateway: {
+        pods: { name: "apisix", namespace: "mtls", selector: "app.kubernetes.io/name=apisix" },
+        identities: [caller("apisix"), { ...caller("apisix"), trustDomain: "next.example" }],
+        upstreamCertificate: pulumi.output(leafRef("upstream", "apisix-upstream")),
+      },
+      ...(allow && { allow }),
+    });
+    await new Promise((done) => upstream.upstream.apply(done));
+    const { data } = made["ConfigMap shop-config"] as unknown as { readonly data: { readonly "nginx.conf": string } };
+    return {
+      answered: [...data["nginx.conf"].matchAll(/"(CN=[^"]+)" 1;/g)].map(([, subject]) => subject),
+      open: reachable(
+        Object.values(made).filter(({ kind }) => kind === "NetworkPolicy" || kind === "Deployment"),
+        ["web", "tills"].map((namespace) => ({ name: `pod in ${namespace}`, namespace, labels: {} })),
+      ),
+    };
+  }
+  const gateway = ["CN=apisix,OU=mtls,O=dev.example", "CN=apisix,OU=mtls,O=next.example"];
+
+  it("answers them in every trust domain, and opens the edge from their namespaces", async () => {
+    same(await made([{ namespace: "web", serviceAccount: "cart" }]), {
+      answered: [...gateway, "CN=cart,OU=web,O=dev.example", "CN=cart,OU=web,O=next.example"],
+      open: ["pod in web -> shop TCP 8443"],
+    });
+  });
+
+  it("answers the gateway alone if none are named", async () => {
+    same(await made(), { answered: gateway, open: [] });
   });
 });
