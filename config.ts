@@ -172,6 +172,19 @@ const apisix = z
     keyring: keyList,
     /** Names of the Admin API's keys: the first is used, and all are accepted. Default `["1"]`. */
     adminKeys: keyList,
+    /**
+     * Client certificates of the admin plane to issue, by service-account name: with one of the keys, these clients may call the
+     * Admin API besides the stack and its renewer. Default none.
+     */
+    adminClients: z
+      .array(
+        kubernetesName.refine(
+          (name) => name !== "deployer" && name !== "renewer",
+          "must not be the stack's own deployer or renewer",
+        ),
+      )
+      .refine((names) => new Set(names).size === names.length, "must name each client once")
+      .default([]),
     /** Default: Apache APISIX 3.18.0. */
     image: image.default("docker.io/apache/apisix:3.18.0-debian"),
     /** Image of the renewer beside it: Node.js 22 or newer, and a shell. Default: the official Node.js image. */

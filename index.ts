@@ -116,6 +116,7 @@ export const caller = {
   ...(presented.object && { clientCertificate: presented.object.id }),
   ...{ identity: apisix.identity, identities: apisix.identities, forwards: forwardedHeader },
 };
+export const adminClients = apisix.adminClients;
 export const clients = { ...(callers && { allowed: callers }), certificates };
 export const upstream: pulumi.Output<UpstreamEndpoint> = hello.upstream;
 export const issuers = byPlane(pki, "issuer");

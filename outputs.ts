@@ -65,6 +65,8 @@ const platform = z.object({
     .object({ allowed: allow.exactOptional(), certificates: z.array(leafOf("edge")).readonly() })
     .readonly()
     .exactOptional(),
+  /** Who may call the Admin API, with one of its keys. Without it, every client of the admin plane may. Since 0.2. */
+  adminClients: z.array(client).readonly().exactOptional(),
   /** The platform's own upstream. */
   upstream: named<UpstreamEndpoint>(upstreamEndpoint),
   /** Who signs the leaves of each plane. */

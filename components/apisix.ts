@@ -4,7 +4,7 @@ import { createHash } from "node:crypto";
 
 import { sealOf } from "@mtls-everywhere/apisix-admin";
 import type { ApiServer } from "@mtls-everywhere/cluster-access/cluster";
-import type { Identity } from "@mtls-everywhere/vocabulary/identities";
+import { type Client, identitiesOf, type Identity } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef } from "@mtls-everywhere/vocabulary/planes";
 import { apisixPorts, etcdPorts } from "@mtls-everywhere/vocabulary/ports";
 import { keyFamilyOf } from "@mtls-everywhere/vocabulary/algorithms";
@@ -46,6 +46,8 @@ export interface ApisixArgs extends ApisixPlanArgs {
   readonly apiServer: ApiServer;
   /** Host that clients ask the gateway for. */
   readonly host: string;
+  /** Service accounts besides the stack's own to which it issues leaves of the admin plane: they may call the Admin API. */
+  readonly adminClients: readonly string[];
   /** How long its pods may take to become ready, such as `5m`. */
   readonly readyTimeout: string;
 }
@@ -85,6 +87,8 @@ export class Apisix extends pulumi.ComponentResource {
   readonly identity: Identity;
   /** The same in each trust domain that a trusted generation was created with: upstreams should answer only these callers. */
   readonly identities: readonly Identity[];
+  /** Who may call the Admin API, with one of its keys. */
+  readonly adminClients: readonly Client[];
   /** How to reach the Admin API, once it answers. */
   readonly admin: pulumi.Output<AdminEndpoint>;
   /** How clients reach the gateway. */
@@ -114,16 +118,19 @@ export class Apisix extends pulumi.ComponentResource {
       { ...account, authority: authorities.admin, usages: ["server auth"], dnsNames: [adminName] },
       child,
     );
-    const deployer = new Certificate(
-      `${name}-deployer`,
-      { ...account, serviceAccount: "deployer", authority: authorities.admin, usages: ["client auth"] },
-      child,
-    );
-    const renewer = new Certificate(
-      `${name}-renewer`,
-      { ...account, serviceAccount: "renewer", authority: authorities.admin, usages: ["client auth"] },
-      child,
-    );
+    const adminClient = (leaf: string, serviceAccount: string) =>
+      new Certificate(
+        leaf,
+        { ...account, serviceAccount, authority: authorities.admin, usages: ["client auth"] },
+        child,
+      );
+    const deployer = adminClient(`${name}-deployer`, "deployer");
+    const renewer = adminClient(`${name}-renewer`, "renewer");
+    for (const client of args.adminClients) adminClient(`${name}-admin-${client}`, client);
+    this.adminClients = ["deployer", "renewer", ...args.adminClients].map((serviceAccount) => ({
+      ...{ namespace, serviceAccount },
+    }));
+    const adminCallers = identitiesOf(this.adminClients, authorities.admin.trustDomains);
     const upstreamClient = new Certificate(
       `${name}-upstream`,
       { ...account, authority: authorities.upstream, usages: ["client auth"] },
@@ -156,7 +163,7 @@ export class Apisix extends pulumi.ComponentResource {
       pulumi.jsonStringify(environment).apply((text) => createHash("sha256").update(text).digest("hex")),
     );
 
-    const yaml = args.store.store.apply((store) => apisixConfigYaml(store, keys));
+    const yaml = args.store.store.apply((store) => apisixConfigYaml(store, keys, adminCallers));
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
       { metadata: { ...meta, name: `${name}-config` }, data: { "config.yaml": yaml } },

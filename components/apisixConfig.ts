@@ -1,10 +1,12 @@
 // Plans APISIX's config.yaml. Every key is one that real APISIX 3.18 accepts: it silently ignores unknown ones.
 
 import type { StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
+import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
 import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 import { stringify } from "yaml";
 
+import { adminCallersSnippet } from "./adminCallers.ts";
 import { forwardedMap, forwardedSnippet } from "./forwardedIdentity.ts";
 import { inUse, type KeyNames, suffixed, variableOf } from "./keyNames.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
@@ -31,7 +33,11 @@ export const apisixVariables = {
 const keepaliveSeconds = 60;
 
 /** config.yaml as an object. Secrets come from the environment, never from the ConfigMap. */
-export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" | "user">, keys: KeyNames) {
+export function apisixConfig(
+  store: Pick<StoreEndpoint, "endpoints" | "prefix" | "user">,
+  keys: KeyNames,
+  adminCallers: readonly Identity[],
+) {
   const fromEnvironment = (name: string) => `\${{${name}}}`;
   const admin = liveLeaf(apisixPaths.adminLeaf);
   const upstream = liveLeaf(apisixPaths.upstreamLeaf);
@@ -71,7 +77,7 @@ export function apisixConfig(store: Pick<StoreEndpoint, "endpoints" | "prefix" |
       // template, and nginx takes that directive only once. Upstreams are verified in the whole server block: a location
       // without the trust below (the plugin proxy-buffering adds one) trusts none of them.
       http_server_configuration_snippet: `${listener}${verification}`,
-      http_admin_configuration_snippet: listener,
+      http_admin_configuration_snippet: `${listener}${adminCallersSnippet(adminCallers)}`,
       // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane. The leaf is presented to every
       // upstream that asks for one and names no other: neither it nor its key is an object in APISIX.
       http_server_location_configuration_snippet: `${trusted}${verification}${presented}${forwardedSnippet}\n`,

@@ -1,16 +1,16 @@
 // An nginx behind the gateway that verifies its caller: the platform's example of an upstream.
 
 import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
-import type { Client } from "@mtls-everywhere/vocabulary/identities";
+import { type Client, identitiesOf } from "@mtls-everywhere/vocabulary/identities";
 import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
+import { checkCallerList } from "./callers.ts";
 import { Certificate } from "./certificate.ts";
 import type { PlaneAuthority } from "./certificateAuthority.ts";
 import { anyPodIn, createPolicy, networkPolicy, peer, podsOf, tcp } from "./edges.ts";
-import { checkCallerList, identitiesOf } from "./gateway/allowed.ts";
 import type { Gateway } from "./gateway.ts";
 import { nginxConfig, nginxDrain, nginxPaths } from "./nginxConfig.ts";
 import {

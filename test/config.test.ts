@@ -36,7 +36,7 @@ const defaults = {
   },
   etcd: { replicas: 1, storage: "1Gi", users: ["1"], image: "gcr.io/etcd-development/etcd:v3.6.15" },
   apisix: {
-    ...{ replicas: 1, keyring: ["1"], adminKeys: ["1"] },
+    ...{ replicas: 1, keyring: ["1"], adminKeys: ["1"], adminClients: [] },
     image: "docker.io/apache/apisix:3.18.0-debian",
     renewerImage: "docker.io/library/node:24.21.0-slim",
   },
@@ -234,6 +234,8 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [{ gateway: { clients: "curl" } }, "gateway.clients: must be an array, not a string"],
   [{ gateway: { clients: ["curl", "Shop"] } }, `gateway.clients.1: ${kubernetesName}`],
   [{ gateway: { clients: ["curl", "curl"] } }, "gateway.clients: must name each client once"],
+  [{ apisix: { adminClients: ["ops", "ops"] } }, "apisix.adminClients: must name each client once"],
+  [{ apisix: { adminClients: ["renewer"] } }, "apisix.adminClients.0: must not be the stack's own deployer or renewer"],
   [{ gateway: { allow: "anyone" } }, 'gateway.allow: must be a list of clients such as "web/cart", or "every client"'],
   ...["cart", "web/cart/x", "web/Cart"].map((client): [Record<string, unknown>, string] => [
     { gateway: { allow: ["web/till", client] } },

@@ -17,6 +17,13 @@ export interface Client extends z.infer<typeof client> {}
 /** Whom a host or a route answers: these clients, or every client whose certificate the host accepts. An empty list is nobody. */
 export type Allow = readonly Client[] | "every client";
 
+/** These clients in each of the trust domains. */
+export function identitiesOf(clients: readonly Client[], trustDomains: readonly string[]): Identity[] {
+  return trustDomains.flatMap((trustDomain) =>
+    clients.map(({ namespace, serviceAccount }) => ({ trustDomain, namespace, serviceAccount })),
+  );
+}
+
 /** X.520 upper bound of O, OU and CN, in characters. */
 export const subjectLimit = 64;
 

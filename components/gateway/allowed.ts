@@ -1,15 +1,11 @@
 // Which clients a route answers, as conditions on the certificate that the gateway has verified.
 
 import type { Condition } from "@mtls-everywhere/apisix-admin";
-import {
-  type Allow,
-  type Client,
-  type Identity,
-  subjectLimit,
-  subjectOf,
-} from "@mtls-everywhere/vocabulary/identities";
+import { type Allow, type Client, identitiesOf, subjectOf } from "@mtls-everywhere/vocabulary/identities";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
+
+import { clientList } from "../callers.ts";
 
 /**
  * Conditions that hold for these clients alone, in each of the trust domains. They are judged at every request: a connection that was
@@ -30,29 +26,7 @@ interface Said {
   readonly routes: Readonly<Record<string, { readonly allow?: unknown }>>;
 }
 
-/** A part of a subject, in which the gateway would write other characters in another form than `subjectOf`. */
-const name = z
-  .string()
-  .max(subjectLimit)
-  .regex(/^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$/);
-const clientList = z.array(z.strictObject({ namespace: name, serviceAccount: name }));
 const allow: z.ZodType<Allow> = z.union([z.literal("every client"), clientList]);
-
-/** Who a server answers that sees the whole subject: these clients, in each of the trust domains, and nobody else. */
-export function identitiesOf(clients: readonly Client[], trustDomains: readonly string[]): Identity[] {
-  return trustDomains.flatMap((trustDomain) =>
-    clients.map(({ namespace, serviceAccount }) => ({ trustDomain, namespace, serviceAccount })),
-  );
-}
-
-/** @throws RunError unless a server's callers are a list of clients that leaves can name; `where` is the server, in words. */
-export function checkCallerList(where: string, said: unknown): void {
-  if (clientList.safeParse(said).success) return;
-  throw new pulumi.RunError(
-    `${where}: its callers are not a list of clients. Set allow to their Kubernetes names, such as ` +
-      '[{ namespace: "web", serviceAccount: "cart" }], or leave it out for nobody but the gateway.',
-  );
-}
 
 /** @throws RunError when a site does not say who may call it and its routes, or could not know them. */
 export function checkCallers(site: string, { allow: common, clients, routes }: Said): void {

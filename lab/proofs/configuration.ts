@@ -98,6 +98,7 @@ function changes(chart: string, copy: string): readonly Change[] {
     change("apisix.keyring", ["1", "2"]),
     refused("apisix.keyring", ["2"], /(?<=apisix\.keyring: )[^.]+/),
     change("apisix.adminKeys", ["1", "2"]),
+    change("apisix.adminClients", ["ops"]),
     image("apisix.image", apisixImage),
     image("apisix.renewerImage", nodeImage),
     change("gateway.host", "other", { ends: { what: "the former host", reason: /^alert |^answer 40[34]$/ } }),

@@ -19,6 +19,10 @@ import { outputs } from "../support/outputs.ts";
 import { hardened, labels, leafRef, podOf, secretVolume, spread, trustRef } from "./podSecurity.ts";
 
 const store = { endpoints: ["https://etcd.mtls.svc:2379"], prefix: "/apisix", user: "apisix" };
+const callers = [
+  { trustDomain: "dev.example", namespace: "mtls", serviceAccount: "deployer" },
+  { trustDomain: "next.example", namespace: "mtls", serviceAccount: "ops.team" },
+];
 const material = {
   etcdLeaf: leafRef("etcd", "etcd-client"),
   adminLeaf: leafRef("admin", "apisix-admin"),
@@ -43,7 +47,7 @@ const deployment = (replicas = 2) =>
 
 describe("config.yaml", () => {
   it("asks for certificates everywhere, trusts one plane in each place, and contains no secret", () => {
-    same(apisixConfig(store, firstKeys), {
+    same(apisixConfig(store, firstKeys, callers), {
       apisix: {
         enable_admin: true,
         enable_control: false,
@@ -70,7 +74,8 @@ describe("config.yaml", () => {
           "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n" +
           "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
         http_admin_configuration_snippet:
-          "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n",
+          "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n" +
+          'if ($ssl_client_s_dn !~ "^(?:CN=deployer,OU=mtls,O=dev\\.example|CN=ops\\.team,OU=mtls,O=next\\.example)$") { return 403; }\n',
         http_server_location_configuration_snippet:
           "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n" +
           "proxy_ssl_certificate $leaves/tls/upstream/tls.crt;\nproxy_ssl_certificate_key $leaves/tls/upstream/tls.key;\n" +
@@ -112,14 +117,16 @@ describe("config.yaml", () => {
     const text = fc.string({ minLength: 1 });
     const anyStore = fc.record({ endpoints: fc.array(text, { minLength: 1 }), prefix: text, user: text });
     fc.assert(
-      fc.property(anyStore, (store) => same(parse(apisixConfigYaml(store, firstKeys)), apisixConfig(store, firstKeys))),
+      fc.property(anyStore, (store) =>
+        same(parse(apisixConfigYaml(store, firstKeys, callers)), apisixConfig(store, firstKeys, callers)),
+      ),
     );
   });
 
   it("takes each key from its own variable: the first key seals, all open, all are accepted", () => {
     const keys = { keyring: ["2", "1"], adminKeys: ["2026-11", "1"], users: ["2", "1"] };
-    const one = apisixConfig(store, firstKeys);
-    same(apisixConfig({ ...store, user: "apisix-2" }, keys), {
+    const one = apisixConfig(store, firstKeys, callers);
+    same(apisixConfig({ ...store, user: "apisix-2" }, keys, callers), {
       ...one,
       apisix: {
         ...one.apisix,
@@ -243,7 +250,7 @@ describe("APISIX's Deployment", () => {
   it("finds every file of config.yaml in what it mounts", () => {
     const { containers } = deployment().spec.template.spec;
     const folders = containers[0]!.volumeMounts.map(({ mountPath }) => mountPath);
-    const paths = JSON.stringify(apisixConfig(store, firstKeys)).match(/\/(tls|trust)\/[^\s";]+/g) ?? [];
+    const paths = JSON.stringify(apisixConfig(store, firstKeys, callers)).match(/\/(tls|trust)\/[^\s";]+/g) ?? [];
     ok(paths.length > 5);
     same(
       paths.filter((path) => !folders.some((folder) => path.startsWith(`${folder}/`))),
@@ -319,7 +326,7 @@ describe("the gateway's Service", () => {
         apiServer: { addresses: ["192.0.2.1"], port: 6443 },
         keys: firstKeys,
         ...{ host: "upstream", replicas: 1, image: "apisix:3.18.0", renewerImage: "node:24" },
-        ...{ readyTimeout: "90s" },
+        ...{ readyTimeout: "90s", adminClients: [] },
         ...{ serviceType: "LoadBalancer", serviceAnnotations: {} },
       },
       { transformations: [record] },

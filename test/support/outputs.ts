@@ -56,6 +56,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
         certificates: clients.map((client) => leafRef("edge", `client-${client}`)),
       },
     }),
+    adminClients: ["deployer", "renewer"].map((serviceAccount) => ({ namespace: "mtls", serviceAccount })),
     gateway: {
       url: `https://${host}/`,
       ...pods("apisix"),

@@ -68,6 +68,10 @@ func (w *worker) adminAPI(rw http.ResponseWriter, r *http.Request) {
 		writePage(rw, 400, wrong)
 		return
 	}
+	if callers := w.cfg.admin.callers; callers != nil && !callers.MatchString(clientSubject(r)) {
+		writePage(rw, 403, "")
+		return
+	}
 	path, below := strings.CutPrefix(r.URL.Path, "/apisix/admin")
 	if !below || (path != "" && path[0] != '/') {
 		writePage(rw, 404, "")

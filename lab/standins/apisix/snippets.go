@@ -23,6 +23,7 @@ type snippet struct {
 	proxyCert     string
 	proxyKey      string
 	headers       []inputHeader
+	callers       *regexp.Regexp // of the Admin API, by subject; nil: every client of its CA
 }
 
 // inputHeader is what more_set_input_headers does to requests: without a variable, or if it is empty, the header is removed.
@@ -69,6 +70,12 @@ func (c *config) parseSnippets() error {
 
 func (s *snippet) parse(where, text string) (err error) {
 	inLocation, inAdmin := strings.Contains(where, "location"), strings.Contains(where, "admin")
+	if found := subjectCheck.FindStringSubmatch(text); found != nil && inAdmin {
+		if s.callers, err = regexp.Compile(found[1]); err != nil {
+			return fmt.Errorf("%s: %w", where, err)
+		}
+		text = strings.Replace(text, found[0], "", 1)
+	}
 	for _, statement := range strings.Split(text, ";") {
 		words := strings.Fields(statement)
 		if len(words) == 0 {
@@ -111,6 +118,9 @@ func (s *snippet) parse(where, text string) (err error) {
 	}
 	return nil
 }
+
+// subjectCheck refuses clients by subject, in the server's rewrite phase: after the certificate, before APISIX.
+var subjectCheck = regexp.MustCompile(`if \(\$ssl_client_s_dn !~ "([^"]+)"\) \{ return 403; \}`)
 
 var headerOf = regexp.MustCompile(`^"([\w-]+): (?:\$(\w+))?"$`)
 

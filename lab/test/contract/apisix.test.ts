@@ -1001,6 +1001,25 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
       assert.match(await refused("ssl_protocols", "TLSv1.1"), /knows TLSv1\.2 and TLSv1\.3, not "TLSv1\.1"/);
     });
 
+    it("answers at the Admin API only subjects that its snippet names, after the certificate and before the key", async () => {
+      const subject = new X509Certificate(pems["admin-client.crt"]!).subject.split("\n").reverse().join(",");
+      const named = (subject: string): Patch => [
+        "nginx_config.http_admin_configuration_snippet",
+        `if ($ssl_client_s_dn !~ "^(?:${subject})$") { return 403; }\n`,
+      ];
+      const statuses = async () => {
+        const asked: Partial<Call>[] = [{}, { headers: {} }];
+        const others = ["user-client", "user-wrongca"].map((leaf) => ({ agent: keptAlive(leaf, "apisix-admin") }));
+        const answers = [...asked, ...others].map((more) => admin("GET", "routes", undefined, more));
+        return (await Promise.all(answers)).map(({ status }) => status);
+      };
+      await restart([named(`CN=someone|${subject}`)]);
+      assert.deepEqual(await statuses(), [200, 401, 403, 400]);
+      await restart([named("CN=someone")]);
+      assert.deepEqual(await statuses(), [403, 403, 403, 400]);
+      await restart();
+    });
+
     it("offers the curves that its snippets name, on the gateway and the Admin API separately, and OpenSSL's by default", async () => {
       const candidates = ["X25519", "prime256v1", "secp384r1", "secp521r1"];
       const offered = async (port: number, client: tls.ConnectionOptions) => {

@@ -14,6 +14,7 @@ import type tls from "node:tls";
 import { type KeyPair } from "../../../cluster-access/certificates.ts";
 import { type ClientTls, handshake } from "../../../cluster-access/handshake.ts";
 import { until } from "../../../cluster-access/until.ts";
+import { adminCallersSnippet } from "../../../components/adminCallers.ts";
 import { forwardedHeader, forwardedMap, forwardedSnippet } from "../../../components/forwardedIdentity.ts";
 import { allowedBy } from "../../../components/gateway/allowed.ts";
 import { freePort } from "../../../lab/ports.ts";
@@ -46,6 +47,8 @@ export interface Faults {
   readonly resumedSessions?: boolean;
   /** The upstream answers anyone with a certificate from its plane. */
   readonly anyCaller?: boolean;
+  /** The Admin API answers every client of the admin plane. */
+  readonly anyAdminClient?: boolean;
   /** APISIX passes on what clients say of themselves. */
   readonly forgeable?: boolean;
   /** Servers take suites without authenticated encryption, and the upstream TLS 1.1. */
@@ -142,7 +145,7 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
     peer: await issuers["etcd-peer"].leaf({ dnsNames: names("localhost"), usages: ["server auth", "client auth"] }),
     store: await issuers.etcd.leaf({ uris: [spiffeId(apisix)] }),
     adminServer: await issuers.admin.leaf({ dnsNames: names("admin.test"), usages: ["server auth"] }),
-    adminClient: await issuers.admin.leaf({ subject: "CN=deployer" }),
+    adminClient: await issuers.admin.leaf({ subject: "O=test,OU=platform,CN=deployer" }),
     gateway: await issuers.edge.leaf({ dnsNames: names("gateway.test"), usages: ["server auth"] }),
     client: await issuers.edge.leaf({ subject: `O=test,OU=platform,CN=${faults.client ?? "anyone"}` }),
     upstreamServer: await issuers.upstream.leaf({ dnsNames: names("upstream.test"), usages: ["server auth"] }),
@@ -243,6 +246,8 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
   const home = join(folder, "apisix");
   await mkdir(join(home, "conf"), { recursive: true });
   await mkdir(join(home, "logs"));
+  const deployer = { trustDomain: "test", namespace: "platform", serviceAccount: "deployer" };
+  const sessions = faults.resumedSessions ? "" : "ssl_session_cache off;\n";
   const told = faults.forgeable ? "" : forwardedSnippet;
   const adminFiles = await pairFiles("admin", leaves.adminServer);
   await writeFile(
@@ -262,12 +267,9 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
         },
       },
       nginx_config: {
-        ...(faults.resumedSessions
-          ? {}
-          : {
-              http_server_configuration_snippet: "ssl_session_cache off;",
-              http_admin_configuration_snippet: "ssl_session_cache off;",
-            }),
+        http_server_configuration_snippet: sessions,
+        http_admin_configuration_snippet:
+          sessions + (faults.anyAdminClient || faults.anonymousClients ? "" : adminCallersSnippet([deployer])),
         http_configuration_snippet: forwardedMap,
         ...(faults.unverifiedUpstreams
           ? { http_server_location_configuration_snippet: told }
@@ -388,6 +390,7 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
       identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
       forwards: forwardedHeader,
     },
+    adminClients: [{ namespace: "platform", serviceAccount: "deployer" }],
     ...(faults.client !== undefined && {
       clients: {
         allowed: [{ namespace: "platform", serviceAccount: faults.client }],

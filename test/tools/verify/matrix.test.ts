@@ -82,10 +82,20 @@ describe("the refusal matrix", () => {
         },
         plane: others,
         chain: unsigned,
-        identity: { ...Object.fromEntries(Object.keys(unsigned).map((hop) => [hop, "not checked"])), upstream: "403" },
+        identity: {
+          ...Object.fromEntries(Object.keys(unsigned).map((hop) => [hop, "not checked"])),
+          ...{ "Admin API": "403", upstream: "403" },
+        },
         early: Object.fromEntries(Object.keys(unsigned).map((hop) => [hop, "not checked"])),
       },
     );
+  });
+
+  it("takes an Admin API whose outputs name no clients for one that admits every client of its plane", () => {
+    const { adminClients: _, ...older } = outputs;
+    const line = (of: typeof older) =>
+      linesOf(of).find(({ hop, case: name }) => hop === "Admin API" && name.startsWith("certificate of another id"))!;
+    deepEqual(["why" in line(older), "why" in line(outputs)], [true, false]);
   });
 
   it("takes a host whose configuration does not say who may call for one that admits every client", () => {

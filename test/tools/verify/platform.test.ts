@@ -103,7 +103,7 @@ describe("the checks", function () {
         ],
         "Admin API": [
           ...["", "200", "400 No required SSL certificate was sent", page, "401 missing apikey", "401 wrong apikey"],
-          ...["alert handshake_failure (40)", ...names, "not resumed"],
+          ...["403 Forbidden", "alert handshake_failure (40)", ...names, "not resumed"],
         ],
         etcd: [
           ...["", "1 member, all healthy", "200"],
@@ -119,7 +119,7 @@ describe("the checks", function () {
       },
     );
     const unchecked = checks.filter(({ verdict }) => verdict === "not checked");
-    deepEqual([checks.length - unchecked.length, unchecked.length], [139, 35]);
+    deepEqual([checks.length - unchecked.length, unchecked.length], [142, 33]);
     deepEqual(
       served.map(({ hop, pod, root, verdict, remark }) => [hop, pod, root, verdict, remark]),
       [
@@ -260,7 +260,10 @@ describe("the checks", function () {
       { oneAuthority: true },
       {
         gateway: { "200": ofOthers("edge") },
-        "Admin API": { "200": ofOthers("admin") },
+        "Admin API": {
+          "403 Forbidden": onBoth(...others("admin").map((plane) => `certificate of the ${plane} plane`)),
+          "200": ["client that trusts all other planes' roots"],
+        },
         etcd: { "200": ofOthers("etcd") },
         "etcd peers": { "200": ofOthers("etcd-peer") },
         upstream: {
@@ -277,7 +280,7 @@ describe("the checks", function () {
       { anonymousClients: true },
       {
         gateway: { "200": [...anyCertificate("edge"), "SNI that admits other clients, Host of another"] },
-        "Admin API": { "200": anyCertificate("admin") },
+        "Admin API": { "200": anyCertificate("admin", "certificate of another identity") },
         etcd: { "200": anyCertificate("etcd") },
         "etcd peers": { "200": anyCertificate("etcd-peer") },
         upstream: { "200": anyCertificate("upstream", "certificate of another identity") },
@@ -294,7 +297,7 @@ describe("the checks", function () {
             "APISIX's leaf and password, other keys",
             "APISIX's leaf with a wrong password",
           ],
-          "200": ["APISIX's leaf without password"],
+          "200": ["APISIX's leaf without password", "another identity's leaf without password"],
         },
       },
     ],
@@ -332,6 +335,11 @@ describe("the checks", function () {
       "an upstream that answers anyone of its plane",
       { anyCaller: true },
       { upstream: { "200": onBoth("certificate of another identity") } },
+    ],
+    [
+      "an Admin API that answers anyone of its plane",
+      { anyAdminClient: true },
+      { "Admin API": { "200": onBoth("certificate of another identity") } },
     ],
     [
       "a gateway that passes on what clients say of themselves",

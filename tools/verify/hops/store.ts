@@ -2,7 +2,7 @@
 
 import { randomUUID } from "node:crypto";
 
-import { until } from "@mtls-everywhere/cluster-access";
+import { type KeyPair, until } from "@mtls-everywhere/cluster-access";
 import type { OnePodPort } from "@mtls-everywhere/vocabulary/references";
 
 import type { PlatformOutputs } from "../../../outputs.ts";
@@ -29,6 +29,12 @@ export function storeLines({ store }: PlatformOutputs): readonly Check[] {
       const request = { path: "/v3/kv/range", body: range, headers: { authorization: token } };
       return observe(scene.access, to, client(scene), request, signal);
     };
+
+  /** Asks for APISIX's keys with nothing but a certificate. */
+  const anonymous = ({ access, material: { roots } }: Scene, to: OnePodPort, pair: KeyPair, signal: AbortSignal) => {
+    const request = { path: "/v3/kv/range", body: inside(store.prefix) };
+    return observe(access, to, { ca: roots.etcd, pair }, request, signal);
+  };
 
   const members = async (
     scene: Scene,
@@ -66,12 +72,11 @@ export function storeLines({ store }: PlatformOutputs): readonly Check[] {
     line("APISIX's leaf with a wrong password", [wrongPassword], async (scene, to, signal) =>
       observed(await signIn(scene, to, randomUUID(), signal)),
     ),
-    line(
-      "APISIX's leaf without password",
-      // Depending on version and call, etcd denies the anonymous user permission or objects to the empty name.
-      [permissionDenied, { kind: "answer", status: 400, words: "user name is empty" }],
-      (scene, to, signal) =>
-        observe(scene.access, to, client(scene), { path: "/v3/kv/range", body: inside(store.prefix) }, signal),
+    line("APISIX's leaf without password", [permissionDenied, nameless], (scene, to, signal) =>
+      anonymous(scene, to, client(scene).pair, signal),
+    ),
+    line("another identity's leaf without password", [permissionDenied, nameless], async (scene, to, signal) =>
+      anonymous(scene, to, await scene.material.leaves.of("client", "etcd"), signal),
     ),
     // Outputs of 0.1 do not name them.
     ...(expected === undefined
@@ -88,6 +93,8 @@ export function storeLines({ store }: PlatformOutputs): readonly Check[] {
 }
 
 const permissionDenied: Outcome = { kind: "answer", status: 403, words: "permission denied" };
+/** Depending on version and call, etcd denies the anonymous user permission or objects to the empty name. */
+const nameless: Outcome = { kind: "answer", status: 400, words: "user name is empty" };
 const wrongPassword: Outcome = { kind: "answer", status: 400, words: "authentication failed" };
 
 /** A range request to etcd's JSON gateway. It only counts keys: the values include APISIX's private keys. */

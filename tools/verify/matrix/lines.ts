@@ -16,7 +16,7 @@ import { rightQuestion } from "./tries.ts";
 /** All lines, in the report's order. */
 export function linesOf(outputs: PlatformOutputs): readonly Line[] {
   const own = [...gatewayLines(outputs), ...adminLines(outputs), ...storeLines(outputs)];
-  const rows = matrix(isListed(outputs));
+  const rows = matrix({ gateway: isListed(outputs), admin: outputs.adminClients !== undefined });
   return [
     ...serversOf(outputs).flatMap((server) => [
       ...rows.filter((row) => isFor(row, server)).map((row) => lineOf(row, server)),

@@ -35,8 +35,15 @@ interface Made extends Named {
 export type Row = Made | Unmade;
 type Cells = Readonly<Record<ServerHop, Cell>>;
 
-/** The rows in the report's order; `listed` if the platform's own host names its clients. */
-export function matrix(listed: boolean): readonly Row[] {
+/** Which servers name their clients, where that depends on the stack. */
+export interface Listed {
+  /** The platform's own host does. */
+  readonly gateway: boolean;
+  readonly admin: boolean;
+}
+
+/** The rows in the report's order. */
+export function matrix(listed: Listed): readonly Row[] {
   const newestFirst = tlsVersions.toReversed();
   return [
     ...newestFirst.flatMap((version) => certificateRows(version, listed)),
@@ -86,7 +93,7 @@ export function matrix(listed: boolean): readonly Row[] {
   ];
 }
 
-function certificateRows(version: TlsVersion, listed: boolean): Made[] {
+function certificateRows(version: TlsVersion, listed: Listed): Made[] {
   // A client of TLS 1.3 believes that the handshake is over when this alert arrives.
   const missing = alert(version === "TLSv1.3" ? "certificate_required" : "handshake_failure");
   const row = (name: string, tried: tries.Try, cells: Cells): Made => ({
@@ -108,8 +115,10 @@ function certificateRows(version: TlsVersion, listed: boolean): Made[] {
     })),
     {
       ...row("certificate of another identity", tries.anotherIdentity, {
-        gateway: listed ? answer(403) : "The host admits every client of the edge plane.",
-        "Admin API": "The Admin API admits every client of the admin plane, and tells them apart by their keys.",
+        gateway: listed.gateway ? answer(403) : "The host admits every client of the edge plane.",
+        "Admin API": listed.admin
+          ? answer(403)
+          : "The Admin API of this release admits every client of the admin plane.",
         etcd: "etcd admits every client of its plane, and tells them apart by user and password.",
         "etcd peers": "etcd admits every leaf of its peers' plane as a member's.",
         upstream: answer(403),
