@@ -258,10 +258,10 @@ describe("the platform in a lab of its own", function () {
     });
     const listed = changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }));
     same(listed, { create: ["Certificate client-shop", "Certificate client-shop"], update: ["ApisixRoute hello"] });
+    const admitted = await seenByVerify();
     // A leaf of the list's, copied before the update that takes its name off: the update deletes its Secret, not this.
     const [shop, curl] = [await keptClient("client-shop"), await keptClient("client-curl")];
     await eventually("the new client's answer", shop.statuses, [200, 200]);
-    const admitted = await seenByVerify();
     const seen: { readonly at: number; readonly shop: number[]; readonly curl: number[] }[] = [];
     let watching = true;
     const watch = (async () => {
