@@ -11,7 +11,7 @@ import { connectCluster } from "./components/cluster.ts";
 import { Etcd } from "./components/etcd.ts";
 import { checkStore } from "./components/etcdCheck.ts";
 import { callerCertificate } from "./components/gateway/callerCertificate.ts";
-import { forwardedHeader } from "./components/forwardedIdentity.ts";
+import { certificateHeader, forwardedHeader } from "./components/forwardedIdentity.ts";
 import { ownCallers } from "./components/gateway/ownCallers.ts";
 import { checkKeys } from "./components/keyCheck.ts";
 import type { KeyNames } from "./components/keyNames.ts";
@@ -114,7 +114,8 @@ export const admin = apisix.admin;
 export const store: pulumi.Output<StoreEndpoint> = etcd.store;
 export const caller = {
   ...(presented.object && { clientCertificate: presented.object.id }),
-  ...{ identity: apisix.identity, identities: apisix.identities, forwards: forwardedHeader },
+  ...{ identity: apisix.identity, identities: apisix.identities },
+  ...{ forwards: forwardedHeader, forwardsCertificate: certificateHeader },
 };
 export const adminClients = apisix.adminClients;
 export const clients = { ...(callers && { allowed: callers }), certificates };

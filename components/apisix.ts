@@ -13,7 +13,7 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 import * as random from "@pulumi/random";
 
-import { apisixConfigYaml, apisixVariables } from "./apisixConfig.ts";
+import { apisixConfigYaml, apisixVariables, clientCertificate } from "./apisixConfig.ts";
 import { apisixDeployment, type ApisixPlanArgs, apisixService, gatewayPolicy } from "./apisixPlan.ts";
 import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
@@ -164,9 +164,10 @@ export class Apisix extends pulumi.ComponentResource {
     );
 
     const yaml = args.store.store.apply((store) => apisixConfigYaml(store, keys, adminCallers));
+    const settings = { "config.yaml": yaml, [clientCertificate.name]: clientCertificate.text };
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
-      { metadata: { ...meta, name: `${name}-config` }, data: { "config.yaml": yaml } },
+      { metadata: { ...meta, name: `${name}-config` }, data: settings },
       child,
     );
     const files = renewerFiles(adminName);
@@ -196,7 +197,7 @@ export class Apisix extends pulumi.ComponentResource {
         adminTrust: authorities.admin.trust,
         upstreamTrust: authorities.upstream.trust,
         annotations: {
-          ...rolledBy(pulumi.all({ "config.yaml": yaml, environment: secretDigest, ...files }).apply(settingsDigest)),
+          ...rolledBy(pulumi.all({ ...settings, environment: secretDigest, ...files }).apply(settingsDigest)),
           ...serving({ edge: apisixPorts.gateway, admin: apisixPorts.admin }),
           ...startedWith({
             etcd: authorities.etcd.roots,

@@ -1,5 +1,7 @@
 // Plans APISIX's config.yaml. Every key is one that real APISIX 3.18 accepts: it silently ignores unknown ones.
 
+import { readFileSync } from "node:fs";
+
 import type { StoreEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
@@ -20,6 +22,12 @@ export const apisixPaths = {
   etcdTrust: "/trust/etcd",
   adminTrust: "/trust/admin",
   upstreamTrust: "/trust/upstream",
+} as const;
+
+/** The one program of ours that runs in the gateway, as a file beside config.yaml: no code is in etcd. */
+export const clientCertificate = {
+  name: "client-cert.lua",
+  text: readFileSync(new URL("client-cert.lua", import.meta.url), "utf8"),
 } as const;
 
 /** Environment variables with the secrets of config.yaml: one for each key, by its name. */
@@ -46,6 +54,7 @@ export function apisixConfig(
   const verification = "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n";
   const trusted = `proxy_ssl_trusted_certificate ${apisixPaths.upstreamTrust}/ca.crt;\n`;
   const presented = `proxy_ssl_certificate ${upstream.cert};\nproxy_ssl_certificate_key ${upstream.key};\n`;
+  const forwarded = forwardedSnippet(`${apisixPaths.home}/conf/${clientCertificate.name}`);
   return {
     apisix: {
       enable_admin: true,
@@ -80,7 +89,7 @@ export function apisixConfig(
       http_admin_configuration_snippet: `${listener}${adminCallersSnippet(adminCallers)}`,
       // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane. The leaf is presented to every
       // upstream that asks for one and names no other: neither it nor its key is an object in APISIX.
-      http_server_location_configuration_snippet: `${trusted}${verification}${presented}${forwardedSnippet}\n`,
+      http_server_location_configuration_snippet: `${trusted}${verification}${presented}${forwarded}\n`,
     },
     deployment: {
       role: "traditional",

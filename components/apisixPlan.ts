@@ -4,7 +4,7 @@ import type { CertSecretRef, TrustRef } from "@mtls-everywhere/vocabulary/planes
 import { apisixPorts } from "@mtls-everywhere/vocabulary/ports";
 import type * as pulumi from "@pulumi/pulumi";
 
-import { apisixPaths } from "./apisixConfig.ts";
+import { apisixPaths, clientCertificate } from "./apisixConfig.ts";
 import { networkPolicy, podsOf, tcp, toNameService } from "./edges.ts";
 import { type KeyNames, startedWithKeys } from "./keyNames.ts";
 import { renewerSidecar } from "./renewer.ts";
@@ -105,8 +105,8 @@ export function apisixDeployment(
     writable.map((folder) => ({ name: "scratch", mountPath: `${root}/${folder}`, subPath: folder }));
   const copyHome = [
     `cp -r ${home}/conf/. /scratch/conf/`,
-    // config.yaml must be among the files that APISIX itself writes, and a subPath mount of it would never update.
-    "cp /config/config.yaml /scratch/conf/config.yaml",
+    // They must be among the files that APISIX itself writes, and a subPath mount of them would never update.
+    `cp /config/config.yaml /config/${clientCertificate.name} /scratch/conf/`,
     "ln -sf /dev/stdout /scratch/logs/access.log",
     "ln -sf /dev/stderr /scratch/logs/error.log",
   ];

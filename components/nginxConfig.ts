@@ -4,7 +4,7 @@ import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
-import { forwardedHeader } from "./forwardedIdentity.ts";
+import { certificateHeader, forwardedHeader } from "./forwardedIdentity.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 
 /** Mount points that the configuration refers to. */
@@ -74,11 +74,16 @@ ${allowed.join("\n")}
     }
     location ${toldPath} {
       default_type text/plain;
-      return 200 "$http_${forwardedHeader.toLowerCase().replaceAll("-", "_")}\\n";
+      return 200 "${[forwardedHeader, certificateHeader].map((name) => `${received(name)}\\n`).join("")}";
     }
   }
 }
 `;
+}
+
+/** nginx's variable for a header of the request. */
+function received(header: string): string {
+  return `$http_${header.toLowerCase().replaceAll("-", "_")}`;
 }
 
 /**

@@ -33,6 +33,19 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
   });
 }
 
+/** nginx's modules for Lua and for headers, to be loaded into the nginx of `debian`: the tests' nearest to APISIX's own nginx. */
+export async function nginxModules(progress: (line: string) => void): Promise<Part> {
+  return cached("debian", "nginx-modules", keyOf(await release(), process.arch), async (path) => {
+    const apt = `${path}-apt`;
+    const modules = ["libnginx-mod-http-lua", "libnginx-mod-http-headers-more-filter"];
+    // The modules, and what nginx does without.
+    const needed = /^(libnginx-mod|lua-resty|libluajit|libpcre3$)/;
+    for (const [name, file] of await download(apt, modules, progress)) if (needed.test(name)) await unpack(file, path);
+    await mergeUsr(path);
+    await rm(apt, { recursive: true });
+  });
+}
+
 /** Prometheus' promtool, which evaluates alerts, for the monitoring tests. */
 export async function promtool(progress: (line: string) => void): Promise<Part> {
   return cached("bin", "promtool", keyOf(await release(), process.arch), async (path) => {

@@ -154,6 +154,8 @@ export const gatewayCaller = z
     identities: z.array(named<Identity>(identity)).readonly().exactOptional(),
     /** Header in which it tells a service which client it has verified; one that a client sends never arrives. Since 0.2. */
     forwards: text.exactOptional(),
+    /** RFC 9440's header, in which it passes on that client's certificate alone, as `:base64 of its DER:`. Since 0.2. */
+    forwardsCertificate: text.exactOptional(),
   })
   .readonly();
 

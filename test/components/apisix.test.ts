@@ -79,9 +79,13 @@ describe("config.yaml", () => {
         http_server_location_configuration_snippet:
           "proxy_ssl_trusted_certificate /trust/upstream/ca.crt;\nproxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n" +
           "proxy_ssl_certificate $leaves/tls/upstream/tls.crt;\nproxy_ssl_certificate_key $leaves/tls/upstream/tls.key;\n" +
+          "set_by_lua_file $client_certificate /usr/local/apisix/conf/client-cert.lua;\n" +
           'more_set_input_headers "X-Forwarded-Client-Cert: $forwarded_client";\n' +
-          ["X-Forwarded-Client_Cert", "X-Forwarded_Client-Cert", "X-Forwarded_Client_Cert", "X_Forwarded-Client-Cert"]
-            .concat(["X_Forwarded-Client_Cert", "X_Forwarded_Client-Cert", "X_Forwarded_Client_Cert"])
+          'more_set_input_headers "Client-Cert: $client_certificate";\n' +
+          ["Client-Cert-Chain", "X-Forwarded-Client_Cert", "X-Forwarded_Client-Cert", "X-Forwarded_Client_Cert"]
+            .concat(["X_Forwarded-Client-Cert", "X_Forwarded-Client_Cert", "X_Forwarded_Client-Cert"])
+            .concat(["X_Forwarded_Client_Cert", "Client_Cert"])
+            .concat(["Client-Cert_Chain", "Client_Cert-Chain", "Client_Cert_Chain"])
             .map((name) => `more_set_input_headers "${name}: ";\n`)
             .join(""),
       },
@@ -184,7 +188,7 @@ describe("APISIX's Deployment", () => {
                 command: [
                   "sh",
                   "-c",
-                  "cp -r /usr/local/apisix/conf/. /scratch/conf/ && cp /config/config.yaml /scratch/conf/config.yaml && " +
+                  "cp -r /usr/local/apisix/conf/. /scratch/conf/ && cp /config/config.yaml /config/client-cert.lua /scratch/conf/ && " +
                     "ln -sf /dev/stdout /scratch/logs/access.log && ln -sf /dev/stderr /scratch/logs/error.log",
                 ],
                 securityContext: hardened,

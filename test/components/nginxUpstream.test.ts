@@ -64,7 +64,7 @@ http {
     }
     location /.verify/ {
       default_type text/plain;
-      return 200 "$http_x_forwarded_client_cert\\n";
+      return 200 "$http_x_forwarded_client_cert\\n$http_client_cert\\n";
     }
   }
 }

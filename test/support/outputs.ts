@@ -48,7 +48,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       ...(ids.clientCertificate === undefined ? {} : { clientCertificate: ids.clientCertificate }),
       identity,
       identities: [identity],
-      forwards: "X-Forwarded-Client-Cert",
+      ...{ forwards: "X-Forwarded-Client-Cert", forwardsCertificate: "Client-Cert" },
     },
     ...(clients && {
       clients: {

@@ -33,7 +33,7 @@ func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 	// In nginx's rewrite phase, before APISIX looks for a route.
 	for _, h := range w.cfg.location.headers {
 		r.Header.Del(h.name)
-		if value := verifiedClient(r); h.variable != "" && value != "" {
+		if value := h.value(r); value != "" {
 			r.Header.Set(h.name, value)
 		}
 	}

@@ -2,9 +2,12 @@
 package main
 
 import (
+	"crypto/sha256"
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"net/http"
+	"os"
 	"regexp"
 	"slices"
 	"strconv"
@@ -23,11 +26,15 @@ type snippet struct {
 	proxyCert     string
 	proxyKey      string
 	headers       []inputHeader
+	certificate   string         // variable that set_by_lua_file sets to RFC 9440's form of the client's certificate
 	callers       *regexp.Regexp // of the Admin API, by subject; nil: every client of its CA
 }
 
 // inputHeader is what more_set_input_headers does to requests: without a variable, or if it is empty, the header is removed.
-type inputHeader struct{ name, variable string }
+type inputHeader struct {
+	name, variable string
+	value          func(*http.Request) string
+}
 
 // ofTemplate are directives that APISIX's template already puts into the same block and nginx takes only once.
 var ofTemplate = []string{"ssl_session_tickets", "ssl_ciphers", "ssl_prefer_server_ciphers"}
@@ -50,8 +57,15 @@ func (c *config) parseSnippets() error {
 	if err := c.location.parse("http_server_location_configuration_snippet", c.Nginx.LocationSnippet); err != nil {
 		return err
 	}
-	for _, h := range c.location.headers {
-		if h.variable != "" && h.variable != forwarded {
+	for i, h := range c.location.headers {
+		switch h.variable {
+		case "":
+			c.location.headers[i].value = func(*http.Request) string { return "" }
+		case forwarded:
+			c.location.headers[i].value = verifiedClient
+		case c.location.certificate:
+			c.location.headers[i].value = clientCertificate
+		default:
 			return fmt.Errorf("nginx: [emerg] unknown %q variable", h.variable)
 		}
 	}
@@ -103,8 +117,13 @@ func (s *snippet) parse(where, text string) (err error) {
 		case directive == "more_set_input_headers" && inLocation:
 			found := headerOf.FindStringSubmatch(value)
 			if known = found != nil; known {
-				s.headers = append(s.headers, inputHeader{found[1], found[2]})
+				s.headers = append(s.headers, inputHeader{name: found[1], variable: found[2]})
 			}
+		case directive == "set_by_lua_file" && inLocation && len(words) == 3:
+			if err := onlyClientCertificate(words[2]); err != nil {
+				return fmt.Errorf("%s: %w", where, err)
+			}
+			s.certificate = strings.TrimPrefix(words[1], "$")
 		case directive == "proxy_ssl_verify" && !inAdmin:
 			s.proxyVerify, known = value == "on", value == "on" || value == "off"
 		case directive == "proxy_ssl_verify_depth" && !inAdmin:
@@ -121,6 +140,20 @@ func (s *snippet) parse(where, text string) (err error) {
 
 // subjectCheck refuses clients by subject, in the server's rewrite phase: after the certificate, before APISIX.
 var subjectCheck = regexp.MustCompile(`if \(\$ssl_client_s_dn !~ "([^"]+)"\) \{ return 403; \}`)
+
+// luaDigest is of components/client-cert.lua, the one program that this stand-in knows: it does in Go what that does in Lua.
+const luaDigest = "5b2781defc44d126a86cf6248bb16b4cfe67d52040c7c3c9aab38a2420bf0243"
+
+func onlyClientCertificate(path string) error {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if digest := fmt.Sprintf("%x", sha256.Sum256(text)); digest != luaDigest {
+		return fmt.Errorf("this stand-in knows one program in Lua, by its digest, and %s has another: %s", path, digest)
+	}
+	return nil
+}
 
 var headerOf = regexp.MustCompile(`^"([\w-]+): (?:\$(\w+))?"$`)
 

@@ -4,6 +4,7 @@ package main
 import (
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"encoding/base64"
 	"encoding/pem"
 	"fmt"
 	"net/http"
@@ -106,6 +107,14 @@ func verifiedClient(r *http.Request) string {
 	leaf := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: r.TLS.PeerCertificates[0].Raw})
 	escaped := strings.ReplaceAll(url.QueryEscape(string(leaf)), "+", "%20")
 	return fmt.Sprintf(`Subject="%s";Cert="%s"`, clientSubject(r), escaped)
+}
+
+// clientCertificate is what client-cert.lua makes of a request: RFC 9440's form, empty without a verified certificate.
+func clientCertificate(r *http.Request) string {
+	if clientVerify(r) != "SUCCESS" {
+		return ""
+	}
+	return ":" + base64.StdEncoding.EncodeToString(r.TLS.PeerCertificates[0].Raw) + ":"
 }
 
 // clientVerify is nginx's $ssl_client_verify. A certificate that did not pass has ended the handshake here.

@@ -1211,19 +1211,21 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
 
     it("tells upstreams of the client that it verified, in a header that no client can set, under no name like it", async () => {
       const names = ["X-Forwarded-Client-Cert", "X_Forwarded_Client-Cert", "X_Forwarded_Client_Cert"];
+      const program = join(import.meta.dirname, "../../../components/client-cert.lua");
       const client = `map $ssl_client_verify $who { default ""; SUCCESS 'Subject="$ssl_client_s_dn";Cert="$ssl_client_escaped_cert"'; }`;
       await restart([
         ["nginx_config.http_configuration_snippet", `map $host $leaves { default ""; }\n${client}\n`],
         [
           "nginx_config.http_server_location_configuration_snippet",
-          names.map((name, index) => `more_set_input_headers "${name}: ${index === 0 ? "$who" : ""}";`).join("\n"),
+          `set_by_lua_file $der ${program};\nmore_set_input_headers "Client-Cert: $der";\n` +
+            names.map((name, index) => `more_set_input_headers "${name}: ${index === 0 ? "$who" : ""}";`).join("\n"),
         ],
       ]);
       await gateway();
       await put("ssls/g1", site(clientsOf("ca")));
       const told = http.createServer(({ rawHeaders, headers }, response) => {
         const about = rawHeaders.filter((name) => /^x.forwarded.client.cert$/i.test(name));
-        response.end(JSON.stringify([about.length, headers["x-forwarded-client-cert"]]));
+        response.end(JSON.stringify([about.length, headers["x-forwarded-client-cert"], headers["client-cert"]]));
       });
       told.listen(0, "127.0.0.1");
       await once(told, "listening");
@@ -1237,16 +1239,18 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
         priority: 1,
         vars: [["http_x_forwarded_client_cert", "~~", "forged"]],
       });
-      const headers = { host: "gw.local", ...Object.fromEntries(names.map((name) => [name, "forged"])) };
+      const claimed = [...names, "Client-Cert"];
+      const headers = { host: "gw.local", ...Object.fromEntries(claimed.map((name) => [name, "forged"])) };
       const leaf = new X509Certificate(pems["user-client.crt"]!);
       const subject = leaf.subject.split("\n").reverse().join(",");
       const seen = async (answer: Promise<Answer>) => jsonOf(await answer);
       assert.deepEqual(await seen(gatewayCall("user-client", { path: "/p", headers })), [
         1,
         `Subject="${subject}";Cert="${encodeURIComponent(leaf.toString())}"`,
+        `:${leaf.raw.toString("base64")}:`,
       ]);
       // Nobody is verified without TLS.
-      assert.deepEqual(await seen(call({ port: ports.http, path: "/p", headers })), [0, null]);
+      assert.deepEqual(await seen(call({ port: ports.http, path: "/p", headers })), [0, null, null]);
       told.close();
       await restart();
 
@@ -1255,6 +1259,13 @@ describe("the APISIX stand-in, against recordings of APISIX 3.18.0", function ()
           .output;
       const location = "http_server_location_configuration_snippet";
       assert.match(await refused(location, 'more_set_input_headers "A: $who";'), /unknown "who" variable/);
+      assert.match(
+        await refused(location, `set_by_lua_file $der ${program}; more_set_input_headers "A: $other";`),
+        /unknown "other"/,
+      );
+      const changed = join(folder, "changed.lua");
+      writeFileSync(changed, `${readFileSync(program, "utf8")}\n`);
+      assert.match(await refused(location, `set_by_lua_file $der ${changed};`), /one program in Lua, by its digest/);
       assert.match(await refused(location, 'more_set_input_headers "A: b";'), /does not know the directive or value/);
       assert.match(await refused(location, 'more_clear_input_headers "A";'), /does not know the directive or value/);
       assert.match(

@@ -15,7 +15,13 @@ import { type KeyPair } from "../../../cluster-access/certificates.ts";
 import { type ClientTls, handshake } from "../../../cluster-access/handshake.ts";
 import { until } from "../../../cluster-access/until.ts";
 import { adminCallersSnippet } from "../../../components/adminCallers.ts";
-import { forwardedHeader, forwardedMap, forwardedSnippet } from "../../../components/forwardedIdentity.ts";
+import { clientCertificate } from "../../../components/apisixConfig.ts";
+import {
+  certificateHeader,
+  forwardedHeader,
+  forwardedMap,
+  forwardedSnippet,
+} from "../../../components/forwardedIdentity.ts";
 import { allowedBy } from "../../../components/gateway/allowed.ts";
 import { freePort } from "../../../lab/ports.ts";
 import type { PlatformOutputs } from "../../../outputs.ts";
@@ -233,7 +239,11 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
       else if (!faults.anonymousClients && !socket.authorized) page(400, "The SSL certificate error");
       else if (!faults.anonymousClients && !faults.anyCaller && subject?.CN !== "apisix") page(403, "Forbidden");
       else if (request.url?.startsWith("/.verify/"))
-        response.end(`${String(request.headers["x-forwarded-client-cert"] ?? "")}\n`);
+        response.end(
+          [forwardedHeader, certificateHeader]
+            .map((name) => `${String(request.headers[name.toLowerCase()] ?? "")}\n`)
+            .join(""),
+        );
       else if (request.url !== "/") page(404, "Not Found");
       else response.end(hello);
     },
@@ -248,7 +258,8 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
   await mkdir(join(home, "logs"));
   const deployer = { trustDomain: "test", namespace: "platform", serviceAccount: "deployer" };
   const sessions = faults.resumedSessions ? "" : "ssl_session_cache off;\n";
-  const told = faults.forgeable ? "" : forwardedSnippet;
+  const luaFile = await file("client-cert.lua", clientCertificate.text);
+  const told = faults.forgeable ? "" : forwardedSnippet(luaFile);
   const adminFiles = await pairFiles("admin", leaves.adminServer);
   await writeFile(
     join(home, "conf/config.yaml"),
@@ -388,7 +399,7 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
     },
     caller: {
       identity: { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" },
-      forwards: forwardedHeader,
+      ...{ forwards: forwardedHeader, forwardsCertificate: certificateHeader },
     },
     adminClients: [{ namespace: "platform", serviceAccount: "deployer" }],
     ...(faults.client !== undefined && {

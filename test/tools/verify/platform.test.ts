@@ -346,7 +346,9 @@ describe("the checks", function () {
       { forgeable: true },
       {
         "gateway to upstream": {
-          'failed: the upstream was told "Subject=\\"CN=someone,OU=else\\""': ["client's own word for who it is"],
+          'failed: the upstream was told "Subject=\\"CN=someone,OU=else\\"\\n:Zm9yZ2Vk:"': [
+            "client's own word for who it is",
+          ],
         },
       },
     ],

@@ -1,6 +1,8 @@
 // The gateway to upstreams: APISIX refuses a server with another name or a bad certificate.
 
-import { type Answer, certificatesOf, type KeyPair, servedChain, until } from "@mtls-everywhere/cluster-access";
+import type { X509Certificate } from "node:crypto";
+
+import { type Answer, certificatesOf, servedChain, until } from "@mtls-everywhere/cluster-access";
 import { planes } from "@mtls-everywhere/vocabulary/planes";
 import type { OnePodPort } from "@mtls-everywhere/vocabulary/references";
 
@@ -32,8 +34,8 @@ const servers: readonly (readonly [name: string, shown: Shown, expect: readonly 
     .map((plane) => [`server of the ${plane} plane`, { kind: "server", plane }, refused] as const),
 ];
 
-/** What a client claims to be. */
-const forged = 'Subject="CN=someone,OU=else"';
+/** What a client claims to be, in either header. */
+const forged = { subject: 'Subject="CN=someone,OU=else"', certificate: ":Zm9yZ2Vk:" };
 
 export function forwardingLines({ gateway, caller }: PlatformOutputs): readonly Check[] {
   const host = new URL(gateway.url).hostname;
@@ -48,9 +50,14 @@ export function forwardingLines({ gateway, caller }: PlatformOutputs): readonly 
       return through(scene, at, path, { host }, signal);
     },
   }));
-  return caller.forwards === undefined ? lines : [...lines, unforged(caller.forwards)];
+  const { forwards, forwardsCertificate } = caller;
+  return forwards === undefined ? lines : [...lines, unforged(forwards, forwardsCertificate)];
 
-  function unforged(header: string): Check {
+  function unforged(header: string, certificate?: string): Check {
+    const claims = {
+      ...{ [header]: forged.subject },
+      ...(certificate === undefined ? {} : { [certificate]: forged.certificate }),
+    };
     return {
       ...{ hop: "gateway to upstream", case: "client's own word for who it is", threat: "T17", at: gateway },
       expect: found,
@@ -58,9 +65,10 @@ export function forwardingLines({ gateway, caller }: PlatformOutputs): readonly 
       // What the upstream was told is its answer.
       observe: async (scene, at, signal) => {
         const { path } = await scene.stage.route("upstream");
-        const seen = await through(scene, at, path, { host, [header]: forged }, signal);
-        const client = await scene.material.leaves.of("client", "edge");
-        if (seen.kind !== "answer" || seen.status !== 200 || seen.body.trim() === told(client)) return seen;
+        const seen = await through(scene, at, path, { host, ...claims }, signal);
+        const leaf = certificatesOf((await scene.material.leaves.of("client", "edge")).cert)[0]!;
+        const wanted = [told(leaf), ...(certificate === undefined ? [] : [`:${leaf.raw.toString("base64")}:`])];
+        if (seen.kind !== "answer" || seen.status !== 200 || seen.body.trim() === wanted.join("\n")) return seen;
         return { kind: "failed", reason: `the upstream was told ${JSON.stringify(seen.body.trim().slice(0, 80))}` };
       },
     };
@@ -80,8 +88,7 @@ async function through(
 }
 
 /** What the gateway says of a client, in Envoy's form. */
-function told({ cert }: KeyPair): string {
-  const leaf = certificatesOf(cert)[0]!;
+function told(leaf: X509Certificate): string {
   return `Subject="${leaf.subject.split("\n").reverse().join(",")}";Cert="${encodeURIComponent(leaf.toString())}"`;
 }
 
