@@ -21,6 +21,7 @@ import type { PlatformOutputs } from "../../outputs.ts";
 import { Authority } from "../support/authorities.ts";
 import { stepsOfMembers } from "./members.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { attacksOfTenant } from "./tenant.ts";
 
 const keep = Boolean(process.env.E2E_KEEP);
 const minute = 60_000;
@@ -150,6 +151,16 @@ describe("keys that are not certificates", function () {
     differs((await outputs()).admin.sealedBy, before);
     await isRight();
   });
+
+  describe("and a tenant's pod, on the same platform, which", () =>
+    attacksOfTenant(async (allow) => {
+      const file = parse(readFileSync(env.PULUMI_OPTION_CONFIG_FILE, "utf8")) as { config: Record<string, object> };
+      const gateway = { ...file.config["mtls-everywhere:gateway"], allow };
+      const config = { ...file.config, "mtls-everywhere:gateway": gateway };
+      const changed = inLabFolder("Pulumi.tenant.yaml");
+      writeFileSync(changed, stringify({ ...file, config }));
+      await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: changed });
+    }));
 
   describe("and etcd's members, on the same platform", () => stepsOfMembers(env));
 
