@@ -214,9 +214,12 @@ export function attacksOfTenant(admit: (allow: readonly string[]) => Promise<voi
   it("is told to the upstream as itself once it is on the list, whatever it says, and is refused again when it is off", async () => {
     await admit([`${tenant}/${tenant}`]);
     const told = { ...gateway, ...edge, path: "/.verify/whoami" };
-    const claims = spellings.map((name) => ["Host", "upstream", name, `Subject="${curl}"`]);
+    const claims = [...spellings, "Client-Cert", "client_cert"].map((name) => [name, `Subject="${curl}"`]);
     const seen = await fromPod(
-      ...[["Host", "upstream"], ...claims, claims.flat()].map((headers) => ({ ...told, headers })),
+      ...[[], ...claims, [...claims, ...claims].flat()].map((said) => ({
+        ...told,
+        headers: ["Host", "upstream", ...said],
+      })),
     );
     const [first] = seen;
     ok(first && "status" in first && first.status === 200);
