@@ -2,6 +2,7 @@
 
 import { isIP } from "node:net";
 
+import { certificatesOf } from "@mtls-everywhere/cluster-access";
 import { keyAlgorithms } from "@mtls-everywhere/vocabulary/algorithms";
 import { hours } from "@mtls-everywhere/vocabulary/durations";
 import { type Client, subjectLimit } from "@mtls-everywhere/vocabulary/identities";
@@ -204,12 +205,49 @@ const client = z
     return { namespace, serviceAccount };
   });
 
+/** Of an object whose name may have dots, such as a Secret or an issuer. */
+const objectName = z
+  .string()
+  .max(253)
+  .regex(
+    new RegExp(`^${dnsLabel}(\\.${dnsLabel})*$`),
+    "must be a Kubernetes name: lower-case letters, digits, hyphens and dots",
+  );
+
+const foreignCertificate = z
+  .strictObject({
+    /** cert-manager's issuer that signs it: ACME, Vault, a cloud's authority. One without `kind` is an `Issuer` in `namespace`. */
+    issuerRef: z
+      .strictObject({
+        name: objectName,
+        kind: z
+          .string()
+          .regex(/^[A-Z]\w*$/, 'must be a kind, such as "ClusterIssuer"')
+          .default("Issuer"),
+        group: dnsName.default("cert-manager.io"),
+      })
+      .optional(),
+    /** A Secret in the platform's namespace that holds it with its key; you renew it, and the gateway serves what it holds. */
+    secretName: objectName.optional(),
+    /** Roots that it chains to, in PEM, for clients. Default: a public authority's, which clients trust anyway. */
+    roots: z.string().refine(isBundle, "must be one or more root certificates in PEM").optional(),
+  })
+  .refine(
+    ({ issuerRef, secretName }) => (issuerRef === undefined) !== (secretName === undefined),
+    "must name either issuerRef or secretName",
+  );
+
 const gateway = z
   .strictObject({
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
     host: dnsName
       .refine((name) => isIP(name) === 0, "must be a host name: clients send no server name for an IP address")
       .default("upstream"),
+    /**
+     * Where the certificate of `host` comes from, if not from the edge plane: `{ issuerRef }` or `{ secretName }`. Clients still
+     * present leaves of the edge plane. Default: the edge plane.
+     */
+    certificate: foreignCertificate.optional(),
     /** Client certificates of the edge plane to issue, by service-account name: these clients may call. Default none. */
     clients: z
       .array(kubernetesName)
@@ -336,6 +374,14 @@ function secretKeys(): readonly string[] {
 /** All of this configuration ends up in plain sight: in state, in ConfigMaps, in names. */
 const secret =
   "holds a secret, but the state and the cluster would show it in the clear; set it again without --secret, and keep secrets elsewhere";
+
+function isBundle(pem: string): boolean {
+  try {
+    return certificatesOf(pem).every(({ ca }) => ca);
+  } catch {
+    return false;
+  }
+}
 
 /** The engine passes a top-level boolean as a string. */
 function booleanOf(value: unknown): unknown {

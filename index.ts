@@ -18,10 +18,12 @@ import type { KeyNames } from "./components/keyNames.ts";
 import { Monitoring } from "./components/monitoring.ts";
 import { closedNamespace } from "./components/namespace.ts";
 import { NginxUpstream } from "./components/nginxUpstream.ts";
+import { ownCertificate } from "./components/ownCertificate.ts";
 import { Site } from "./components/site.ts";
 import { labelObjects } from "./components/stackLabel.ts";
 import { readConfig } from "./config.ts";
 import { refuseClashes } from "./neighbours/check.ts";
+import { checkGatewayCertificate } from "./neighbours/gatewayCertificate.ts";
 import { contractVersions } from "./outputs.ts";
 import { awaitAddress } from "./progress/address.ts";
 import { watchPulls } from "./progress/pulls.ts";
@@ -33,6 +35,7 @@ labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster", (access) => refuseClashes(access, env));
 const certManagerArgs = { ...env.certManager, platform: env.namespace };
 await keepInstalled(cluster.access, certManagerArgs);
+await checkGatewayCertificate(cluster.access, env);
 await checkStore("etcd", cluster.access, { ...env.etcd, namespace: env.namespace });
 const common = { namespace: env.namespace, cluster: cluster.uid, readyTimeout: env.readyTimeout };
 const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, users: env.etcd.users };
@@ -86,7 +89,7 @@ const presented = await callerCertificate(
 const site = new Site(
   "site",
   {
-    ...{ gateway: apisix, host, edge: pki.edge, namespace: env.namespace, leaf: "gateway" },
+    ...{ gateway: apisix, host, ...ownCertificate(env, pki.edge) },
     allow: callers ?? "every client",
     routes: { hello: { service: hello.upstream, upstream: presented.upstream } },
   },
@@ -129,6 +132,7 @@ export const generations = {
 };
 export const serverCertificates = {
   ...etcd.serverCertificates,
-  ...{ admin: apisix.adminCertificate, edge: site.certificate, upstream: hello.certificate },
+  ...{ admin: apisix.adminCertificate, upstream: hello.certificate },
+  edge: site.certificate.apply((leaf) => ({ ...leaf, plane: "edge" as const })),
 };
 export const routes = site.routes.map(({ id, hosts, uris }) => ({ id, hosts, uris }));

@@ -19,6 +19,7 @@ import { Certificate } from "./certificate.ts";
 import type { Authorities } from "./certificateAuthority.ts";
 import { allow, createPolicy, formerly, type Pods, podsOf } from "./edges.ts";
 import type { Etcd } from "./etcd.ts";
+import { type OwnCertificate, ownRoots } from "./ownCertificate.ts";
 import { inUse, type KeyNames, suffixed } from "./keyNames.ts";
 import type { MetricsPort } from "./monitoringPlan.ts";
 import { renewerFiles, renewerMetrics, renewerPolicy } from "./renewer.ts";
@@ -48,6 +49,11 @@ export interface ApisixArgs extends ApisixPlanArgs {
   readonly host: string;
   /** Service accounts besides the stack's own to which it issues leaves of the admin plane: they may call the Admin API. */
   readonly adminClients: readonly string[];
+  /**
+   * Where the host's certificate comes from.
+   * @default the edge plane
+   */
+  readonly certificate?: OwnCertificate | undefined;
   /** How long its pods may take to become ready, such as `5m`. */
   readonly readyTimeout: string;
 }
@@ -230,6 +236,7 @@ export class Apisix extends pulumi.ComponentResource {
         renews: true,
         presents: keyFamilyOf(authorities.upstream.algorithm),
       }));
+    const roots = ownRoots(args.certificate);
     this.gateway = pulumi
       .all([authorities.edge.trust, service.metadata, deployment.metadata])
       .apply(([trust, service]) => ({
@@ -240,6 +247,7 @@ export class Apisix extends pulumi.ComponentResource {
         serverName: args.host,
         service: { namespace, name: service.name, port: 443 },
         trust,
+        ...(roots === undefined ? {} : { roots }),
       }));
     this.registerOutputs({ admin: this.admin, gateway: this.gateway, upstreamCertificate: this.upstreamCertificate });
   }

@@ -56,7 +56,7 @@ export function alerts(namespace: string): readonly Alert[] {
       // cert-manager renews when a third is left.
       leftBelow(0.3, metrics.secretNotBefore, metrics.secretNotAfter),
       "Secret {{ $labels.exported_namespace }}/{{ $labels.secret }} should have been renewed.",
-      "cert-manager renews a leaf when a third of its life is left. Check: kubectl -n {{ $labels.exported_namespace }} describe certificate {{ $labels.secret }}",
+      "cert-manager renews a leaf when a third of its life is left. Check: kubectl -n {{ $labels.exported_namespace }} describe certificate {{ $labels.secret }}. A Secret that cert-manager does not issue is its owner's to replace.",
     ),
     alert(
       "MtlsServedOlderThanSecret",

@@ -7,6 +7,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { Certificate } from "./certificate.ts";
 import type { PlaneAuthority } from "./certificateAuthority.ts";
+import { ForeignCertificate, type ForeignCertificateArgs } from "./foreignCertificate.ts";
 import { allowedBy, checkCallers } from "./gateway/allowed.ts";
 import { ApisixRefusal } from "./gateway/apisixRefusal.ts";
 import { ApisixRoute, type ApisixRouteArgs } from "./gateway/apisixRoute.ts";
@@ -41,22 +42,37 @@ export interface SiteOfEdgePlane extends AnySite {
    * @default the site's name
    */
   readonly leaf?: string;
+  readonly issuer?: undefined;
   readonly certificate?: undefined;
   /** @default the edge plane's trust bundle */
   readonly clients?: ServerCertificateArgs["clients"];
 }
 
-/** A site with a certificate from elsewhere, such as one of a public authority. */
+/** A site with a certificate from an issuer that is not the platform's, such as a public authority's by ACME. */
+export interface SiteOfIssuer extends AnySite, Pick<ForeignCertificateArgs, "issuer" | "namespace" | "algorithm"> {
+  readonly edge?: undefined;
+  readonly certificate?: undefined;
+  /**
+   * Name of the certificate and its Secret.
+   * @default the site's name
+   */
+  readonly leaf?: string;
+  /** Whose certificates clients must present, such as the edge plane's trust bundle, or `anyone`. */
+  readonly clients: ServerCertificateArgs["clients"];
+}
+
+/** A site with a certificate of your own, which you renew: the gateway serves what its Secret holds, seconds after a change. */
 export interface SiteWithCertificate extends AnySite {
   readonly edge?: undefined;
+  readonly issuer?: undefined;
   /** The Secret that holds the certificate and its key. */
   readonly certificate: pulumi.Input<LeafRef>;
   /** Whose certificates clients must present, or `anyone`. */
   readonly clients: ServerCertificateArgs["clients"];
 }
 
-/** A host, and what is behind it: with a leaf of the edge plane, or with a certificate from elsewhere. */
-export type SiteArgs = SiteOfEdgePlane | SiteWithCertificate;
+/** A host, and what is behind it: with a leaf of the edge plane, another issuer's, or a certificate of your own. */
+export type SiteArgs = SiteOfEdgePlane | SiteOfIssuer | SiteWithCertificate;
 
 /** A route, and the service that it leads to. */
 export interface SiteRoute extends Omit<
@@ -107,17 +123,8 @@ export class Site extends pulumi.ComponentResource {
     const trustDomains = identities.map(({ trustDomain }) => trustDomain);
     checkCallers(name, args);
 
-    const leaf = args.edge ? (args.leaf ?? name) : name;
-    this.certificate = args.edge
-      ? new Certificate(
-          leaf,
-          {
-            ...{ authority: args.edge, namespace: args.namespace, serviceAccount: identity.serviceAccount },
-            ...{ usages: ["server auth"], dnsNames: [args.host] },
-          },
-          child,
-        ).secret
-      : pulumi.output(args.certificate);
+    const leaf = args.certificate ? name : (args.leaf ?? name);
+    this.certificate = certificateOf(leaf, args, child);
     // The gateway's renewer may read what the gateway shows, Secret by Secret.
     new RenewerGrant(`${leaf}-renewer`, { secret: this.certificate, gateway: identity }, child);
 
@@ -136,4 +143,19 @@ export class Site extends pulumi.ComponentResource {
     });
     this.registerOutputs({ certificate: this.certificate });
   }
+}
+
+/** What a site shows: made here, or somebody else's. */
+function certificateOf(name: string, args: SiteArgs, opts: pulumi.ComponentResourceOptions): pulumi.Output<LeafRef> {
+  if (args.certificate) return pulumi.output(args.certificate);
+  const { namespace } = args;
+  const dnsNames = [args.host];
+  if (args.issuer) {
+    const { issuer, algorithm } = args;
+    return new ForeignCertificate(name, { issuer, namespace, dnsNames, ...(algorithm && { algorithm }) }, opts).secret;
+  }
+  const { serviceAccount } = args.gateway.identity;
+  const authority = args.edge;
+  return new Certificate(name, { authority, namespace, serviceAccount, usages: ["server auth"], dnsNames }, opts)
+    .secret;
 }

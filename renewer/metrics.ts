@@ -4,7 +4,7 @@ import type { X509Certificate } from "node:crypto";
 import { readFileSync } from "node:fs";
 import { createServer, type Server } from "node:http";
 
-import { certificatesOf, selfSigned } from "@mtls-everywhere/cluster-access";
+import { certificatesOf, rootOf, selfSigned } from "@mtls-everywhere/cluster-access";
 
 import { agrees, endOf, type LiveCertificate } from "./decide.ts";
 import { contentType, exposition, type Family, type Sample } from "./exposition.ts";
@@ -21,6 +21,7 @@ export interface Subjects {
 
 /** Every family that is exported. */
 export function families({ renewer, served, roots }: Subjects): Family[] {
+  const trusted = rootsOf(roots);
   const { live, histories, durations, lastSuccess } = renewer;
   const each = (value: (one: LiveCertificate) => number | undefined): Sample[] =>
     live.flatMap((one) => {
@@ -70,16 +71,16 @@ export function families({ renewer, served, roots }: Subjects): Family[] {
       ),
     ),
     ...lifetimes(
-      "the intermediate that issued the certificate in the Secret",
+      "the platform's intermediate that issued the certificate in the Secret",
       "intermediate",
       live.flatMap((one) =>
         chainOf(pairOf(one)?.cert)
           .slice(1)
-          .filter((certificate) => !selfSigned(certificate))
+          .filter((certificate) => !selfSigned(certificate) && isOurs(certificate, trusted))
           .map((certificate) => ({ labels: labelsOf(one), certificate })),
       ),
     ),
-    ...lifetimes("a root that a plane trusts", "root", rootsOf(roots)),
+    ...lifetimes("a root that a plane trusts", "root", trusted),
     gauge(
       "served_not_after_seconds",
       "Expiry of the certificate that the gateway showed in its last handshake for the name, as a Unix time.",
@@ -153,6 +154,16 @@ function rootsOf(files: Subjects["roots"]): Labelled[] {
       labels: { plane, root: certificate.fingerprint256.replaceAll(":", "").slice(0, 8).toLowerCase() },
       certificate,
     })),
+  );
+}
+
+/** Whether `pulumi up` can renew it: an intermediate of another authority is that one's care. */
+function isOurs(intermediate: X509Certificate, roots: readonly Labelled[]): boolean {
+  return (
+    rootOf(
+      [intermediate],
+      roots.map(({ certificate }) => certificate),
+    ) !== undefined
   );
 }
 

@@ -33,6 +33,7 @@ import { reportFiles } from "../tools/verify/report/files.ts";
 import type { AdminEndpoint } from "../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
+import { certificateRows } from "./support/certificateRows.ts";
 import { kubeconfigFor, KubernetesApi, LoopbackCluster } from "./support/kubernetesApi.ts";
 import { neighbourRows } from "./support/neighbourRows.ts";
 import { outputs as platform } from "./support/outputs.ts";
@@ -230,6 +231,16 @@ const rows: readonly Row[] = [
     message: config("gateway.host: must be a host name: clients send no server name for an IP address"),
   },
   {
+    input: "a certificate of two sources",
+    provoke: configured({ gateway: { certificate: { issuerRef: { name: "ca" }, secretName: "public" } } }),
+    message: config("gateway.certificate: must name either issuerRef or secretName"),
+  },
+  {
+    input: "roots that are no certificates",
+    provoke: configured({ gateway: { certificate: { secretName: "public", roots: "roots.pem" } } }),
+    message: config("gateway.certificate.roots: must be one or more root certificates in PEM"),
+  },
+  {
     input: "a client without its namespace",
     provoke: configured({ gateway: { allow: ["cart"] } }),
     message: config('gateway.allow.0: must be a client such as "web/cart": its namespace and its service account'),
@@ -331,6 +342,10 @@ const rows: readonly Row[] = [
   },
   ...neighbourRows(() => ({
     ...{ api, cluster: freshCluster(), inStack: (act, outputs) => inStackWith(undefined, act, outputs) },
+  })),
+  ...certificateRows(() => ({
+    ...{ api, cluster: freshCluster(), authority: edge, another: newer },
+    inStack: (act) => inStackWith(undefined, act),
   })),
   {
     input: "a load balancer in a cluster that has none (case 26)",

@@ -88,6 +88,17 @@ describe("the configuration", () => {
     });
   });
 
+  it("takes the gateway's certificate from an issuer of any kind, or from a Secret", () => {
+    const certificateOf = (certificate: object) =>
+      parseConfig({ trustDomain, gateway: { certificate } }, "dev").gateway.certificate;
+    same(certificateOf({ issuerRef: { name: "letsencrypt.prod" } }), {
+      issuerRef: { name: "letsencrypt.prod", kind: "Issuer", group: "cert-manager.io" },
+    });
+    const cloud = { name: "pca", kind: "AWSPCAClusterIssuer", group: "awspca.cert-manager.io" };
+    same(certificateOf({ issuerRef: cloud }), { issuerRef: cloud });
+    same(certificateOf({ secretName: "public" }), { secretName: "public" });
+  });
+
   it("accepts a number as a generation's name, and each name once", () => {
     const root = { kind: "cluster", active: 2, trusted: [1, 2, "2"] };
     same(parseConfig({ trustDomain, pki: { root } }, "dev").pki.root, {
@@ -244,6 +255,22 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [
     { gateway: { serviceAnnotations: { "example.com/internal": true } } },
     "gateway.serviceAnnotations.example.com/internal: must be a string, not a boolean; put it in quotes, or add --type string to pulumi config set",
+  ],
+  ...[{ issuerRef: { name: "ca" }, secretName: "public" }, {}].map((certificate): [Record<string, unknown>, string] => [
+    { gateway: { certificate } },
+    "gateway.certificate: must name either issuerRef or secretName",
+  ]),
+  [
+    { gateway: { certificate: { issuerRef: { name: "ca", kind: "clusterissuer" } } } },
+    'gateway.certificate.issuerRef.kind: must be a kind, such as "ClusterIssuer"',
+  ],
+  [
+    { gateway: { certificate: { secretName: "mtls/public" } } },
+    "gateway.certificate.secretName: must be a Kubernetes name: lower-case letters, digits, hyphens and dots",
+  ],
+  [
+    { gateway: { certificate: { secretName: "public", roots: "roots.pem" } } },
+    "gateway.certificate.roots: must be one or more root certificates in PEM",
   ],
   [{ gateway: { serviceType: "NodePort" } }, 'gateway.serviceType: must be one of "ClusterIP", "LoadBalancer"'],
   [{ readyTimeout: "5" }, 'readyTimeout: must be a number of seconds or minutes, such as "5m"'],

@@ -115,8 +115,14 @@ export const gatewayEndpoint = z
     url: text,
     /** The cluster-internal Service in front of the gateway. */
     service: z.object({ ...objectFields, port: z.number() }).readonly(),
-    /** Roots of the gateway's certificate and of the client certificates it accepts. */
+    /** Roots of the client certificates that it accepts, and of its own certificate unless `roots` says otherwise. */
     trust: trustOf("edge"),
+    /**
+     * Roots that verify its own certificate where that is not of the edge plane: in PEM, or `public` for those that clients trust
+     * anyway. Since 0.2.
+     * @default those of `trust`
+     */
+    roots: text.exactOptional(),
   })
   .readonly();
 

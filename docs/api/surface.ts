@@ -7,6 +7,11 @@ export type { PlatformOutputs } from "../../outputs.ts";
 export { type ConnectedCluster, connectCluster } from "../../components/cluster.ts";
 export { Certificate, type CertificateArgs, type LeafAuthority, type LeafUsage } from "../../components/certificate.ts";
 export type { PlaneAuthority } from "../../components/certificateAuthority.ts";
+export {
+  ForeignCertificate,
+  type ForeignCertificateArgs,
+  type ForeignIssuer,
+} from "../../components/foreignCertificate.ts";
 export type * from "../../components/gateway.ts";
 export type { Pods } from "../../components/edges.ts";
 export { closedNamespace, type NamespaceArgs } from "../../components/namespace.ts";

@@ -8,33 +8,11 @@ import { platformSchema } from "../../config.ts";
 import { apisixImage, etcdImage, mirrored, nginxImage, nodeImage } from "../images.ts";
 import { errorsOf } from "../soak/platform.ts";
 import type { Numbers } from "../soak/tally.ts";
+import type { Change, Values } from "./change.ts";
+import { foreignCertificates } from "./foreignCertificates.ts";
 import { underLoad } from "./load.ts";
 import { must, type Row, type RunningPlatform, type Seen, verified } from "./row.ts";
 import { updated } from "./up.ts";
-
-/** Values by path below the project's prefix, such as `etcd.replicas`; undefined removes the key. */
-type Values = Readonly<Record<string, unknown>>;
-
-/** A change of one value. */
-interface Change {
-  readonly key: string;
-  /** The change, as the table shows it. */
-  readonly to: string;
-  readonly values: Values;
-  /** What must be so before, applied by an `up` of its own. */
-  readonly given?: Values;
-  /** Provides what the values name, and removes it again. */
-  readonly prepare?: (platform: RunningPlatform) => Promise<void>;
-  readonly tidy?: (platform: RunningPlatform) => Promise<void>;
-  /** What somebody else does while the `up` runs. */
-  readonly meanwhile?: (platform: RunningPlatform, signal: AbortSignal) => Promise<void>;
-  /** The words of a refusal; without them, the change must succeed, and so must its way back. */
-  readonly refused?: RegExp;
-  /** There is no way back: later rows find it so. */
-  readonly stays?: boolean;
-  /** What ends for clients, and how their requests then fail; without it, none may fail. */
-  readonly ends?: { readonly what: string; readonly reason: RegExp };
-}
 
 /** One row for each change. The platform has roots held in the state, whose settings are a superset. */
 export async function configuration(platform: RunningPlatform): Promise<Row[]> {
@@ -102,6 +80,7 @@ function changes(chart: string, copy: string): readonly Change[] {
     image("apisix.image", apisixImage),
     image("apisix.renewerImage", nodeImage),
     change("gateway.host", "other", { ends: { what: "the former host", reason: /^alert |^answer 40[34]$/ } }),
+    ...foreignCertificates,
     change("gateway.clients", ["curl", "other"]),
     change("gateway.clients", ["other"], { ends: { what: "client curl", reason: /^answer 403$/ } }),
     change("gateway.allow", ["web/cart"]),
@@ -157,7 +136,8 @@ async function proved(platform: RunningPlatform, change: Change): Promise<Seen> 
       await updated(platform);
       if (stays) base = await readFile(platform.settings, "utf8");
     }
-    await configure(platform, first, { ...given, ...change.values });
+    const values = typeof change.values === "function" ? await change.values(platform) : change.values;
+    await configure(platform, first, { ...given, ...values });
     if (refused !== undefined) return await refusedAtPreview(platform, refused);
     return await underLoad(platform, async (numbers) => {
       const applied = await appliedNow(platform, change);

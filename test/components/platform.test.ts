@@ -11,6 +11,7 @@ import { Certificate } from "../../components/certificate.ts";
 import { findPrivateKeys } from "../../policy/keySearch.ts";
 import { houseBreaches, type PodSpec, restrictedBreaches } from "../../policy/podSecurity.ts";
 import { planes } from "../../vocabulary/planes.ts";
+import { Authority } from "../support/authorities.ts";
 import { byPlane, platformOutputs } from "../support/outputs.ts";
 import { clusterUid, plan, type Planned, type Registered, rootPem } from "./mockedPlatform.ts";
 
@@ -383,6 +384,84 @@ describe("the platform", () => {
     it("of a new stack answers only the clients that it names", async () => {
       same(await planned({ clients }, {}), ofCurl);
       same(await planned({}, {}), { subjects: [], refuses: true, allowed: [] });
+    });
+  });
+
+  describe("whose own host shows a certificate from elsewhere", () => {
+    const issuerRef = { name: "letsencrypt", kind: "ClusterIssuer" };
+    const there = {
+      "/apis/cert-manager.io/v1": { resources: [{ kind: "ClusterIssuer", name: "clusterissuers", namespaced: false }] },
+      "/apis/cert-manager.io/v1/clusterissuers/letsencrypt": {},
+    };
+    /** Each resource by its URN, as it is asked for. */
+    const asked = ({ resources }: Planned) =>
+      new Map(resources.map(({ urns, inputs }) => [urns[0]!, JSON.stringify(inputs)]));
+    const gateway = { host: "upstream", clients: ["curl"] };
+    const given = ({ outputs }: Planned) =>
+      outputs as unknown as {
+        readonly gateway: Readonly<Record<string, unknown>>;
+        readonly serverCertificates: Readonly<Record<string, object>>;
+      };
+    it("changes that certificate, the grant to read it and what shows it, and nothing else", async () => {
+      const [old, wanted] = [
+        await plan("dev"),
+        await plan("dev", { gateway: { ...gateway, certificate: { issuerRef } } }, { there }),
+      ];
+      const [first, next] = [asked(old), asked(wanted)];
+      const names = (urns: readonly string[]) => urns.map((urn) => urn.split("::").slice(-2).join(" ")).sort();
+      const grant = (name: string) =>
+        [
+          "mtls:platform:Site$mtls:platform:RenewerGrant",
+          ...["Role", "RoleBinding"].map(
+            (kind) => `mtls:platform:Site$mtls:platform:RenewerGrant$kubernetes:rbac.authorization.k8s.io/v1:${kind}`,
+          ),
+        ].map((type) => `${type} ${name}-renewer`);
+      const certificate = (kind: string, name: string) => [
+        `mtls:platform:Site$mtls:platform:${kind} ${name}`,
+        `mtls:platform:Site$mtls:platform:${kind}$kubernetes:cert-manager.io/v1:Certificate ${name}`,
+      ];
+      same(
+        {
+          gone: names([...first.keys()].filter((urn) => !next.has(urn))),
+          made: names([...next.keys()].filter((urn) => !first.has(urn))),
+          changed: names([...first.keys()].filter((urn) => next.has(urn) && next.get(urn) !== first.get(urn))),
+        },
+        {
+          gone: [...certificate("Certificate", "gateway"), ...grant("gateway")].sort(),
+          made: [...certificate("ForeignCertificate", "gateway-external"), ...grant("gateway-external")].sort(),
+          changed: ["mtls:platform:Site$pulumi-nodejs:dynamic/mtls:ApisixSsl site"],
+        },
+      );
+      const { gateway: before, serverCertificates: servers, ...others } = given(old);
+      const { gateway: shown, serverCertificates, ...unchanged } = given(wanted);
+      same(unchanged, others);
+      same(shown, { ...before, roots: "public" });
+      same(serverCertificates, { ...servers, edge: { ...servers["edge"], name: "gateway-external" } });
+    });
+
+    it("may be a Secret of one's own, which stays its owner's", async () => {
+      const authority = await Authority.create("own");
+      const { cert, key } = await authority.leaf({ dnsNames: ["upstream"], usages: ["server auth"] });
+      const base64 = (text: string) => Buffer.from(text).toString("base64");
+      const data = { "tls.crt": base64(cert), "tls.key": base64(key) };
+      const certificate = { secretName: "public", roots: authority.root };
+      const planned = await plan(
+        "dev",
+        { gateway: { ...gateway, certificate } },
+        {
+          there: { "/api/v1/namespaces/mtls/secrets/public": { data } },
+        },
+      );
+      same(
+        planned.resources
+          .filter(({ name }) => name === "site" || /^gateway/.test(name))
+          .map(({ name, inputs }) => [name, inputs.certificate as unknown]),
+        [
+          ["site", undefined],
+          ["site", { namespace: "mtls", name: "public" }],
+        ],
+      );
+      equal(given(planned).gateway["roots"], authority.root);
     });
   });
 

@@ -5,7 +5,7 @@ import { rmSync } from "node:fs";
 
 import * as pulumi from "@pulumi/pulumi";
 
-import { Site, type SiteArgs } from "../../components/site.ts";
+import { Site, type SiteArgs, type SiteOfIssuer } from "../../components/site.ts";
 import { makeFolder } from "../../lab/temporary.ts";
 import { type NetworkObject, reachable } from "../support/reach.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
@@ -93,7 +93,10 @@ describe("a site", () => {
   });
 
   /** Everything that a site makes, by kind and name. */
-  async function madeBy(args: Pick<SiteArgs, "allow" | "clients" | "routes">): Promise<Record<string, unknown>> {
+  async function madeBy(
+    args: Pick<SiteArgs, "allow" | "clients" | "routes"> &
+      Partial<Pick<SiteOfIssuer, "issuer" | "namespace" | "algorithm">>,
+  ): Promise<Record<string, unknown>> {
     const made: Record<string, unknown> = {};
     await pulumi.runtime.setMocks(
       {
@@ -106,10 +109,12 @@ describe("a site", () => {
       "project",
       "stack",
     );
-    const { clients = "anyone", ...more } = args;
+    const { clients = "anyone", issuer, namespace = "", algorithm = "ECDSA-P256", ...more } = args;
     const certificate = { namespace: "web", name: "public" };
-    const site = new Site("shop", { ...more, ...{ gateway, host: "shop.example", certificate, clients } });
+    const source = issuer ? { issuer, namespace, algorithm } : { certificate };
+    const site = new Site("shop", { ...more, ...{ gateway, host: "shop.example", clients }, ...source });
     await settled(pulumi.all([pulumi.all(site.routes.map(({ id }) => id)), site.certificate]));
+    while (!("ApisixSsl shop" in made)) await new Promise(setImmediate);
     return made;
   }
 
@@ -151,6 +156,33 @@ describe("a site", () => {
         ...{ hosts: ["shop.example"], uris: ["/orders/*"], methods: ["GET"], upstream: "orders-id" },
       },
     });
+  });
+
+  it("has another issuer sign its certificate, under its own name", async () => {
+    const made = await madeBy({
+      ...{ allow: "every client", routes: {}, namespace: "web", algorithm: "ECDSA-P384" },
+      issuer: { kind: "ClusterIssuer", name: "letsencrypt" },
+    });
+    const { "Certificate shop": certificate, "ApisixSsl shop": ssl, "Role shop-renewer": role } = made;
+    same(certificate, {
+      ...{ apiVersion: "cert-manager.io/v1", kind: "Certificate" },
+      metadata: { name: "shop", namespace: "web", annotations: { "pulumi.com/waitFor": "condition=Ready" } },
+      spec: {
+        secretName: "shop",
+        privateKey: { algorithm: "ECDSA", size: 384, rotationPolicy: "Always" },
+        usages: ["digital signature", "server auth"],
+        dnsNames: ["shop.example"],
+        issuerRef: { name: "letsencrypt", kind: "ClusterIssuer", group: "cert-manager.io" },
+      },
+    });
+    const secret = { namespace: "web", name: "shop", dnsNames: ["shop.example"] };
+    same(ssl, {
+      ...common("shop"),
+      ...{ certificate: secret, use: "server", snis: ["shop.example"], clients: "anyone" },
+    });
+    same((role as { rules: unknown }).rules, [
+      { apiGroups: [""], resources: ["secrets"], resourceNames: ["shop"], verbs: ["get", "list", "watch"] },
+    ]);
   });
 
   it("answers the clients on its list in every trust domain, others on a route's own list, and refuses the rest", async () => {

@@ -420,6 +420,28 @@ describe("the renewer", function () {
     }
     match(text, /mtls_renewer_last_success_timestamp_seconds \d{10}/);
     ok(!text.includes("BEGIN"));
+    ok(!text.includes("mtls_renewer_intermediate_not_after_seconds{"));
     for (const metric of Object.values(metrics)) ok(text.includes(`# TYPE ${metric} `), metric);
+  });
+
+  it("exports an intermediate's expiry if the platform's roots signed it: another authority's is that one's care", async () => {
+    const run = start();
+    await watches();
+    const folder = mkdtempSync(join(tmpdir(), "roots-"));
+    writeFileSync(join(folder, "edge.crt"), edge.root);
+    const issuedBy = async (authority: Authority) => {
+      await new Promise((resolve) => setTimeout(resolve, 1_050));
+      const intermediate = await authority.intermediate("intermediate");
+      const { cert, key } = await intermediate.leaf({ dnsNames: [host], usages: ["server auth"], lifetime: 3_600_000 });
+      const pair = { cert: cert + intermediate.root, key };
+      api.pair("mtls/gateway", pair);
+      await holds(pair);
+      const text = exposition(
+        families({ renewer: run.renewer, served: run.served, roots: { edge: join(folder, "edge.crt") } }),
+      );
+      return text.includes("mtls_renewer_intermediate_not_after_seconds{");
+    };
+    same([await issuedBy(edge), await issuedBy(await Authority.create("public"))], [true, false]);
+    rmSync(folder, { recursive: true });
   });
 });

@@ -1,6 +1,7 @@
 // The keys, certificates and roots that the checks use, read from the cluster or signed for this run.
 
 import { type Access, certificatesOf, type KeyPair } from "@mtls-everywhere/cluster-access";
+import { publicRoots } from "@mtls-everywhere/cluster-access/publicRoots";
 import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
 import type { PlatformOutputs } from "../../outputs.ts";
@@ -9,6 +10,8 @@ import type { Leaves } from "./leaves.ts";
 /** Kept in memory only, for one run. */
 export interface Material {
   readonly roots: { readonly [P in Plane]: string };
+  /** Those that the gateway's own certificate chains to. */
+  readonly gatewayRoots: string;
   /** Made for this run. */
   readonly leaves: Leaves;
   /** Of a client that the platform's own host names; undefined if it names none, or this stack has issued none. */
@@ -22,7 +25,7 @@ export interface Material {
 }
 
 export async function gather(
-  { trust, admin, store, upstream, clients }: PlatformOutputs,
+  { gateway, trust, admin, store, upstream, clients }: PlatformOutputs,
   access: Access,
   leaves: Leaves,
 ): Promise<Material> {
@@ -46,7 +49,13 @@ export async function gather(
     ]);
   const roots = Object.fromEntries(planes.map((plane, i) => [plane, bundles[i]])) as Material["roots"];
   const own = { admin: adminClient, etcd: apisixStore, upstream: apisixUpstream };
-  return { roots, leaves, client, own, adminKey, storePassword, now };
+  const gatewayRoots = rootsBehind(gateway.roots) ?? roots.edge;
+  return { roots, gatewayRoots, leaves, client, own, adminKey, storePassword, now };
+}
+
+/** What the output `gateway.roots` stands for; nothing where it says nothing. */
+function rootsBehind(roots: string | undefined): string | undefined {
+  return roots === "public" ? publicRoots() : roots;
 }
 
 /** A client leaf of the plane: the platform's own where it has one, else one that was made for this run. */

@@ -2,11 +2,22 @@
 
 import type { X509Certificate } from "node:crypto";
 
-import { certificatesOf, digestOf, type KeyPair, rootOf, servedChain } from "@mtls-everywhere/cluster-access";
+import { AdminClient } from "@mtls-everywhere/apisix-admin";
+import {
+  certificatesOf,
+  connectTo,
+  digestOf,
+  type KeyPair,
+  rootOf,
+  servedChain,
+} from "@mtls-everywhere/cluster-access";
+import { publicRoots } from "@mtls-everywhere/cluster-access/publicRoots";
+import type { AdminEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import type { Plane } from "@mtls-everywhere/vocabulary/planes";
 import type { PodPort, SecretRef } from "@mtls-everywhere/vocabulary/references";
 
 import type { PlatformOutputs } from "../../outputs.ts";
+import { liveCertificates } from "../../renewer/decide.ts";
 import type { PlatformAccess } from "./access.ts";
 import { classify, type Hop, observedText } from "./check.ts";
 import { clientLeaf, type Material } from "./material.ts";
@@ -14,6 +25,8 @@ import { clientLeaf, type Material } from "./material.ts";
 /** A leaf as one pod serves it. */
 export interface Served {
   readonly hop: Hop;
+  /** A host of the gateway other than the platform's own. */
+  readonly host?: string;
   /** Empty when no pod of the hop is ready. */
   readonly pod: string;
   /** Hexadecimal; empty, like the next two, if nothing was served. */
@@ -35,7 +48,7 @@ const deadline = 10_000;
 /** How long a server may serve a leaf other than its Secret's, in milliseconds: files reach pods within a minute or so. */
 const overlap = 120_000;
 
-/** The servers' leaves, per hop and pod. */
+/** The servers' leaves, per hop and pod, those of the gateway's other hosts last. */
 export async function servedCertificates(
   outputs: PlatformOutputs,
   material: Material,
@@ -52,7 +65,7 @@ export async function servedCertificates(
   ];
   const served = servers.map(async (server) => {
     const trusted = {
-      roots: certificatesOf(material.roots[server.plane]),
+      roots: certificatesOf(server.hop === "gateway" ? material.gatewayRoots : material.roots[server.plane]),
       generations: outputs.generations?.digests[server.plane] ?? {},
     };
     const secret = outputs.serverCertificates?.[server.plane];
@@ -74,23 +87,88 @@ export async function servedCertificates(
       return [{ hop, pod: "", ...nothing, remark: (error as Error).message }];
     }
   });
-  return (await Promise.all(served)).flat().filter((one) => one !== undefined);
+  const others = otherHosts(outputs, material, access, signal);
+  return [...(await Promise.all(served)).flat(), ...(await others)].filter((one) => one !== undefined);
+}
+
+/** Other hosts' certificates come from whomever their owners chose: any root is right. */
+async function otherHosts(
+  { gateway, admin, generations }: PlatformOutputs,
+  material: Material,
+  access: PlatformAccess,
+  signal: AbortSignal,
+): Promise<(Served | undefined)[]> {
+  const hosts = await hostsIn(admin, gateway.serverName, material, access);
+  const pair = await clientLeaf(material, "edge");
+  const roots = certificatesOf([material.roots.edge, material.gatewayRoots, publicRoots()].join("\n"));
+  const trusted = { roots, generations: generations?.digests.edge ?? {}, anyRoot: true };
+  const lookAt = async (pod: string, { name, secret }: Host): Promise<Served> => {
+    const at = { ...gateway, pod, serverName: name.replace("*", "mtls-verify") };
+    const seen = { hop: "gateway", host: name, pod } as const;
+    try {
+      const chain = await servedChain(access, at, { within: deadline, pair, signal });
+      return { ...seen, ...judged(chain, trusted, await declaredIn(secret, access), material.now()) };
+    } catch (error) {
+      return { ...seen, ...nothing, remark: observedText(classify(error)) };
+    }
+  };
+  // What is wrong with the pods themselves, the platform's own host shows.
+  const pods = await access.readyPods(gateway.namespace, gateway.selector).catch(() => []);
+  const byPod = pods.map(async (pod) => {
+    const seen: Served[] = [];
+    for (const host of hosts) seen.push(await lookAt(pod, host));
+    return seen;
+  });
+  return (await Promise.all(byPod)).flat();
+}
+
+interface Host {
+  readonly name: string;
+  readonly secret: SecretRef;
+}
+
+/** Names in the gateway's certificates; none if the Admin API does not answer, which its own checks report. */
+async function hostsIn(
+  admin: AdminEndpoint,
+  own: string,
+  { adminKey: key }: Material,
+  access: PlatformAccess,
+): Promise<readonly Host[]> {
+  const client = new AdminClient({ connect: connectTo(access, admin), key, host: admin.serverName, deadline });
+  try {
+    const certificates = liveCertificates(await client.list("ssls"));
+    return certificates
+      .flatMap(({ names, secret }) => names.map((name) => ({ name, secret })))
+      .filter(({ name }) => name !== own)
+      .sort((one, other) => one.name.localeCompare(other.name));
+  } catch {
+    return [];
+  } finally {
+    client.close();
+  }
 }
 
 /** What a Secret holds, or why that is not known. */
 export type Declared =
   { readonly name: string; readonly leaf: X509Certificate } | { readonly name: string; readonly problem: string };
 
+/** A host as the reports name its line. */
+export function placeOf({ hop, host }: Pick<Served, "hop" | "host">): string {
+  return host === undefined ? hop : `${hop}, ${host}`;
+}
+
 /** The roots that clients trust, and the SHA-256 digests of each generation's. */
 export interface Trusted {
   readonly roots: readonly X509Certificate[];
   readonly generations: Readonly<Record<string, readonly string[]>>;
+  /** Whether a chain that ends elsewhere is right too. */
+  readonly anyRoot?: boolean;
 }
 
 /** Judges a chain that was served at this time, by the cluster's clock. */
 export function judged(
   chain: readonly X509Certificate[],
-  { roots, generations }: Trusted,
+  { roots, generations, anyRoot = false }: Trusted,
   declared: Declared | undefined,
   now: number,
 ): Omit<Served, "hop" | "pod"> {
@@ -99,10 +177,10 @@ export function judged(
   const generation = Object.keys(generations).find(
     (name) => root && generations[name]?.includes(digestOf(root.toString())),
   );
-  const [verdict, remark] = verdictOn(leaf, root, declared, now);
+  const [verdict, remark] = verdictOn(leaf, root !== undefined || anyRoot, declared, now);
   return {
     serial: leaf.serialNumber,
-    root: root ? nameOf(root, roots) : "none trusted",
+    root: root ? nameOf(root, roots) : anyRoot ? "its owner's" : "none trusted",
     ...(generation === undefined ? {} : { generation }),
     notAfter: instant(leaf.validToDate),
     verdict,
@@ -112,12 +190,12 @@ export function judged(
 
 function verdictOn(
   leaf: X509Certificate,
-  root: X509Certificate | undefined,
+  trusted: boolean,
   declared: Declared | undefined,
   now: number,
 ): [verdict: Served["verdict"], remark: string] {
   if (now > Number(leaf.validToDate)) return ["wrong", "It has expired."];
-  if (root === undefined) return ["wrong", "Its chain does not end at a root that its clients trust."];
+  if (!trusted) return ["wrong", "Its chain does not end at a root that its clients trust."];
   if (declared === undefined) return ["right", ""];
   if ("problem" in declared) return ["warning", declared.problem];
   if (declared.leaf.fingerprint256 === leaf.fingerprint256) return ["right", ""];

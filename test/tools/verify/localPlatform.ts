@@ -75,6 +75,8 @@ export interface Form {
   readonly client?: string;
   /** The stack has issued the client no certificate. */
   readonly unissued?: boolean;
+  /** The gateway's own certificate is another authority's. */
+  readonly foreign?: boolean;
 }
 
 /** Why the platform cannot run on this machine; undefined if it can. */
@@ -145,6 +147,7 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
     await Promise.all(planes.map(async (plane) => [plane, await issuerOf(authorities[plane], faults)] as const)),
   ) as Record<Plane, Issuing>;
   const apisix = { trustDomain: "test", namespace: "platform", serviceAccount: "apisix" };
+  const foreign = faults.foreign ? await Authority.create("public") : undefined;
   const names = (name: string) => [name, ...(faults.anyName ? ["not-served.invalid"] : [])];
   const leaves = {
     etcd: await issuers.etcd.leaf({ dnsNames: names("localhost"), usages: ["server auth", "client auth"] }),
@@ -152,7 +155,7 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
     store: await issuers.etcd.leaf({ uris: [spiffeId(apisix)] }),
     adminServer: await issuers.admin.leaf({ dnsNames: names("admin.test"), usages: ["server auth"] }),
     adminClient: await issuers.admin.leaf({ subject: "O=test,OU=platform,CN=deployer" }),
-    gateway: await issuers.edge.leaf({ dnsNames: names("gateway.test"), usages: ["server auth"] }),
+    gateway: await (foreign ?? issuers.edge).leaf({ dnsNames: names("gateway.test"), usages: ["server auth"] }),
     client: await issuers.edge.leaf({ subject: `O=test,OU=platform,CN=${faults.client ?? "anyone"}` }),
     upstreamServer: await issuers.upstream.leaf({ dnsNames: names("upstream.test"), usages: ["server auth"] }),
     upstreamClient: await issuers.upstream.leaf({ subject: "CN=apisix,OU=platform,O=test" }),
@@ -377,6 +380,7 @@ async function assemble(folder: string, faults: Faults & Form, processes: ChildP
       url: "https://gateway.test/",
       service: { namespace: "platform", name: "gateway", port: 443 },
       trust: trust("edge"),
+      ...(foreign && { roots: foreign.root }),
     },
     admin: {
       ...at("admin.test", ports.admin),

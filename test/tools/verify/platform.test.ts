@@ -1,13 +1,16 @@
 // The checks against running servers: a correct platform, and platforms with one fault each, which must not go unnoticed.
 
-import { deepEqual, equal, rejects } from "node:assert/strict";
+import { deepEqual, equal, ok as holds, rejects } from "node:assert/strict";
 import { X509Certificate } from "node:crypto";
 
+import { labels } from "../../../apisix-admin/body.ts";
+import { type KeyPair, notAfter as endOf } from "../../../cluster-access/certificates.ts";
 import { leftoverAge, temporaryLabel } from "../../../tools/verify/certificates.ts";
 import { linesOf } from "../../../tools/verify/matrix/lines.ts";
 import { type Report, type Result, type Run, run } from "../../../tools/verify/run.ts";
 import { Uncheckable } from "../../../tools/verify/unchecked.ts";
 import { type Plane, planes } from "../../../vocabulary/planes.ts";
+import { Authority } from "../../support/authorities.ts";
 import { type Faults, type Form, LocalPlatform, missing } from "./localPlatform.ts";
 
 const anywhere = new AbortController().signal;
@@ -171,6 +174,59 @@ describe("the checks", function () {
       ],
     );
     deepEqual([served.length, checks.every((check) => check.ok), ok], [10, true, false]);
+  });
+
+  it("verify the gateway against the roots of its own certificate where that is another authority's", async () => {
+    const platform = await start({ foreign: true });
+    const { checks, served, ok } = await verify(platform);
+    deepEqual(
+      grouped(checks, ({ ok }) => !ok),
+      {},
+    );
+    deepEqual([served[0]?.root, served[0]?.verdict, ok], ["public root", "right", true]);
+    // By the edge plane's roots alone, nobody would be answered.
+    const { roots: _roots, ...gateway } = platform.outputs.gateway;
+    const wrong = await verify(platform, { outputs: { ...platform.outputs, gateway } });
+    holds(wrong.checks.some(({ hop, observed }) => hop === "gateway" && observed === "client refuses the server"));
+    deepEqual(
+      wrong.served.filter(({ verdict }) => verdict === "wrong").map(({ hop, remark }) => [hop, remark]),
+      [["gateway", "Its chain does not end at a root that its clients trust."]],
+    );
+  });
+
+  it("show what the gateway serves for other hosts, whoever signed it, and when their Secrets are ahead", async () => {
+    const platform = await start();
+    const own = await Authority.create("shop");
+    const leaf = (dnsNames: string[], lifetime: number) => own.leaf({ dnsNames, usages: ["server auth"], lifetime });
+    const [shop, stock, renewed] = [
+      await leaf(["shop.test"], 3_600_000),
+      await leaf(["*.stock.test"], 3_600_000),
+      await leaf(["*.stock.test"], 7_200_000),
+    ];
+    const put = (id: string, snis: readonly string[], pair: KeyPair) =>
+      platform.admin("PUT", `ssls/${id}`, { snis, ...pair, labels: { [labels.secret]: `web/${id}` } });
+    await put("stock", ["*.stock.test"], stock);
+    await put("shop", ["shop.test"], shop);
+    const { served, ok } = await verify(platform, {
+      access: {
+        ...platform.access,
+        certificate: async (ref) =>
+          ref.namespace !== "web" ? platform.access.certificate(ref) : (ref.name === "shop" ? shop : renewed).cert,
+      },
+    });
+    const said = /^Secret web\/stock holds (a newer|another) one, valid from .*Z\.$/;
+    deepEqual(
+      served
+        .slice(5)
+        .map(({ hop, host, root, notAfter, verdict, remark }) => [
+          ...[hop, host, root, Date.parse(notAfter), verdict, remark.replace(said, "differs")],
+        ]),
+      [
+        ["gateway", "*.stock.test", "its owner's", Number(endOf(stock.cert)), "warning", "differs"],
+        ["gateway", "shop.test", "its owner's", Number(endOf(shop.cert)), "right", ""],
+      ],
+    );
+    deepEqual([served.length, ok], [7, true]);
   });
 
   it("try a leaf without its intermediate where leaves have one", async () => {

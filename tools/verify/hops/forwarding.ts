@@ -83,7 +83,7 @@ async function through(
   headers: Readonly<Record<string, string>>,
   signal: AbortSignal,
 ): Promise<Observation> {
-  const client = { ca: material.roots.edge, pair: await material.leaves.of("client", "edge") };
+  const client = { ca: material.gatewayRoots, pair: await material.leaves.of("client", "edge") };
   return onceLive(() => ask(access, at, client, { path, headers }, signal), stage.id, signal);
 }
 

@@ -10,8 +10,10 @@ import { clientLeaf, type Material } from "../material.ts";
 
 export interface Server {
   readonly hop: ServerHop;
-  /** The plane of its own certificate and of its clients'. */
+  /** The plane of its clients' certificates, and of its own unless it is the gateway, which may show another. */
   readonly plane: Plane;
+  /** What its own certificate chains to. */
+  readonly roots: (material: Material) => string;
   readonly at: PodPort;
   /** What stands for a client with a wrong certificate. */
   readonly threat: Threat;
@@ -32,11 +34,16 @@ export function serversOf(outputs: PlatformOutputs): readonly Server[] {
     at: PodPort,
     threat: Threat,
     request: Server["request"] = () => ({ path: "/" }),
-  ): Server => ({ hop, plane, at, threat, pair: (material) => clientLeaf(material, plane), request, answers: 200 });
+  ): Server => ({
+    ...{ hop, plane, at, threat, request, answers: 200 },
+    roots: ({ roots }) => roots[plane],
+    pair: (material) => clientLeaf(material, plane),
+  });
   const version = () => ({ path: "/version" });
   return [
     {
       ...server("gateway", "edge", gateway, "T1", () => requestFor(gateway.url)),
+      roots: ({ gatewayRoots }) => gatewayRoots,
       pair: async (material) => material.client ?? clientLeaf(material, "edge"),
       answers: isListed(outputs) && outputs.clients?.certificates.length === 0 ? 403 : 200,
     },

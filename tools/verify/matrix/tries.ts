@@ -22,7 +22,7 @@ export type Try = (right: Question, server: Server, material: Material) => Quest
 
 /** The right client, at one pod of its server. */
 export async function rightQuestion(server: Server, to: OnePodPort, material: Material): Promise<Question> {
-  const client = { ca: material.roots[server.plane], pair: await server.pair(material) };
+  const client = { ca: server.roots(material), pair: await server.pair(material) };
   return { to, client, request: server.request(material) };
 }
 

@@ -2,7 +2,7 @@
 
 import type { Result } from "../judge.ts";
 import type { Report } from "../run.ts";
-import type { Served } from "../served.ts";
+import { placeOf, type Served } from "../served.ts";
 import { byHop, type Occasion } from "./findings.ts";
 import { type Markup, markup, nothing } from "./markup.ts";
 
@@ -53,8 +53,9 @@ function ofCheck(finding: Result): Case {
   }
 }
 
-function ofServed({ hop, pod, serial, root, notAfter, verdict, remark }: Served): Case {
-  const base = { name: pod === "" ? hop : `${hop}, ${pod}`, ms: 0, remark };
+function ofServed({ pod, serial, root, notAfter, verdict, remark, ...one }: Served): Case {
+  const place = placeOf(one);
+  const base = { name: pod === "" ? place : `${place}, ${pod}`, ms: 0, remark };
   if (verdict !== "wrong") return { ...base, outcome: "passed" };
   const shown = serial === "" ? "nothing" : `serial number ${serial}, root ${root}, not after ${notAfter}`;
   return { ...base, outcome: "failed", detail: `${remark}\nserved: ${shown}` };

@@ -6,7 +6,7 @@ import { join } from "node:path";
 
 import type { Result } from "../judge.ts";
 import type { Report } from "../run.ts";
-import type { Served } from "../served.ts";
+import { placeOf, type Served } from "../served.ts";
 import { byHop, counted, type Occasion, tally } from "./findings.ts";
 import { graph } from "./graph.ts";
 import { Markup, markup, nothing } from "./markup.ts";
@@ -91,7 +91,11 @@ function wrongOnes({ checks, served }: Report): readonly Markup[] {
     ...served
       .filter(({ verdict }) => verdict === "wrong")
       .map(
-        ({ hop, pod, remark }) => markup`<li><h3>${hop}${pod === "" ? "" : `, ${pod}`}: served certificate</h3>
+        ({
+          pod,
+          remark,
+          ...one
+        }) => markup`<li><h3>${placeOf(one)}${pod === "" ? "" : `, ${pod}`}: served certificate</h3>
 <p>${remark}</p></li>`,
       ),
   ];
@@ -123,7 +127,11 @@ function trusted(trust: Trust, { outputs, start }: Occasion): Markup {
     )}</ul></td>
 <td>${served.end === undefined ? "nothing" : `${served.signers}, ${timeLeft(served.end, start)}`}</td></tr>`,
   );
-  return markup`<p>Each plane has roots of its own. Both ends of a hop present a leaf of its plane, and verify the other's against these roots.</p>
+  const foreign =
+    outputs.gateway.roots === undefined
+      ? ""
+      : " The gateway's own certificate is another issuer's, as its root below says.";
+  return markup`<p>Each plane has roots of its own. Both ends of a hop present a leaf of its plane, and verify the other's against these roots.${foreign}</p>
 ${scroll("The trust graph", graph(trust, outputs, start))}
 ${table("The same as a table", ["Plane", "Client → server", "Issuer", "Trusted roots", "Served leaf"], rows)}`;
 }
@@ -180,7 +188,6 @@ function opening(verdict: string): Markup {
 function certificates(served: readonly Served[], now: Date): Markup {
   const rows = served.map(
     ({
-      hop,
       pod,
       serial,
       root,
@@ -188,8 +195,9 @@ function certificates(served: readonly Served[], now: Date): Markup {
       notAfter,
       verdict,
       remark,
+      ...one
     }) => markup`${opening(verdict)}<td>${badge(verdict)}</td>
-<th scope="row">${hop}</th><td>${pod}</td>
+<th scope="row">${placeOf(one)}</th><td>${pod}</td>
 <td>${notAfter === "" ? "" : markup`<strong>${timeLeft(new Date(notAfter), now)}</strong><br>${instant(new Date(notAfter))}`}</td>
 <td>${generation}</td><td>${root}</td><td class="serial">${serial}</td><td>${remark}</td></tr>`,
   );

@@ -1,6 +1,7 @@
 // The report for people: a line per check, why some were not, a line per served certificate, then the gateway's answer and the verdict.
 
 import type { Report } from "../run.ts";
+import { placeOf } from "../served.ts";
 
 export interface Style {
   readonly colour: boolean;
@@ -43,8 +44,8 @@ export function render({ checks, served, body }: Report, gatewayUrl: string, { c
     "Served certificates",
     ...table(
       ["Hop", "Pod", "Serial number", "Root", "Generation", "Not after"],
-      served.map(({ hop, pod, serial, root, generation = "", notAfter }) => [
-        hop,
+      served.map(({ pod, serial, root, generation = "", notAfter, ...one }) => [
+        placeOf(one),
         pod,
         serial,
         root,
@@ -55,7 +56,7 @@ export function render({ checks, served, body }: Report, gatewayUrl: string, { c
     ),
     "",
     ...block(
-      served.filter(({ remark }) => remark).map(({ hop, pod, remark }) => `${hop}${pod && `, ${pod}`}: ${remark}`),
+      served.flatMap(({ pod, remark, ...one }) => (remark ? [`${placeOf(one)}${pod && `, ${pod}`}: ${remark}`] : [])),
     ),
     `GET ${gatewayUrl} with the edge client certificate`,
     body.trimEnd() || paint(31, "(no answer)"),

@@ -44,7 +44,7 @@ export type Trust = Readonly<Record<Plane, PlaneTrust>>;
 
 export function trustOf({ checks, served }: Report, outputs: PlatformOutputs): Trust {
   const of = (plane: Plane, client: string, server: string, ...hops: readonly Hop[]): PlaneTrust => {
-    const leaves = served.filter(({ hop, serial }) => hops.includes(hop) && serial !== "");
+    const leaves = served.filter(({ hop, host, serial }) => hops.includes(hop) && host === undefined && serial !== "");
     const ends = leaves.map(({ notAfter }) => Date.parse(notAfter));
     const { kind, name } = outputs.issuers[plane];
     return {

@@ -30,7 +30,10 @@ const right: Report = {
     early("etcd"),
     { ...early("etcd"), case: "no name", why: "It does not matter there." },
   ],
-  served: [{ ...leaf, verdict: "right", remark: "" }],
+  served: [
+    { ...leaf, verdict: "right", remark: "" },
+    { ...leaf, host: "shop.test", root: "shop root", verdict: "right", remark: "" },
+  ],
   ok: true,
   body: '{ "hello": "world" }\n',
 };
@@ -68,13 +71,14 @@ Not checked: not valid yet (gateway, etcd). Nobody signs it.
 Not checked: no name (etcd). It does not matter there.
 
 Served certificates
-Hop      Pod       Serial number  Root       Generation  Not after
-gateway  apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  ok
+Hop                 Pod       Serial number  Root       Generation  Not after
+gateway             apisix-0  0A1B           edge root  2026        2026-01-02T03:04:05Z  ok
+gateway, shop.test  apisix-0  0A1B           shop root  2026        2026-01-02T03:04:05Z  ok
 
 GET https://upstream/ with the edge client certificate
 { "hello": "world" }
 
-2 checks, 1 served certificate, all right; 3 not checked
+2 checks, 2 served certificates, all right; 3 not checked
 `,
     );
   });
