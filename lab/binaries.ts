@@ -61,6 +61,14 @@ export const programs = {
     sources: ["tools.go"],
     ldflags: pulumiFlags,
   },
+  /** For LAB_ACME=1. */
+  pebble: {
+    title: "Pebble, an ACME server",
+    folder: join(module, "acme"),
+    package: "github.com/letsencrypt/pebble/v2/cmd/pebble",
+    sources: ["tools.go"],
+    ldflags: "-s -w",
+  },
   /** For a test; the same module pins its database. */
   govulncheck: {
     title: "govulncheck",

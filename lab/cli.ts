@@ -6,12 +6,13 @@ import { parseArgs } from "node:util";
 
 import { execa } from "execa";
 
+import { acmeArchives } from "./acme/images.ts";
 import { chart } from "./binaries.ts";
 import { removeLeftCgroups } from "./cgroups.ts";
 import { chromium, hasChromium } from "./chromium.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
 import { namedCluster } from "./context.ts";
-import { debian, promtool } from "./debian.ts";
+import { debian, knot, promtool } from "./debian.ts";
 import { apisixImage, archives, nginxImage, pack } from "./images.ts";
 import { context, inLab, isNamed, kubeconfig, lab, stack } from "./paths.ts";
 import { look, problems } from "./preflight.ts";
@@ -44,7 +45,8 @@ const usage = `Usage: node lab/cli.ts COMMAND [DIR]
 
 Settings (environment): LAB_DIR folder of the lab (.lab), MTLS_CACHE cache folder, STACK environment (dev),
 LAB_APISIX_IMAGE archive of the real APISIX image, CONTEXT kubeconfig context of your own cluster (LAB_DIR, by default
-.context, then has a folder per context and stack), LAB_STAND_INS=1 lets Pulumi plugin stand-ins act on it, for tests.
+.context, then has a folder per context and stack), LAB_ACME=1 adds images of an ACME server and a name server
+(lab/acme), LAB_STAND_INS=1 lets Pulumi plugin stand-ins act on it, for tests.
 `;
 
 const mark = inLab(marker);
@@ -60,6 +62,7 @@ async function up(): Promise<void> {
     part("debian", "fetch Debian's containerd, runc, iptables, nginx", debian),
     ...(["pause", "etcd", "coredns", "certmanager", "kube"] as const).map(program),
     ...(given === undefined ? [program("apisix")] : []),
+    ...(process.env.LAB_ACME ? [program("pebble"), part("knot", "fetch Debian's Knot DNS", knot)] : []),
     ...pulumiParts(tools),
     part("chart", "unpack cert-manager's chart", chart),
     { title: "pack images", task: (state, task) => packImages(state, task, given) },
@@ -69,7 +72,7 @@ async function up(): Promise<void> {
   const builtHere = (piece: string, from: string): Piece => ({ piece, kind: "real", from });
   table([
     builtHere("Kubernetes, etcd, CoreDNS", "Go modules"),
-    builtHere("cert-manager", "Go module, CA and self-signed issuers"),
+    builtHere("cert-manager", "Go module, ACME, CA and self-signed issuers"),
     builtHere("nginx", "Debian's package"),
     builtHere("Node.js", `the one that runs the lab, ${process.version}`),
     { piece: "APISIX", kind: given === undefined ? "stand-in" : "real", from: given ?? "lab/standins/apisix" },
@@ -87,12 +90,24 @@ async function imageProblems(apisix: string | undefined): Promise<string[]> {
 }
 
 async function packImages(state: State, task: Reporter, apisix: string | undefined): Promise<void> {
-  const { debian = "", pause = "", certmanager = "", etcd = "" } = state.parts;
+  const { debian = "", pause = "", certmanager = "", etcd = "", pebble = "", knot = "" } = state.parts;
   const sources = { debian, pause, certmanager, etcd, apisix: state.parts.apisix ?? "" };
-  const all = Object.entries(archives(sources)).filter(([name]) => name !== "apisix" || apisix === undefined);
+  const own = Object.entries(archives(sources)).filter(([name]) => name !== "apisix" || apisix === undefined);
+  const all = [
+    ...own.map(
+      ([name, archive]) =>
+        () =>
+          pack(name, archive, sources),
+    ),
+    ...Object.entries(pebble === "" ? {} : acmeArchives({ pebble, knot })).map(
+      ([name, archive]) =>
+        () =>
+          pack(name, archive, { pebble, knot }),
+    ),
+  ];
   let made = 0;
-  for (const [name, archive] of all) {
-    const packed = await pack(name, archive, sources);
+  for (const make of all) {
+    const packed = await make();
     if (packed.made) made += 1;
     state.images.push({ archive: packed.path });
   }

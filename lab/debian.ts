@@ -57,6 +57,16 @@ export async function promtool(progress: (line: string) => void): Promise<Part> 
   });
 }
 
+/** Knot DNS, which takes dynamic updates, as a tree with everything that it loads. */
+export async function knot(progress: (line: string) => void): Promise<Part> {
+  return cached("debian", "knot", keyOf(await release(), process.arch), async (path) => {
+    const apt = `${path}-apt`;
+    for (const file of (await download(apt, ["knot"], progress)).values()) await unpack(file, path);
+    await mergeUsr(path);
+    await rm(apt, { recursive: true });
+  });
+}
+
 /** libfaketime's library, to be preloaded into this machine's programs for tests with a shifted date. */
 export async function faketime(progress: (line: string) => void): Promise<Part> {
   return cached("debian", "faketime", keyOf(await release(), process.arch), async (path) => {

@@ -33,7 +33,7 @@ interface Image {
 }
 
 /** One archive of images that share a single layer. */
-interface Archive {
+export interface Archive {
   images: Image[];
   fill: (root: Root) => Promise<void>;
   /** What identifies it besides its sources. */
@@ -156,7 +156,11 @@ const applets =
   );
 
 /** The packed archive, from the cache if its sources (named by content) and this file are unchanged. */
-export async function pack(name: string, { images, fill, version = "" }: Archive, sources: Sources): Promise<Part> {
+export async function pack(
+  name: string,
+  { images, fill, version = "" }: Archive,
+  sources: Record<string, string>,
+): Promise<Part> {
   const key = keyOf(
     await readFile(import.meta.filename, "utf8"),
     ...Object.values(sources).map((path) => basename(path)),

@@ -6,6 +6,9 @@ export const addresses = {
   apiService: "10.96.0.1",
   pods: "10.244.0.0/24",
   apiPort: 6443,
+  /** Where CoreDNS forwards this zone: a Service of `acme/`, which is there only with LAB_ACME=1. */
+  acmeZone: "acme.test",
+  nameServer: "10.96.0.53",
 };
 
 /** All state is in memory, in the lab's own /run, and is gone when the last process ends. */

@@ -123,6 +123,7 @@ disabled_plugins = [${unused.join(", ")}]
     kubeconfig ${pki}/coredns.kubeconfig lab
     pods disabled
   }
+  forward ${addresses.acmeZone} ${addresses.nameServer}
 }
 `;
   return {

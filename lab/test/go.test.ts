@@ -86,6 +86,7 @@ describe("the lab's Go code", function () {
     const found = [
       ...(await scan(".", "./...", programs.helm.package)),
       ...(await scan("pulumi", programs.pulumi.package)),
+      ...(await scan("acme", programs.pebble.package)),
     ];
     const ofGo = found.filter(({ trace }) => trace[0].module === "stdlib");
     if (ofGo.length > 0)

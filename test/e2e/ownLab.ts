@@ -93,12 +93,13 @@ export async function must(
 }
 
 /** With an empty cache, `up` builds everything first. */
-const lab = (...args: string[]) => must(process.execPath, ["lab/cli.ts", ...args], {}, 8 * patience);
+const lab = (command: string, more: Record<string, string> = {}) =>
+  must(process.execPath, ["lab/cli.ts", command], more, 8 * patience);
 
-/** Starts the lab, or reuses one that an earlier run kept. */
-export async function startLab(): Promise<void> {
+/** Starts the lab with these settings, or reuses one that an earlier run kept. */
+export async function startLab(settings: Record<string, string> = {}): Promise<void> {
   if (existsSync(labFolder) && !process.env.E2E_KEEP) await stopLab();
-  await lab("up");
+  await lab("up", settings);
   const exports = (await lab("env")).matchAll(/^export (\w+)='(.*)'$/gm);
   exported = Object.fromEntries(
     [...exports].map(([, name = "", value = ""]) => [name, value.replaceAll("'\\''", "'")]),
