@@ -12,7 +12,8 @@ import { Certificate } from "./certificate.ts";
 import type { PlaneAuthority } from "./certificateAuthority.ts";
 import { anyPodIn, createPolicy, networkPolicy, peer, podsOf, tcp } from "./edges.ts";
 import type { Gateway } from "./gateway.ts";
-import { nginxConfig, nginxDrain, nginxPaths } from "./nginxConfig.ts";
+import { nginxConfig, nginxPaths } from "./nginxConfig.ts";
+import { nginxDrain, nginxUid } from "./nginxServer.ts";
 import {
   configMapMount,
   labelsOf,
@@ -33,9 +34,6 @@ import {
   waitAtMost,
   withoutGap,
 } from "./workload.ts";
-
-/** User id of nginx in its official image. */
-const uid = 101;
 
 /** Whom an nginx answers, and with what. */
 export interface NginxUpstreamArgs {
@@ -201,7 +199,7 @@ export function nginxDeployment(
       template: {
         metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations },
         spec: {
-          ...restrictedPod(name, uid),
+          ...restrictedPod(name, nginxUid),
           containers: [
             {
               name: "nginx",

@@ -1,5 +1,5 @@
 /** What a soak has shown, compared with its limits, as a table. */
-import { knowsCertificateCache } from "../../components/nginxConfig.ts";
+import { knowsCertificateCache } from "../../components/nginxServer.ts";
 import { nginxImage } from "../images.ts";
 import { limits, phases } from "./forms.ts";
 import type { Passage } from "./passage.ts";

@@ -37,7 +37,6 @@ http {
   fastcgi_temp_path /tmp/fastcgi;
   uwsgi_temp_path /tmp/uwsgi;
   scgi_temp_path /tmp/scgi;
-  default_type application/json;
   map_hash_bucket_size 256;
   map $ssl_client_s_dn $caller_allowed {
     default 0;
@@ -57,11 +56,12 @@ http {
     ssl_ecdh_curve X25519:prime256v1:secp384r1;
     ssl_session_cache off;
     ssl_session_tickets off;
-    root /srv;
-    index index.json;
     if ($caller_allowed = 0) {
       return 403;
     }
+    root /srv;
+    index index.json;
+    default_type application/json;
     location /.verify/ {
       default_type text/plain;
       return 200 "$http_x_forwarded_client_cert\\n$http_client_cert\\n";

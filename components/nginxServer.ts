@@ -1,0 +1,89 @@
+// nginx.conf of a pod on the upstream plane: mutual TLS on its port, and an answer for the callers it names, nobody else.
+
+import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities";
+import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
+import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
+
+import { leavesMap, liveLeaf } from "./liveLeaf.ts";
+
+/** User id of nginx in its official image. */
+export const nginxUid = 101;
+
+/** Where every one of them finds its configuration and its callers' roots, and where it may write. */
+export const nginxFolders = { config: "/etc/nginx-mtls", trust: "/trust", scratch: "/tmp" } as const;
+
+/**
+ * Seconds that a terminating pod keeps answering, and those after which its connections are closed with their next answer.
+ * The gateway pools connections: those that outlived the pod would break under a request in flight. Announced in an answer,
+ * their end is seen in time, and the rest of the pause lets a pod's removal reach every proxy.
+ */
+export const nginxDrain = { pause: 5, connections: 3 } as const;
+
+/** Bytes for a map's key: nginx does not start with a key over its default of 64, and a subject has up to 200 characters. */
+const longestCaller = 256;
+
+/** The whole file around these servers, each of which begins with `mutualTls`. Lines of `more` stand before them. */
+export function nginxProgram(
+  callers: readonly Identity[],
+  image: string,
+  servers: readonly string[],
+  more: readonly string[] = [],
+): string {
+  const allowed = callers.map((caller) => `    "${subjectOf(caller)}" 1;`);
+  const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
+    (kind) => `  ${kind}_temp_path ${nginxFolders.scratch}/${kind};`,
+  );
+  return `worker_processes 1;
+pid ${nginxFolders.scratch}/nginx.pid;
+error_log /dev/stderr notice;
+events {}
+http {
+  access_log /dev/stdout;
+  server_tokens off;
+  keepalive_time ${nginxDrain.connections}s;
+${scratch.join("\n")}
+  map_hash_bucket_size ${longestCaller};
+  map $ssl_client_s_dn $caller_allowed {
+    default 0;
+${allowed.join("\n")}
+  }
+  ${[leavesMap, ...(knowsCertificateCache(image) ? ["ssl_certificate_cache max=8 valid=1s;"] : []), ...more].join("\n  ")}
+${servers.map((server) => `  server {\n${server}\n  }`).join("\n")}
+}
+`;
+}
+
+/**
+ * A server's first lines: TLS that requires the caller's certificate, then a comparison of the caller's whole subject
+ * (nginx sees subjects, not SANs). Sessions are not resumed: one made under a withdrawn root would live on.
+ */
+export function mutualTls(leafFolder: string, parameters = ""): string {
+  const leaf = liveLeaf(leafFolder);
+  return `    listen ${nginxPort} ssl${parameters};
+    ssl_certificate ${leaf.cert};
+    ssl_certificate_key ${leaf.key};
+    ssl_client_certificate ${nginxFolders.trust}/ca.crt;
+    ssl_verify_client on;
+    ssl_verify_depth 2;
+    ssl_protocols ${tlsVersions.join(" ")};
+    ssl_ciphers ${openSslSuites.join(":")};
+    ssl_ecdh_curve ${curves.join(":")};
+    ssl_session_cache ${sessions.cache};
+    ssl_session_tickets ${sessions.tickets};
+    if ($caller_allowed = 0) {
+      return 403;
+    }`;
+}
+
+/**
+ * Whether the image's nginx can cache an opened leaf for a second, by its tag: 1.27.4 is the first, and older ones do not start with
+ * the directive. Opening it at every handshake costs nearly half of them with OpenSSL 3.0.
+ */
+export function knowsCertificateCache(image: string): boolean {
+  const [, major, minor, patch] =
+    /(?:^|\/)nginx(?:-unprivileged)?:(\d+)\.(\d+)(?:\.(\d+))?(?:[-@]|$)/.exec(image) ?? [];
+  const version = [major, minor, patch ?? 0].map(Number);
+  const first = [1, 27, 4];
+  const differs = first.findIndex((part, at) => part !== version[at]);
+  return differs < 0 || version[differs]! > first[differs]!;
+}
