@@ -1,13 +1,27 @@
-// nginx.conf of a pod on the upstream plane: mutual TLS on its port, and an answer for the callers it names, nobody else.
+// What every nginx on the upstream plane has: pods, and an nginx.conf with mutual TLS and an answer for named callers alone.
 
 import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
+import {
+  type configMapMount,
+  labelsOf,
+  leavingFirst,
+  matchLabelsOf,
+  type PodAnnotations,
+  resources,
+  restrictedContainer,
+  restrictedPod,
+  type secretMount,
+  spreadOverNodes,
+  upstreamLabel,
+  withoutGap,
+} from "./workload.ts";
 
 /** User id of nginx in its official image. */
-export const nginxUid = 101;
+const uid = 101;
 
 /** Where every one of them finds its configuration and its callers' roots, and where it may write. */
 export const nginxFolders = { config: "/etc/nginx-mtls", trust: "/trust", scratch: "/tmp" } as const;
@@ -73,6 +87,63 @@ export function mutualTls(leafFolder: string, parameters = ""): string {
     if ($caller_allowed = 0) {
       return 403;
     }`;
+}
+
+/** How one of them runs. */
+export interface NginxPods {
+  readonly namespace: string;
+  readonly image: string;
+  readonly replicas: number;
+  readonly command: readonly string[];
+  /** Such as `128Mi`. */
+  readonly memoryLimit: string;
+  /** What nginx reads only when it starts. */
+  readonly annotations: PodAnnotations;
+}
+
+/** The Deployment, with these volumes and a place to write. */
+export function nginxPods(
+  name: string,
+  { namespace, image, replicas, command, memoryLimit, annotations }: NginxPods,
+  mounted: readonly (ReturnType<typeof configMapMount> | ReturnType<typeof secretMount>)[],
+) {
+  const scratch = {
+    volume: { name: "scratch", emptyDir: {} },
+    mount: { name: "scratch", mountPath: nginxFolders.scratch },
+  };
+  const mounts = [...mounted, scratch];
+  // A probe cannot present a certificate, so it only asks whether the port is open.
+  const probe = { tcpSocket: { port: nginxPort } };
+  return {
+    metadata: { name, namespace, labels: labelsOf(name) },
+    spec: {
+      replicas,
+      strategy: withoutGap,
+      selector: { matchLabels: matchLabelsOf(name) },
+      template: {
+        metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations },
+        spec: {
+          ...restrictedPod(name, uid),
+          ...spreadOverNodes(name, replicas),
+          containers: [
+            {
+              name: "nginx",
+              image,
+              command: [...command],
+              securityContext: restrictedContainer,
+              resources: resources("50m", "32Mi", memoryLimit),
+              ports: [{ name: "https", containerPort: nginxPort }],
+              readinessProbe: { ...probe, periodSeconds: 1 },
+              livenessProbe: { ...probe, periodSeconds: 10 },
+              ...leavingFirst(nginxDrain.pause),
+              volumeMounts: mounts.map(({ mount }) => mount),
+            },
+          ],
+          volumes: mounts.map(({ volume }) => volume),
+        },
+      },
+    },
+  };
 }
 
 /**

@@ -13,26 +13,20 @@ import type { PlaneAuthority } from "./certificateAuthority.ts";
 import { anyPodIn, createPolicy, networkPolicy, peer, podsOf, tcp } from "./edges.ts";
 import type { Gateway } from "./gateway.ts";
 import { nginxConfig, nginxPaths } from "./nginxConfig.ts";
-import { nginxDrain, nginxUid } from "./nginxServer.ts";
+import { nginxPods } from "./nginxServer.ts";
 import {
   configMapMount,
   labelsOf,
-  leavingFirst,
   matchLabelsOf,
   type Mountable,
   type PodAnnotations,
-  resources,
-  restrictedContainer,
-  restrictedPod,
   rolledBy,
   secretMount,
   selectorOf,
   serving,
   settingsDigest,
   startedWith,
-  upstreamLabel,
   waitAtMost,
-  withoutGap,
 } from "./workload.ts";
 
 /** Whom an nginx answers, and with what. */
@@ -178,45 +172,14 @@ export function callersPolicy(name: string, namespace: string, callers: readonly
 /** The Deployment. */
 export function nginxDeployment(
   name: string,
-  args: Pick<NginxUpstreamArgs, "namespace" | "image">,
+  { namespace, image }: Pick<NginxUpstreamArgs, "namespace" | "image">,
   { leaf, trust, annotations }: NginxMaterial,
 ) {
-  const mounts = [
+  const command = ["nginx", "-c", `${nginxPaths.config}/nginx.conf`, "-g", "daemon off;"];
+  return nginxPods(name, { namespace, image, replicas: 1, command, memoryLimit: "128Mi", annotations }, [
     configMapMount("config", { name: `${name}-config` }, nginxPaths.config),
     configMapMount("files", { name: `${name}-files` }, nginxPaths.files),
     secretMount("leaf", leaf, nginxPaths.leaf),
     configMapMount("trust", trust, nginxPaths.trust),
-    { volume: { name: "scratch", emptyDir: {} }, mount: { name: "scratch", mountPath: nginxPaths.scratch } },
-  ];
-  // A probe cannot present a certificate, so it only asks whether the port is open.
-  const probe = { tcpSocket: { port: nginxPort } };
-  return {
-    metadata: { name, namespace: args.namespace, labels: labelsOf(name) },
-    spec: {
-      replicas: 1,
-      strategy: withoutGap,
-      selector: { matchLabels: matchLabelsOf(name) },
-      template: {
-        metadata: { labels: { ...labelsOf(name), ...upstreamLabel }, annotations },
-        spec: {
-          ...restrictedPod(name, nginxUid),
-          containers: [
-            {
-              name: "nginx",
-              image: args.image,
-              command: ["nginx", "-c", `${nginxPaths.config}/nginx.conf`, "-g", "daemon off;"],
-              securityContext: restrictedContainer,
-              resources: resources("50m", "32Mi", "128Mi"),
-              ports: [{ name: "https", containerPort: nginxPort }],
-              readinessProbe: { ...probe, periodSeconds: 1 },
-              livenessProbe: { ...probe, periodSeconds: 10 },
-              ...leavingFirst(nginxDrain.pause),
-              volumeMounts: mounts.map(({ mount }) => mount),
-            },
-          ],
-          volumes: mounts.map(({ volume }) => volume),
-        },
-      },
-    },
-  };
+  ]);
 }

@@ -34,6 +34,7 @@ import type { AdminEndpoint } from "../vocabulary/endpoints.ts";
 import { clusterUid, MemoryCluster, startApisix, startEtcd } from "./support/apisix.ts";
 import { Authority } from "./support/authorities.ts";
 import { certificateRows } from "./support/certificateRows.ts";
+import { egressRows } from "./support/egressRows.ts";
 import { kubeconfigFor, KubernetesApi, LoopbackCluster } from "./support/kubernetesApi.ts";
 import { neighbourRows } from "./support/neighbourRows.ts";
 import { outputs as platform } from "./support/outputs.ts";
@@ -354,6 +355,7 @@ const rows: readonly Row[] = [
       "Service mtls/apisix got no external address within 1s. The platform is up, and can be reached from inside the cluster.\n" +
       "If nothing in this cluster assigns addresses, set gateway.serviceType: ClusterIP. Otherwise find out what is wrong (kubectl -n mtls describe service apisix), then run pulumi up again.",
   },
+  ...egressRows(() => edge),
   ...storeRows(() => ({ api, cluster: freshCluster(), folder })),
   ...rotationRows(() => ({ api, cluster: freshCluster(), roots: [edge, newer] })),
   {
@@ -690,7 +692,7 @@ const rows: readonly Row[] = [
     input: "an upstream on the internet",
     provoke: checked("upstreams", () => upstream({ nodes: [{ host: "api.shop.com", port: 443 }] })),
     message:
-      '"api.shop.com" is a server on the internet: the gateway trusts only certificates of the upstream plane, so every request would be answered with 502. Put a proxy with a leaf of that plane in front of it, and name the proxy\'s Service; a Service\'s own name is written with ".svc".',
+      '"api.shop.com" is a server on the internet: the gateway trusts only certificates of the upstream plane, so every request would be answered with 502. Reach it through an EgressProxy, which verifies it against its own authorities; a Service\'s own name is written with ".svc".',
   },
   {
     input: "a client certificate without TLS",

@@ -66,7 +66,7 @@ const schema = objectIdentity
 function whyNotPublic(host: string): string {
   return (
     `"${host}" is a server on the internet: the gateway trusts only certificates of the upstream plane, so every request would be answered with 502. ` +
-    `Put a proxy with a leaf of that plane in front of it, and name the proxy's Service; a Service's own name is written with ".svc".`
+    `Reach it through an EgressProxy, which verifies it against its own authorities; a Service's own name is written with ".svc".`
   );
 }
 

@@ -12,10 +12,12 @@ export {
   type ForeignCertificateArgs,
   type ForeignIssuer,
 } from "../../components/foreignCertificate.ts";
+export { EgressProxy, type EgressProxyArgs } from "../../components/egressProxy.ts";
 export type * from "../../components/gateway.ts";
 export type { Pods } from "../../components/edges.ts";
 export { closedNamespace, type NamespaceArgs } from "../../components/namespace.ts";
 export { NginxUpstream, type NginxUpstreamArgs } from "../../components/nginxUpstream.ts";
+export type { ForeignLeafRef, OutsideService, OutsideServices } from "../../components/outsideServices.ts";
 export { RenewerGrant, type RenewerGrantArgs } from "../../components/renewerGrant.ts";
 export * from "../../components/site.ts";
 export { TrustBundle, type TrustBundleArgs } from "../../components/trustBundle.ts";

@@ -1,13 +1,11 @@
 /** nginx's handshakes with the product's configuration and with leaves that it reads once, using the lab's nginx on loopback. */
-import { spawn } from "node:child_process";
-import { once } from "node:events";
-import { chown, cp, mkdir, readdir, readFile, symlink, writeFile } from "node:fs/promises";
-import { basename, dirname, join } from "node:path";
+import { readdir, readFile } from "node:fs/promises";
+import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import { nginxConfig, nginxPaths } from "../../components/nginxConfig.ts";
 import { nginxImage } from "../images.ts";
-import { debian, librariesOf } from "../debian.ts";
+import { layOut, startNginx } from "../nginx.ts";
 import { makePki } from "../pki.ts";
 import { freePort } from "../ports.ts";
 import { makeFolder, removeFolder } from "../temporary.ts";
@@ -24,8 +22,6 @@ export interface Handshakes {
 const runs = 5;
 const connections = 1500;
 const sideBySide = 8;
-/** nginx's user in its official image. */
-const uid = 101;
 
 /** One run of each in turns, so that other work on the machine affects both. */
 export async function compareHandshakes(signal: AbortSignal): Promise<Handshakes> {
@@ -55,26 +51,16 @@ export function withFixedPaths(config: string): string {
 async function rate(folder: string, name: string, config: string, signal: AbortSignal): Promise<number> {
   const [root, port] = [join(folder, name), await freePort()];
   const pki = join(folder, "pki");
-  await layOut(root, config.replace(`listen ${nginxPort} `, `listen 127.0.0.1:${port} `), pki);
-  const configured = ["-c", `${nginxPaths.config}/nginx.conf`, "-g", "daemon off;"];
-  const nginx = spawn("chroot", [`--userspec=${uid}:${uid}`, root, "/usr/sbin/nginx", ...configured], {
-    stdio: ["ignore", "ignore", "pipe"],
-  });
-  const ended = once(nginx, "exit");
-  let said = "";
-  nginx.stderr.setEncoding("utf8").on("data", (text: string) => (said += text));
+  await layOut(root, await mounted(config.replace(`listen ${nginxPort} `, `listen 127.0.0.1:${port} `), pki));
+  const nginx = startNginx(root, ["nginx", "-c", `${nginxPaths.config}/nginx.conf`, "-g", "daemon off;"]);
   try {
     const target = { host: "127.0.0.1", port, serverName: "localhost" };
     const [ca = "", cert = "", key = ""] = await Promise.all(
       ["ca.crt", "admin.crt", "admin.key"].map((file) => readFile(join(pki, file), "utf8")),
     );
     const context = contextOf({ ca, cert, key });
-    await untilAnswers(
-      () => get(target, "/", context),
-      () => said,
-      signal,
-    );
-    const worker = await childOf(nginx.pid ?? 0);
+    await untilAnswers(() => get(target, "/", context), nginx.said, signal);
+    const worker = await childOf(nginx.pid);
     const before = await processorSeconds(worker);
     let begun = 0;
     const client = async () => {
@@ -84,35 +70,20 @@ async function rate(folder: string, name: string, config: string, signal: AbortS
     signal.throwIfAborted();
     return connections / ((await processorSeconds(worker)) - before);
   } finally {
-    nginx.kill("SIGTERM");
-    await ended;
+    await nginx.stop();
   }
 }
 
-/** A root file system with nginx, the libraries it loads, and what the pod mounts, at the pod's paths. */
-async function layOut(root: string, config: string, pki: string): Promise<void> {
-  const libraries = join((await debian(() => {})).path, "libraries");
-  const { loader, libraries: loaded } = await librariesOf(libraries, "usr/sbin/nginx");
-  for (const path of ["usr/sbin/nginx", loader, ...loaded])
-    await cp(join(libraries, path), join(root, path), { dereference: true });
-  for (const path of ["lib", "lib64"]) {
-    await mkdir(join(root, path), { recursive: true });
-    await symlink(`/${loader}`, join(root, path, basename(loader)));
-  }
-  const put = async (path: string, text: string) => {
-    await mkdir(dirname(join(root, path)), { recursive: true });
-    await writeFile(join(root, path), text);
-    await chown(join(root, path), uid, uid);
+/** What the pod mounts, at the pod's paths. */
+async function mounted(config: string, pki: string): Promise<Record<string, string>> {
+  const read = (file: string) => readFile(join(pki, file), "utf8");
+  return {
+    [`${nginxPaths.config}/nginx.conf`]: config,
+    [`${nginxPaths.files}/index.json`]: "{}",
+    [`${nginxPaths.leaf}/tls.crt`]: await read("apiserver.crt"),
+    [`${nginxPaths.leaf}/tls.key`]: await read("apiserver.key"),
+    [`${nginxPaths.trust}/ca.crt`]: await read("ca.crt"),
   };
-  await put(`${nginxPaths.config}/nginx.conf`, config);
-  await put(`${nginxPaths.files}/index.json`, "{}");
-  for (const path of ["/dev/stdout", "/dev/stderr", `${nginxPaths.scratch}/here`]) await put(path, "");
-  await chown(join(root, nginxPaths.scratch), uid, uid);
-  const mounted = { "leaf/tls.crt": "apiserver.crt", "leaf/tls.key": "apiserver.key", "trust/ca.crt": "ca.crt" };
-  for (const [path, file] of Object.entries(mounted)) {
-    const [mount, name] = path.split("/") as ["leaf" | "trust", string];
-    await put(join(nginxPaths[mount], name), await readFile(join(pki, file), "utf8"));
-  }
 }
 
 async function untilAnswers(ask: () => Promise<unknown>, said: () => string, signal: AbortSignal): Promise<void> {

@@ -113,7 +113,7 @@ describe("servers that the gateway does not trust (case 19)", () => {
     for (const host of ["api.shop.com", "shop.org", "API.Shop.DE", "www.shop.co.uk"])
       same(refused(host), [
         `nodes[0].host: "${host}" is a server on the internet: the gateway trusts only certificates of the upstream plane, so every request would be answered with 502. ` +
-          `Put a proxy with a leaf of that plane in front of it, and name the proxy's Service; a Service's own name is written with ".svc".`,
+          `Reach it through an EgressProxy, which verifies it against its own authorities; a Service's own name is written with ".svc".`,
       ]);
     same(refused("api.shop.com", { scheme: "http" }), []);
   });
