@@ -237,6 +237,21 @@ const foreignCertificate = z
     "must name either issuerRef or secretName",
   );
 
+const plainHosts = z
+  .array(dnsName.refine((name) => isIP(name) === 0, "must be a host name, as clients ask for it"))
+  .default([]);
+const plainHttp = z
+  .strictObject({
+    /** Hosts whose routes answer without TLS, where clients show no certificate: every client is answered. Default none. */
+    serve: plainHosts,
+    /** Hosts whose clients are sent to `https` (308). Default none. */
+    redirect: plainHosts,
+  })
+  .refine(({ serve, redirect }) => !serve.some((host) => redirect.includes(host)), {
+    error: "must have each host in one of its lists",
+  })
+  .default({ serve: [], redirect: [] });
+
 const gateway = z
   .strictObject({
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
@@ -266,6 +281,14 @@ const gateway = z
     serviceType: z.enum(["ClusterIP", "LoadBalancer"]).default("ClusterIP"),
     /** Annotations of that Service, such as those that make a load balancer internal. Default none. */
     serviceAnnotations: z.record(z.string(), z.string()).default({}),
+    /**
+     * A listener without TLS, port 80 of that Service, for these hosts alone; it refuses all others. Default: none, plain HTTP is closed.
+     */
+    plainHttp,
+  })
+  .refine(({ host, plainHttp }) => !plainHttp.serve.includes(host), {
+    path: ["plainHttp", "serve"],
+    error: "must not name gateway.host, whose clients show certificates: it can be in redirect",
   })
   .prefault({});
 

@@ -75,6 +75,7 @@ function gatewayOf({ admin, caller, gateway, upstream }: PlatformOutputs): Gatew
     pods: { name: identity.serviceAccount, namespace: gateway.namespace, selector: gateway.selector },
     identity,
     identities,
+    plainHosts: gateway.plainHosts ?? [],
     upstreamCertificate: pulumi.output(upstream.clientCertificate),
   };
 }

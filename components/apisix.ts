@@ -95,6 +95,8 @@ export class Apisix extends pulumi.ComponentResource {
   readonly identities: readonly Identity[];
   /** Who may call the Admin API, with one of its keys. */
   readonly adminClients: readonly Client[];
+  /** Hosts that it serves without TLS, to every client. */
+  readonly plainHosts: readonly string[];
   /** How to reach the Admin API, once it answers. */
   readonly admin: pulumi.Output<AdminEndpoint>;
   /** How clients reach the gateway. */
@@ -117,6 +119,7 @@ export class Apisix extends pulumi.ComponentResource {
       ...{ trustDomain, namespace, serviceAccount: name },
     }));
     this.identity = this.identities[0]!;
+    this.plainHosts = args.plainHttp?.serve ?? [];
 
     const account = { namespace, serviceAccount: name };
     const adminServer = new Certificate(
@@ -169,7 +172,7 @@ export class Apisix extends pulumi.ComponentResource {
       pulumi.jsonStringify(environment).apply((text) => createHash("sha256").update(text).digest("hex")),
     );
 
-    const yaml = args.store.store.apply((store) => apisixConfigYaml(store, keys, adminCallers));
+    const yaml = args.store.store.apply((store) => apisixConfigYaml(store, keys, adminCallers, args.plainHttp));
     const settings = { "config.yaml": yaml, [clientCertificate.name]: clientCertificate.text };
     const config = new k8s.core.v1.ConfigMap(
       `${name}-config`,
@@ -246,6 +249,7 @@ export class Apisix extends pulumi.ComponentResource {
         port: apisixPorts.gateway,
         serverName: args.host,
         service: { namespace, name: service.name, port: 443 },
+        ...(this.plainHosts.length > 0 ? { plainHosts: this.plainHosts } : {}),
         trust,
         ...(roots === undefined ? {} : { roots }),
       }));

@@ -12,6 +12,7 @@ import { adminCallersSnippet } from "./adminCallers.ts";
 import { forwardedMap, forwardedSnippet } from "./forwardedIdentity.ts";
 import { inUse, type KeyNames, suffixed, variableOf } from "./keyNames.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
+import { hasPlainHttp, noPlainHttp, type PlainHttp, plainMap, plainSnippet } from "./plainHttp.ts";
 
 /** APISIX's home in the image, and where certificates and trust bundles are mounted. */
 export const apisixPaths = {
@@ -45,6 +46,7 @@ export function apisixConfig(
   store: Pick<StoreEndpoint, "endpoints" | "prefix" | "user">,
   keys: KeyNames,
   adminCallers: readonly Identity[],
+  plainHttp: PlainHttp = noPlainHttp,
 ) {
   const fromEnvironment = (name: string) => `\${{${name}}}`;
   const admin = liveLeaf(apisixPaths.adminLeaf);
@@ -61,8 +63,8 @@ export function apisixConfig(
       // A port-forward reaches loopback listeners, and the control API asks nobody for a certificate.
       enable_control: false,
       enable_ipv6: false,
-      // Plain HTTP stays inside the pod.
-      node_listen: [{ ip: "127.0.0.1", port: 9080 }],
+      // Unless hosts are named, plain HTTP stays inside the pod, and is refused there too.
+      node_listen: [{ ip: hasPlainHttp(plainHttp) ? "0.0.0.0" : "127.0.0.1", port: apisixPorts.plain }],
       status: { ip: "0.0.0.0", port: apisixPorts.status },
       data_encryption: {
         enable_encrypt_fields: true,
@@ -81,11 +83,11 @@ export function apisixConfig(
     },
     nginx_config: {
       worker_processes: 2,
-      http_configuration_snippet: `${leavesMap}\n${forwardedMap}\n`,
+      http_configuration_snippet: `${leavesMap}\n${forwardedMap}\n${plainMap(plainHttp)}\n`,
       // No resumption: a session made under a withdrawn client CA would live on. Tickets are off in APISIX's own
       // template, and nginx takes that directive only once. Upstreams are verified in the whole server block: a location
       // without the trust below (the plugin proxy-buffering adds one) trusts none of them.
-      http_server_configuration_snippet: `${listener}${verification}`,
+      http_server_configuration_snippet: `${listener}${verification}${plainSnippet}`,
       http_admin_configuration_snippet: `${listener}${adminCallersSnippet(adminCallers)}`,
       // In 3.18 the only way to verify upstreams; the server block already trusts the etcd plane. The leaf is presented to every
       // upstream that asks for one and names no other: neither it nor its key is an object in APISIX.

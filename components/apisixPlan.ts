@@ -7,6 +7,7 @@ import type * as pulumi from "@pulumi/pulumi";
 import { apisixPaths, clientCertificate } from "./apisixConfig.ts";
 import { networkPolicy, podsOf, tcp, toNameService } from "./edges.ts";
 import { type KeyNames, startedWithKeys } from "./keyNames.ts";
+import { hasPlainHttp, noPlainHttp, type PlainHttp } from "./plainHttp.ts";
 import { renewerSidecar } from "./renewer.ts";
 import {
   configMapMount,
@@ -40,6 +41,11 @@ export interface ApisixPlanArgs {
   readonly serviceType: "ClusterIP" | "LoadBalancer";
   /** Annotations of the gateway's Service. */
   readonly serviceAnnotations: Readonly<Record<string, string>>;
+  /**
+   * Hosts of a listener without TLS.
+   * @default there is none
+   */
+  readonly plainHttp?: PlainHttp;
   /** APISIX's image. */
   readonly image: string;
   /** Node.js, and a shell: the renewer's program comes from a ConfigMap. */
@@ -66,8 +72,9 @@ export interface ApisixMaterial {
 /** The Service that clients reach the gateway through. */
 export function apisixService(
   name: string,
-  args: Pick<ApisixPlanArgs, "namespace" | "serviceType" | "serviceAnnotations">,
+  args: Pick<ApisixPlanArgs, "namespace" | "serviceType" | "serviceAnnotations" | "plainHttp">,
 ) {
+  const plain = openPlain(args).map((targetPort) => ({ name: "http", port: 80, targetPort }));
   return {
     metadata: {
       name,
@@ -79,9 +86,14 @@ export function apisixService(
     spec: {
       type: args.serviceType,
       selector: matchLabelsOf(name),
-      ports: [{ name: "https", port: 443, targetPort: apisixPorts.gateway }],
+      ports: [{ name: "https", port: 443, targetPort: apisixPorts.gateway }, ...plain],
     },
   };
+}
+
+/** The port without TLS, if it is open. */
+function openPlain({ plainHttp = noPlainHttp }: Pick<ApisixPlanArgs, "plainHttp">): number[] {
+  return hasPlainHttp(plainHttp) ? [apisixPorts.plain] : [];
 }
 
 /** The Deployment. */
@@ -141,6 +153,7 @@ export function apisixDeployment(
               envFrom: [{ secretRef: { name: `${name}-env` } }],
               ports: [
                 { name: "gateway", containerPort: apisixPorts.gateway },
+                ...openPlain(args).map((containerPort) => ({ name: "plain", containerPort })),
                 { name: "status", containerPort: apisixPorts.status },
               ],
               startupProbe: {
@@ -169,10 +182,10 @@ export function apisixDeployment(
 }
 
 /** What the gateway may do besides talking to its store. */
-export function gatewayPolicy(name: string, args: Pick<ApisixPlanArgs, "namespace">) {
+export function gatewayPolicy(name: string, args: Pick<ApisixPlanArgs, "namespace" | "plainHttp">) {
   return networkPolicy(`${name}-gateway`, podsOf(name, args.namespace), {
     // Clients come from anywhere: the gateway's mutual TLS tells them apart.
-    ingress: [{ ports: [tcp(apisixPorts.gateway)] }],
+    ingress: [{ ports: [apisixPorts.gateway, ...openPlain(args)].map(tcp) }],
     // Upstreams of any team, by a label that they set themselves; the port is up to them.
     egress: [{ to: [{ namespaceSelector: {}, podSelector: { matchLabels: upstreamLabel } }] }, toNameService],
   });

@@ -3,7 +3,7 @@
 import type { Identity } from "@mtls-everywhere/vocabulary/identities";
 import { openSslSuites, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
 
-import { forwardedHeader } from "./forwardedIdentity.ts";
+import { certificateHeader, forwardedHeader } from "./forwardedIdentity.ts";
 import { liveLeaf } from "./liveLeaf.ts";
 import { mutualTls, nginxFolders, nginxProgram } from "./nginxServer.ts";
 import { type OutsideService, type OutsideServices, portOf } from "./outsideServices.ts";
@@ -38,6 +38,7 @@ const longestChain = 3;
 /** What a request has gathered in the platform about its client and its way: no business of others. */
 const inwardHeaders = [
   forwardedHeader,
+  certificateHeader,
   "X-Real-IP",
   ...["For", "Host", "Port", "Prefix", "Proto"].map((what) => `X-Forwarded-${what}`),
 ];

@@ -17,6 +17,11 @@ export interface Gateway {
   readonly identity: Identity;
   /** The same in each trust domain that a trusted generation was created with: upstreams should answer only these callers. */
   readonly identities: readonly Identity[];
+  /**
+   * Hosts that it serves without TLS, to every client.
+   * @default none
+   */
+  readonly plainHosts?: readonly string[];
   /** The leaf that it presents to upstreams, from its own files. */
   readonly upstreamCertificate: pulumi.Output<CertSecretRef<"upstream">>;
 }

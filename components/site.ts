@@ -19,7 +19,7 @@ import { RenewerGrant } from "./renewerGrant.ts";
 /** What every site has. */
 export interface AnySite {
   /** The gateway that serves it: an `Apisix` of this stack, or `platform.apisix` of another. */
-  readonly gateway: Pick<Gateway, "admin" | "identity" | "identities">;
+  readonly gateway: Pick<Gateway, "admin" | "identity" | "identities" | "plainHosts">;
   /** What clients ask for: the name in the certificate, their SNI and Host. */
   readonly host: string;
   /**
@@ -122,6 +122,7 @@ export class Site extends pulumi.ComponentResource {
     const { admin, identity, identities } = args.gateway;
     const trustDomains = identities.map(({ trustDomain }) => trustDomain);
     checkCallers(name, args);
+    checkPlain(name, args);
 
     const leaf = args.certificate ? name : (args.leaf ?? name);
     this.certificate = certificateOf(leaf, args, child);
@@ -158,4 +159,16 @@ function certificateOf(name: string, args: SiteArgs, opts: pulumi.ComponentResou
   const authority = args.edge;
   return new Certificate(name, { authority, namespace, serviceAccount, usages: ["server auth"], dnsNames }, opts)
     .secret;
+}
+
+/** @throws RunError when its routes would also answer clients that show no certificate. */
+export function checkPlain(
+  site: string,
+  { host, clients, gateway }: Pick<SiteArgs, "host" | "clients"> & { readonly gateway: Pick<Gateway, "plainHosts"> },
+): void {
+  if (clients === "anyone" || !gateway.plainHosts?.includes(host)) return;
+  throw new pulumi.RunError(
+    `Site "${site}": the gateway serves ${host} without TLS too, where nobody shows a certificate. ` +
+      'Take it off gateway.plainHttp.serve, or set clients to "anyone".',
+  );
 }

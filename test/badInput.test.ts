@@ -24,6 +24,7 @@ import { checkCallerList } from "../components/callers.ts";
 import { checkCallers } from "../components/gateway/allowed.ts";
 import { checkKeys } from "../components/keyCheck.ts";
 import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
+import { checkPlain } from "../components/site.ts";
 import { parseConfig } from "../config.ts";
 import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
 import { contractVersions, refuseOldGateway } from "../outputs.ts";
@@ -225,6 +226,23 @@ const rows: readonly Row[] = [
     input: "a lifetime in minutes",
     provoke: configured({ pki: { leafDuration: "30m" } }),
     message: config('pki.leafDuration: must be a whole number of hours, at least "1h"'),
+  },
+  {
+    input: "the gateway's own host without TLS",
+    provoke: configured({ gateway: { host: "api.example", plainHttp: { serve: ["api.example"] } } }),
+    message: config(
+      "gateway.plainHttp.serve: must not name gateway.host, whose clients show certificates: it can be in redirect",
+    ),
+  },
+  {
+    input: "a host that is both served without TLS and not",
+    provoke: configured({ gateway: { plainHttp: { serve: ["foo.example"], redirect: ["foo.example"] } } }),
+    message: config("gateway.plainHttp: must have each host in one of its lists"),
+  },
+  {
+    input: "an address without TLS",
+    provoke: configured({ gateway: { plainHttp: { redirect: ["192.0.2.7"] } } }),
+    message: config("gateway.plainHttp.redirect.0: must be a host name, as clients ask for it"),
   },
   {
     input: "an address for the gateway's host",
@@ -777,6 +795,13 @@ const rows: readonly Row[] = [
     },
     message:
       'Site "shop", route "orders": say who may call it. Set allow to a list of clients by their Kubernetes names, such as [{ namespace: "web", serviceAccount: "cart" }], or to "every client" for all whose certificate it accepts.',
+  },
+  {
+    input: "a site for clients with certificates, on a host that is served without TLS",
+    provoke: async () =>
+      said(async () => checkPlain("shop", { host: "foo.example", gateway: { plainHosts: ["foo.example"] } })),
+    message:
+      'Site "shop": the gateway serves foo.example without TLS too, where nobody shows a certificate. Take it off gateway.plainHttp.serve, or set clients to "anyone".',
   },
   {
     input: "a list of clients for a site that asks nobody for a certificate",

@@ -40,7 +40,13 @@ const defaults = {
     image: "docker.io/apache/apisix:3.18.0-debian",
     renewerImage: "docker.io/library/node:24.21.0-slim",
   },
-  gateway: { host: "upstream", clients: [], serviceType: "ClusterIP", serviceAnnotations: {} },
+  gateway: {
+    host: "upstream",
+    clients: [],
+    serviceType: "ClusterIP",
+    serviceAnnotations: {},
+    plainHttp: { serve: [], redirect: [] },
+  },
   upstream: { image: "docker.io/library/nginx:1.28.0", files: { "index.json": '{ "hello": "world" }' } },
   monitoring: { install: false, namespace: "monitoring", labels: {} },
 };
@@ -72,6 +78,7 @@ describe("the configuration", () => {
         allow: ["web/cart", "web/till.eu"],
         serviceType: "LoadBalancer",
         serviceAnnotations: { "networking.gke.io/load-balancer-type": "Internal" },
+        plainHttp: { serve: ["foo.example"], redirect: ["api.example.internal"] },
       },
       upstream: { image: `nginx@sha256:${"0".repeat(64)}`, files: { "index.json": "{}", "a-b_c.txt": "" } },
       monitoring: { install: true, namespace: "watch", labels: { release: "prometheus" } },

@@ -48,6 +48,7 @@ describe("a consumer of the platform", () => {
         pods: { name: "apisix", namespace: "mtls", selector: "app.kubernetes.io/name=apisix" },
         identity,
         identities: [identity],
+        plainHosts: [],
         upstreamCertificate: { plane: "upstream", namespace: "mtls", name: "apisix-upstream" },
       },
     );

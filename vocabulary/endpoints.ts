@@ -123,6 +123,11 @@ export const gatewayEndpoint = z
      * @default those of `trust`
      */
     roots: text.exactOptional(),
+    /**
+     * Hosts that it serves without TLS too, to every client. Since 0.2.
+     * @default none
+     */
+    plainHosts: z.array(text).readonly().exactOptional(),
   })
   .readonly();
 

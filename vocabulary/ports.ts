@@ -2,7 +2,7 @@
 
 export const etcdPorts = { client: 2379, peer: 2380, status: 2381 } as const;
 
-export const apisixPorts = { gateway: 9443, admin: 9180, status: 7085 } as const;
+export const apisixPorts = { gateway: 9443, plain: 9080, admin: 9180, status: 7085 } as const;
 
 export const nginxPort = 8443;
 

@@ -86,6 +86,7 @@ function changes(chart: string, copy: string): readonly Change[] {
     change("gateway.allow", ["web/cart"]),
     change("gateway.serviceType", "LoadBalancer", { meanwhile: assignAddress }),
     change("gateway.serviceAnnotations", { "example.com/internal": "true" }),
+    change("gateway.plainHttp", { serve: ["foo.example"], redirect: ["upstream"] }),
     image("upstream.image", nginxImage),
     change("upstream.files", { "index.json": '{ "hello": "again" }' }),
     refused("monitoring.install", true, /needs the Prometheus operator's CRDs/),

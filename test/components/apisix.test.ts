@@ -69,10 +69,13 @@ describe("config.yaml", () => {
         worker_processes: 2,
         http_configuration_snippet:
           'map $host $leaves { default ""; }\nmap $ssl_client_verify $forwarded_client { default ""; ' +
-          `SUCCESS 'Subject="$ssl_client_s_dn";Cert="$ssl_client_escaped_cert"'; }\n`,
+          `SUCCESS 'Subject="$ssl_client_s_dn";Cert="$ssl_client_escaped_cert"'; }\n` +
+          'map "$scheme:$host" $plain_http { default 403; "~^https:" ""; }\n',
         http_server_configuration_snippet:
           "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n" +
-          "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n",
+          "proxy_ssl_verify on;\nproxy_ssl_verify_depth 2;\n" +
+          "if ($plain_http = 403) { return 403; }\n" +
+          "if ($plain_http = 308) { return 308 https://$host$request_uri; }\n",
         http_admin_configuration_snippet:
           "ssl_session_cache off;\nssl_ecdh_curve X25519:prime256v1:secp384r1;\nkeepalive_time 60s;\n" +
           'if ($ssl_client_s_dn !~ "^(?:CN=deployer,OU=mtls,O=dev\\.example|CN=ops\\.team,OU=mtls,O=next\\.example)$") { return 403; }\n',
@@ -115,6 +118,18 @@ describe("config.yaml", () => {
         },
       },
     });
+  });
+
+  it("opens the listener without TLS for the hosts that are named, and no other", () => {
+    const { apisix, nginx_config } = apisixConfig(store, firstKeys, callers, {
+      serve: ["foo.example"],
+      redirect: ["api.example"],
+    });
+    same(apisix.node_listen, [{ ip: "0.0.0.0", port: 9080 }]);
+    equal(
+      nginx_config.http_configuration_snippet.split("\n")[2],
+      'map "$scheme:$host" $plain_http { default 403; "~^https:" ""; "~^http:foo\\.example\\z" ""; "~^http:api\\.example\\z" 308; }',
+    );
   });
 
   it("survives a round trip through YAML, for any store", () => {

@@ -69,7 +69,8 @@ type config struct {
 
 	server, location, admin snippet // the parsed snippets; location starts from server's
 	adminLeaf               leaf
-	upstreamLeaf            *leaf // presented to upstreams that name no certificate
+	plain                   map[string]int // by host, what ends a request without TLS: 0 is nothing
+	upstreamLeaf            *leaf          // presented to upstreams that name no certificate
 }
 
 type etcdConfig struct {

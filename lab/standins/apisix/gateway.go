@@ -30,6 +30,17 @@ func (w *worker) gatewayTLS(hello *tls.ClientHelloInfo) (*tls.Config, error) {
 
 func (w *worker) gateway(rw http.ResponseWriter, r *http.Request) {
 	rw.Header().Set("Server", serverName)
+	if plain := strings.TrimSuffix(hostOnly(strings.ToLower(r.Host)), "."); r.TLS == nil {
+		switch status := w.cfg.endsPlain(plain); status {
+		case 0:
+		case 308:
+			rw.Header().Set("Location", "https://"+plain+r.URL.RequestURI())
+			fallthrough
+		default:
+			writePage(rw, status, "")
+			return
+		}
+	}
 	// In nginx's rewrite phase, before APISIX looks for a route.
 	for _, h := range w.cfg.location.headers {
 		r.Header.Del(h.name)

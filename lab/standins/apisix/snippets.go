@@ -28,6 +28,7 @@ type snippet struct {
 	headers       []inputHeader
 	certificate   string         // variable that set_by_lua_file sets to RFC 9440's form of the client's certificate
 	callers       *regexp.Regexp // of the Admin API, by subject; nil: every client of its CA
+	refusesPlain  bool           // ends requests as the map of plain HTTP says
 }
 
 // inputHeader is what more_set_input_headers does to requests: without a variable, or if it is empty, the header is removed.
@@ -40,7 +41,11 @@ type inputHeader struct {
 var ofTemplate = []string{"ssl_session_tickets", "ssl_ciphers", "ssl_prefer_server_ciphers"}
 
 func (c *config) parseSnippets() error {
-	variable, forwarded, err := parseMaps(c.Nginx.HTTPSnippet)
+	withoutPlain, err := c.parsePlain(c.Nginx.HTTPSnippet)
+	if err != nil {
+		return err
+	}
+	variable, forwarded, err := parseMaps(withoutPlain)
 	if err != nil {
 		return err
 	}
@@ -89,6 +94,9 @@ func (s *snippet) parse(where, text string) (err error) {
 			return fmt.Errorf("%s: %w", where, err)
 		}
 		text = strings.Replace(text, found[0], "", 1)
+	}
+	if found := strings.Index(text, plainIfs); found >= 0 && !inLocation && !inAdmin {
+		s.refusesPlain, text = true, strings.Replace(text, plainIfs, "", 1)
 	}
 	for _, statement := range strings.Split(text, ";") {
 		words := strings.Fields(statement)
@@ -178,4 +186,38 @@ func parseMaps(text string) (empty, client string, err error) {
 			"and one of $ssl_client_verify to a verified client's subject and certificate, not %q", text)
 	}
 	return empty, client, err
+}
+
+// plainIfs are the conditions in http_server_configuration_snippet that act on the map of plain HTTP.
+const plainIfs = "if ($plain_http = 403) { return 403; }\nif ($plain_http = 308) { return 308 https://$host$request_uri; }"
+
+var plainMap = regexp.MustCompile(`map "\$scheme:\$host" \$plain_http \{ default 403; "~\^https:" "";(( "~\^http:[\w\\.-]+\\z" (""|308);)*) \}`)
+
+var plainHost = regexp.MustCompile(`"~\^http:([\w\\.-]+)\\z" (""|308);`)
+
+// parsePlain knows a third map, of what becomes of a request without TLS by its host, and returns the text without it.
+func (c *config) parsePlain(text string) (string, error) {
+	found := plainMap.FindStringSubmatch(text)
+	if found == nil {
+		if strings.Contains(c.Nginx.ServerSnippet, plainIfs) {
+			return "", errors.New(`nginx: [emerg] unknown "plain_http" variable`)
+		}
+		return text, nil
+	}
+	c.plain = map[string]int{}
+	for _, host := range plainHost.FindAllStringSubmatch(found[1], -1) {
+		c.plain[strings.ReplaceAll(host[1], `\.`, ".")], _ = strconv.Atoi(host[2])
+	}
+	return strings.Replace(text, found[0], "", 1), nil
+}
+
+// endsPlain is the status that a request without TLS ends with, 0 if it goes on. host is nginx's $host.
+func (c *config) endsPlain(host string) int {
+	if !c.server.refusesPlain {
+		return 0
+	}
+	if status, named := c.plain[host]; named {
+		return status
+	}
+	return 403
 }
