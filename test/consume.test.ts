@@ -143,6 +143,39 @@ describe("the example of a consumer", () => {
   });
 });
 
+describe("the example with a service outside", () => {
+  it("lets the gateway reach the egress proxy, and that alone the service, with a route to it", async () => {
+    const referenced = { ...outputs, roots: byPlane(() => rootPem) };
+    const values = {
+      ...{ platform: "organization/mtls-everywhere/dev", image: "nginx:1.28.0", host: "foo.example.com" },
+      ...{ service: "api.partner.example", port: 443, roots: rootPem, clientCertificate: "for-partner" },
+    };
+    const program = fileURLToPath(new URL("../examples/upstream-tls/index.ts", import.meta.url));
+    const { resources, outputs: given } = await plan("dev", values, { program, referenced });
+    const objects = resources.filter(({ type }) => type.startsWith("kubernetes:"));
+    const pods = { name: "apisix in mtls", namespace: "mtls", labels: { "app.kubernetes.io/name": "apisix" } };
+    const network = objects.filter(({ type }) => /:(apps|networking\.k8s\.io)\//.test(type));
+    const edges = reachable(
+      network.map(({ inputs }) => inputs as NetworkObject),
+      [pods, { name: "internet", address: "198.51.100.7" }],
+    );
+    deepEqual(edges, ["apisix in mtls -> egress TCP 8443", "egress -> internet TCP 443"]);
+    const deployment = objects.find(({ type }) => type.endsWith(":Deployment"))!.inputs as {
+      readonly spec: {
+        readonly template: { readonly spec: { readonly volumes: readonly { readonly name: string }[] } };
+      };
+    };
+    deepEqual(
+      deployment.spec.template.spec.volumes.map(({ name }) => name),
+      ["config", "trust", "foo-leaf", "foo-client", "scratch"],
+    );
+    const upstream = resources.find(({ type }) => type.endsWith(":ApisixUpstream"))?.inputs as Record<string, unknown>;
+    deepEqual(upstream["nodes"], [{ host: "egress.outside.svc", port: 443 }]);
+    deepEqual(upstream["serverName"], "foo.egress.outside.svc");
+    deepEqual(given, { url: "http://foo.example.com/" });
+  });
+});
+
 function settled<T>(output: pulumi.Output<T>): Promise<T> {
   return new Promise((done) => output.apply((value) => done(value)));
 }
