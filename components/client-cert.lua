@@ -4,4 +4,4 @@ if ngx.var.ssl_client_verify ~= "SUCCESS" then
   return ""
 end
 local pem = ngx.var.ssl_client_raw_cert
-return ":" .. pem:gsub("%-%-%-%-%-[^\n]*", ""):gsub("%s", "") .. ":"
+return ":" .. pem:gsub("%-%-%-%-%-[^\n]+", ""):gsub("%s", "") .. ":"

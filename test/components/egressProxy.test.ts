@@ -67,6 +67,7 @@ describe("the egress proxy's nginx.conf", () => {
       proxy_ssl_certificate_key $leaves/clients/mail/tls.key;
       proxy_set_header Host mail.example:8443;
       proxy_set_header X-Forwarded-Client-Cert "";
+      proxy_set_header Client-Cert "";
       proxy_set_header X-Real-IP "";
       proxy_set_header X-Forwarded-For "";
       proxy_set_header X-Forwarded-Host "";

@@ -156,8 +156,8 @@ describe("nginx", function () {
     const [, , port = 0] = ports;
     const config = nginxConfig([identity("apisix"), identity(long)], "nginx:1.22");
     writeFileSync(join(folder, "index.json"), "{}");
-    const [, block = ""] = /\n {2}default_type[^]*?;\n([^]*)\n}\n$/.exec(config) ?? [];
-    match(block, /^ {2}map_hash_bucket_size/);
+    const [, block = ""] = /\n( {2}map_hash_bucket_size[^]*)\n}\n$/.exec(config) ?? [];
+    match(block, /\n {2}server \{\n/);
     const here = block
       .replace("listen 8443 ", `listen 127.0.0.1:${port} `)
       .replaceAll(`${nginxPaths.leaf}/`, `${folder}/`)

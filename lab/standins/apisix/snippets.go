@@ -150,7 +150,7 @@ func (s *snippet) parse(where, text string) (err error) {
 var subjectCheck = regexp.MustCompile(`if \(\$ssl_client_s_dn !~ "([^"]+)"\) \{ return 403; \}`)
 
 // luaDigest is of components/client-cert.lua, the one program that this stand-in knows: it does in Go what that does in Lua.
-const luaDigest = "5b2781defc44d126a86cf6248bb16b4cfe67d52040c7c3c9aab38a2420bf0243"
+const luaDigest = "bb25abab214984ca8c73cd7b54ec98ef01bc7592886e54e3fe3a86f6ffed98bb"
 
 func onlyClientCertificate(path string) error {
 	text, err := os.ReadFile(path)
