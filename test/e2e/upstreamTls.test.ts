@@ -115,8 +115,20 @@ describe("a service outside, for clients without TLS", function () {
   };
   const core = () => config().makeApiClient(CoreV1Api);
 
+  /** Ends once the proxy's former pod has gone: it goes on answering for a moment, as it was configured. */
+  async function rolled(): Promise<void> {
+    const deadline = Date.now() + 60_000;
+    for (;;) {
+      const { items } = await core().listNamespacedPod({ namespace: "outside" });
+      if (items.length <= 1) return;
+      if (Date.now() > deadline) throw new Error("the proxy's former pod does not go");
+      await sleep(500);
+    }
+  }
+
   /** What the gateway answers on its port without TLS. A changed route is live within a moment. */
   async function plain(line = "GET /headers HTTP/1.1", host = "foo.example.com") {
+    await rolled();
     await sleep(1_000);
     const { namespace, selector } = outputs.gateway;
     const cluster = new Cluster({ kubeconfig: lab.kubeconfig });
@@ -138,8 +150,10 @@ describe("a service outside, for clients without TLS", function () {
     const server = (port: number, verify: string) =>
       `server { listen ${port} ssl; ssl_verify_client ${verify}; location / { ${says} } }`;
     const nginx = `pid /tmp/nginx.pid;
+error_log /dev/stderr;
 events {}
 http {
+  access_log off;
   ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path /tmp/${kind};`).join(" ")}
   map $ssl_client_s_dn $shown { default $ssl_client_s_dn; "" none; }
   ssl_certificate /files/tls.crt;
@@ -162,6 +176,7 @@ http {
     const container = {
       ...{ name: "nginx", image, command: ["nginx", "-c", "/files/nginx.conf", "-g", "daemon off;"] },
       volumeMounts: [{ name: "files", mountPath: "/files" }],
+      securityContext: { runAsUser: 101, runAsGroup: 101 },
       readinessProbe: { tcpSocket: { port: 8443 }, periodSeconds: 1 },
     };
     const pod = { containers: [container], volumes: [{ name: "files", secret: { secretName: "api" } }] };
