@@ -97,17 +97,19 @@ async function otherHosts(
   material: Material,
   access: PlatformAccess,
   signal: AbortSignal,
-): Promise<(Served | undefined)[]> {
+): Promise<Served[]> {
   const hosts = await hostsIn(admin, gateway.serverName, material, access);
+  if (hosts.length === 0) return [];
   const pair = await clientLeaf(material, "edge");
   const roots = certificatesOf([material.roots.edge, material.gatewayRoots, publicRoots()].join("\n"));
   const trusted = { roots, generations: generations?.digests.edge ?? {}, anyRoot: true };
-  const lookAt = async (pod: string, { name, secret }: Host): Promise<Served> => {
+  const declared = await Promise.all(hosts.map(({ secret }) => declaredIn(secret, access)));
+  const lookAt = async (pod: string, { name }: Host, declared: Declared | undefined): Promise<Served> => {
     const at = { ...gateway, pod, serverName: name.replace("*", "mtls-verify") };
     const seen = { hop: "gateway", host: name, pod } as const;
     try {
       const chain = await servedChain(access, at, { within: deadline, pair, signal });
-      return { ...seen, ...judged(chain, trusted, await declaredIn(secret, access), material.now()) };
+      return { ...seen, ...judged(chain, trusted, declared, material.now()) };
     } catch (error) {
       return { ...seen, ...nothing, remark: observedText(classify(error)) };
     }
@@ -116,7 +118,7 @@ async function otherHosts(
   const pods = await access.readyPods(gateway.namespace, gateway.selector).catch(() => []);
   const byPod = pods.map(async (pod) => {
     const seen: Served[] = [];
-    for (const host of hosts) seen.push(await lookAt(pod, host));
+    for (const [index, host] of hosts.entries()) seen.push(await lookAt(pod, host, declared[index]));
     return seen;
   });
   return (await Promise.all(byPod)).flat();
