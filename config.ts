@@ -14,16 +14,25 @@ import { isOlder, oldestCertManager } from "./components/certManager.ts";
 import { keyList } from "./components/keyNames.ts";
 
 const dnsLabel = "[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?";
-const dnsName = z
-  .string()
-  .max(253)
-  .regex(
-    new RegExp(`^${dnsLabel}(\\.${dnsLabel})*$`),
-    'must be a DNS name: lower-case letters, digits, hyphens and dots, such as "dev.example.internal"',
-  );
+/** DNS labels, joined by dots. */
+const dotted = (complaint: string) =>
+  z
+    .string()
+    .max(253)
+    .regex(new RegExp(`^${dnsLabel}(\\.${dnsLabel})*$`), complaint);
+const dnsName = dotted(
+  'must be a DNS name: lower-case letters, digits, hyphens and dots, such as "dev.example.internal"',
+);
+const hostName = (complaint: string) => dnsName.refine((name) => isIP(name) === 0, complaint);
 const kubernetesName = z
   .string()
   .regex(new RegExp(`^${dnsLabel}$`), "must be a Kubernetes name: at most 63 lower-case letters, digits and hyphens");
+/** Service accounts that get a leaf each. */
+const clientNames = (name: z.ZodType<string>) =>
+  z
+    .array(name)
+    .refine((names) => new Set(names).size === names.length, "must name each client once")
+    .default([]);
 /** In whole hours: cert-manager refuses lifetimes under one hour. */
 const duration = z.string().regex(/^[1-9]\d*h$/, {
   error: 'must be a whole number of hours, at least "1h"',
@@ -177,15 +186,12 @@ const apisix = z
      * Client certificates of the admin plane to issue, by service-account name: with one of the keys, these clients may call the
      * Admin API besides the stack and its renewer. Default none.
      */
-    adminClients: z
-      .array(
-        kubernetesName.refine(
-          (name) => name !== "deployer" && name !== "renewer",
-          "must not be the stack's own deployer or renewer",
-        ),
-      )
-      .refine((names) => new Set(names).size === names.length, "must name each client once")
-      .default([]),
+    adminClients: clientNames(
+      kubernetesName.refine(
+        (name) => name !== "deployer" && name !== "renewer",
+        "must not be the stack's own deployer or renewer",
+      ),
+    ),
     /** Default: Apache APISIX 3.18.0. */
     image: image.default("docker.io/apache/apisix:3.18.0-debian"),
     /** Image of the renewer beside it: Node.js 22 or newer, and a shell. Default: the official Node.js image. */
@@ -206,13 +212,7 @@ const client = z
   });
 
 /** Of an object whose name may have dots, such as a Secret or an issuer. */
-const objectName = z
-  .string()
-  .max(253)
-  .regex(
-    new RegExp(`^${dnsLabel}(\\.${dnsLabel})*$`),
-    "must be a Kubernetes name: lower-case letters, digits, hyphens and dots",
-  );
+const objectName = dotted("must be a Kubernetes name: lower-case letters, digits, hyphens and dots");
 
 const foreignCertificate = z
   .strictObject({
@@ -237,9 +237,7 @@ const foreignCertificate = z
     "must name either issuerRef or secretName",
   );
 
-const plainHosts = z
-  .array(dnsName.refine((name) => isIP(name) === 0, "must be a host name, as clients ask for it"))
-  .default([]);
+const plainHosts = z.array(hostName("must be a host name, as clients ask for it")).default([]);
 const plainHttp = z
   .strictObject({
     /** Hosts whose routes answer without TLS, where clients show no certificate: every client is answered. Default none. */
@@ -255,19 +253,14 @@ const plainHttp = z
 const gateway = z
   .strictObject({
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
-    host: dnsName
-      .refine((name) => isIP(name) === 0, "must be a host name: clients send no server name for an IP address")
-      .default("upstream"),
+    host: hostName("must be a host name: clients send no server name for an IP address").default("upstream"),
     /**
      * Where the certificate of `host` comes from, if not from the edge plane: `{ issuerRef }` or `{ secretName }`. Clients still
      * present leaves of the edge plane. Default: the edge plane.
      */
     certificate: foreignCertificate.optional(),
     /** Client certificates of the edge plane to issue, by service-account name: these clients may call. Default none. */
-    clients: z
-      .array(kubernetesName)
-      .refine((names) => new Set(names).size === names.length, "must name each client once")
-      .default([]),
+    clients: clientNames(kubernetesName),
     /**
      * Who may call `host` besides `clients`: leaves of the edge plane in other namespaces, as `namespace/service-account`, or
      * `every client` with such a leaf. Default: nobody else; a stack from before there was this key admits every client until it is set.
