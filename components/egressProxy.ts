@@ -11,21 +11,15 @@ import type { PlaneAuthority } from "./certificateAuthority.ts";
 import { createPolicy, networkPolicy, peer, podsOf, tcp, toNameService } from "./edges.ts";
 import { egressCommand, egressConfig, egressName, egressPaths, rootsFile } from "./egressConfig.ts";
 import type { Gateway } from "./gateway.ts";
-import { nginxPods } from "./nginxServer.ts";
+import { nginxAnnotations, nginxEndpoint, nginxPods, nginxService } from "./nginxServer.ts";
 import { checkServices, clientSecret, networksOf, type OutsideServices, portOf } from "./outsideServices.ts";
 import {
   configMapMount,
   disruptionBudget,
   labelsOf,
-  matchLabelsOf,
   type Mountable,
   type PodAnnotations,
-  rolledBy,
   secretMount,
-  selectorOf,
-  serving,
-  settingsDigest,
-  startedWith,
   waitAtMost,
 } from "./workload.ts";
 
@@ -102,25 +96,14 @@ export class EgressProxy<Service extends string = string> extends pulumi.Compone
       { metadata: { ...meta, name: `${name}-config` }, data: settings },
       child,
     );
-    const service = new k8s.core.v1.Service(
-      name,
-      {
-        metadata: { ...meta, annotations: { "pulumi.com/skipAwait": "true" } },
-        spec: { selector: matchLabelsOf(name), ports: [{ name: "https", port: 443, targetPort: nginxPort }] },
-      },
-      child,
-    );
+    const service = new k8s.core.v1.Service(name, nginxService(name, namespace), child);
     if ((args.replicas ?? 1) > 1) new k8s.policy.v1.PodDisruptionBudget(name, disruptionBudget(name, namespace), child);
     for (const policy of egressPolicies(name, args)) createPolicy(policy, child);
     const material = {
       leaves: Object.fromEntries(leaves),
       clients: Object.fromEntries(clients),
       trust: authority.trust,
-      annotations: {
-        ...rolledBy(settingsDigest(settings)),
-        ...serving({ upstream: nginxPort }),
-        ...startedWith({ upstream: authority.roots }),
-      },
+      annotations: nginxAnnotations(settings, authority),
     };
     const deployment = new k8s.apps.v1.Deployment(name, egressDeployment(name, args, material), {
       ...child,
@@ -129,18 +112,7 @@ export class EgressProxy<Service extends string = string> extends pulumi.Compone
     });
 
     const endpoint = (service: string) =>
-      pulumi
-        .all([authority.trust, gateway.upstreamCertificate, deployment.metadata])
-        .apply(([trust, clientCertificate]): UpstreamEndpoint => {
-          const serverName = egressName(name, namespace, service);
-          return {
-            node: { host: `${name}.${namespace}.svc`, port: 443 },
-            serverName,
-            trust,
-            clientCertificate,
-            pods: { namespace, selector: selectorOf(name), port: nginxPort, serverName },
-          };
-        });
+      nginxEndpoint(name, egressName(name, namespace, service), args, deployment.metadata);
     const upstreams = Object.fromEntries(Object.keys(services).map((service) => [service, endpoint(service)]));
     this.upstreams = upstreams as EgressProxy<Service>["upstreams"];
     this.registerOutputs({ upstreams: this.upstreams });

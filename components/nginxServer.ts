@@ -1,9 +1,13 @@
 // What every nginx on the upstream plane has: pods, and an nginx.conf with mutual TLS and an answer for named callers alone.
 
+import type { UpstreamEndpoint } from "@mtls-everywhere/vocabulary/endpoints";
 import { type Identity, subjectOf } from "@mtls-everywhere/vocabulary/identities";
 import { nginxPort } from "@mtls-everywhere/vocabulary/ports";
 import { curves, openSslSuites, sessions, tlsVersions } from "@mtls-everywhere/vocabulary/tlsPolicy";
+import * as pulumi from "@pulumi/pulumi";
 
+import type { PlaneAuthority } from "./certificateAuthority.ts";
+import type { Gateway } from "./gateway.ts";
 import { leavesMap, liveLeaf } from "./liveLeaf.ts";
 import {
   type configMapMount,
@@ -14,8 +18,13 @@ import {
   resources,
   restrictedContainer,
   restrictedPod,
+  rolledBy,
   type secretMount,
+  selectorOf,
+  serving,
+  settingsDigest,
   spreadOverNodes,
+  startedWith,
   upstreamLabel,
   withoutGap,
 } from "./workload.ts";
@@ -36,6 +45,11 @@ export const nginxDrain = { pause: 5, connections: 3 } as const;
 /** Bytes for a map's key: nginx does not start with a key over its default of 64, and a subject has up to 200 characters. */
 const longestCaller = 256;
 
+/** Where nginx writes, below a folder: as an ordinary user, it cannot write where it would by default. */
+export function tempPaths(folder: string): string[] {
+  return ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path ${folder}/${kind};`);
+}
+
 /** The whole file around these servers, each of which begins with `mutualTls`. Lines of `more` stand before them. */
 export function nginxProgram(
   callers: readonly Identity[],
@@ -44,9 +58,6 @@ export function nginxProgram(
   more: readonly string[] = [],
 ): string {
   const allowed = callers.map((caller) => `    "${subjectOf(caller)}" 1;`);
-  const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (kind) => `  ${kind}_temp_path ${nginxFolders.scratch}/${kind};`,
-  );
   return `worker_processes 1;
 pid ${nginxFolders.scratch}/nginx.pid;
 error_log /dev/stderr notice;
@@ -55,7 +66,7 @@ http {
   access_log /dev/stdout;
   server_tokens off;
   keepalive_time ${nginxDrain.connections}s;
-${scratch.join("\n")}
+  ${tempPaths(nginxFolders.scratch).join("\n  ")}
   map_hash_bucket_size ${longestCaller};
   map $ssl_client_s_dn $caller_allowed {
     default 0;
@@ -144,6 +155,54 @@ export function nginxPods(
       },
     },
   };
+}
+
+/** What nginx reads only when it starts, so that a change rolls the pods: its settings, and the roots of the plane. */
+export function nginxAnnotations(
+  settings: Readonly<Record<string, string>>,
+  { roots }: Pick<PlaneAuthority<"upstream">, "roots">,
+) {
+  return {
+    ...rolledBy(settingsDigest(settings)),
+    ...serving({ upstream: nginxPort }),
+    ...startedWith({ upstream: roots }),
+  };
+}
+
+/** The Service in front of them; the Deployment is what an update waits for. */
+export function nginxService(name: string, namespace: string) {
+  return {
+    metadata: { name, namespace, labels: labelsOf(name), annotations: { "pulumi.com/skipAwait": "true" } },
+    spec: { selector: matchLabelsOf(name), ports: [{ name: "https", port: 443, targetPort: nginxPort }] },
+  };
+}
+
+/** The Service's name in the cluster. */
+export function nginxHost(name: string, namespace: string): string {
+  return `${name}.${namespace}.svc`;
+}
+
+/** How APISIX reaches them, and verifies them by this name; known once `ready` is. */
+export function nginxEndpoint(
+  name: string,
+  serverName: string,
+  {
+    namespace,
+    authority,
+    gateway,
+  }: {
+    readonly namespace: string;
+    readonly authority: Pick<PlaneAuthority<"upstream">, "trust">;
+    readonly gateway: Pick<Gateway, "upstreamCertificate">;
+  },
+  ready: pulumi.Output<unknown>,
+): pulumi.Output<UpstreamEndpoint> {
+  return pulumi
+    .all([authority.trust, gateway.upstreamCertificate, ready])
+    .apply(([trust, clientCertificate]): UpstreamEndpoint => ({
+      ...{ node: { host: nginxHost(name, namespace), port: 443 }, serverName, trust, clientCertificate },
+      pods: { namespace, selector: selectorOf(name), port: nginxPort, serverName },
+    }));
 }
 
 /**

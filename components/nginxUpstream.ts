@@ -13,21 +13,8 @@ import type { PlaneAuthority } from "./certificateAuthority.ts";
 import { anyPodIn, createPolicy, networkPolicy, peer, podsOf, tcp } from "./edges.ts";
 import type { Gateway } from "./gateway.ts";
 import { nginxConfig, nginxPaths } from "./nginxConfig.ts";
-import { nginxPods } from "./nginxServer.ts";
-import {
-  configMapMount,
-  labelsOf,
-  matchLabelsOf,
-  type Mountable,
-  type PodAnnotations,
-  rolledBy,
-  secretMount,
-  selectorOf,
-  serving,
-  settingsDigest,
-  startedWith,
-  waitAtMost,
-} from "./workload.ts";
+import { nginxAnnotations, nginxEndpoint, nginxHost, nginxPods, nginxService } from "./nginxServer.ts";
+import { configMapMount, labelsOf, type Mountable, type PodAnnotations, secretMount, waitAtMost } from "./workload.ts";
 
 /** Whom an nginx answers, and with what. */
 export interface NginxUpstreamArgs {
@@ -80,7 +67,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
     checkCallerList(`NginxUpstream "${name}"`, allow);
     const trustDomains = gateway.identities.map(({ trustDomain }) => trustDomain);
     const callers = [...gateway.identities, ...identitiesOf(allow, trustDomains)];
-    const host = `${name}.${namespace}.svc`;
+    const host = nginxHost(name, namespace);
     const meta = { name, namespace, labels: labelsOf(name) };
 
     const leaf = new Certificate(
@@ -100,14 +87,7 @@ export class NginxUpstream extends pulumi.ComponentResource {
       { metadata: { ...meta, name: `${name}-files` }, data: args.files },
       child,
     );
-    const service = new k8s.core.v1.Service(
-      name,
-      {
-        metadata: { ...meta, annotations: { "pulumi.com/skipAwait": "true" } },
-        spec: { selector: matchLabelsOf(name), ports: [{ name: "https", port: 443, targetPort: nginxPort }] },
-      },
-      child,
-    );
+    const service = new k8s.core.v1.Service(name, nginxService(name, namespace), child);
     createPolicy(nginxPolicy(name, args), child);
     if (allow.length > 0) createPolicy(callersPolicy(name, namespace, allow), child);
     const deployment = new k8s.apps.v1.Deployment(
@@ -115,25 +95,13 @@ export class NginxUpstream extends pulumi.ComponentResource {
       nginxDeployment(name, args, {
         leaf: leaf.secret,
         trust: args.authority.trust,
-        annotations: {
-          ...rolledBy(settingsDigest(settings)),
-          ...serving({ upstream: nginxPort }),
-          ...startedWith({ upstream: args.authority.roots }),
-        },
+        annotations: nginxAnnotations(settings, args.authority),
       }),
       { ...child, ...waitAtMost(args.readyTimeout ?? "5m"), dependsOn: [service, config, files] },
     );
 
     this.certificate = leaf.secret;
-    this.upstream = pulumi
-      .all([args.authority.trust, gateway.upstreamCertificate, deployment.metadata])
-      .apply(([trust, clientCertificate]) => ({
-        node: { host, port: 443 },
-        serverName: host,
-        trust,
-        clientCertificate,
-        pods: { namespace, selector: selectorOf(name), port: nginxPort, serverName: host },
-      }));
+    this.upstream = nginxEndpoint(name, host, args, deployment.metadata);
     this.registerOutputs({ upstream: this.upstream });
   }
 }
