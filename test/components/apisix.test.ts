@@ -226,7 +226,7 @@ describe("APISIX's Deployment", () => {
                 startupProbe: { ...status("/status"), periodSeconds: 1, failureThreshold: 60 },
                 readinessProbe: { ...status("/status/ready"), periodSeconds: 1 },
                 livenessProbe: { ...status("/status"), periodSeconds: 10 },
-                lifecycle: { preStop: { exec: { command: ["sleep", "5"] } } },
+                lifecycle: { preStop: { exec: { command: ["sleep", "10"] } } },
                 volumeMounts: [
                   ...scratch("/usr/local/apisix"),
                   { name: "tmp", mountPath: "/tmp" },
