@@ -1,4 +1,4 @@
-/** The Go programs of the lab: Kubernetes, cert-manager, CoreDNS, etcd, the Pulumi CLI and the stand-ins, built from pinned modules. */
+/** The Go programs of the lab: Kubernetes, cert-manager, approver-policy, CoreDNS, etcd, the Pulumi CLI and the stand-ins, built from pinned modules. */
 import { existsSync } from "node:fs";
 import { cp, mkdir, readFile, realpath, writeFile } from "node:fs/promises";
 import { homedir } from "node:os";
@@ -7,9 +7,16 @@ import { execa } from "execa";
 import { cached, contentsOf, keyOf, type Part } from "./cache.ts";
 import { inCache } from "./paths.ts";
 
-export const versions = { kubernetes: "v1.36.3", certManager: "v1.21.2", etcd: "v3.6.15", pulumi: "3.274.1" };
+export const versions = {
+  kubernetes: "v1.36.3",
+  certManager: "v1.21.2",
+  approverPolicy: "v0.28.0",
+  etcd: "v3.6.15",
+  pulumi: "3.274.1",
+};
 
 const module = import.meta.dirname;
+const approverPolicy = "github.com/cert-manager/approver-policy";
 const component = "k8s.io/component-base/version";
 const labFlags = [
   "-s -w",
@@ -42,6 +49,13 @@ export const programs = {
   pause: ours("cluster/pause", "the pause process"),
   kube: ours("cluster/kube", `Kubernetes ${versions.kubernetes}`),
   certmanager: ours("cluster/certmanager", `cert-manager ${versions.certManager}`),
+  approver: {
+    title: `approver-policy ${versions.approverPolicy}`,
+    folder: join(module, "approver"),
+    package: `${approverPolicy}/cmd`,
+    sources: ["tools.go"],
+    ldflags: "-s -w",
+  },
   coredns: ours("cluster/coredns", "CoreDNS"),
   etcd: ours("cluster/etcd", `etcd ${versions.etcd}`),
   apisix: ours("standins/apisix", "the APISIX stand-in", "standins/clock"),
@@ -122,17 +136,23 @@ export async function goVersion(): Promise<string> {
   return text.split("\n")[0]?.trim() ?? "";
 }
 
-/** cert-manager's chart from its Go module, where it has no version. */
+/** cert-manager's chart. */
 export function chart(): Promise<Part> {
-  return cached("charts", "cert-manager", versions.certManager, async (path) => {
-    const name = "github.com/cert-manager/cert-manager";
-    const { stdout } = await execa("go", ["mod", "download", "-json", `${name}@${versions.certManager}`], {
-      cwd: module,
-      env: goEnv,
-    });
+  return chartOf("github.com/cert-manager/cert-manager", "cert-manager", versions.certManager, module);
+}
+
+/** approver-policy's chart. */
+export function approverChart(): Promise<Part> {
+  return chartOf(approverPolicy, "approver-policy", versions.approverPolicy, programs.approver.folder);
+}
+
+/** A chart from the Go module of its program, where it has no version; pinned in the module in `from`. */
+function chartOf(name: string, chart: string, version: string, from: string): Promise<Part> {
+  return cached("charts", chart, version, async (path) => {
+    const { stdout } = await execa("go", ["mod", "download", "-json", `${name}@${version}`], { cwd: from, env: goEnv });
     const { Dir: folder } = JSON.parse(stdout) as { Dir: string };
-    await cp(join(folder, "deploy/charts/cert-manager"), path, { recursive: true });
-    const file = join(path, "Chart.yaml");
-    await writeFile(file, (await readFile(file, "utf8")).replaceAll("v0.0.0", versions.certManager));
+    await cp(join(folder, "deploy/charts", chart), path, { recursive: true });
+    for (const file of ["Chart.yaml", "values.yaml"].map((file) => join(path, file)))
+      await writeFile(file, (await readFile(file, "utf8")).replaceAll("v0.0.0", version));
   });
 }

@@ -7,7 +7,7 @@ import { parseArgs } from "node:util";
 import { execa } from "execa";
 
 import { acmeArchives } from "./acme/images.ts";
-import { chart } from "./binaries.ts";
+import { approverChart, chart } from "./binaries.ts";
 import { removeLeftCgroups } from "./cgroups.ts";
 import { chromium, hasChromium } from "./chromium.ts";
 import { addImages, health, recycleVolumes, startCluster, stopCluster } from "./cluster.ts";
@@ -60,11 +60,12 @@ async function up(): Promise<void> {
   await makeFolder();
   const { pieces } = await run([
     part("debian", "fetch Debian's containerd, runc, iptables, nginx", debian),
-    ...(["pause", "etcd", "coredns", "certmanager", "kube"] as const).map(program),
+    ...(["pause", "etcd", "coredns", "certmanager", "approver", "kube"] as const).map(program),
     ...(given === undefined ? [program("apisix")] : []),
     ...(process.env.LAB_ACME ? [program("pebble"), part("knot", "fetch Debian's Knot DNS", knot)] : []),
     ...pulumiParts(tools),
     part("chart", "unpack cert-manager's chart", chart),
+    part("approverChart", "unpack approver-policy's chart", approverChart),
     { title: "pack images", task: (state, task) => packImages(state, task, given) },
     { title: "start Kubernetes", task: cluster },
     preparePulumi(tools, labOverlay),
@@ -73,6 +74,7 @@ async function up(): Promise<void> {
   table([
     builtHere("Kubernetes, etcd, CoreDNS", "Go modules"),
     builtHere("cert-manager", "Go module, ACME, CA and self-signed issuers"),
+    builtHere("approver-policy", "Go module"),
     builtHere("nginx", "Debian's package"),
     builtHere("Node.js", `the one that runs the lab, ${process.version}`),
     { piece: "APISIX", kind: given === undefined ? "stand-in" : "real", from: given ?? "lab/standins/apisix" },
@@ -90,8 +92,8 @@ async function imageProblems(apisix: string | undefined): Promise<string[]> {
 }
 
 async function packImages(state: State, task: Reporter, apisix: string | undefined): Promise<void> {
-  const { debian = "", pause = "", certmanager = "", etcd = "", pebble = "", knot = "" } = state.parts;
-  const sources = { debian, pause, certmanager, etcd, apisix: state.parts.apisix ?? "" };
+  const { debian = "", pause = "", certmanager = "", approver = "", etcd = "", pebble = "", knot = "" } = state.parts;
+  const sources = { debian, pause, certmanager, approver, etcd, apisix: state.parts.apisix ?? "" };
   const own = Object.entries(archives(sources)).filter(([name]) => name !== "apisix" || apisix === undefined);
   const all = [
     ...own.map(

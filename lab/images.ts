@@ -21,7 +21,7 @@ export const nodeImage = "docker.io/library/node:24.21.0-slim";
 export const mirrored = (image: string) => image.replace(/^[^/]+/, "mirror.example.internal");
 
 /** What images are made of: the paths of finished parts. */
-export type Sources = Record<"debian" | "pause" | "certmanager" | "etcd" | "apisix", string>;
+export type Sources = Record<"debian" | "pause" | "certmanager" | "approver" | "etcd" | "apisix", string>;
 
 interface Image {
   name: string;
@@ -56,6 +56,16 @@ export function archives(sources: Sources): Record<string, Archive> {
     "cert-manager": {
       images: ["controller", "webhook", "cainjector", "startupapicheck"].map(jetstack),
       fill: (root) => root.program(sources.certmanager, "/certmanager"),
+    },
+    "approver-policy": {
+      images: [
+        {
+          name: `quay.io/jetstack/cert-manager-approver-policy:${versions.approverPolicy}`,
+          entrypoint: ["/approver-policy"],
+          user: "1000",
+        },
+      ],
+      fill: (root) => root.program(sources.approver, "/approver-policy"),
     },
     etcd: {
       images: [{ name: etcdImage, command: ["/usr/local/bin/etcd"] }],

@@ -12,7 +12,7 @@ import type { Part } from "./cache.ts";
 import type { Piece } from "./pulumi.ts";
 
 export interface State {
-  parts: Partial<Record<ProgramName | "debian" | "knot" | "chart" | "promtool" | "chromium", string>>;
+  parts: Partial<Record<ProgramName | "debian" | "knot" | "chart" | "approverChart" | "promtool" | "chromium", string>>;
   images: { archive: string; name?: string }[];
   pieces: Piece[];
 }

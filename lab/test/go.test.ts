@@ -87,6 +87,7 @@ describe("the lab's Go code", function () {
       ...(await scan(".", "./...", programs.helm.package)),
       ...(await scan("pulumi", programs.pulumi.package)),
       ...(await scan("acme", programs.pebble.package)),
+      ...(await scan("approver", programs.approver.package)),
     ];
     const ofGo = found.filter(({ trace }) => trace[0].module === "stdlib");
     if (ofGo.length > 0)

@@ -10,7 +10,7 @@ import { archives, nginxImage } from "../images.ts";
 describe("the lab's images", () => {
   it("have the names that the program asks for, except nginx (case 24)", () => {
     const part = "/part";
-    const all = archives({ debian: part, pause: part, certmanager: part, etcd: part, apisix: part });
+    const all = archives({ debian: part, pause: part, certmanager: part, approver: part, etcd: part, apisix: part });
     const names = Object.values(all).flatMap(({ images }) => images.map(({ name }) => name));
     const { etcd, apisix } = parseConfig({ trustDomain: "lab.test" }, "dev");
     for (const name of [etcd.image, apisix.image, apisix.renewerImage]) assert.ok(names.includes(name), name);
