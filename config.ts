@@ -74,6 +74,26 @@ export const certManager = z
      * `install: false` or another `namespace`, which are refused otherwise, or by a destroy. Default `false`.
      */
     keep: z.boolean().default(false),
+    /**
+     * approver-policy, which decides about requests to the platform's issuers: nobody gets a leaf for another's identity,
+     * name or usage. It comes with cert-manager: with `certManager.install: false`, nothing is limited.
+     */
+    approver: z
+      .strictObject({
+        /** Install it, and limit requests. Default `true`. */
+        install: z.boolean().default(true),
+        /** Chart and application version. Default `v0.28.0`. */
+        version: z
+          .string()
+          .regex(/^v\d+\.\d+\.\d+$/, 'must be a version such as "v0.28.0"')
+          .default("v0.28.0"),
+        /** Chart reference: an OCI address or a local path. Default: approver-policy's own OCI chart. */
+        chart: z
+          .string()
+          .min(1, "must not be empty")
+          .default("oci://quay.io/jetstack/charts/cert-manager-approver-policy"),
+      })
+      .prefault({}),
   })
   .prefault({});
 

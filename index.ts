@@ -6,6 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 import { adminEndpoint, Apisix } from "./components/apisix.ts";
 import { Certificate } from "./components/certificate.ts";
 import { byPlane, createAuthorities } from "./components/certificateAuthority.ts";
+import { limitCertificates } from "./components/certificateLimits.ts";
 import { CertManager, keepInstalled } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
 import { Etcd } from "./components/etcd.ts";
@@ -52,11 +53,11 @@ const inNamespace = { ...on, dependsOn: home };
 
 // Trust: one certificate authority per plane, so that a certificate opens one door.
 const { clusterResourceNamespace } = certManager;
-const pki = createAuthorities(
-  "pki",
-  { ...common, ...env.pki, generations: trusted.generations, clusterResourceNamespace },
-  { ...on, dependsOn: [home, certManager] },
-);
+const authority = { ...common, generations: trusted.generations, clusterResourceNamespace };
+// Nobody gets a leaf for another's identity, name or usage.
+const limited = { ...authority, certManager, settings: env.certManager, hosts: [env.gateway.host] };
+const limits = limitCertificates("limits", limited, on);
+const pki = createAuthorities("pki", { ...authority, ...env.pki, limits }, { ...on, dependsOn: [home, certManager] });
 
 // The hops: etcd <- APISIX -> upstream, each in its own plane, and open only to each other.
 const etcd = new Etcd("etcd", { ...common, ...env.etcd, authorities: pki, client: "apisix" }, inNamespace);

@@ -85,9 +85,7 @@ export class CertManager extends pulumi.ComponentResource {
         `${name}-release`,
         {
           name: releaseName,
-          chart: args.chart,
-          // A chart in a folder brings its own version.
-          ...(args.chart.startsWith("oci://") ? { version: args.version } : {}),
+          ...chartFrom(args),
           namespace: namespace.metadata.name,
           timeout: 300,
           values: certManagerValues(args),
@@ -97,6 +95,11 @@ export class CertManager extends pulumi.ComponentResource {
     }
     this.registerOutputs({ clusterResourceNamespace: this.clusterResourceNamespace });
   }
+}
+
+/** A Release's chart; one in a folder brings its own version. */
+export function chartFrom({ chart, version }: Pick<CertManagerArgs, "chart" | "version">) {
+  return { chart, ...(chart.startsWith("oci://") ? { version } : {}) };
 }
 
 /** The chart's values. `startupapicheck`, on by default, is the readiness gate: the webhook answers when it has passed. */

@@ -6,6 +6,8 @@ import { type CertSecretRef, type IssuerRef, type Plane } from "@mtls-everywhere
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
+import { leafPolicy, policyName, policyObject } from "./certificateLimitsPlan.ts";
+
 /** Who signs leaves of a plane, and under which rules. */
 export interface LeafAuthority<P extends Plane> {
   /** The plane that its leaves are of. */
@@ -18,6 +20,19 @@ export interface LeafAuthority<P extends Plane> {
   readonly algorithm: KeyAlgorithm;
   /** Lifetime, such as `24h`; cert-manager renews after two thirds of it. */
   readonly leafDuration: string;
+  /**
+   * What limits requests to the issuer: each leaf then gets a policy that allows it alone.
+   * @default none, as for other stacks, whose leaves need no policies of their own
+   */
+  readonly limits?: LeafLimits | undefined;
+}
+
+/** Where requests are limited: what the policy of a leaf of the platform's own needs. */
+export interface LeafLimits {
+  /** The platform's namespace: the names of its policies begin with it. */
+  readonly namespace: string;
+  /** What judges by the policies: it must be there first. */
+  readonly approver: pulumi.Resource;
 }
 
 /** Whom a leaf speaks for, and what it may prove. */
@@ -59,15 +74,27 @@ export class Certificate<P extends Plane> extends pulumi.ComponentResource {
     super("mtls:platform:Certificate", name, {}, opts);
     const identity: Identity = { ...args, trustDomain: args.authority.trustDomain };
     checkSubject(identity, this);
+    const spec = args.authority.issuer.apply((issuer) => leafSpec(name, identity, args, issuer));
+    const { limits } = args.authority;
+    const allowed =
+      limits &&
+      new k8s.apiextensions.CustomResource(
+        `${name}-policy`,
+        policyObject(
+          policyName(limits.namespace, name),
+          spec.apply((leaf) => leafPolicy(leaf, args.namespace)),
+        ),
+        { parent: this, dependsOn: limits.approver },
+      );
     const certificate = new k8s.apiextensions.CustomResource(
       name,
       {
         apiVersion: "cert-manager.io/v1",
         kind: "Certificate",
         metadata: { name, namespace: args.namespace, annotations: { "pulumi.com/waitFor": "condition=Ready" } },
-        spec: args.authority.issuer.apply((issuer) => leafSpec(name, identity, args, issuer)),
+        spec,
       },
-      { parent: this },
+      { parent: this, ...(allowed && { dependsOn: allowed }) },
     );
     this.secret = certificate.metadata.apply((): CertSecretRef<P> => ({
       plane: args.authority.plane,

@@ -6,6 +6,7 @@ import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import type { LeafAuthority } from "./certificate.ts";
+import type { CertificateLimits } from "./certificateLimits.ts";
 import { createClusterRoot } from "./clusterRoot.ts";
 import type { Generation } from "./generations.ts";
 import { issuerPlace, named } from "./issuerPlace.ts";
@@ -29,6 +30,8 @@ export interface CertificateAuthorityArgs<P extends Plane> {
   readonly cluster: string;
   /** Lifetime of leaves, such as `24h`. */
   readonly leafDuration: string;
+  /** What limits requests to its issuers, if anything does. */
+  readonly limits?: CertificateLimits | undefined;
 }
 
 /** SHA-256 of each trusted generation's roots, by the generation's name: one, unless a lost one was recreated. */
@@ -65,6 +68,8 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
   readonly algorithm: KeyAlgorithm;
   /** Lifetime of its leaves. */
   readonly leafDuration: string;
+  /** What limits requests to its issuers, if anything does. */
+  readonly limits: CertificateLimits | undefined;
 
   constructor(name: string, args: CertificateAuthorityArgs<P>, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:CertificateAuthority", name, {}, opts);
@@ -75,6 +80,7 @@ export class CertificateAuthority<P extends Plane> extends pulumi.ComponentResou
     this.trustDomains = [...new Set([active, ...generations].map(({ trustDomain }) => trustDomain))];
     this.algorithm = active.algorithm;
     this.leafDuration = args.leafDuration;
+    this.limits = args.limits;
 
     const made = generations.map((generation) => ({ generation, ...createGeneration(name, args, generation, this) }));
     const pems = pulumi.all(made.map(({ root }) => root));
@@ -113,7 +119,8 @@ function createGeneration<P extends Plane>(
       metadata: { name: prefix, ...place.metadata, annotations: { "pulumi.com/waitFor": "condition=Ready" } },
       spec: { ca: { secretName: signing.secretName } },
     },
-    { parent, dependsOn: signing.ready },
+    // Nobody else approves its requests from the first one on.
+    { parent, dependsOn: args.limits ? [signing.ready, args.limits.guard] : signing.ready },
   );
   return {
     root: signing.root,

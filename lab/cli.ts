@@ -133,10 +133,10 @@ async function cluster({ parts, images }: State, task: Reporter): Promise<void> 
   await startCluster({ kube, coredns, pause, debian, images }, report);
 }
 
-/** What the lab overrides in the tree's configuration: where its chart is, and which nginx it has. */
+/** What the lab overrides in the tree's configuration: where its charts are, and which nginx it has. */
 function labOverlay({ parts }: State): Record<string, unknown> {
   return {
-    "mtls-everywhere:certManager": { chart: parts.chart },
+    "mtls-everywhere:certManager": { chart: parts.chart, approver: { chart: parts.approverChart } },
     "mtls-everywhere:upstream": { image: nginxImage },
   };
 }

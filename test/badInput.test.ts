@@ -17,6 +17,7 @@ import { type KindName } from "../apisix-admin/kinds/registry.ts";
 import { sealOf } from "../apisix-admin/sealing.ts";
 import { adminClient, closeSessions } from "../apisix-admin/session.ts";
 import { Cluster } from "../cluster-access/cluster.ts";
+import { unlimited } from "../components/certificateLimits.ts";
 import { keepInstalled } from "../components/certManager.ts";
 import { connectCluster } from "../components/cluster.ts";
 import { checkStore, type StoreShape } from "../components/etcdCheck.ts";
@@ -214,6 +215,14 @@ const rows: readonly Row[] = [
     input: "a cert-manager whose chart is too old (case 9)",
     provoke: configured({ certManager: { version: "v1.13.6" } }),
     message: config('certManager.version: must be "v1.15.0" or newer: older charts would install no CRDs'),
+  },
+  {
+    input: "a cert-manager of somebody else's: nothing limits requests",
+    provoke: async () => unlimited,
+    message:
+      "Nothing limits which certificates the platform's issuers sign: that takes certManager.install and certManager.approver.install. " +
+      "Whoever may create Certificates or CertificateRequests gets any name from the edge and upstream planes, in any namespace: " +
+      "limit who may create them (docs/threat-model.md).",
   },
   {
     input: "volumes to keep in a namespace that goes (case 4)",

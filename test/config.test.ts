@@ -26,6 +26,11 @@ const defaults = {
     namespace: "cert-manager",
     chart: "oci://quay.io/jetstack/charts/cert-manager",
     keepCrds: true,
+    approver: {
+      install: true,
+      version: "v0.28.0",
+      chart: "oci://quay.io/jetstack/charts/cert-manager-approver-policy",
+    },
     keep: false,
   },
   pki: {
@@ -286,6 +291,10 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
     "namespace: must differ from cert-manager's: whoever may read Secrets there would hold every plane's keys",
   ],
   [{ certManager: { version: "1.21" } }, 'certManager.version: must be a version such as "v1.21.2"'],
+  [
+    { certManager: { approver: { version: "0.28" } } },
+    'certManager.approver.version: must be a version such as "v0.28.0"',
+  ],
   [{ certManager: { chart: "" } }, "certManager.chart: must not be empty"],
   [{ certManager: { install: "no" } }, "certManager.install: must be a boolean, not a string"],
 ];

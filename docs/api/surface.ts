@@ -5,7 +5,13 @@ export * from "../../consume.ts";
 export type { PlatformOutputs } from "../../outputs.ts";
 
 export { type ConnectedCluster, connectCluster } from "../../components/cluster.ts";
-export { Certificate, type CertificateArgs, type LeafAuthority, type LeafUsage } from "../../components/certificate.ts";
+export {
+  Certificate,
+  type CertificateArgs,
+  type LeafAuthority,
+  type LeafLimits,
+  type LeafUsage,
+} from "../../components/certificate.ts";
 export type { PlaneAuthority } from "../../components/certificateAuthority.ts";
 export {
   ForeignCertificate,

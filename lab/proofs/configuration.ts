@@ -17,18 +17,24 @@ import { updated } from "./up.ts";
 /** One row for each change. The platform has roots held in the state, whose settings are a superset. */
 export async function configuration(platform: RunningPlatform): Promise<Row[]> {
   const { config } = parse(await readFile(platform.settings, "utf8")) as {
-    config: { "mtls-everywhere:certManager": { chart: string } };
+    config: { "mtls-everywhere:certManager": Charts };
   };
   const copy = join(dirname(platform.settings), "chart");
-  return changes(config["mtls-everywhere:certManager"].chart, copy).map((change) => ({
+  return changes(config["mtls-everywhere:certManager"], copy).map((change) => ({
     name: `${change.key}: ${change.to}`,
     act: async () => {}, // only once the load runs
     expect: (on) => proved(on, change),
   }));
 }
 
-/** @param copy where the chart can be copied to */
-function changes(chart: string, copy: string): readonly Change[] {
+/** Where the charts are. */
+interface Charts {
+  readonly chart: string;
+  readonly approver: { readonly chart: string };
+}
+
+/** @param copy where a chart can be copied to */
+function changes({ chart, approver }: Charts, copy: string): readonly Change[] {
   const change = (key: string, to: unknown, more: Partial<Change> = {}): Change => ({
     ...{ key, to: JSON.stringify(to), values: { [key]: to } },
     ...more,
@@ -36,6 +42,12 @@ function changes(chart: string, copy: string): readonly Change[] {
   const refused = (key: string, to: unknown, words: RegExp, more: Partial<Change> = {}) =>
     change(key, to, { refused: words, ...more });
   const image = (key: string, name: string) => change(key, mirrored(name), { to: "the same image from a mirror" });
+  const copied = (key: string, from: string) =>
+    change(key, copy, {
+      to: "a copy of the same chart",
+      prepare: () => cp(from, copy, { recursive: true }),
+      tidy: () => rm(copy, { recursive: true }),
+    });
   const monitored = { ...operator, given: { "monitoring.install": true } };
   return [
     refused("trustDomain", "other.mtls.internal", /created with trustDomain: [\w.]+\w/),
@@ -44,13 +56,14 @@ function changes(chart: string, copy: string): readonly Change[] {
     refused("certManager.install", false, /would delete it together with its namespace/),
     change("certManager.version", "v1.21.1", { to: '"v1.21.1", with a chart in a folder, which has its own version' }),
     refused("certManager.namespace", "elsewhere", /where this stack installed it, and cannot be moved/),
-    change("certManager.chart", copy, {
-      to: "a copy of the same chart",
-      prepare: () => cp(chart, copy, { recursive: true }),
-      tidy: () => rm(copy, { recursive: true }),
-    }),
+    copied("certManager.chart", chart),
     change("certManager.keepCrds", true),
     change("certManager.keep", true),
+    change("certManager.approver.install", false),
+    change("certManager.approver.version", "v0.27.0", {
+      to: '"v0.27.0", with a chart in a folder, which has its own version',
+    }),
+    copied("certManager.approver.chart", approver.chart),
     refused("pki.root.kind", "cluster", /created with pki\.root\.kind: stateHeld/, {
       values: { "pki.root": { kind: "cluster", active: "2026", trusted: ["2026"] } },
     }),
@@ -107,7 +120,9 @@ export function configurationKeys(): string[] {
 }
 
 /** The keys that rows change. */
-export const changedKeys = (): string[] => [...new Set(changes("", "").map(({ key }) => key))];
+export const changedKeys = (): string[] => [
+  ...new Set(changes({ chart: "", approver: { chart: "" } }, "").map(({ key }) => key)),
+];
 
 interface Node {
   readonly properties?: Readonly<Record<string, Node>>;

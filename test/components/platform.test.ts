@@ -25,9 +25,23 @@ const policies = ["deny-all", "etcd-members", "apisix-gateway", "apisix-renewer"
   (name) => `NetworkPolicy mtls/${name}`,
 );
 
+const policyOf = (name: string) => `CertificateRequestPolicy /mtls.${name}`;
+
+/** What limits requests, where the stack installs cert-manager. */
+const limits = [
+  "Release cert-manager/cert-manager-approver-policy",
+  ...["ClusterRole /cert-manager-policies", "ClusterRoleBinding /cert-manager-policies"],
+  ...["", "Binding"].map((part) => `ValidatingAdmissionPolicy${part} /mtls.certificate-requests`),
+  ...["edge.clients", "edge.servers", "upstream.servers"].map(policyOf),
+  ...planes.map((plane) => policyOf(`${plane}.verify`)),
+  ...["etcd-server", "etcd-peer", "etcd-client", "etcd-deployer", "upstream-server", "gateway"].map(policyOf),
+  ...["apisix-admin", "apisix-deployer", "apisix-renewer", "apisix-upstream"].map(policyOf),
+];
+
 /** What every environment has. */
 const everywhere = [
   ...["Namespace /mtls", "Namespace /cert-manager", "Release cert-manager/cert-manager"],
+  ...limits,
   ...["etcd", "etcd-peer", "admin"].map((plane) => `Issuer mtls/${plane}`),
   ...["edge", "upstream"].map((plane) => `ClusterIssuer /mtls-${plane}`),
   ...planes.map((plane) => `ConfigMap mtls/${plane}-trust`),
@@ -47,7 +61,7 @@ const dev = [
   ...everywhere,
   ...["etcd", "etcd-peer", "admin"].flatMap(platform),
   ...["edge", "upstream"].flatMap(shared),
-  "Certificate mtls/client-curl",
+  ...["Certificate mtls/client-curl", policyOf("client-curl")],
 ];
 const prod = [
   ...everywhere,
@@ -174,10 +188,24 @@ for (const [stack, expected] of Object.entries(environments)) {
       }
     });
 
+    it("limits requests to its own issuers alone, which the guard names too", () => {
+      const guard = objects.find(({ inputs }) => inputs.kind === "ValidatingAdmissionPolicy")!;
+      const guarded = guard.inputs.spec.matchConditions[0].expression as string;
+      const policies = objects.filter(({ inputs }) => inputs.kind === "CertificateRequestPolicy");
+      ok(policies.length > 10);
+      for (const { name, inputs } of policies) {
+        const { kind, name: issuer, group } = inputs.spec.selector.issuerRef as Record<string, string>;
+        equal(group, "cert-manager.io", name);
+        ok(guarded.includes(`'${kind}/${kind === "Issuer" ? "mtls" : ""}/${issuer}'`), name);
+      }
+    });
+
     it("has no wildcard except in the route's path", () => {
+      // A policy's rules have regular expressions.
+      const others = /^__provider$|^data\.renewer\.cjs$|^spec\.allowed\..*\.rule$/;
       const wildcards = planned.resources.flatMap(({ name, inputs }) =>
         strings(inputs)
-          .filter(({ path, text }) => text.includes("*") && !["__provider", "data.renewer.cjs"].includes(path))
+          .filter(({ path, text }) => text.includes("*") && !others.test(path))
           .map(({ path, text }) => `${name} ${path} ${text}`),
       );
       same(wildcards.sort(), ["hello uris.0 /*", "hello-others uris.0 /*"]);
@@ -287,11 +315,12 @@ for (const [stack, expected] of Object.entries(environments)) {
 }
 
 describe("the platform", () => {
-  it("uses an installed cert-manager without touching it", async () => {
+  it("uses an installed cert-manager without touching it, or limiting requests to it", async () => {
     const { resources } = await plan("dev", { certManager: { install: false, namespace: "pki" } });
     const objects = resources.filter(({ type }) => type.startsWith("kubernetes:")).map(describeObject);
+    const own = ["Namespace /cert-manager", "Release cert-manager/cert-manager", ...limits, policyOf("client-curl")];
     const without = dev
-      .filter((object) => !["Namespace /cert-manager", "Release cert-manager/cert-manager"].includes(object))
+      .filter((object) => !own.includes(object))
       .map((object) => object.replace("Certificate cert-manager/", "Certificate pki/"));
     same(objects.sort(), without.sort());
   });

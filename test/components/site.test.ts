@@ -25,8 +25,10 @@ describe("a second host with its own upstream", () => {
   const added = () => two.resources.filter(({ urns }) => !one.resources.some((known) => known.urns[0] === urns[0]));
 
   it("takes two statements, which plan a site with its leaf and route, and a workload with its edge", () => {
-    // A Certificate is a component that contains cert-manager's object.
-    const leaves = ["orders", "orders-server"].flatMap((name) => [`Certificate ${name}`, `Certificate ${name}`]);
+    // A Certificate is a component that contains cert-manager's object, and the policy that allows the leaf.
+    const leaves = ["orders", "orders-server"].flatMap((name) => [
+      ...[`Certificate ${name}`, `Certificate ${name}`, `CertificateRequestPolicy ${name}-policy`],
+    ]);
     const workload = ["ConfigMap orders-config", "ConfigMap orders-files", "Deployment orders", "Service orders"];
     const grant = ["RenewerGrant", "Role", "RoleBinding"].map((kind) => `${kind} orders-renewer`);
     same(

@@ -26,6 +26,7 @@ import type { PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { ask as askForLeaves, decisions, expected, requests, Tenant, withdraw } from "./requests.ts";
 import { Rotation } from "./rotation.ts";
 import { scanListeners } from "./tlsScan.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
@@ -85,6 +86,43 @@ describe("the platform in a lab of its own", function () {
     ok(allRight && right.length >= 120);
     ok(right.some((check) => check.hop === "gateway" && check.case.startsWith("certificate of another identity")));
     equal(body, '{ "hello": "world" }');
+  });
+
+  it("gives nobody a leaf for another's identity, name or usage, and leaves other issuers alone", async () => {
+    await askForLeaves();
+    const byName = async () => Object.fromEntries((await decisions()).map(({ name, decision }) => [name, decision]));
+    await eventually("who decided what about each request", byName, expected);
+    for (const { name, message } of await decisions()) {
+      ok(message.includes(requests[name]?.denied ?? ""), `${name}: ${message}`);
+    }
+    // Theirs that were approved are issued, and so are the platform's own: it has come up.
+    for (const name of ["own-client", "own-site", "own-service", "not-ours"]) {
+      await must("kubectl", ["--namespace", "tenant", "wait", "--for=condition=Ready", `certificate/${name}`]);
+    }
+
+    // A request that is no Certificate's: of somebody who may use no policy, nobody approves it.
+    const tenant = await Tenant.create();
+    const { code: noUsage, output: why } = await tenant.request("no-usage", ["digital signature"]);
+    ok(noUsage > 0 && why.includes('must name the usage "server auth" or "client auth"'), why);
+    const { code: created, output } = await tenant.request("by-hand", ["client auth"]);
+    equal(created, 0, output);
+    const { code: approved, output: refusal } = await tenant.approve("by-hand");
+    ok(approved > 0 && refusal.includes("are approved by approver-policy alone"), refusal);
+    equal(await tenant.conditions("by-hand"), "");
+    await withdraw();
+  });
+
+  it("limits a platform that ran without limits, and has nothing issued again", async () => {
+    const dates = "jsonpath={range .items[*]}{.metadata.name} {.status.revision} {.status.notBefore}{'\\n'}{end}";
+    const issued = () => must("kubectl", ["get", "certificates", "--all-namespaces", "-o", dates]);
+    const before = await issued();
+    const key = "mtls-everywhere:certManager";
+    const file = await configWith((config) => {
+      config[key] = { ...(config[key] as object), approver: { install: false } };
+    });
+    same(Object.keys(changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }))), ["delete"]);
+    same(Object.keys(changes(await must("pulumi", up))), ["create"]);
+    equal(await issued(), before);
   });
 
   it("offers at each listener what Mozilla's intermediate profile has, and no more (case 21)", async function () {

@@ -1,0 +1,198 @@
+// Which certificate requests approver-policy approves: what a leaf may say, and for whom, by issuer and namespace.
+
+import { spiffeId } from "@mtls-everywhere/vocabulary/identities";
+import type { Issuer, Plane } from "@mtls-everywhere/vocabulary/planes";
+
+import { group, type LimitedIssuer, quoted, requester } from "./approver.ts";
+
+const apiVersion = "policy.cert-manager.io/v1alpha1";
+const kind = "CertificateRequestPolicy";
+
+/** A policy as a resource: requests are judged by those that are ready. */
+export function policyObject<Spec>(name: string, spec: Spec) {
+  return {
+    ...{ apiVersion, kind },
+    metadata: { name, annotations: { "pulumi.com/waitFor": "condition=Ready" } },
+    spec,
+  };
+}
+
+interface PolicySpec {
+  readonly allowed: object;
+  readonly constraints?: object;
+  readonly selector: { readonly issuerRef: object; readonly namespace?: { readonly matchNames: readonly string[] } };
+}
+
+/** A policy's name: cluster-wide, so it begins with the platform's namespace, which has no dot. */
+export function policyName(namespace: string, ...parts: readonly string[]): string {
+  return [namespace, ...parts].join(".");
+}
+
+/** What a leaf's Certificate asks for, as far as its requests carry it. */
+export interface LeafRequest {
+  readonly uris: readonly string[];
+  readonly usages: readonly string[];
+  readonly dnsNames?: readonly string[];
+  readonly commonName?: string;
+  readonly subject?: { readonly organizations: readonly string[]; readonly organizationalUnits: readonly string[] };
+  readonly duration: string;
+  readonly issuerRef: Issuer;
+}
+
+/** The `spec` of a policy that allows one leaf as it is declared, in its own namespace, and nothing else. */
+export function leafPolicy(leaf: LeafRequest, namespace: string): PolicySpec {
+  const { uris, usages, dnsNames, commonName, subject, duration, issuerRef } = leaf;
+  return {
+    allowed: {
+      uris: exactly(uris),
+      usages: [...usages],
+      ...(dnsNames ? { dnsNames: exactly(dnsNames) } : {}),
+      ...(commonName === undefined ? {} : { commonName: { required: true, value: commonName } }),
+      ...(subject
+        ? {
+            subject: {
+              organizations: exactly(subject.organizations),
+              organizationalUnits: exactly(subject.organizationalUnits),
+            },
+          }
+        : {}),
+    },
+    constraints: { maxDuration: duration },
+    selector: { issuerRef, namespace: { matchNames: [namespace] } },
+  };
+}
+
+function exactly(values: readonly string[]) {
+  return { required: true, values: [...values] };
+}
+
+/** A plane of one generation. */
+export interface LimitedPlane {
+  readonly plane: Plane;
+  readonly issuer: LimitedIssuer;
+  /** Its name in the names of policies. */
+  readonly name: string;
+  readonly trustDomain: string;
+  /** The platform's namespace, whose leaves have policies of their own. */
+  readonly namespace: string;
+  /** Hosts that the platform itself serves on the edge plane. */
+  readonly hosts: readonly string[];
+  readonly certManagerNamespace: string;
+}
+
+/**
+ * The policies of a plane, besides those of the platform's own leaves. Each is for its issuer alone: approver-policy denies what
+ * only policies match that do not allow it, whoever else would have approved it.
+ */
+export function planePolicies(plane: LimitedPlane) {
+  return [...sharedPolicies(plane), checksPolicy(plane)];
+}
+
+/** What other namespaces may ask of a shared plane; whoever asks gets leaves of identities in that very namespace. */
+function sharedPolicies(limited: LimitedPlane) {
+  const { issuer, name, trustDomain, namespace } = limited;
+  return rulesOf(limited).map(({ who, usage, dnsNames }) =>
+    policyObject(policyName(namespace, name, who), {
+      allowed: {
+        uris: {
+          required: true,
+          validations: [
+            {
+              rule: `cr.namespace != ${quoted(namespace)}`,
+              message: `namespace ${namespace} gets only the leaves that the platform declares`,
+            },
+            {
+              rule: `self.matches(${quoted(`^spiffe://${literally(trustDomain)}/ns/`)} + cr.namespace + ${quoted("/sa/[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")})`,
+              message: `must be spiffe://${trustDomain}/ns/<the request's own namespace>/sa/<service account>`,
+            },
+          ],
+        },
+        usages: ["digital signature", "key encipherment", usage],
+        ...(dnsNames ? { dnsNames: { required: true, validations: [dnsNames] } } : {}),
+        commonName: {
+          validations: [
+            {
+              rule: `self.matches('^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$')`,
+              message: "must be the name of a service account",
+            },
+          ],
+        },
+        subject: {
+          organizations: { values: [trustDomain] },
+          organizationalUnits: {
+            validations: [{ rule: "self == cr.namespace", message: "must be the request's own namespace" }],
+          },
+        },
+      },
+      selector: { issuerRef: { kind: issuer.kind, name: issuer.name, group } },
+    }),
+  );
+}
+
+interface Rule {
+  readonly who: "clients" | "servers";
+  readonly usage: "client auth" | "server auth";
+  readonly dnsNames?: { readonly rule: string; readonly message: string };
+}
+
+/** No leaf is both: a server's would let it in as a client. */
+function rulesOf({ plane, hosts }: LimitedPlane): readonly Rule[] {
+  const clients: Rule = { who: "clients", usage: "client auth" };
+  const servers = (rule: string, message: string): Rule => ({
+    ...{ who: "servers", usage: "server auth", dnsNames: { rule, message } },
+  });
+  switch (plane) {
+    case "edge": {
+      const taken = hosts.flatMap((host) => [host, ...(host.includes(".") ? [host.replace(/^[^.]+/, "*")] : [])]);
+      const list = [...new Set(taken)].map(quoted).join(", ");
+      return [
+        clients,
+        servers(`!(self.lowerAscii() in [${list}])`, `must not be, or cover, a host of the platform's own`),
+      ];
+    }
+    // Its only client is the gateway.
+    case "upstream":
+      return [
+        servers(
+          `self.matches('^${label}$') || self.matches('^${label}[.]' + cr.namespace + '$') || ` +
+            `self.matches('^(${label}[.])+' + cr.namespace + '[.]svc([.]cluster[.]local)?$')`,
+          "must be the name of a Service in the request's own namespace",
+        ),
+      ];
+    case "admin":
+    case "etcd":
+    case "etcd-peer":
+      return [];
+  }
+}
+
+const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+
+/** A DNS name as part of a regular expression. */
+function literally(name: string): string {
+  return name.replaceAll(".", "[.]");
+}
+
+/** Service account that these leaves name, which no server knows, and prefix of the requests' names. */
+const checksAccount = "verify";
+
+/** For `verify`, which asks for leaves of an identity that no server knows, and of names that nobody has, by requests of its own. */
+function checksPolicy({ issuer, name, trustDomain, namespace, certManagerNamespace }: LimitedPlane) {
+  return policyObject(policyName(namespace, name, checksAccount), {
+    allowed: {
+      uris: {
+        ...exactly([spiffeId({ trustDomain, namespace, serviceAccount: checksAccount })]),
+        validations: [
+          { rule: `cr.name.startsWith('${checksAccount}-')`, message: "only for the requests of verify" },
+          { rule: `cr.username != ${quoted(requester(certManagerNamespace))}`, message: "not for Certificates" },
+        ],
+      },
+      usages: ["digital signature", "client auth", "server auth"],
+      dnsNames: { validations: [{ rule: "self.endsWith('.invalid')", message: "must be a name that nobody has" }] },
+      commonName: { value: checksAccount },
+      subject: { organizations: { values: [trustDomain] }, organizationalUnits: { values: [namespace] } },
+    },
+    constraints: { maxDuration: "60s" },
+    selector: { issuerRef: { kind: issuer.kind, name: issuer.name, group }, namespace: { matchNames: [namespace] } },
+  });
+}
