@@ -1,6 +1,7 @@
 /** A platform under load and under observation: the client keeps its credentials fresh, the probes follow the pods. */
 import { join } from "node:path";
-import type { V1Pod } from "@kubernetes/client-node";
+import { CoreV1Api, type V1Pod } from "@kubernetes/client-node";
+import { spiffeId } from "@mtls-everywhere/vocabulary/identities";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { addresses } from "../inside/addresses.ts";
 import { labNetwork, podNetwork } from "./containers.ts";
@@ -20,7 +21,10 @@ export type Hop = (typeof hops)[number];
 type Process = Remote<Inside, Sighting>;
 
 const program = join(import.meta.dirname, "inside.ts");
+/** Name of its route and its leaf, and of its namespace, which is not the platform's: there, only the platform's own get leaves. */
 const observerName = "soak-observer";
+const observerSecret = `${observerName}/${observerName}`;
+const observerHost = `${observerName}.${observerName}.svc`;
 const observerPath = "/.soak/caller";
 const callerListener = "gateway to upstream";
 
@@ -105,10 +109,12 @@ export class Scene {
 
   /** Has the observer's leaf issued by the current issuer, as a consumer's own `up` would. */
   async followIssuer(): Promise<Leaf> {
-    const { name, kind, group } = (await this.platform.outputs()).issuers.upstream;
-    return this.leaves.apply(this.outputs.namespace, observerName, {
+    const { issuers, trustDomain } = await this.platform.outputs();
+    const { name, kind, group } = issuers.upstream;
+    return this.leaves.apply(observerName, observerName, {
       secretName: observerName,
-      ...{ duration: "24h", dnsNames: [this.#observerHost], usages: ["digital signature", "server auth"] },
+      ...{ duration: "24h", dnsNames: [observerHost], usages: ["digital signature", "server auth"] },
+      uris: [spiffeId({ trustDomain, namespace: observerName, serviceAccount: "observer" })],
       privateKey: { algorithm: "ECDSA", size: 256, rotationPolicy: "Always" },
       issuerRef: { name, kind, group },
     });
@@ -122,16 +128,13 @@ export class Scene {
     await Promise.all([this.#load, this.#eyes, ...this.#inPods.values()].map((process) => process.end()));
   }
 
-  get #observerHost(): string {
-    return `${observerName}.${this.outputs.namespace}.svc`;
-  }
-
   async #start(): Promise<void> {
-    const { namespace } = this.outputs;
     await this.view.start();
+    const core = this.platform.cluster.config.makeApiClient(CoreV1Api);
+    await core.createNamespace({ body: { metadata: { name: observerName } } });
     await this.followIssuer();
-    while (!this.view.changes.some(({ secret }) => secret === `${namespace}/${observerName}`)) await pause();
-    const port = await this.#eyes.call("observe", addresses.node, this.view.pair(`${namespace}/${observerName}`));
+    while (!this.view.changes.some(({ secret }) => secret === observerSecret)) await pause();
+    const port = await this.#eyes.call("observe", addresses.node, this.view.pair(observerSecret));
     await this.#routeToObserver(port);
     await this.#refresh();
     this.view.onChange = () => this.#follow();
@@ -149,7 +152,7 @@ export class Scene {
       ...{ uri: observerPath, hosts: [this.target.serverName] },
       upstream: {
         ...{ type: "roundrobin", scheme: "https", nodes: { [`${addresses.node}:${port}`]: 1 } },
-        ...{ pass_host: "rewrite", upstream_host: this.#observerHost },
+        ...{ pass_host: "rewrite", upstream_host: observerHost },
         ...(tls ? { tls } : {}),
       },
     });
@@ -173,7 +176,7 @@ export class Scene {
     const { outputs, view } = this;
     const credentials = this.credentials();
     await Promise.all([this.#load, this.#eyes].map((process) => process.call("become", credentials)));
-    await this.#eyes.call("observe", addresses.node, view.pair(`${outputs.namespace}/${observerName}`));
+    await this.#eyes.call("observe", addresses.node, view.pair(observerSecret));
     const gateways = view.pods(outputs.gateway.selector).filter(isThere);
     const listeners = (hop: Hop, pods: readonly V1Pod[], port: number, serverName: string): Listener[] =>
       pods.filter(isThere).map((pod) => {
