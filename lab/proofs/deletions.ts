@@ -33,6 +33,7 @@ export async function deletions(platform: RunningPlatform): Promise<Row[]> {
     resources.flatMap(objectOf).find((object) => kindOf(object) === kind && object.name === name)!;
   const claims = await claimsOf(platform);
   const [gateway, store] = [named("Deployment", "apisix"), named("StatefulSet", "etcd")];
+  const policies = resources.flatMap(objectOf).filter((object) => kindOf(object) === policyKind);
   const storeAndData = [store, ...claims.map(({ claim }) => claim)];
   const rows = [
     ...resources.flatMap(ownRow),
@@ -42,6 +43,9 @@ export async function deletions(platform: RunningPlatform): Promise<Row[]> {
     ...resources.flatMap(releaseRecord).map((object) => deletion("Helm's record", [object])),
     ...resources.flatMap(gatewayObject),
     ...claims.map(({ claim, pod }) => row(`${titleOf(claim)}, with its pod`, (on) => lose(on, claim, pod))),
+    row(`every ${policyKind}`, async (on) => {
+      for (const policy of policies) await remove(on, policy);
+    }),
     deletion("and Secret mtls/apisix-env", [gateway, named("Secret", "apisix-env")]),
     deletion("with its claims and their data", storeAndData),
     deletion("with StatefulSet mtls/etcd, its claims and their data", [gateway, ...storeAndData]),
@@ -61,8 +65,12 @@ function deletion(what: string, objects: readonly Named[], quiet = false): Row {
   return quiet ? { ...one, own: `${kindOf(first!)} ${first!.name}` } : one;
 }
 
+/** One for each leaf and more, all alike: they have a single row. */
+const policyKind = "CertificateRequestPolicy";
+
 function ownRow(resource: Resource): Row[] {
-  return objectOf(resource).map((object) => {
+  const own = objectOf(resource).filter((object) => kindOf(object) !== policyKind);
+  return own.map((object) => {
     const { name } = readUrn(resource.urn);
     const one = deletion("", [object]);
     return isQuiet(object) ? { ...one, own: `${kindOf(object)} ${name}` } : one;
@@ -72,7 +80,13 @@ function ownRow(resource: Resource): Row[] {
 /** Whether nothing else changes when it is recreated. A new root does more: every bundle adds it. */
 function isQuiet(object: Named): boolean {
   const kinds = ["Certificate", "ClusterIssuer", "ConfigMap", "Issuer", "NetworkPolicy", "Role", "RoleBinding"];
-  const quiet = [...kinds, "PodDisruptionBudget", "Service", "ServiceAccount"];
+  const cluster = [
+    "ClusterRole",
+    "ClusterRoleBinding",
+    "ValidatingAdmissionPolicy",
+    "ValidatingAdmissionPolicyBinding",
+  ];
+  const quiet = [...kinds, ...cluster, "PodDisruptionBudget", "Service", "ServiceAccount"];
   const issued = kindOf(object) === "Secret" && !/-(env|password)$/.test(object.name);
   return (quiet.includes(kindOf(object)) || issued) && !object.name.endsWith("-root");
 }
