@@ -270,6 +270,18 @@ const plainHttp = z
   })
   .default({ serve: [], redirect: [] });
 
+/** `namespace/host`. */
+const hostOfOthers = z
+  .string()
+  .regex(
+    new RegExp(`^${dnsLabel}/${dnsLabel}(\\.${dnsLabel})*$`),
+    'must be a host such as "shop/shop.example.com": whose namespace, and its name',
+  )
+  .transform((text) => {
+    const [namespace = "", host = ""] = text.split("/");
+    return { namespace, host };
+  });
+
 const gateway = z
   .strictObject({
     /** Host of the gateway: its certificate's name, and the SNI and Host that clients must send. Default `upstream`. */
@@ -290,6 +302,11 @@ const gateway = z
         error: 'must be a list of clients such as "web/cart", or "every client"',
       })
       .optional(),
+    /**
+     * Hosts that other namespaces serve at the gateway, as `namespace/host`: nobody else gets a leaf of the edge plane for them,
+     * nor for any that is not listed. Default none.
+     */
+    hosts: z.array(hostOfOthers).default([]),
     /** Type of the gateway's Service. Default `ClusterIP`. */
     serviceType: z.enum(["ClusterIP", "LoadBalancer"]).default("ClusterIP"),
     /** Annotations of that Service, such as those that make a load balancer internal. Default none. */
@@ -302,6 +319,10 @@ const gateway = z
   .refine(({ host, plainHttp }) => !plainHttp.serve.includes(host), {
     path: ["plainHttp", "serve"],
     error: "must not name gateway.host, whose clients show certificates: it can be in redirect",
+  })
+  .refine(({ host, hosts }) => hosts.every((other) => other.host !== host), {
+    path: ["hosts"],
+    error: "must not name gateway.host: its leaf is the platform's own",
   })
   .prefault({});
 
@@ -357,6 +378,11 @@ export const platformSchema = z
   .refine((value) => value.namespace !== value.certManager.namespace, {
     path: ["namespace"],
     message: "must differ from cert-manager's: whoever may read Secrets there would hold every plane's keys",
+  })
+  .refine(({ namespace, gateway }) => gateway.hosts.every((other) => other.namespace !== namespace), {
+    path: ["gateway", "hosts"],
+    message:
+      "must not name the platform's own namespace: each Site of the stack has its leaf there without being listed",
   })
   .refine((value) => !(value.createNamespace && value.etcd.keepData), {
     path: ["etcd", "keepData"],

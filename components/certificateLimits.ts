@@ -6,7 +6,7 @@ import * as pulumi from "@pulumi/pulumi";
 
 import { approvalGuard, approverName, approverValues, policyUse } from "./approver.ts";
 import type { LeafLimits } from "./certificate.ts";
-import { planePolicies, policyName } from "./certificateLimitsPlan.ts";
+import { type OtherHost, planePolicies, policyName } from "./certificateLimitsPlan.ts";
 import { type CertManager, type CertManagerArgs, chartFrom } from "./certManager.ts";
 import type { Generation } from "./generations.ts";
 import { issuerPlace, named } from "./issuerPlace.ts";
@@ -23,8 +23,8 @@ export interface CertificateLimitsArgs {
   };
   /** The trusted generations of roots: the issuers of all of them are limited. */
   readonly generations: readonly Generation[];
-  /** Hosts that the platform itself serves on the edge plane. */
-  readonly hosts: readonly string[];
+  /** Hosts that other namespaces serve on the edge plane. */
+  readonly hosts: readonly OtherHost[];
 }
 
 /**
@@ -89,20 +89,20 @@ export class CertificateLimits extends pulumi.ComponentResource implements LeafL
 }
 
 /** What an update says where nothing is limited. */
-export const unlimited =
+const unlimited =
   "Nothing limits which certificates the platform's issuers sign: that takes certManager.install and certManager.approver.install. " +
   "Whoever may create Certificates or CertificateRequests gets any name from the edge and upstream planes, in any namespace: " +
   "limit who may create them (docs/threat-model.md).";
 
 /** The limits, where the stack installs what they need along with cert-manager. Otherwise it says that there are none. */
-export function limitCertificates(
+export async function limitCertificates(
   name: string,
   args: CertificateLimitsArgs & {
     readonly settings: { readonly install: boolean; readonly approver: { readonly install: boolean } };
   },
   opts?: pulumi.ComponentResourceOptions,
-): CertificateLimits | undefined {
+): Promise<CertificateLimits | undefined> {
   if (args.settings.install && args.settings.approver.install) return new CertificateLimits(name, args, opts);
-  void pulumi.log.warn(unlimited);
+  await pulumi.log.warn(unlimited);
   return undefined;
 }

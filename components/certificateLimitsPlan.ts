@@ -66,6 +66,12 @@ function exactly(values: readonly string[]) {
   return { required: true, values: [...values] };
 }
 
+/** A host, and the namespace that alone gets a server's leaf for it. */
+export interface OtherHost {
+  readonly namespace: string;
+  readonly host: string;
+}
+
 /** A plane of one generation. */
 export interface LimitedPlane {
   readonly plane: Plane;
@@ -75,8 +81,8 @@ export interface LimitedPlane {
   readonly trustDomain: string;
   /** The platform's namespace, whose leaves have policies of their own. */
   readonly namespace: string;
-  /** Hosts that the platform itself serves on the edge plane. */
-  readonly hosts: readonly string[];
+  /** Hosts that other namespaces serve on the edge plane. */
+  readonly hosts: readonly OtherHost[];
   readonly certManagerNamespace: string;
 }
 
@@ -143,11 +149,13 @@ function rulesOf({ plane, hosts }: LimitedPlane): readonly Rule[] {
   });
   switch (plane) {
     case "edge": {
-      const taken = hosts.flatMap((host) => [host, ...(host.includes(".") ? [host.replace(/^[^.]+/, "*")] : [])]);
-      const list = [...new Set(taken)].map(quoted).join(", ");
+      const listed = hosts.map(({ namespace, host }) => quoted(`${namespace}/${host}`)).join(", ");
       return [
         clients,
-        servers(`!(self.lowerAscii() in [${list}])`, `must not be, or cover, a host of the platform's own`),
+        servers(
+          `(cr.namespace + '/' + self) in [${listed}]`,
+          "must be a host that gateway.hosts gives to the request's own namespace",
+        ),
       ];
     }
     // Its only client is the gateway.

@@ -1,7 +1,8 @@
 // Decides what in a cluster conflicts with a platform, and how to resolve each conflict.
 
+import { approverName } from "../components/approver.ts";
 import { isOlder, oldestCertManager, releaseName } from "../components/certManager.ts";
-import type { Controller, Kinds, Neighbours, Wanted } from "./live.ts";
+import { type Controller, type Kinds, limits, type Neighbours, type Wanted } from "./live.ts";
 import { nameOf } from "./names.ts";
 
 /** A line for each conflict; none if the platform can be created or updated. The stack's own objects are fine. */
@@ -9,6 +10,7 @@ export function clashes(live: Neighbours, wanted: Wanted): string[] {
   return [
     ...homeClashes(live, wanted),
     ...(wanted.certManager.install ? installClashes(live, wanted) : existingClashes(live, wanted)),
+    ...(limits(wanted.certManager) ? approverClashes(live, wanted) : []),
     ...(live.monitoringKinds === "absent"
       ? [
           "monitoring.install needs the Prometheus operator's CRDs, which are missing: install the operator first, or unset monitoring.install",
@@ -83,6 +85,25 @@ function otherController({ stack, ...controller }: Controller, wanted: Wanted): 
   return isTooOld(controller)
     ? `${what} already ${where}, and is older than ${oldestCertManager}, the oldest supported: upgrade it, then ${settings}`
     : `${what} already ${where}: ${settings}`;
+}
+
+/** If the stack installs approver-policy, of which a cluster can have only one, too. */
+function approverClashes({ approverKinds, admissionKinds }: Neighbours, wanted: Wanted): string[] {
+  const without = "set certManager.approver.install: false, which leaves requests unlimited";
+  const release = typeof approverKinds === "object" ? approverKinds.release : undefined;
+  const own = release === `${wanted.certManager.namespace}/${approverName}`;
+  return [
+    ...(admissionKinds === "absent"
+      ? [
+          `The API server has no ValidatingAdmissionPolicies, which keep others from approving certificate requests: upgrade to Kubernetes 1.30, or ${without}`,
+        ]
+      : []),
+    ...(typeof approverKinds === "object" && !own
+      ? [
+          `approver-policy's CRD already exists${release === undefined ? "" : `, owned by Helm release ${release}`}: uninstall it with its policies, or ${without}`,
+        ]
+      : []),
+  ];
 }
 
 /** CRDs that a release kept on purpose are adopted by one of the same name in the same namespace. */

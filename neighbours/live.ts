@@ -12,11 +12,20 @@ export interface Wanted {
   readonly createNamespace: boolean;
   /** Whether its last `up` left it to somebody else. */
   readonly released: boolean;
-  readonly certManager: { readonly install: boolean; readonly namespace: string };
+  readonly certManager: {
+    readonly install: boolean;
+    readonly namespace: string;
+    readonly approver: { readonly install: boolean };
+  };
   /** Whether it uses the Prometheus operator's CRDs. */
   readonly monitoring: boolean;
   /** Objects whose names others may be using. */
   readonly objects: readonly ObjectName[];
+}
+
+/** Whether it installs what limits certificate requests. */
+export function limits({ install, approver }: Wanted["certManager"]): boolean {
+  return install && approver.install;
 }
 
 export interface ObjectName {
@@ -57,6 +66,10 @@ export interface Neighbours {
   readonly controllers: readonly Controller[];
   /** cert-manager's. */
   readonly kinds: Found<Kinds>;
+  /** approver-policy's, if the stack is to install one. */
+  readonly approverKinds: Found<Kinds>;
+  /** The API server's own ValidatingAdmissionPolicies, if the stack is to install approver-policy. */
+  readonly admissionKinds: Found<Kinds>;
   /** The Prometheus operator's. */
   readonly monitoringKinds: Found<Kinds>;
   /** The wanted objects that already exist. */

@@ -13,7 +13,16 @@ import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 
 import { stackLabelKey } from "../components/stackLabel.ts";
 import { selectorOf } from "../components/workload.ts";
-import type { Controller, Found, Kinds, Neighbours, ObjectName, Owner, Wanted } from "./live.ts";
+import {
+  type Controller,
+  type Found,
+  type Kinds,
+  limits,
+  type Neighbours,
+  type ObjectName,
+  type Owner,
+  type Wanted,
+} from "./live.ts";
 import { nameOf } from "./names.ts";
 
 export class NeighbourReader {
@@ -33,18 +42,22 @@ export class NeighbourReader {
 
   async read(wanted: Wanted): Promise<Neighbours> {
     const { namespace, certManager } = wanted;
-    const [home, certManagerHome, controllers, kinds, monitoringKinds, objects, claims] = await Promise.all([
+    const limited = limits(certManager);
+    const [home, certManagerHome, controllers, kinds, approverKinds, admissionKinds, ...others] = await Promise.all([
       this.#namespace(namespace),
       certManager.install ? this.#namespace(certManager.namespace) : unasked,
       this.#controllers(certManager.install),
       // Only the definition says whose it is; anybody may ask whether the kinds exist at all.
       certManager.install ? this.#definition("certificates.cert-manager.io") : this.#served("cert-manager.io"),
+      limited ? this.#definition("certificaterequestpolicies.policy.cert-manager.io") : unasked,
+      limited ? this.#served("admissionregistration.k8s.io", "validatingadmissionpolicies") : unasked,
       wanted.monitoring ? this.#served("monitoring.coreos.com") : unasked,
       Promise.all(wanted.objects.map((object) => this.#object(object))),
       wanted.running ? unasked : this.#claims(namespace),
     ]);
+    const [monitoringKinds, objects, claims] = others;
     return {
-      ...{ home, certManagerHome, controllers, kinds, monitoringKinds },
+      ...{ home, certManagerHome, controllers, kinds, approverKinds, admissionKinds, monitoringKinds },
       objects: objects.filter((object) => typeof object === "object"),
       claims: typeof claims === "object" ? claims : [],
     };
@@ -81,10 +94,11 @@ export class NeighbourReader {
     });
   }
 
-  #served(group: string): Promise<Found<Kinds>> {
-    return this.#found(`API group ${group}`, async () => {
-      await this.#custom.getAPIResources({ group, version: "v1" });
-      return {};
+  /** Whether the API server has a group, or in it a kind by its plural. */
+  #served(group: string, plural?: string): Promise<Found<Kinds>> {
+    return this.#found<Kinds | "absent">(`API group ${group}`, async () => {
+      const { resources } = await this.#custom.getAPIResources({ group, version: "v1" });
+      return plural === undefined || resources.some(({ name }) => name === plural) ? {} : "absent";
     });
   }
 

@@ -17,8 +17,8 @@ import { type KindName } from "../apisix-admin/kinds/registry.ts";
 import { sealOf } from "../apisix-admin/sealing.ts";
 import { adminClient, closeSessions } from "../apisix-admin/session.ts";
 import { Cluster } from "../cluster-access/cluster.ts";
-import { unlimited } from "../components/certificateLimits.ts";
-import { keepInstalled } from "../components/certManager.ts";
+import { limitCertificates } from "../components/certificateLimits.ts";
+import { CertManager, keepInstalled } from "../components/certManager.ts";
 import { connectCluster } from "../components/cluster.ts";
 import { checkStore, type StoreShape } from "../components/etcdCheck.ts";
 import { checkCallerList } from "../components/callers.ts";
@@ -218,7 +218,19 @@ const rows: readonly Row[] = [
   },
   {
     input: "a cert-manager of somebody else's: nothing limits requests",
-    provoke: async () => unlimited,
+    provoke: async () => {
+      const { certManager: settings } = parseConfig(
+        { trustDomain: "dev.internal", certManager: { install: false } },
+        "dev",
+      );
+      const warned = await heard(() =>
+        inStackWith(undefined, async () => {
+          const certManager = new CertManager("cert-manager", { ...settings, platform: "mtls" });
+          return limitCertificates("limits", { namespace: "mtls", certManager, settings, generations: [], hosts: [] });
+        }),
+      );
+      return warned.replace("warning: [runtime] ", "");
+    },
     message:
       "Nothing limits which certificates the platform's issuers sign: that takes certManager.install and certManager.approver.install. " +
       "Whoever may create Certificates or CertificateRequests gets any name from the edge and upstream planes, in any namespace: " +
@@ -272,6 +284,23 @@ const rows: readonly Row[] = [
     input: "a client without its namespace",
     provoke: configured({ gateway: { allow: ["cart"] } }),
     message: config('gateway.allow.0: must be a client such as "web/cart": its namespace and its service account'),
+  },
+  {
+    input: "a host without its namespace",
+    provoke: configured({ gateway: { hosts: ["shop.example.com"] } }),
+    message: config('gateway.hosts.0: must be a host such as "shop/shop.example.com": whose namespace, and its name'),
+  },
+  {
+    input: "the platform's own host, given to others",
+    provoke: configured({ gateway: { hosts: ["shop/upstream"] } }),
+    message: config("gateway.hosts: must not name gateway.host: its leaf is the platform's own"),
+  },
+  {
+    input: "a host of the platform's own namespace",
+    provoke: configured({ gateway: { hosts: ["mtls/shop.example.com"] } }),
+    message: config(
+      "gateway.hosts: must not name the platform's own namespace: each Site of the stack has its leaf there without being listed",
+    ),
   },
   {
     input: "a leaf that outlives its root",
@@ -1034,13 +1063,13 @@ async function said(act: () => Promise<unknown>): Promise<string> {
 
 /** What is printed meanwhile, line by line. */
 async function heard(act: () => Promise<unknown>): Promise<string> {
-  const { log } = console;
+  const { log, warn } = console;
   const lines: string[] = [];
-  console.log = (line: string) => lines.push(line);
+  console.log = console.warn = (line: string) => lines.push(line);
   try {
     await act();
   } finally {
-    console.log = log;
+    Object.assign(console, { log, warn });
   }
   return lines.join("\n");
 }

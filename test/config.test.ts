@@ -48,6 +48,7 @@ const defaults = {
   gateway: {
     host: "upstream",
     clients: [],
+    hosts: [],
     serviceType: "ClusterIP",
     serviceAnnotations: {},
     plainHttp: { serve: [], redirect: [] },
@@ -81,6 +82,7 @@ describe("the configuration", () => {
         host: "api.example.internal",
         clients: ["curl", "shop"],
         allow: ["web/cart", "web/till.eu"],
+        hosts: ["shop/shop.example.com", "web/till"],
         serviceType: "LoadBalancer",
         serviceAnnotations: { "networking.gke.io/load-balancer-type": "Internal" },
         plainHttp: { serve: ["foo.example"], redirect: ["api.example.internal"] },
@@ -96,6 +98,10 @@ describe("the configuration", () => {
       gateway: {
         ...named.gateway,
         allow: ["cart", "till.eu"].map((serviceAccount) => ({ namespace: "web", serviceAccount })),
+        hosts: [
+          { namespace: "shop", host: "shop.example.com" },
+          { namespace: "web", host: "till" },
+        ],
       },
     });
   });
@@ -283,6 +289,20 @@ const wrong: readonly (readonly [Record<string, unknown>, string])[] = [
   [
     { gateway: { certificate: { secretName: "public", roots: "roots.pem" } } },
     "gateway.certificate.roots: must be one or more root certificates in PEM",
+  ],
+  ...["shop.example.com", "shop/*.example.com", "shop/Shop", "shop/a/b"].map(
+    (host): [Record<string, unknown>, string] => [
+      { gateway: { hosts: ["shop/shop.example.com", host] } },
+      'gateway.hosts.1: must be a host such as "shop/shop.example.com": whose namespace, and its name',
+    ],
+  ),
+  [
+    { gateway: { host: "api.example.com", hosts: ["shop/api.example.com"] } },
+    "gateway.hosts: must not name gateway.host: its leaf is the platform's own",
+  ],
+  [
+    { gateway: { hosts: ["mtls/shop.example.com"] } },
+    "gateway.hosts: must not name the platform's own namespace: each Site of the stack has its leaf there without being listed",
   ],
   [{ gateway: { serviceType: "NodePort" } }, 'gateway.serviceType: must be one of "ClusterIP", "LoadBalancer"'],
   [{ readyTimeout: "5" }, 'readyTimeout: must be a number of seconds or minutes, such as "5m"'],

@@ -97,6 +97,7 @@ function changes({ chart, approver }: Charts, copy: string): readonly Change[] {
     change("gateway.clients", ["curl", "other"]),
     change("gateway.clients", ["other"], { ends: { what: "client curl", reason: /^answer 403$/ } }),
     change("gateway.allow", ["web/cart"]),
+    change("gateway.hosts", ["shop/shop.example.com"]),
     change("gateway.serviceType", "LoadBalancer", { meanwhile: assignAddress }),
     change("gateway.serviceAnnotations", { "example.com/internal": "true" }),
     change("gateway.plainHttp.serve", ["foo.example"]),

@@ -63,7 +63,10 @@ describe("the policy of a leaf", () => {
 describe("the policies of a plane", () => {
   const common = {
     ...{ trustDomain: "dev.example", namespace: "mtls", certManagerNamespace: "pki" },
-    hosts: ["api.dev.example", "upstream"],
+    hosts: [
+      { namespace: "shop", host: "shop.example" },
+      { namespace: "web", host: "web.example" },
+    ],
   };
   const uris = {
     required: true,
@@ -129,12 +132,10 @@ describe("the policies of a plane", () => {
     },
   });
 
-  it("give the edge's clients and servers identities of their own namespace, and no host of the platform's", () => {
-    const rule = "!(self.lowerAscii() in ['api.dev.example', '*.dev.example', 'upstream'])";
-    const dnsNames = {
-      required: true,
-      validations: [{ rule, message: "must not be, or cover, a host of the platform's own" }],
-    };
+  it("give the edge's clients and servers identities of their own namespace, and servers the hosts that are theirs", () => {
+    const rule = "(cr.namespace + '/' + self) in ['shop/shop.example', 'web/web.example']";
+    const message = "must be a host that gateway.hosts gives to the request's own namespace";
+    const dnsNames = { required: true, validations: [{ rule, message }] };
     const issuer = { kind: "ClusterIssuer", name: "mtls-edge-2" } as const;
     same(planePolicies({ ...common, plane: "edge", name: "edge-2", issuer }), [
       object("mtls.edge-2.clients", { uris, usages: usages("client auth"), ...subject }, "mtls-edge-2"),

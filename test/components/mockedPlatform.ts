@@ -16,6 +16,7 @@ import { parse } from "yaml";
 import { stackLabelKey } from "../../components/stackLabel.ts";
 import { readUrn } from "../../urn.ts";
 import { Authority } from "../support/authorities.ts";
+import { admissionKinds } from "../support/kubernetesApi.ts";
 
 const checkout = resolve(import.meta.dirname, "../..");
 
@@ -219,6 +220,7 @@ async function answeringCluster(
       endpoints: [{ addresses: ["192.0.2.2"] }, { addresses: ["192.0.2.1"] }],
       ports: [{ name: "https", port: 6443 }],
     },
+    ...Object.fromEntries([admissionKinds]),
     ...Object.fromEntries(
       ["cert-manager.io", "monitoring.coreos.com"].map((group) => [`/apis/${group}/v1`, { kind: "APIResourceList" }]),
     ),

@@ -26,7 +26,16 @@ import type { PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
 import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
-import { ask as askForLeaves, decisions, expected, requests, Tenant, withdraw } from "./requests.ts";
+import {
+  ask as askForLeaves,
+  decisions,
+  expected,
+  host as tenantsHost,
+  requests,
+  Tenant,
+  tenant,
+  withdraw,
+} from "./requests.ts";
 import { Rotation } from "./rotation.ts";
 import { scanListeners } from "./tlsScan.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
@@ -89,6 +98,11 @@ describe("the platform in a lab of its own", function () {
   });
 
   it("gives nobody a leaf for another's identity, name or usage, and leaves other issuers alone", async () => {
+    const file = await configWith((config) => {
+      config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl"], hosts: [`${tenant}/${tenantsHost}`] };
+    });
+    const listed = await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file });
+    same(changes(listed), { update: ["CertificateRequestPolicy mtls.edge.servers"] });
     await askForLeaves();
     const byName = async () => Object.fromEntries((await decisions()).map(({ name, decision }) => [name, decision]));
     await eventually("who decided what about each request", byName, expected);
@@ -101,14 +115,14 @@ describe("the platform in a lab of its own", function () {
     }
 
     // A request that is no Certificate's: of somebody who may use no policy, nobody approves it.
-    const tenant = await Tenant.create();
-    const { code: noUsage, output: why } = await tenant.request("no-usage", ["digital signature"]);
+    const account = await Tenant.create();
+    const { code: noUsage, output: why } = await account.request("no-usage", ["digital signature"]);
     ok(noUsage > 0 && why.includes('must name the usage "server auth" or "client auth"'), why);
-    const { code: created, output } = await tenant.request("by-hand", ["client auth"]);
+    const { code: created, output } = await account.request("by-hand", ["client auth"]);
     equal(created, 0, output);
-    const { code: approved, output: refusal } = await tenant.approve("by-hand");
+    const { code: approved, output: refusal } = await account.approve("by-hand");
     ok(approved > 0 && refusal.includes("are approved by approver-policy alone"), refusal);
-    equal(await tenant.conditions("by-hand"), "");
+    equal(await account.conditions("by-hand"), "");
     await withdraw();
   });
 
@@ -295,7 +309,12 @@ describe("the platform in a lab of its own", function () {
       config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl", "shop"], allow: ["mtls/verify"] };
     });
     const listed = changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }));
-    same(listed, { create: ["Certificate client-shop", "Certificate client-shop"], update: ["ApisixRoute hello"] });
+    const created = [
+      "CertificateRequestPolicy client-shop-policy",
+      "Certificate client-shop",
+      "Certificate client-shop",
+    ];
+    same({ ...listed, create: listed["create"]?.sort() }, { create: created.sort(), update: ["ApisixRoute hello"] });
     const admitted = await seenByVerify();
     // A leaf of the list's, copied before the update that takes its name off: the update deletes its Secret, not this.
     const [shop, curl] = [await keptClient("client-shop"), await keptClient("client-curl")];
@@ -480,7 +499,10 @@ describe("the platform in a lab of its own", function () {
       leaf,
       stringify({
         ...{ apiVersion: "cert-manager.io/v1", kind: "Certificate", metadata: { name: "shop", namespace: "default" } },
-        spec: { secretName: "shop", dnsNames: ["shop"], issuerRef: { kind: "ClusterIssuer", name: "mtls-upstream" } },
+        spec: {
+          ...{ secretName: "shop", dnsNames: ["shop"], uris: ["spiffe://dev.mtls.internal/ns/default/sa/shop"] },
+          ...{ usages: ["server auth"], issuerRef: { kind: "ClusterIssuer", name: "mtls-upstream" } },
+        },
       }),
     );
     await must("kubectl", ["apply", "-f", leaf]);

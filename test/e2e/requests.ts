@@ -13,6 +13,8 @@ import { type Finished, inLabFolder, must, run } from "./ownLab.ts";
 const trustDomain = "dev.mtls.internal";
 /** Another team's namespace. */
 export const tenant = "tenant";
+/** Its host. */
+export const host = "shop.example.com";
 
 interface Request {
   readonly namespace: string;
@@ -41,18 +43,20 @@ function leafOf(namespace: string, account: string, issuerRef: object, usage: st
 
 const client = leafOf(tenant, "shop", shared("mtls-edge"), "client auth");
 const server = leafOf(tenant, "shop", shared("mtls-upstream"), "server auth", ["shop", `shop.${tenant}.svc`]);
+const site = (...hosts: string[]) => leafOf(tenant, "shop", shared("mtls-edge"), "server auth", hosts);
 const ofTenant = (spec: object, denied?: string): Request => ({
   ...{ namespace: tenant, spec },
   ...(denied === undefined ? {} : { denied }),
 });
 const ofPlatform = (spec: object, denied: string): Request => ({ namespace: "mtls", spec, denied });
 const notOwn = `must be spiffe://${trustDomain}/ns/<the request's own namespace>/sa/<service account>`;
+const notListed = "must be a host that gateway.hosts gives to the request's own namespace";
 const notDeclared = "namespace mtls gets only the leaves that the platform declares";
 
 /** By the name of the Certificate. */
 export const requests: Readonly<Record<string, Request>> = {
   "own-client": ofTenant(client),
-  "own-site": ofTenant(leafOf(tenant, "shop", shared("mtls-edge"), "server auth", ["shop.example.com"])),
+  "own-site": ofTenant(site(host)),
   "own-service": ofTenant(server),
 
   "another-namespace": ofTenant({ ...client, uris: [idOf("default", "shop")] }, notOwn),
@@ -77,10 +81,10 @@ export const requests: Readonly<Record<string, Request>> = {
     'usages: Invalid value: ["client auth","server auth"]',
   ),
   "an-authority": ofTenant({ ...client, isCA: true }, "spec.allowed.isCA: Invalid value: true"),
-  "the-gateways-host": ofTenant(
-    leafOf(tenant, "shop", shared("mtls-edge"), "server auth", ["Upstream"]),
-    "must not be, or cover, a host of the platform's own",
-  ),
+  "the-gateways-host": ofTenant(site("upstream"), notListed),
+  "another-host": ofTenant(site("orders.example"), notListed),
+  "own-and-another-host": ofTenant(site(host, "orders.example"), notListed),
+  "hosts-below": ofTenant(site(`*.${host}`), notListed),
   "another-service": ofTenant(
     { ...server, dnsNames: ["upstream.mtls.svc"] },
     "must be the name of a Service in the request's own namespace",

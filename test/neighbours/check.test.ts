@@ -12,8 +12,15 @@ import { refuseClashes } from "../../neighbours/check.ts";
 import type { Wanted } from "../../neighbours/live.ts";
 import { objectNames } from "../../neighbours/names.ts";
 import { NeighbourReader } from "../../neighbours/reader.ts";
-import { KubernetesApi } from "../support/kubernetesApi.ts";
-import { certManagerIn, labelled, type There } from "../support/neighbourRows.ts";
+import { admissionKinds, KubernetesApi } from "../support/kubernetesApi.ts";
+import {
+  approverKinds,
+  certManagerIn,
+  certManagerKinds,
+  heldBy,
+  labelled,
+  type There,
+} from "../support/neighbourRows.ts";
 
 describe("what a cluster already has (case 9)", () => {
   let api: KubernetesApi;
@@ -24,6 +31,7 @@ describe("what a cluster already has (case 9)", () => {
   beforeEach(() => {
     api.answers.clear();
     api.answers.set("namespaces/kube-system", { metadata: { uid: "here" } });
+    api.answers.set(...admissionKinds);
   });
 
   const cluster = () => new Cluster({ kubeconfig: api.kubeconfig });
@@ -62,17 +70,17 @@ describe("what a cluster already has (case 9)", () => {
     same(await check(), "");
   });
 
-  it("does not conflict if a destroyed stack of the same names kept cert-manager's CRDs on purpose", async () => {
-    const annotations = {
-      "meta.helm.sh/release-name": "cert-manager",
-      "meta.helm.sh/release-namespace": "cert-manager",
-    };
+  it("does not conflict if a destroyed stack of the same names kept the CRDs on purpose", async () => {
     hold({
-      "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io": {
-        metadata: { annotations },
-      },
+      [certManagerKinds]: { metadata: { annotations: heldBy("cert-manager", "cert-manager") } },
+      [approverKinds]: { metadata: { annotations: heldBy("cert-manager", "cert-manager-approver-policy") } },
     });
     same(await check(), "");
+  });
+
+  it("does not concern a stack that limits no requests", async () => {
+    hold({ [approverKinds]: { metadata: {} }, [admissionKinds[0]]: { resources: [] } });
+    same(await check({ certManager: { approver: { install: false } } }), "");
   });
 
   it("is not reported if the stack lives in another cluster", async () => {
@@ -102,7 +110,7 @@ describe("what a cluster already has (case 9)", () => {
     const objects = objectNames("mtls", { kind: "cluster", trusted: ["1"] }, "1");
     const paths = [
       ...["namespaces/mtls", "namespaces/cert-manager", "pods", "namespaces/mtls/persistentvolumeclaims"],
-      "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io",
+      ...[certManagerKinds, approverKinds],
       "/apis/cert-manager.io/v1/clusterissuers/mtls-edge",
     ];
     for (const path of paths) api.answers.set(path, 403);
@@ -110,15 +118,16 @@ describe("what a cluster already has (case 9)", () => {
     const wanted: Wanted = {
       ...{ stack: "dev", running: false, namespace: "mtls", createNamespace: true, objects },
       ...{ released: false, monitoring: false },
-      certManager: { install: true, namespace: "cert-manager" },
+      certManager: { install: true, namespace: "cert-manager", approver: { install: true } },
     };
     const reader = new NeighbourReader(cluster().config);
     same(await reader.read(wanted), {
       ...{ home: "unknown", certManagerHome: "unknown", controllers: [], kinds: "unknown" },
-      ...{ monitoringKinds: "unknown", objects: [], claims: [] },
+      ...{ approverKinds: "unknown", admissionKinds: {}, monitoringKinds: "unknown", objects: [], claims: [] },
     });
     same(reader.unread.sort(), [
       "ClusterIssuer mtls-edge",
+      "CustomResourceDefinition certificaterequestpolicies.policy.cert-manager.io",
       "CustomResourceDefinition certificates.cert-manager.io",
       "Namespace cert-manager",
       "Namespace mtls",

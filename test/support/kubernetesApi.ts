@@ -22,6 +22,12 @@ export interface StoredObject {
   readonly data?: Readonly<Record<string, string>>;
 }
 
+/** What an API server of today serves of a group that a platform asks about, and where. */
+export const admissionKinds = [
+  "/apis/admissionregistration.k8s.io/v1",
+  { resources: [{ name: "validatingadmissionpolicies" }] },
+] as const;
+
 export class KubernetesApi {
   /** Responses by path under /api/v1: objects, or status codes for what is to be refused. */
   readonly answers = new Map<string, object | number>();
@@ -36,6 +42,7 @@ export class KubernetesApi {
 
   private constructor(uid: string, root: string, pair: { cert: string; key: string }) {
     this.#root = root;
+    this.answers.set(...admissionKinds);
     this.answers.set("namespaces/kube-system", { metadata: { name: "kube-system", uid } });
     for (const name of ["default", "mtls"]) this.answers.set(`namespaces/${name}`, { metadata: { name } });
     this.#server = createServer(pair, (request, response) => {

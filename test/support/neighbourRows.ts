@@ -19,7 +19,15 @@ export type There = Readonly<Record<string, object | number>>;
 
 export const labelled = (stack: string) => ({ metadata: { labels: { "mtls-everywhere/stack": stack } } });
 const foreign = { metadata: {} };
-const certManagerKinds = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions/certificates.cert-manager.io";
+const definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+export const certManagerKinds = `${definitions}/certificates.cert-manager.io`;
+export const approverKinds = `${definitions}/certificaterequestpolicies.policy.cert-manager.io`;
+
+/** The annotations of a Helm release's objects. */
+export const heldBy = (namespace: string, name: string) => ({
+  "meta.helm.sh/release-name": name,
+  "meta.helm.sh/release-namespace": namespace,
+});
 
 /** A cert-manager as its chart installs it. */
 export const certManagerIn = (namespace: string, version = "v1.18.2", issuersIn = "$(POD_NAMESPACE)"): There => ({
@@ -93,11 +101,7 @@ export function neighbourRows(world: () => World) {
       "cert-manager's namespace and CRDs alone (case 9)",
       {
         "namespaces/cert-manager": foreign,
-        [certManagerKinds]: {
-          metadata: {
-            annotations: { "meta.helm.sh/release-name": "pki", "meta.helm.sh/release-namespace": "infra" },
-          },
-        },
+        [certManagerKinds]: { metadata: { annotations: heldBy("infra", "pki") } },
       },
       {},
       "Namespace cert-manager already exists, but no cert-manager runs in it: set certManager.namespace to another name",
@@ -123,6 +127,18 @@ export function neighbourRows(world: () => World) {
       certManagerIn("infra", "v1.13.6"),
       existing("infra"),
       "cert-manager v1.13.6 runs in namespace infra, and is older than v1.15.0, the oldest supported: upgrade it",
+    ),
+    row(
+      "a Kubernetes that cannot limit certificate requests, and somebody else's approver-policy (case 9)",
+      {
+        "/apis/admissionregistration.k8s.io/v1": { resources: [{ name: "validatingwebhookconfigurations" }] },
+        [approverKinds]: { metadata: { annotations: heldBy("infra", "approver") } },
+      },
+      {},
+      "The API server has no ValidatingAdmissionPolicies, which keep others from approving certificate requests: upgrade to Kubernetes 1.30, " +
+        "or set certManager.approver.install: false, which leaves requests unlimited",
+      "approver-policy's CRD already exists, owned by Helm release infra/approver: uninstall it with its policies, " +
+        "or set certManager.approver.install: false, which leaves requests unlimited",
     ),
     row(
       "monitoring without the Prometheus operator (case 9)",
