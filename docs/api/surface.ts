@@ -27,6 +27,7 @@ export type { ForeignLeafRef, OutsideService, OutsideServices } from "../../comp
 export { RenewerGrant, type RenewerGrantArgs } from "../../components/renewerGrant.ts";
 export * from "../../components/site.ts";
 export { TrustBundle, type TrustBundleArgs } from "../../components/trustBundle.ts";
+export { watchDenials } from "../../progress/denials.ts";
 export { watchPulls } from "../../progress/pulls.ts";
 
 export { ApisixGlobalRule, type ApisixGlobalRuleArgs } from "../../components/gateway/apisixGlobalRule.ts";

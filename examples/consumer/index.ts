@@ -8,6 +8,7 @@ import { ApisixUpstream } from "../../components/gateway/apisixUpstream.ts";
 import { closedNamespace } from "../../components/namespace.ts";
 import { NginxUpstream } from "../../components/nginxUpstream.ts";
 import { readPlatform } from "../../consume.ts";
+import { watchDenials } from "../../progress/denials.ts";
 import { watchPulls } from "../../progress/pulls.ts";
 
 const config = new pulumi.Config();
@@ -17,6 +18,7 @@ const { access, provider } = await connectCluster("cluster");
 const namespace = "shop";
 const home = closedNamespace("namespace", { namespace }, { provider });
 const inNamespace = { provider, dependsOn: home };
+watchDenials(access, namespace);
 watchPulls(access, namespace);
 
 // The service: the platform's issuer signs its leaf, and it answers only the platform's gateway.
