@@ -83,7 +83,13 @@ export const approverName = "cert-manager-approver-policy";
 export function approverValues({ keepCrds }: { readonly keepCrds: boolean }) {
   return {
     crds: { enabled: true, keep: keepCrds },
-    app: { metrics: { service: { enabled: false } } },
+    app: {
+      metrics: { service: { enabled: false } },
+      // Each policy is checked by it first: an update on a loaded node failed with the chart's five seconds.
+      webhook: { timeoutSeconds: 30 },
+    },
+    // Without a request, whatever has one goes first.
+    resources: { requests: { cpu: "50m", memory: "64Mi" } },
   };
 }
 

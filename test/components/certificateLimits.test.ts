@@ -229,7 +229,8 @@ describe("approver-policy's chart", () => {
   it("is installed with its CRD, which follows cert-manager's, and lets cert-manager use every policy", () => {
     same(approverValues({ keepCrds: false }), {
       crds: { enabled: true, keep: false },
-      app: { metrics: { service: { enabled: false } } },
+      app: { metrics: { service: { enabled: false } }, webhook: { timeoutSeconds: 30 } },
+      resources: { requests: { cpu: "50m", memory: "64Mi" } },
     });
     same(policyUse("pki"), {
       role: {
