@@ -158,9 +158,10 @@ function rulesOf({ plane, hosts }: LimitedPlane): readonly Rule[] {
         ),
       ];
     }
-    // Its only client is the gateway.
+    // Besides the gateway, an upstream answers the clients that its own list names.
     case "upstream":
       return [
+        clients,
         servers(
           `self.matches('^${label}$') || self.matches('^${label}[.]' + cr.namespace + '$') || ` +
             `self.matches('^(${label}[.])+' + cr.namespace + '[.]svc([.]cluster[.]local)?$')`,

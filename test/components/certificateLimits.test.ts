@@ -144,7 +144,7 @@ describe("the policies of a plane", () => {
     ]);
   });
 
-  it("give the upstream plane's servers names of their own Services: its only client is the gateway", () => {
+  it("give the upstream plane's clients and servers identities of their own namespace, and servers names of their own Services", () => {
     const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
     const rule =
       `self.matches('^${label}$') || self.matches('^${label}[.]' + cr.namespace + '$') || ` +
@@ -155,6 +155,7 @@ describe("the policies of a plane", () => {
     };
     const issuer = { kind: "ClusterIssuer", name: "mtls-upstream" } as const;
     same(planePolicies({ ...common, plane: "upstream", name: "upstream", issuer }), [
+      object("mtls.upstream.clients", { uris, usages: usages("client auth"), ...subject }, "mtls-upstream"),
       object("mtls.upstream.servers", { uris, usages: usages("server auth"), dnsNames, ...subject }, "mtls-upstream"),
       checks("mtls.upstream.verify", issuer),
     ]);

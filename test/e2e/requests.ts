@@ -58,24 +58,18 @@ export const requests: Readonly<Record<string, Request>> = {
   "own-client": ofTenant(client),
   "own-site": ofTenant(site(host)),
   "own-service": ofTenant(server),
+  "own-caller": ofTenant(leafOf(tenant, "shop", shared("mtls-upstream"), "client auth")),
 
   "another-namespace": ofTenant({ ...client, uris: [idOf("default", "shop")] }, notOwn),
   "another-trust-domain": ofTenant({ ...client, uris: [`spiffe://example.org/ns/${tenant}/sa/shop`] }, notOwn),
   "own-and-another": ofTenant({ ...client, uris: [...client.uris, idOf("mtls", "apisix")] }, notOwn),
   "longer-than-own": ofTenant({ ...client, uris: [`${idOf(tenant, "shop")}/ns/mtls/sa/apisix`] }, notOwn),
-  "the-gateway": ofTenant(
-    leafOf("mtls", "apisix", shared("mtls-upstream"), "client auth"),
-    'usages: Invalid value: ["digital signature","client auth"]',
-  ),
+  "the-gateway": ofTenant(leafOf("mtls", "apisix", shared("mtls-upstream"), "client auth"), notOwn),
   "the-gateways-subject": ofTenant(
     { ...client, subject: { organizations: [trustDomain], organizationalUnits: ["mtls"] } },
     "must be the request's own namespace",
   ),
   "no-identity": ofTenant({ ...client, uris: undefined }, "spec.allowed.uris.required: Required value"),
-  "client-upstream": ofTenant(
-    leafOf(tenant, "shop", shared("mtls-upstream"), "client auth"),
-    'usages: Invalid value: ["digital signature","client auth"]',
-  ),
   "client-and-server": ofTenant(
     { ...client, usages: ["client auth", "server auth"], dnsNames: ["shop.example.com"] },
     'usages: Invalid value: ["client auth","server auth"]',

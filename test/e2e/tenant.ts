@@ -9,13 +9,24 @@ import { identitiesOf, subjectOf } from "../../vocabulary/identities.ts";
 import { apisixPorts, etcdPorts, metricsPort, nginxPort } from "../../vocabulary/ports.ts";
 import type { Attempt, Seen } from "./insidePod.ts";
 import { must, run } from "./ownLab.ts";
-import { createTenant, fromPod, obtained, type Pair, removeTenant, tenant, toKubernetes } from "./tenantPod.ts";
+import {
+  createTenant,
+  fromPod,
+  obtained,
+  type Pair,
+  removeTenant,
+  tenant,
+  toKubernetes,
+  type Wanted,
+} from "./tenantPod.ts";
 
 /** The tenant lies that its pod is the gateway, an upstream and the platform's own. */
 const lies = {
   ...{ "app.kubernetes.io/name": "apisix", "app.kubernetes.io/part-of": "mtls-everywhere" },
   ...{ "mtls-everywhere/stack": "dev", "mtls-everywhere/upstream": "true" },
 };
+
+const issuer = (plane: string) => ({ kind: "ClusterIssuer", name: `mtls-${plane}` });
 
 /** What came of an attempt, in a word. */
 const wordOf = (seen: Seen) => ("status" in seen ? String(seen.status) : seen.error);
@@ -36,6 +47,7 @@ export function attacksOfTenant(admit: (allow: readonly string[]) => Promise<voi
   const pods: Record<"apisix" | "etcd" | "upstream", string> = { apisix: "", etcd: "", upstream: "" };
   let edge: Pair;
   let upstream: Pair;
+  let caller: Pair;
   const tally = { attempts: 0, answered: 0 };
 
   /** Tries them all from the pod, and compares what came of each; none may be answered as if the tenant were somebody else. */
@@ -58,7 +70,6 @@ export function attacksOfTenant(admit: (allow: readonly string[]) => Promise<voi
       const { items } = await core.listNamespacedPod({ namespace: "mtls", labelSelector });
       pods[name] = items.find(({ status }) => status?.phase === "Running")?.status?.podIP ?? "";
     }
-    const issuer = (plane: string) => ({ kind: "ClusterIssuer", name: `mtls-${plane}` });
     const own = await Promise.all([
       obtained({ name: "own-edge", issuerRef: issuer("edge"), usages: ["client auth"] }),
       obtained({
@@ -67,9 +78,10 @@ export function attacksOfTenant(admit: (allow: readonly string[]) => Promise<voi
         usages: ["server auth"],
         dnsNames: ["x.tenant.svc"],
       }),
+      obtained({ name: "own-caller", issuerRef: issuer("upstream"), usages: ["client auth"] }),
     ]);
-    ok(own[0] && own[1], "a tenant gets leaves for itself");
-    [edge, upstream] = own as [Pair, Pair];
+    ok(own[0] && own[1] && own[2], "a tenant gets leaves for itself");
+    [edge, upstream, caller] = own as [Pair, Pair, Pair];
   });
   after(removeTenant);
 
@@ -154,7 +166,6 @@ export function attacksOfTenant(admit: (allow: readonly string[]) => Promise<voi
     const nginx = (more: Partial<Attempt>): Attempt => ({ ...gateway, host: pods.upstream, port: nginxPort, ...more });
     const claim = ["Host", "upstream", "X-Forwarded-Client-Cert", `Subject="${curl}"`];
     const service = { host: "upstream.mtls.svc", port: 443, headers: ["Host", "upstream.mtls.svc"] };
-    // Its leaf of the upstream plane is a server's; where it gets a client's, its subject is not the gateway's.
     await refused(
       ["400"],
       ...[
@@ -166,6 +177,8 @@ export function attacksOfTenant(admit: (allow: readonly string[]) => Promise<voi
       ],
       ...[nginx(service), nginx({ ...service, ...edge }), nginx({ ...service, ...upstream })],
     );
+    // A client's leaf of the upstream plane, but its subject is not the gateway's.
+    await refused(["403"], nginx(caller), nginx({ ...caller, headers: claim }), nginx({ ...service, ...caller }));
   });
 
   it("reads in the renewer's metrics no key and no password", async () => {
@@ -183,18 +196,42 @@ export function attacksOfTenant(admit: (allow: readonly string[]) => Promise<voi
     await refused(["404"], { host: pods.apisix, port: metricsPort, plain: true, path: "/" });
   });
 
+  /** Has the tenant ask for them all; it must get none. */
+  async function withheld(...wanted: readonly Wanted[]): Promise<void> {
+    const got = await Promise.all(wanted.map((one) => obtained(one, 5)));
+    tally.attempts += got.length;
+    tally.answered += got.filter((pair) => pair !== undefined).length;
+    same(
+      wanted.filter((_, index) => got[index] !== undefined),
+      [],
+    );
+  }
+
   it("gets no leaf from an issuer of the platform's own planes", async () => {
     const planes = ["etcd", "etcd-peer", "admin"];
     const asked = ["Issuer", "ClusterIssuer"].flatMap((kind) => planes.map((name) => ({ kind, name })));
-    const got = await Promise.all(
-      asked.map((issuerRef) =>
-        obtained({ name: `${issuerRef.kind.toLowerCase()}-${issuerRef.name}`, issuerRef, usages: ["client auth"] }, 5),
-      ),
+    await withheld(
+      ...asked.map((issuerRef) => ({
+        name: `${issuerRef.kind.toLowerCase()}-${issuerRef.name}`,
+        ...{ issuerRef, usages: ["client auth"] },
+      })),
     );
-    tally.attempts += got.length;
-    same(
-      got,
-      asked.map(() => undefined),
+  });
+
+  it("gets nobody else's leaf: not a caller's, not the gateway's, not a host's, not an upstream's", async () => {
+    const client = (plane: string) => ({ issuerRef: issuer(plane), usages: ["client auth"] });
+    const server = (plane: string, name: string) => ({
+      ...{ issuerRef: issuer(plane), usages: ["server auth"], dnsNames: [name] },
+    });
+    await withheld(
+      { name: "a-caller", namespace: "mtls", serviceAccount: "curl", ...client("edge") },
+      { name: "a-caller-elsewhere", namespace: "web", serviceAccount: "cart", ...client("edge") },
+      { name: "the-gateway", namespace: "mtls", serviceAccount: "apisix", ...client("upstream") },
+      { name: "the-host", ...server("edge", "upstream") },
+      { name: "a-host", ...server("edge", "bank.example") },
+      { name: "the-upstream", ...server("upstream", "upstream.mtls.svc") },
+      { name: "for-both-sides", ...client("edge"), usages: ["client auth", "server auth"] },
+      { name: "an-authority", ...client("edge"), isCA: true },
     );
   });
 
