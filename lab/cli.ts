@@ -95,21 +95,14 @@ async function packImages(state: State, task: Reporter, apisix: string | undefin
   const { debian = "", pause = "", certmanager = "", approver = "", etcd = "", pebble = "", knot = "" } = state.parts;
   const sources = { debian, pause, certmanager, approver, etcd, apisix: state.parts.apisix ?? "" };
   const own = Object.entries(archives(sources)).filter(([name]) => name !== "apisix" || apisix === undefined);
+  const ofAcme = Object.entries(pebble === "" ? {} : acmeArchives({ pebble, knot }));
   const all = [
-    ...own.map(
-      ([name, archive]) =>
-        () =>
-          pack(name, archive, sources),
-    ),
-    ...Object.entries(pebble === "" ? {} : acmeArchives({ pebble, knot })).map(
-      ([name, archive]) =>
-        () =>
-          pack(name, archive, { pebble, knot }),
-    ),
+    ...own.map(([name, archive]) => ({ name, archive, from: sources })),
+    ...ofAcme.map(([name, archive]) => ({ name, archive, from: { pebble, knot } })),
   ];
   let made = 0;
-  for (const make of all) {
-    const packed = await make();
+  for (const { name, archive, from } of all) {
+    const packed = await pack(name, archive, from);
     if (packed.made) made += 1;
     state.images.push({ archive: packed.path });
   }

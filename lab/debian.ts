@@ -10,17 +10,15 @@ const tools = ["containerd", "runc", "containernetworking-plugins", "iptables", 
 /** What goes into images. */
 const forImages = ["nginx", "busybox-static"];
 
-const release = () => readFile("/etc/os-release", "utf8");
+type Progress = (line: string) => void;
 
 /**
  * Two /usr trees: `tools` takes precedence over the host's /usr; `libraries` (everything that the packages need, even
  * libc) only fills its gaps.
  */
-export async function debian(progress: (line: string) => void): Promise<Part> {
-  const key = keyOf(await release(), process.arch, ...tools, ...forImages);
-  return cached("debian", "usr", key, async (path) => {
-    const apt = `${path}-apt`;
-    for (const [name, file] of await download(apt, [...tools, ...forImages], progress)) {
+export function debian(progress: Progress): Promise<Part> {
+  return madeOf([...tools, ...forImages], "debian", "usr", progress, async (files, path) => {
+    for (const [name, file] of files) {
       progress(`unpacking ${basename(file)}`);
       await unpack(file, join(path, tools.includes(name) ? "tools" : "libraries"));
     }
@@ -29,52 +27,57 @@ export async function debian(progress: (line: string) => void): Promise<Part> {
     for (const suffix of ["", "-save", "-restore"])
       for (const family of ["iptables", "ip6tables"])
         await symlink("xtables-nft-multi", join(path, "tools/usr/sbin", family + suffix));
-    await rm(apt, { recursive: true, force: true });
   });
 }
 
 /** nginx's modules for Lua and for headers, to be loaded into the nginx of `debian`: the tests' nearest to APISIX's own nginx. */
-export async function nginxModules(progress: (line: string) => void): Promise<Part> {
-  return cached("debian", "nginx-modules", keyOf(await release(), process.arch), async (path) => {
-    const apt = `${path}-apt`;
-    const modules = ["libnginx-mod-http-lua", "libnginx-mod-http-headers-more-filter"];
-    // The modules, and what nginx does without.
-    const needed = /^(libnginx-mod|lua-resty|libluajit|libpcre3$)/;
-    for (const [name, file] of await download(apt, modules, progress)) if (needed.test(name)) await unpack(file, path);
+export function nginxModules(progress: Progress): Promise<Part> {
+  const modules = ["libnginx-mod-http-lua", "libnginx-mod-http-headers-more-filter"];
+  // The modules, and what nginx does without.
+  const needed = /^(libnginx-mod|lua-resty|libluajit|libpcre3$)/;
+  return madeOf(modules, "debian", "nginx-modules", progress, async (files, path) => {
+    for (const [name, file] of files) if (needed.test(name)) await unpack(file, path);
     await mergeUsr(path);
-    await rm(apt, { recursive: true });
   });
 }
 
 /** Prometheus' promtool, which evaluates alerts, for the monitoring tests. */
-export async function promtool(progress: (line: string) => void): Promise<Part> {
-  return cached("bin", "promtool", keyOf(await release(), process.arch), async (path) => {
-    const apt = `${path}-apt`;
-    const tree = join(apt, "tree");
-    await unpack((await download(apt, ["prometheus"], progress)).get("prometheus") ?? "", tree);
+export function promtool(progress: Progress): Promise<Part> {
+  return madeOf(["prometheus"], "bin", "promtool", progress, async (files, path, tree) => {
+    await unpack(files.get("prometheus") ?? "", tree);
     await copyFile(join(tree, "usr/bin/promtool"), path);
-    await rm(apt, { recursive: true });
   });
 }
 
 /** Knot DNS, which takes dynamic updates, as a tree with everything that it loads. */
-export async function knot(progress: (line: string) => void): Promise<Part> {
-  return cached("debian", "knot", keyOf(await release(), process.arch), async (path) => {
-    const apt = `${path}-apt`;
-    for (const file of (await download(apt, ["knot"], progress)).values()) await unpack(file, path);
+export function knot(progress: Progress): Promise<Part> {
+  return madeOf(["knot"], "debian", "knot", progress, async (files, path) => {
+    for (const file of files.values()) await unpack(file, path);
     await mergeUsr(path);
-    await rm(apt, { recursive: true });
   });
 }
 
 /** libfaketime's library, to be preloaded into this machine's programs for tests with a shifted date. */
-export async function faketime(progress: (line: string) => void): Promise<Part> {
-  return cached("debian", "faketime", keyOf(await release(), process.arch), async (path) => {
-    const apt = `${path}-apt`;
-    const tree = join(apt, "tree");
-    await unpack((await download(apt, ["libfaketime"], progress)).get("libfaketime") ?? "", tree);
+export function faketime(progress: Progress): Promise<Part> {
+  return madeOf(["libfaketime"], "debian", "faketime", progress, async (files, path, tree) => {
+    await unpack(files.get("libfaketime") ?? "", tree);
     const library = (await readdir(tree, { recursive: true })).find((file) => file.endsWith("/libfaketime.so.1"));
     await copyFile(join(tree, library ?? ""), path);
+  });
+}
+
+/** What `make` makes at a path of packages' files, from the cache if it has it for this release; `tree` is scratch. */
+async function madeOf(
+  packages: readonly string[],
+  folder: string,
+  name: string,
+  progress: Progress,
+  make: (files: ReadonlyMap<string, string>, path: string, tree: string) => Promise<void>,
+): Promise<Part> {
+  const key = keyOf(await readFile("/etc/os-release", "utf8"), process.arch, ...packages);
+  return cached(folder, name, key, async (path) => {
+    const apt = `${path}-apt`;
+    await make(await download(apt, packages, progress), path, join(apt, "tree"));
     await rm(apt, { recursive: true });
   });
 }
@@ -83,11 +86,7 @@ export async function faketime(progress: (line: string) => void): Promise<Part> 
  * Downloads packages and their dependencies into the folder `apt`, and returns their files. `apt-get` is made to believe that
  * nothing is installed, so the result does not depend on the host.
  */
-async function download(
-  apt: string,
-  packages: string[],
-  progress: (line: string) => void,
-): Promise<Map<string, string>> {
+async function download(apt: string, packages: readonly string[], progress: Progress): Promise<Map<string, string>> {
   for (const folder of ["state/lists/partial", "cache/archives/partial"])
     await mkdir(join(apt, folder), { recursive: true });
   await writeFile(join(apt, "status"), "");

@@ -9,7 +9,7 @@ import {
   strictEqual as equal,
 } from "node:assert/strict";
 import { randomBytes, X509Certificate } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { setTimeout as sleep } from "node:timers/promises";
 
 import { parse, stringify } from "yaml";
@@ -22,9 +22,8 @@ import { acmeIssuer, acmeServers, issuer, namespace, rootPath, server, zone } fr
 import type { PlatformOutputs } from "../../outputs.ts";
 import { ask } from "../../tools/verify/http.ts";
 import { Authority } from "../support/authorities.ts";
-import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { changes, inLabFolder, inOwnLab, must, run } from "./ownLab.ts";
 
-const keep = Boolean(process.env.E2E_KEEP);
 const minute = 60_000;
 const host = `api.${zone}`;
 
@@ -38,30 +37,15 @@ describe("certificates of other issuers at the gateway", function () {
   /** Settles when the ACME server has validated the host for the issuer's account: cert-manager waits a minute for DNS. */
   let validated: Promise<unknown>;
   let outputs: PlatformOutputs;
-  /** Each step depends on those before it. */
-  let broken = false;
 
-  before("a lab starts, with an ACME server and a name server", async function () {
-    this.timeout(35 * minute); // with an empty cache, everything is built first
-    const reason = withoutLab();
-    if (reason) {
-      console.log(`      skipped: ${reason}`);
-      return this.skip();
-    }
-    own = await Authority.create("own");
-    await startLab({ LAB_ACME: "1" });
-    const pair = await (await Authority.create("acme server")).leaf({ dnsNames: [server], usages: ["server auth"] });
-    await apply(...acmeServers({ pair, tsig }));
-  });
-  beforeEach(function () {
-    if (broken) this.skip();
-  });
-  afterEach(function () {
-    broken ||= this.currentTest?.state === "failed";
-  });
-  after("the lab stops", async () => {
-    if (!keep && existsSync(labFolder)) await stopLab();
-  });
+  inOwnLab(
+    async () => {
+      own = await Authority.create("own");
+      const pair = await (await Authority.create("acme server")).leaf({ dnsNames: [server], usages: ["server auth"] });
+      await apply(...acmeServers({ pair, tsig }));
+    },
+    { LAB_ACME: "1" },
+  );
 
   it("begin as the edge plane's, and need no other", async () => {
     validated = validate();

@@ -8,7 +8,7 @@ import {
   ok,
   strictEqual as equal,
 } from "node:assert/strict";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 import { CoreV1Api } from "@kubernetes/client-node";
 import { parse, stringify } from "yaml";
@@ -20,10 +20,9 @@ import { Cluster } from "../../cluster-access/cluster.ts";
 import type { PlatformOutputs } from "../../outputs.ts";
 import { Authority } from "../support/authorities.ts";
 import { stepsOfMembers } from "./members.ts";
-import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { changes, inLabFolder, inOwnLab, must, run } from "./ownLab.ts";
 import { attacksOfTenant } from "./tenant.ts";
 
-const keep = Boolean(process.env.E2E_KEEP);
 const minute = 60_000;
 const up = ["up", "--yes", "--skip-preview", "--json"];
 
@@ -33,27 +32,9 @@ describe("keys that are not certificates", function () {
 
   const env = { PULUMI_OPTION_CONFIG_FILE: inLabFolder("Pulumi.keys.yaml") };
   let authority: Authority;
-  /** Each step depends on those before it. */
-  let broken = false;
 
-  before("a lab starts", async function () {
-    this.timeout(35 * minute); // with an empty cache, everything is built first
-    const reason = withoutLab();
-    if (reason) {
-      console.log(`      skipped: ${reason}`);
-      return this.skip();
-    }
+  inOwnLab(async () => {
     authority = await Authority.create("another tool");
-    await startLab();
-  });
-  beforeEach(function () {
-    if (broken) this.skip();
-  });
-  afterEach(function () {
-    broken ||= this.currentTest?.state === "failed";
-  });
-  after("the lab stops", async () => {
-    if (!keep && existsSync(labFolder)) await stopLab();
   });
 
   it("start as one of each", async () => {

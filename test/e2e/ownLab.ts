@@ -8,6 +8,8 @@ import { readUrn } from "../../urn.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
 export const labFolder = join(checkout, ".test-lab");
+/** Whether the lab is to be left running, and the next run takes it over: for work on a test. */
+export const keep = Boolean(process.env.E2E_KEEP);
 export const inLabFolder = (name: string) => join(labFolder, name);
 
 /** Why no lab can run here; undefined if one can. */
@@ -97,8 +99,8 @@ const lab = (command: string, more: Record<string, string> = {}) =>
   must(process.execPath, ["lab/cli.ts", command], more, 8 * patience);
 
 /** Starts the lab with these settings, or reuses one that an earlier run kept. */
-export async function startLab(settings: Record<string, string> = {}): Promise<void> {
-  if (existsSync(labFolder) && !process.env.E2E_KEEP) await stopLab();
+async function startLab(settings: Record<string, string> = {}): Promise<void> {
+  if (existsSync(labFolder) && !keep) await stopLab();
   await lab("up", settings);
   const exports = (await lab("env")).matchAll(/^export (\w+)='(.*)'$/gm);
   exported = Object.fromEntries(
@@ -112,6 +114,35 @@ export async function startLab(settings: Record<string, string> = {}): Promise<v
 export async function stopLab(): Promise<void> {
   exported = {};
   await lab("down");
+}
+
+/** For a suite whose steps depend on those before: once one has failed, the rest is skipped. */
+export function inOrder(): void {
+  let broken = false;
+  beforeEach(function () {
+    if (broken) this.skip();
+  });
+  afterEach(function () {
+    broken ||= this.currentTest?.state === "failed";
+  });
+}
+
+/** For a suite whose steps share a lab of its own, in order; `started` runs once the lab does. */
+export function inOwnLab(started: () => Promise<void> = async () => {}, settings: Record<string, string> = {}): void {
+  before("a lab starts", async function () {
+    this.timeout(35 * 60_000); // with an empty cache, everything is built first
+    const reason = withoutLab();
+    if (reason) {
+      console.log(`      skipped: ${reason}`);
+      return this.skip();
+    }
+    await startLab(settings);
+    await started();
+  });
+  inOrder();
+  after("the lab stops", async () => {
+    if (!keep && existsSync(labFolder)) await stopLab();
+  });
 }
 
 /** What `pulumi … --json` did to which resource, by operation, without what stayed the same. */

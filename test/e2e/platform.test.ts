@@ -25,7 +25,7 @@ import { planes } from "../../vocabulary/planes.ts";
 import type { PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
-import { changes, inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { changes, inLabFolder, inOwnLab, keep, labFolder, must, run, stopLab } from "./ownLab.ts";
 import {
   ask as askForLeaves,
   decisions,
@@ -40,7 +40,6 @@ import { Rotation } from "./rotation.ts";
 import { scanListeners } from "./tlsScan.ts";
 import { cgroupsLeft, hostState, packetFilter, processesLeft, tracesOf } from "./traces.ts";
 
-const keep = Boolean(process.env.E2E_KEEP);
 const minute = 60_000;
 
 const up = ["up", "--yes", "--skip-preview", "--json"];
@@ -53,28 +52,12 @@ describe("the platform in a lab of its own", function () {
   let host: ReturnType<typeof hostState>;
   let objects: string[];
   let outputs: PlatformOutputs;
-  /** Each step depends on those before it. */
-  let broken = false;
 
-  before("a lab starts", async function () {
-    this.timeout(35 * minute); // with an empty cache, everything is built first
-    const reason = withoutLab();
-    if (reason) {
-      console.log(`      skipped: ${reason}`);
-      return this.skip();
-    }
+  before(() => {
     host = hostState();
-    await startLab();
+  });
+  inOwnLab(async () => {
     objects = await allObjects();
-  });
-  beforeEach(function () {
-    if (broken) this.skip();
-  });
-  afterEach(function () {
-    broken ||= this.currentTest?.state === "failed";
-  });
-  after("the lab stops", async () => {
-    if (!keep && existsSync(labFolder)) await stopLab();
   });
 
   it("comes up", async () => {
@@ -110,7 +93,7 @@ describe("the platform in a lab of its own", function () {
       ok(message.includes(requests[name]?.denied ?? ""), `${name}: ${message}`);
     }
     // Theirs that were approved are issued, and so are the platform's own: it has come up.
-    for (const name of ["own-client", "own-site", "own-service", "not-ours"]) {
+    for (const name of ["own-client", "own-site", "own-service", "own-caller", "not-ours"]) {
       await must("kubectl", ["--namespace", "tenant", "wait", "--for=condition=Ready", `certificate/${name}`]);
     }
 

@@ -2,7 +2,7 @@
 
 import { deepStrictEqual as same, match, notStrictEqual as differs, strictEqual as equal } from "node:assert/strict";
 import { randomInt } from "node:crypto";
-import { existsSync, readFileSync, writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 
 import { parse, stringify } from "yaml";
 
@@ -12,7 +12,7 @@ import { draws } from "../../lab/proofs/prove.ts";
 import type { RunningPlatform } from "../../lab/proofs/row.ts";
 import type { Report } from "../../tools/verify/run.ts";
 import { planes } from "../../vocabulary/planes.ts";
-import { inLabFolder, labFolder, must, run, startLab, stopLab, withoutLab } from "./ownLab.ts";
+import { inLabFolder, inOwnLab, labFolder, must, run } from "./ownLab.ts";
 import { Rotation } from "./rotation.ts";
 
 const minute = 60_000;
@@ -22,14 +22,7 @@ describe("the platform with roots held in Pulumi's state", function () {
   this.slow(1);
   const config = { PULUMI_OPTION_CONFIG_FILE: inLabFolder("Pulumi.held.yaml") };
 
-  before("a lab starts", async function () {
-    this.timeout(35 * minute);
-    const reason = withoutLab();
-    if (reason) {
-      console.log(`      skipped: ${reason}`);
-      return this.skip();
-    }
-    await startLab();
+  inOwnLab(async () => {
     const dev = parse(readFileSync(inLabFolder("Pulumi.dev.yaml"), "utf8")) as { config: Record<string, object> };
     const root = { kind: "stateHeld", active: "2026" };
     const held = {
@@ -42,9 +35,6 @@ describe("the platform with roots held in Pulumi's state", function () {
       },
     };
     writeFileSync(config.PULUMI_OPTION_CONFIG_FILE, stringify(held));
-  });
-  after("the lab stops", async () => {
-    if (existsSync(labFolder)) await stopLab();
   });
 
   it("comes up and passes every check of every hop", async () => {

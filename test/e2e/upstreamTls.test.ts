@@ -10,6 +10,7 @@ import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
 import { apisixPorts } from "../../vocabulary/ports.ts";
 import { Authority } from "../support/authorities.ts";
 import { type Config, LabStacks, type Stack } from "./labStacks.ts";
+import { inOrder } from "./ownLab.ts";
 
 const partner = "partner";
 const full = (service: string) => `${service}.${partner}.svc.cluster.local`;
@@ -18,7 +19,6 @@ describe("a service outside, for clients without TLS", function () {
   this.timeout(300_000);
   this.slow(1);
 
-  let broken = false;
   let lab: LabStacks;
   let example: Stack;
   let outputs: PlatformOutputs;
@@ -51,12 +51,7 @@ describe("a service outside, for clients without TLS", function () {
     example = await lab.stack("examples/upstream-tls", right);
   });
 
-  beforeEach(function () {
-    if (broken) this.skip();
-  });
-  afterEach(function () {
-    broken ||= this.currentTest?.state === "failed";
-  });
+  inOrder();
   after(() => lab?.stop());
 
   it("is refused without an authority to verify it", async () => {
