@@ -9,10 +9,12 @@ import { must, type RunningPlatform } from "./row.ts";
 const otherIssuer = {
   async prepare(platform: RunningPlatform): Promise<void> {
     const spec = { ca: { secretName: "mtls-edge-intermediate" } };
-    const issuer = { apiVersion: "cert-manager.io/v1", kind: "ClusterIssuer", metadata: { name: "other" }, spec };
-    const file = join(platform.lab, "issuer.json");
-    await writeFile(file, JSON.stringify(issuer));
-    await must(platform, "kubectl", "apply", "-f", file);
+    await apply(platform, {
+      apiVersion: "cert-manager.io/v1",
+      kind: "ClusterIssuer",
+      metadata: { name: "other" },
+      spec,
+    });
     await must(platform, "kubectl", "wait", "--for=condition=Ready", "clusterissuer/other", "--timeout=1m");
   },
   async tidy(platform: RunningPlatform): Promise<void> {
@@ -25,24 +27,21 @@ const copy = "public";
 /** A Secret with what the gateway serves anyway. */
 const otherSecret = {
   async prepare(platform: RunningPlatform): Promise<void> {
-    const secret = JSON.parse(
-      await must(platform, "kubectl", "get", "secret", "gateway", "-n", "mtls", "-o", "json"),
-    ) as {
-      type: string;
-      data: object;
-    };
-    const file = join(platform.lab, "secret.json");
+    const served = await must(platform, "kubectl", "get", "secret", "gateway", "-n", "mtls", "-o", "json");
+    const { type, data } = JSON.parse(served) as { type: string; data: object };
     const metadata = { name: copy, namespace: "mtls" };
-    await writeFile(
-      file,
-      JSON.stringify({ apiVersion: "v1", kind: "Secret", metadata, type: secret.type, data: secret.data }),
-    );
-    await must(platform, "kubectl", "apply", "-f", file);
+    await apply(platform, { apiVersion: "v1", kind: "Secret", metadata, type, data });
   },
   async tidy(platform: RunningPlatform): Promise<void> {
     await must(platform, "kubectl", "delete", "secret", copy, "-n", "mtls");
   },
 };
+
+async function apply(platform: RunningPlatform, object: object): Promise<void> {
+  const file = join(platform.lab, "object.json");
+  await writeFile(file, JSON.stringify(object));
+  await must(platform, "kubectl", "apply", "-f", file);
+}
 
 /** The roots that clients of the platform trust already. */
 async function edgeRoots(platform: RunningPlatform): Promise<string> {

@@ -26,6 +26,7 @@ import type { PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
 import { changes, inLabFolder, inOwnLab, keep, labFolder, must, run, stopLab } from "./ownLab.ts";
+import { saidToLeafThatBegins } from "./earlyLeaves.ts";
 import {
   ask as askForLeaves,
   decisions,
@@ -120,6 +121,18 @@ describe("the platform in a lab of its own", function () {
     same(Object.keys(changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }))), ["delete"]);
     same(Object.keys(changes(await must("pulumi", up))), ["create"]);
     equal(await issued(), before);
+  });
+
+  it("refuses leaves that are not valid yet, which only its roots' own keys can sign", async () => {
+    const page = "400 The SSL certificate error";
+    same(await saidToLeafThatBegins(-minute, outputs), {
+      ...{ gateway: "403", "Admin API": "403", etcd: "200", "etcd peers": "200", upstream: "403" },
+    });
+    // Go, in which etcd and the lab's gateway are written, says of them that they have expired, and OpenSSL the second.
+    const dated = ["alert certificate_expired (45)", "alert bad_certificate (42)"];
+    const { gateway = "", ...others } = await saidToLeafThatBegins(60 * minute, outputs);
+    ok(dated.includes(gateway), gateway);
+    same(others, { "Admin API": page, etcd: dated[0], "etcd peers": dated[0], upstream: page });
   });
 
   it("offers at each listener what Mozilla's intermediate profile has, and no more (case 21)", async function () {

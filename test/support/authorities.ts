@@ -2,7 +2,7 @@
 
 import "reflect-metadata";
 
-import { webcrypto } from "node:crypto";
+import { createPrivateKey, webcrypto } from "node:crypto";
 
 import * as x509 from "@peculiar/x509";
 
@@ -17,28 +17,37 @@ export interface Leaf {
   readonly usages?: readonly ("server auth" | "client auth")[];
   /** Its kind of key. Default: ECDSA. */
   readonly family?: "ECDSA" | "RSA";
-  /** Milliseconds from now. Default: valid on any day. */
+  /** Milliseconds from now, or from when it begins. Default: valid on any day. */
   readonly lifetime?: number;
+  /** Milliseconds from now. Default: at once. */
+  readonly begins?: number;
 }
 
 /** The real etcd uses the machine's clock even if the test's date is moved: certificates must be valid by both. */
 const anyDay = { notBefore: new Date("2000-01-01"), notAfter: new Date("2100-01-01") };
 
-const fromNow = (milliseconds: number) => {
-  const notBefore = new Date();
+const fromNow = (milliseconds: number, begins = 0) => {
+  const notBefore = new Date(Date.now() + begins);
   return { notBefore, notAfter: new Date(notBefore.getTime() + milliseconds) };
 };
 
-/** A root whose key exists only in this process. */
+/** An authority, by default one whose key exists only in this process. */
 export class Authority {
   readonly root: string;
   readonly #certificate: x509.X509Certificate;
-  readonly #keys: webcrypto.CryptoKeyPair;
+  readonly #key: webcrypto.CryptoKey;
 
-  private constructor(certificate: x509.X509Certificate, keys: webcrypto.CryptoKeyPair) {
+  private constructor(certificate: x509.X509Certificate, key: webcrypto.CryptoKey) {
     this.root = pemOf(certificate);
     this.#certificate = certificate;
-    this.#keys = keys;
+    this.#key = key;
+  }
+
+  /** One that exists, with an ECDSA key. */
+  static async of({ cert, key }: KeyPair): Promise<Authority> {
+    const der = createPrivateKey(key).export({ type: "pkcs8", format: "der" });
+    const imported = await webcrypto.subtle.importKey("pkcs8", der, algorithm, false, ["sign"]);
+    return new Authority(new x509.X509Certificate(cert), imported);
   }
 
   static async create(name: string): Promise<Authority> {
@@ -54,7 +63,7 @@ export class Authority {
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
       ],
     });
-    return new Authority(certificate, keys);
+    return new Authority(certificate, keys.privateKey);
   }
 
   /** An authority signed by this one; its `root` is its own certificate. */
@@ -64,7 +73,7 @@ export class Authority {
       subject: `CN=${name}`,
       issuer: this.#certificate.subject,
       publicKey: keys.publicKey,
-      signingKey: this.#keys.privateKey,
+      signingKey: this.#key,
       signingAlgorithm: algorithm,
       ...anyDay,
       extensions: [
@@ -74,7 +83,7 @@ export class Authority {
         await x509.AuthorityKeyIdentifierExtension.create(this.#certificate),
       ],
     });
-    return new Authority(certificate, keys);
+    return new Authority(certificate, keys.privateKey);
   }
 
   /** Signs as cert-manager's CA issuer does: subject and names come from the request. */
@@ -84,7 +93,7 @@ export class Authority {
       subject: request.subjectName,
       issuer: this.#certificate.subject,
       publicKey: request.publicKey,
-      signingKey: this.#keys.privateKey,
+      signingKey: this.#key,
       signingAlgorithm: algorithm,
       ...fromNow(lifetime),
       extensions: request.extensions,
@@ -103,9 +112,9 @@ export class Authority {
       subject: leaf.subject ?? "",
       issuer: this.#certificate.subject,
       publicKey: keys.publicKey,
-      signingKey: this.#keys.privateKey,
+      signingKey: this.#key,
       signingAlgorithm: algorithm,
-      ...(leaf.lifetime === undefined ? anyDay : fromNow(leaf.lifetime)),
+      ...(leaf.lifetime === undefined ? anyDay : fromNow(leaf.lifetime, leaf.begins)),
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),
