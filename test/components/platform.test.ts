@@ -32,7 +32,7 @@ const limits = [
   "Release cert-manager/cert-manager-approver-policy",
   ...["ClusterRole /cert-manager-policies", "ClusterRoleBinding /cert-manager-policies"],
   ...["", "Binding"].map((part) => `ValidatingAdmissionPolicy${part} /mtls.certificate-requests`),
-  ...["edge.clients", "edge.servers", "upstream.servers"].map(policyOf),
+  ...["edge.clients", "edge.servers", "upstream.clients", "upstream.servers"].map(policyOf),
   ...planes.map((plane) => policyOf(`${plane}.verify`)),
   ...["etcd-server", "etcd-peer", "etcd-client", "etcd-deployer", "upstream-server", "gateway"].map(policyOf),
   ...["apisix-admin", "apisix-deployer", "apisix-renewer", "apisix-upstream"].map(policyOf),
@@ -449,6 +449,8 @@ describe("the platform", () => {
         `mtls:platform:Site$mtls:platform:${kind} ${name}`,
         `mtls:platform:Site$mtls:platform:${kind}$kubernetes:cert-manager.io/v1:Certificate ${name}`,
       ];
+      const policy =
+        "mtls:platform:Site$mtls:platform:Certificate$kubernetes:policy.cert-manager.io/v1alpha1:CertificateRequestPolicy gateway-policy";
       same(
         {
           gone: names([...first.keys()].filter((urn) => !next.has(urn))),
@@ -456,7 +458,7 @@ describe("the platform", () => {
           changed: names([...first.keys()].filter((urn) => next.has(urn) && next.get(urn) !== first.get(urn))),
         },
         {
-          gone: [...certificate("Certificate", "gateway"), ...grant("gateway")].sort(),
+          gone: [...certificate("Certificate", "gateway"), policy, ...grant("gateway")].sort(),
           made: [...certificate("ForeignCertificate", "gateway-external"), ...grant("gateway-external")].sort(),
           changed: ["mtls:platform:Site$pulumi-nodejs:dynamic/mtls:ApisixSsl site"],
         },
