@@ -1,4 +1,5 @@
-// Runs all tests, as two mochas in parallel: those that bring up a platform in a lab wait a lot, and the others fit in between.
+// Runs all tests, as two mochas at a time: those that bring up a platform in a lab wait a lot, and the others fit in between. The soak,
+// which measures how long things take, comes last and alone.
 
 import { mocha, startNode, testFiles } from "./mocha.ts";
 
@@ -52,16 +53,33 @@ class Run {
   }
 }
 
+/** Starts what comes later, unless the tests have been interrupted. */
+function next(files: readonly string[]): Run {
+  if (process.exitCode) process.exit();
+  return new Run(files);
+}
+
+const [soak, apart] = [["test/e2e/soak.test.ts"], ["test/e2e/roles.test.ts", "test/e2e/upstreamTls.test.ts"]];
 const isEndToEnd = (file: string) => file.startsWith("test/e2e/");
-const endToEnd = new Run(testFiles.filter(isEndToEnd));
+const ownTurn = new Set([...soak, ...apart]);
+const inTestLab = new Run(testFiles.filter((file) => isEndToEnd(file) && !ownTurn.has(file)));
 const others = new Run(testFiles.filter((file) => !isEndToEnd(file)));
 
 // Two at once would be unreadable: one is shown live, then the other.
 others.show();
 await others.ended;
-endToEnd.show();
-await endToEnd.ended;
-process.stdout.write(others.failures);
-const [passed, failed, skipped] = [0, 1, 2].map((at) => others.counts[at]! + endToEnd.counts[at]!);
+// Their labs have folders of their own, so they need not wait for the tests' lab.
+const inOwnLabs = next(apart);
+inTestLab.show();
+await inTestLab.ended;
+inOwnLabs.show();
+await inOwnLabs.ended;
+const last = next(soak);
+last.show();
+await last.ended;
+
+const runs = [others, inTestLab, inOwnLabs, last];
+for (const { failures } of runs.slice(0, -1)) process.stdout.write(failures);
+const [passed, failed, skipped] = [0, 1, 2].map((at) => runs.reduce((sum, { counts }) => sum + counts[at]!, 0));
 process.stdout.write(`${passed} passed, ${failed} failed, ${skipped} skipped\n`);
-process.exitCode ||= Math.max(others.code, endToEnd.code);
+process.exitCode ||= Math.max(...runs.map(({ code }) => code));
