@@ -5,7 +5,7 @@ import { isIP } from "node:net";
 import { certificatesOf } from "@mtls-everywhere/cluster-access";
 import { keyAlgorithms } from "@mtls-everywhere/vocabulary/algorithms";
 import { hours } from "@mtls-everywhere/vocabulary/durations";
-import { type Client, subjectLimit } from "@mtls-everywhere/vocabulary/identities";
+import { type Client, type OwnedHost, subjectLimit } from "@mtls-everywhere/vocabulary/identities";
 import { mebibytes } from "@mtls-everywhere/vocabulary/quantities";
 import * as pulumi from "@pulumi/pulumi";
 import { z } from "zod";
@@ -277,7 +277,7 @@ const hostOfOthers = z
     new RegExp(`^${dnsLabel}/${dnsLabel}(\\.${dnsLabel})*$`),
     'must be a host such as "shop/shop.example.com": whose namespace, and its name',
   )
-  .transform((text) => {
+  .transform((text): OwnedHost => {
     const [namespace = "", host = ""] = text.split("/");
     return { namespace, host };
   });

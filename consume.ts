@@ -98,6 +98,7 @@ function authorityFor(outputs: PlatformOutputs): AuthorityFor {
       trustDomain: outputs.trustDomain,
       algorithm,
       leafDuration,
+      ...(plane === "edge" && outputs.hosts ? { hosts: outputs.hosts } : {}),
     };
   };
 }

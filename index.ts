@@ -123,6 +123,7 @@ export const caller = {
 };
 export const adminClients = apisix.adminClients;
 export const clients = { ...(callers && { allowed: callers }), certificates };
+export const hosts = limits?.hosts;
 export const upstream: pulumi.Output<UpstreamEndpoint> = hello.upstream;
 export const issuers = byPlane(pki, "issuer");
 export const trust = byPlane(pki, "trust");

@@ -12,7 +12,7 @@ import {
   type UpstreamEndpoint,
   upstreamEndpoint,
 } from "@mtls-everywhere/vocabulary/endpoints";
-import { type Allow, client } from "@mtls-everywhere/vocabulary/identities";
+import { type Allow, client, ownedHost } from "@mtls-everywhere/vocabulary/identities";
 import { issuerOf, leafOf, ofEachPlane, perPlane, trustOf } from "@mtls-everywhere/vocabulary/planes";
 import { named } from "@mtls-everywhere/vocabulary/references";
 import { z } from "zod";
@@ -67,6 +67,11 @@ const platform = z.object({
     .exactOptional(),
   /** Who may call the Admin API, with one of its keys. Without it, every client of the admin plane may. Since 0.2. */
   adminClients: z.array(client).readonly().exactOptional(),
+  /**
+   * Hosts that other namespaces may have a leaf of the edge plane for, each in one namespace. Without it, nothing limits who gets which
+   * leaf. Since 0.2.
+   */
+  hosts: z.array(ownedHost).readonly().exactOptional(),
   /** The platform's own upstream. */
   upstream: named<UpstreamEndpoint>(upstreamEndpoint),
   /** Who signs the leaves of each plane. */

@@ -1,7 +1,7 @@
 // A leaf: a certificate that speaks for one identity in one plane, issued and renewed by cert-manager.
 
 import { type KeyAlgorithm, privateKey } from "@mtls-everywhere/vocabulary/algorithms";
-import { type Identity, spiffeId, subjectLimit } from "@mtls-everywhere/vocabulary/identities";
+import { type Identity, spiffeId, subjectLimit, type OwnedHost } from "@mtls-everywhere/vocabulary/identities";
 import { type CertSecretRef, type IssuerRef, type Plane } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
@@ -25,6 +25,11 @@ export interface LeafAuthority<P extends Plane> {
    * @default none, as for other stacks, whose leaves need no policies of their own
    */
   readonly limits?: LeafLimits | undefined;
+  /**
+   * Hosts that its issuer signs servers' leaves for, each in one namespace: what the platform's `gateway.hosts` says.
+   * @default any
+   */
+  readonly hosts?: readonly OwnedHost[] | undefined;
 }
 
 /** Where requests are limited: what the policy of a leaf of the platform's own needs. */
@@ -65,6 +70,7 @@ export type LeafUsage = "server auth" | "client auth";
  * @example
  * const leaf = new Certificate("orders", { authority: pki.edge, namespace: "shop", serviceAccount: "orders", usages: ["client auth"] });
  * @throws ResourceError when a part of the subject is longer than a certificate allows.
+ * @throws RunError when the platform gives one of its names to another namespace, or to none.
  */
 export class Certificate<P extends Plane> extends pulumi.ComponentResource {
   /** The Secret with `tls.crt` and `tls.key`; known once the leaf is issued. */
@@ -74,6 +80,7 @@ export class Certificate<P extends Plane> extends pulumi.ComponentResource {
     super("mtls:platform:Certificate", name, {}, opts);
     const identity: Identity = { ...args, trustDomain: args.authority.trustDomain };
     checkSubject(identity, this);
+    checkHosts(name, args);
     const spec = args.authority.issuer.apply((issuer) => leafSpec(name, identity, args, issuer));
     const { limits } = args.authority;
     const allowed =
@@ -146,4 +153,21 @@ function checkSubject(identity: Identity, resource: pulumi.Resource): void {
       );
     }
   }
+}
+
+/** @throws RunError when the platform's policies would deny a name: cert-manager tries a denied request again only after an hour. */
+export function checkHosts(
+  name: string,
+  args: Pick<CertificateArgs<Plane>, "namespace" | "dnsNames"> & {
+    readonly authority: Pick<LeafAuthority<Plane>, "hosts">;
+  },
+): void {
+  const { authority, namespace, dnsNames = [] } = args;
+  const own = authority.hosts?.filter((other) => other.namespace === namespace).map(({ host }) => host);
+  const denied = own && dnsNames.find((host) => !own.includes(host));
+  if (denied === undefined) return;
+  throw new pulumi.RunError(
+    `Certificate "${name}": the platform's edge plane signs none for ${denied} in namespace ${namespace}. ` +
+      `Have "${namespace}/${denied}" added to the platform's gateway.hosts, and its stack updated, first.`,
+  );
 }

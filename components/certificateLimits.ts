@@ -1,12 +1,13 @@
 // Who gets which leaf from the platform's issuers: approver-policy's rules, and a guard so that nobody else approves.
 
+import type { OwnedHost } from "@mtls-everywhere/vocabulary/identities";
 import { planes } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
 import { approvalGuard, approverName, approverValues, policyUse } from "./approver.ts";
 import type { LeafLimits } from "./certificate.ts";
-import { type OtherHost, planePolicies, policyName } from "./certificateLimitsPlan.ts";
+import { planePolicies, policyName } from "./certificateLimitsPlan.ts";
 import { type CertManager, type CertManagerArgs, chartFrom } from "./certManager.ts";
 import type { Generation } from "./generations.ts";
 import { issuerPlace, named } from "./issuerPlace.ts";
@@ -24,7 +25,7 @@ export interface CertificateLimitsArgs {
   /** The trusted generations of roots: the issuers of all of them are limited. */
   readonly generations: readonly Generation[];
   /** Hosts that other namespaces serve on the edge plane. */
-  readonly hosts: readonly OtherHost[];
+  readonly hosts: readonly OwnedHost[];
 }
 
 /**
@@ -36,12 +37,15 @@ export class CertificateLimits extends pulumi.ComponentResource implements LeafL
   readonly approver: pulumi.Resource;
   /** Must be there before the first issuer is. */
   readonly guard: pulumi.Resource;
+  /** Hosts that other namespaces serve on the edge plane; they get no other host's leaf. */
+  readonly hosts: readonly OwnedHost[];
 
   constructor(name: string, args: CertificateLimitsArgs, opts?: pulumi.ComponentResourceOptions) {
     super("mtls:platform:CertificateLimits", name, {}, opts);
     const { namespace, generations, certManager, settings } = args;
     const { clusterResourceNamespace } = certManager;
     this.namespace = namespace;
+    this.hosts = args.hosts;
     const child = { parent: this };
 
     const kept = { ...child, retainOnDelete: settings.keep };

@@ -1,6 +1,6 @@
 // Which certificate requests approver-policy approves: what a leaf may say, and for whom, by issuer and namespace.
 
-import { spiffeId } from "@mtls-everywhere/vocabulary/identities";
+import { type OwnedHost, spiffeId } from "@mtls-everywhere/vocabulary/identities";
 import type { Issuer, Plane } from "@mtls-everywhere/vocabulary/planes";
 
 import { group, type LimitedIssuer, quoted, requester } from "./approver.ts";
@@ -66,12 +66,6 @@ function exactly(values: readonly string[]) {
   return { required: true, values: [...values] };
 }
 
-/** A host, and the namespace that alone gets a server's leaf for it. */
-export interface OtherHost {
-  readonly namespace: string;
-  readonly host: string;
-}
-
 /** A plane of one generation. */
 export interface LimitedPlane {
   readonly plane: Plane;
@@ -82,7 +76,7 @@ export interface LimitedPlane {
   /** The platform's namespace, whose leaves have policies of their own. */
   readonly namespace: string;
   /** Hosts that other namespaces serve on the edge plane. */
-  readonly hosts: readonly OtherHost[];
+  readonly hosts: readonly OwnedHost[];
   readonly certManagerNamespace: string;
 }
 

@@ -25,6 +25,7 @@ import { checkCallerList } from "../components/callers.ts";
 import { checkCallers } from "../components/gateway/allowed.ts";
 import { checkKeys } from "../components/keyCheck.ts";
 import { firstKeys, type KeyNames, startedWithKeys } from "../components/keyNames.ts";
+import { checkHosts } from "../components/certificate.ts";
 import { checkPlain } from "../components/site.ts";
 import { parseConfig } from "../config.ts";
 import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
@@ -840,6 +841,16 @@ const rows: readonly Row[] = [
       said(async () => checkPlain("shop", { host: "foo.example", gateway: { plainHosts: ["foo.example"] } })),
     message:
       'Site "shop": the gateway serves foo.example without TLS too, where nobody shows a certificate. Take it off gateway.plainHttp.serve, or set clients to "anyone".',
+  },
+  {
+    input: "a certificate for a host that the platform gives to nobody, or to somebody else",
+    provoke: async () =>
+      said(async () => {
+        const authority = { hosts: [{ namespace: "web", host: "shop.example.com" }] };
+        checkHosts("shop", { authority, namespace: "shop", dnsNames: ["shop.example.com"] });
+      }),
+    message:
+      'Certificate "shop": the platform\'s edge plane signs none for shop.example.com in namespace shop. Have "shop/shop.example.com" added to the platform\'s gateway.hosts, and its stack updated, first.',
   },
   {
     input: "a list of clients for a site that asks nobody for a certificate",

@@ -1,10 +1,11 @@
 // What another team's stack gets from the platform, and what it is told if it cannot use it.
 
-import { deepEqual, rejects } from "node:assert/strict";
+import { deepEqual, equal, rejects, throws } from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 
 import * as pulumi from "@pulumi/pulumi";
 
+import { checkHosts } from "../components/certificate.ts";
 import { readPlatform } from "../consume.ts";
 import { plan, rootPem } from "./components/mockedPlatform.ts";
 import { byPlane, outputs } from "./support/outputs.ts";
@@ -86,6 +87,22 @@ describe("a consumer of the platform", () => {
     ]);
     const longer = platform.authorityFor("edge", "shop", {}, { algorithm: "RSA-2048", leafDuration: "720h" });
     deepEqual([longer.plane, longer.algorithm, longer.leafDuration], ["edge", "RSA-2048", "720h"]);
+  });
+
+  it("may have a leaf for the hosts alone that the platform gives to its namespace", async () => {
+    await platformWith({ ...outputs, hosts: [{ namespace: "shop", host: "shop.example" }] });
+    const { authorityFor } = await readPlatform(stack);
+    const leaf = (host: string, namespace = "shop") =>
+      checkHosts("leaf", { authority: authorityFor("edge", namespace), namespace, dnsNames: [host] });
+    leaf("shop.example");
+    throws(() => leaf("other.example"), /"shop\/other\.example" added to the platform's gateway\.hosts/);
+    throws(() => leaf("shop.example", "web"), /"web\/shop\.example" added/);
+    equal(authorityFor("upstream", "web").hosts, undefined);
+
+    const { hosts: _unlimited, ...older } = outputs;
+    await platformWith(older);
+    const any = (await readPlatform(stack)).authorityFor("edge", "shop");
+    checkHosts("leaf", { authority: any, namespace: "shop", dnsNames: ["any.example"] });
   });
 
   it("is told what is missing, and what to do", async () => {

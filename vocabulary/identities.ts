@@ -14,6 +14,11 @@ export const client = z.object({ namespace: z.string(), serviceAccount: z.string
 /** A client of the gateway: whom its leaf speaks for, in whichever trust domain of this platform. */
 export interface Client extends z.infer<typeof client> {}
 
+export const ownedHost = z.object({ namespace: z.string(), host: z.string() }).readonly();
+
+/** A host, and the namespace that alone gets a server's leaf of the edge plane for it. */
+export interface OwnedHost extends z.infer<typeof ownedHost> {}
+
 /** Whom a host or a route answers: these clients, or every client whose certificate the host accepts. An empty list is nobody. */
 export type Allow = readonly Client[] | "every client";
 

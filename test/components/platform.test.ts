@@ -316,7 +316,8 @@ for (const [stack, expected] of Object.entries(environments)) {
 
 describe("the platform", () => {
   it("uses an installed cert-manager without touching it, or limiting requests to it", async () => {
-    const { resources } = await plan("dev", { certManager: { install: false, namespace: "pki" } });
+    const { resources, outputs } = await plan("dev", { certManager: { install: false, namespace: "pki" } });
+    equal(outputs["hosts"], undefined);
     const objects = resources.filter(({ type }) => type.startsWith("kubernetes:")).map(describeObject);
     const own = ["Namespace /cert-manager", "Release cert-manager/cert-manager", ...limits, policyOf("client-curl")];
     const without = dev

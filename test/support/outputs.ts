@@ -57,6 +57,7 @@ export function platformOutputs(environment: Environment): PlatformOutputs {
       },
     }),
     adminClients: ["deployer", "renewer"].map((serviceAccount) => ({ namespace: "mtls", serviceAccount })),
+    hosts: [],
     gateway: {
       url: `https://${host}/`,
       ...pods("apisix"),
