@@ -219,17 +219,16 @@ const apisix = z
   })
   .prefault({});
 
-/** `namespace/service-account`. */
-const client = z
-  .string()
-  .regex(
-    new RegExp(`^${dnsLabel}/${dnsLabel}(\\.${dnsLabel})*$`),
-    'must be a client such as "web/cart": its namespace and its service account',
-  )
-  .transform((text): Client => {
-    const [namespace = "", serviceAccount = ""] = text.split("/");
-    return { namespace, serviceAccount };
-  });
+/** `namespace/name`. */
+const inNamespace = (message: string) =>
+  z
+    .string()
+    .regex(new RegExp(`^${dnsLabel}/${dnsLabel}(\\.${dnsLabel})*$`), message)
+    .transform((text) => text.split("/") as [string, string]);
+
+const client = inNamespace('must be a client such as "web/cart": its namespace and its service account').transform(
+  ([namespace, serviceAccount]): Client => ({ namespace, serviceAccount }),
+);
 
 /** Of an object whose name may have dots, such as a Secret or an issuer. */
 const objectName = dotted("must be a Kubernetes name: lower-case letters, digits, hyphens and dots");
@@ -270,17 +269,9 @@ const plainHttp = z
   })
   .default({ serve: [], redirect: [] });
 
-/** `namespace/host`. */
-const hostOfOthers = z
-  .string()
-  .regex(
-    new RegExp(`^${dnsLabel}/${dnsLabel}(\\.${dnsLabel})*$`),
-    'must be a host such as "shop/shop.example.com": whose namespace, and its name',
-  )
-  .transform((text): OwnedHost => {
-    const [namespace = "", host = ""] = text.split("/");
-    return { namespace, host };
-  });
+const hostOfOthers = inNamespace(
+  'must be a host such as "shop/shop.example.com": whose namespace, and its name',
+).transform(([namespace, host]): OwnedHost => ({ namespace, host }));
 
 const gateway = z
   .strictObject({

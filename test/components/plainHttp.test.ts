@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { connect as connectSecurely } from "node:tls";
 
+import { tempPaths } from "../../components/nginxServer.ts";
 import { noPlainHttp, type PlainHttp, plainMap, plainSnippet } from "../../components/plainHttp.ts";
 import { checkPlain } from "../../components/site.ts";
 import { layOut, type Nginx, startNginx } from "../../lab/nginx.ts";
@@ -80,7 +81,6 @@ describe("plain HTTP in a real nginx", function () {
     ports = { plain: await freePort(), secure: await freePort() };
     const leaf = await (await Authority.create("edge")).leaf({ dnsNames: ["upstream"], usages: ["server auth"] });
     const root = join(folder!, name);
-    const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
     await layOut(root, {
       "/tls.crt": leaf.cert,
       "/tls.key": leaf.key,
@@ -89,7 +89,7 @@ error_log /dev/stderr;
 events {}
 http {
   access_log off;
-  ${scratch.map((kind) => `${kind}_temp_path /tmp/${kind};`).join("\n  ")}
+  ${tempPaths("/tmp").join("\n  ")}
   ${plainMap(plain)}
   server {
     listen 127.0.0.1:${ports.plain} default_server;

@@ -6,6 +6,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { AppsV1Api, CoreV1Api, KubeConfig } from "@kubernetes/client-node";
 import { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 
+import { tempPaths } from "../../components/nginxServer.ts";
 import { parseOutputs, type PlatformOutputs } from "../../outputs.ts";
 import { apisixPorts } from "../../vocabulary/ports.ts";
 import { Authority } from "../support/authorities.ts";
@@ -155,7 +156,7 @@ error_log /dev/stderr;
 events {}
 http {
   access_log off;
-  ${["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map((kind) => `${kind}_temp_path /tmp/${kind};`).join(" ")}
+  ${tempPaths("/tmp").join(" ")}
   map $ssl_client_s_dn $shown { default $ssl_client_s_dn; "" none; }
   ssl_certificate /files/tls.crt;
   ssl_certificate_key /files/tls.key;

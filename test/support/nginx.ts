@@ -6,6 +6,7 @@ import { mkdirSync, readdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 
+import { tempPaths } from "../../components/nginxServer.ts";
 import { debian, nginxModules } from "../../lab/debian.ts";
 
 export interface RunningNginx {
@@ -26,14 +27,11 @@ export async function startNginx(folder: string, http: string, ready: () => Prom
   const shared = (tree: string) => join(tree, "usr/lib", triplet);
   const [loader = ""] = readdirSync(shared(libraries)).filter((name) => name.startsWith("ld-linux"));
   const module = (name: string) => `load_module ${modules}/usr/lib/nginx/modules/${name}.so;`;
-  const scratch = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"].map(
-    (kind) => `${kind}_temp_path ${folder}/${kind};`,
-  );
   mkdirSync(folder, { recursive: true });
   const configuration = [
     ...["ndk_http_module", "ngx_http_lua_module", "ngx_http_headers_more_filter_module"].map(module),
     `pid ${folder}/nginx.pid;\nerror_log stderr notice;\ndaemon off;\nmaster_process off;\nevents {}`,
-    `http {\naccess_log off;\nunderscores_in_headers on;\n${scratch.join("\n")}`,
+    `http {\naccess_log off;\nunderscores_in_headers on;\n${tempPaths(folder).join("\n")}`,
     `lua_package_path "${modules}/usr/share/lua/5.1/?.lua;;";\n${http}\n}`,
   ].join("\n");
   writeFileSync(join(folder, "nginx.conf"), configuration);
