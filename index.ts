@@ -25,6 +25,7 @@ import { labelObjects } from "./components/stackLabel.ts";
 import { readConfig } from "./config.ts";
 import { refuseClashes } from "./neighbours/check.ts";
 import { checkGatewayCertificate } from "./neighbours/gatewayCertificate.ts";
+import { checkIssued } from "./neighbours/issuedLeaves.ts";
 import { contractVersions } from "./outputs.ts";
 import { awaitAddress } from "./progress/address.ts";
 import { watchPulls } from "./progress/pulls.ts";
@@ -43,6 +44,7 @@ const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, use
 const adminOf = (running: KeyNames) => adminEndpoint("apisix", common, running);
 await checkKeys({ cluster: cluster.access, wanted: keys, admin: adminOf });
 const trusted = await trustedGenerations("pki", cluster.access, adminOf, env);
+await checkIssued(cluster.access, env, trusted.generations);
 const apiServer = await cluster.apiServer();
 
 // The ground: a namespace that denies all traffic, and cert-manager to issue certificates in it.

@@ -5,7 +5,7 @@ import { X509Certificate } from "node:crypto";
 import { type Plane, planes } from "@mtls-everywhere/vocabulary/planes";
 
 import { issuerName } from "../components/issuerPlace.ts";
-import type { CertificateObject, RequestObject } from "./lists.ts";
+import { type CertificateObject, isCurrent, type RequestObject } from "./lists.ts";
 import type { LiveLeaf } from "./live.ts";
 
 /** Whose issuers count. */
@@ -53,10 +53,7 @@ function leafOf(issuers: Issuers, certificate: CertificateObject, signed: readon
   const [newest] = signed
     .filter((request) => ownerOf(request) === metadata.name && request.metadata.namespace === metadata.namespace)
     .sort((one, other) => revisionOf(other) - revisionOf(one));
-  const ready = status?.conditions?.find(({ type }) => type === "Ready");
-  // To cert-manager, Ready means that the Secret holds what the Certificate asks for, issuer included.
-  const current = ready?.status === "True" && (ready.observedGeneration ?? metadata.generation) === metadata.generation;
-  const by = current ? wanted : newest && issuerOf(issuers, newest);
+  const by = isCurrent(certificate) ? wanted : newest && issuerOf(issuers, newest);
   const { namespace, name } = metadata;
   const leaf = { kind: "Certificate", namespace, name, plane: wanted.plane, wanted: wanted.generation } as const;
   if (by !== undefined) return [{ ...leaf, issued: by.generation }];

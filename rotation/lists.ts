@@ -1,12 +1,17 @@
-// The lists that a rotation reads across all namespaces, with an error that names a missing right.
+// The lists that checks and rotations read across all namespaces, with an error that names a missing right.
 
 import { CoreV1Api, CustomObjectsApi, type KubeConfig, type V1ConfigMap, type V1Pod } from "@kubernetes/client-node";
 import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 
-/** A cert-manager Certificate, as far as a rotation looks at it. */
+/** A cert-manager Certificate, as far as anybody looks at it. */
 export interface CertificateObject {
   readonly metadata: Metadata;
-  readonly spec: { readonly issuerRef: IssuerName };
+  readonly spec: {
+    readonly issuerRef: IssuerName;
+    readonly uris?: readonly string[];
+    readonly usages?: readonly string[];
+    readonly dnsNames?: readonly string[];
+  };
   readonly status?: {
     readonly conditions?: readonly Condition[];
     /** Both are set once it has been issued. */
@@ -39,6 +44,12 @@ interface Condition {
   readonly type: string;
   readonly status: string;
   readonly observedGeneration?: number;
+}
+
+/** Whether its Secret holds what it asks for, issuer included: to cert-manager, that is what Ready means. */
+export function isCurrent({ metadata, status }: CertificateObject): boolean {
+  const ready = status?.conditions?.find(({ type }) => type === "Ready");
+  return ready?.status === "True" && (ready.observedGeneration ?? metadata.generation) === metadata.generation;
 }
 
 /** Lists with the caller's own rights. */

@@ -30,6 +30,7 @@ import { checkPlain } from "../components/site.ts";
 import { parseConfig } from "../config.ts";
 import { check, create, diff, remove } from "../dynamic-resources/resources.ts";
 import { contractVersions, refuseOldGateway } from "../outputs.ts";
+import { checkIssued } from "../neighbours/issuedLeaves.ts";
 import { addressWithin } from "../progress/address.ts";
 import { readOutputs } from "../tools/verify/outputs.ts";
 import { reportFiles } from "../tools/verify/report/files.ts";
@@ -85,6 +86,25 @@ const ssl = (change: object = {}): Props => ({
   clients: { trust: { namespace: "mtls", name: "edge", key: "ca.crt" } },
   ...change,
 });
+
+/** Leaves of other namespaces, issued while nothing limited who gets which. */
+const issuedPath = "/apis/cert-manager.io/v1/certificates";
+const issuedToOthers = [
+  { namespace: "shop", name: "shop", usages: ["server auth"], dnsNames: ["shop.example.com"] },
+  { namespace: "web", name: "cart", usages: ["client auth"], uris: [] },
+  { namespace: "web", name: "till" },
+].map(({ namespace, name, ...spec }) => ({
+  metadata: { namespace, name },
+  spec: {
+    issuerRef: { kind: "ClusterIssuer", name: "mtls-edge" },
+    ...{ uris: [`spiffe://dev.internal/ns/${namespace}/sa/${name}`], ...spec },
+  },
+  status: { conditions: [{ type: "Ready", status: "True" }] },
+}));
+const checkLimited = () =>
+  checkIssued(cluster, parseConfig({ trustDomain: "dev.internal" }, "dev"), [
+    { name: "1", founder: true, trustDomain: "dev.internal" },
+  ]);
 
 /** What a preview says to these inputs. */
 const checked = (kind: KindName, inputs: () => Props) => async () => {
@@ -236,6 +256,25 @@ const rows: readonly Row[] = [
       "Nothing limits which certificates the platform's issuers sign: that takes certManager.install and certManager.approver.install. " +
       "Whoever may create Certificates or CertificateRequests gets any name from the edge and upstream planes, in any namespace: " +
       "limit who may create them (docs/threat-model.md).",
+  },
+  {
+    input: "limits under which other namespaces' leaves could not be renewed",
+    provoke: async () => withAnswer(issuedPath, { items: issuedToOthers }, () => said(checkLimited)),
+    message: `With this update, leaves that are in use could not be renewed:
+  Certificate shop/shop: add "shop/shop.example.com" to gateway.hosts.
+  Certificate web/cart: it must have the identity of a service account in its namespace. Set spec.uris to one such as spiffe://dev.internal/ns/web/sa/cart.
+  Certificate web/till: it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".
+Nothing was changed. docs/threat-model.md says who may have which leaf; certManager.approver.install: false puts the limits off.`,
+  },
+  {
+    input: "limits, by somebody who may not look at other namespaces' leaves",
+    provoke: async () => {
+      const warned = await withAnswer(issuedPath, 403, () => heard(checkLimited));
+      return warned.replace("warning: [runtime] ", "");
+    },
+    message:
+      "Whether leaves in other namespaces could still be renewed was not checked: The kubeconfig's user may not read certificates: " +
+      'grant it "list" on certificates.cert-manager.io in all namespaces (docs/roles.md).',
   },
   {
     input: "volumes to keep in a namespace that goes (case 4)",

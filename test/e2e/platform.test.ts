@@ -119,6 +119,24 @@ describe("the platform in a lab of its own", function () {
       config[key] = { ...(config[key] as object), approver: { install: false } };
     });
     same(Object.keys(changes(await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }))), ["delete"]);
+
+    // What somebody is issued meanwhile, and would not be again, is not lost in silence.
+    const leaf = inLabFolder("any-host.yaml");
+    const issuerRef = { kind: "ClusterIssuer", name: "mtls-edge" };
+    const names = { dnsNames: ["any.example"], uris: ["spiffe://dev.mtls.internal/ns/default/sa/any"] };
+    writeFileSync(
+      leaf,
+      stringify({
+        ...{ apiVersion: "cert-manager.io/v1", kind: "Certificate", metadata: { name: "any", namespace: "default" } },
+        spec: { secretName: "any", ...names, usages: ["server auth"], issuerRef },
+      }),
+    );
+    await must("kubectl", ["apply", "-f", leaf]);
+    await must("kubectl", ["wait", "--for=condition=Ready", "certificate/any"]);
+    const { code, output } = await run("pulumi", ["preview"]);
+    ok(code > 0 && output.includes('Certificate default/any: add "default/any.example" to gateway.hosts.'), output);
+    await must("kubectl", ["delete", "certificate/any", "secret/any"]);
+
     same(Object.keys(changes(await must("pulumi", up))), ["create"]);
     equal(await issued(), before);
   });
