@@ -73,7 +73,10 @@ describe("certificates of other issuers at the gateway", function () {
     same(await up({ secretName: "public", roots: own.root }), {
       create: ["RenewerGrant site-renewer", "Role site-renewer", "RoleBinding site-renewer"],
       update: ["ApisixSsl site"],
-      delete: ["Certificate gateway", "Certificate gateway", ...grantOf("gateway")].sort(),
+      delete: [
+        ...["Certificate gateway", "Certificate gateway", "CertificateRequestPolicy gateway-policy"],
+        ...grantOf("gateway"),
+      ].sort(),
     });
     equal(outputs.gateway.roots, own.root);
     await isServedTo(own.root, "public");

@@ -143,7 +143,8 @@ describe("the platform in a lab of its own", function () {
 
   it("refuses leaves that are not valid yet, which only its roots' own keys can sign", async () => {
     const page = "400 The SSL certificate error";
-    same(await saidToLeafThatBegins(-minute, outputs), {
+    const valid = Object.entries(await saidToLeafThatBegins(-minute, outputs));
+    same(Object.fromEntries(valid.map(([hop, said]) => [hop, said.slice(0, 3)])), {
       ...{ gateway: "403", "Admin API": "403", etcd: "200", "etcd peers": "200", upstream: "403" },
     });
     // Go, in which etcd and the lab's gateway are written, says of them that they have expired, and OpenSSL the second.

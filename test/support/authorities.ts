@@ -80,7 +80,7 @@ export class Authority {
         new x509.BasicConstraintsExtension(true, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.keyCertSign, true),
         await x509.SubjectKeyIdentifierExtension.create(keys.publicKey),
-        await x509.AuthorityKeyIdentifierExtension.create(this.#certificate),
+        keyIdOf(this.#certificate),
       ],
     });
     return new Authority(certificate, keys.privateKey);
@@ -124,11 +124,16 @@ export class Authority {
           ),
         ),
         ...(names.length > 0 ? [new x509.SubjectAlternativeNameExtension(names, !leaf.subject)] : []),
-        await x509.AuthorityKeyIdentifierExtension.create(this.#certificate),
+        keyIdOf(this.#certificate),
       ],
     });
     return { cert: pemOf(certificate), key: await privatePem(keys) };
   }
+}
+
+/** By the identifier that the certificate itself has: cert-manager's are not computed as this library would. */
+function keyIdOf(signer: x509.X509Certificate): x509.AuthorityKeyIdentifierExtension {
+  return new x509.AuthorityKeyIdentifierExtension(signer.getExtension(x509.SubjectKeyIdentifierExtension)!.keyId);
 }
 
 function newKeys(family = "ECDSA"): Promise<webcrypto.CryptoKeyPair> {
