@@ -11,20 +11,31 @@ export interface LimitedIssuer extends Pick<Issuer, "kind" | "name"> {
 /** cert-manager's API group. */
 export const group = "cert-manager.io";
 
+/** Bytes of a signing request in base64: a leaf's has less than two thousand, and one with thousands of names holds up all others. */
+const largestRequest = 16_384;
+
 /**
  * What keeps cert-manager's own approver, which approves whatever is left, away from these issuers: only approver-policy
- * approves their requests. Other issuers' go on as before. A request that names neither usage is refused too: its leaf would
- * serve for both, and a policy can only say what may be there, not what must.
+ * approves their requests. Other issuers' go on as before. What approver-policy has judged stays what it was: it approves a request by
+ * its name alone, so nobody but cert-manager makes one for a Certificate, whose name has a random part, and none ever changes. A request
+ * that names neither usage is refused too: its leaf would serve for both, and a policy can only say what may be there, not what must.
  */
 export function approvalGuard(name: string, issuers: readonly LimitedIssuer[], certManagerNamespace: string) {
-  const ours = issuers.map(({ kind, name, namespace = "" }) => quoted([kind, namespace, name].join("/"))).join(", ");
-  const ref = "object.spec.issuerRef";
-  const or = (field: string, otherwise: string) =>
-    `(has(${ref}.${field}) && ${ref}.${field} != '' ? ${ref}.${field} : ${quoted(otherwise)})`;
+  const names = issuers.map(({ kind, name, namespace }) => `${kind} ${namespace ? `${namespace}/` : ""}${name}`);
+  const requests = `requests to ${names.join(", ")}`;
+  const ofCertManager = { apiGroups: [group], apiVersions: ["v1"] };
   const approved = (object: string) =>
     `has(${object}.status) && has(${object}.status.conditions) && ${object}.status.conditions.exists(c, c.type == 'Approved')`;
-  const names = issuers.map(({ kind, name, namespace }) => `${kind} ${namespace ? `${namespace}/` : ""}${name}`);
-  const ofCertManager = { apiGroups: [group], apiVersions: ["v1"] };
+  const user = "request.userInfo.username";
+  const [maker, judge] = [quoted(requester(certManagerNamespace)), quoted(approver(certManagerNamespace))];
+  const made = (expression: string, message: string) => ({
+    expression: `request.operation != 'CREATE' || ${expression}`,
+    message: `${requests} ${message}`,
+  });
+  const changed = (expression: string, message: string) => ({
+    expression: `request.operation != 'UPDATE' || ${expression}`,
+    message: `${requests} ${message}`,
+  });
   return {
     policy: {
       metadata: { name },
@@ -33,35 +44,56 @@ export function approvalGuard(name: string, issuers: readonly LimitedIssuer[], c
         matchConstraints: {
           resourceRules: [
             { ...ofCertManager, operations: ["CREATE"], resources: ["certificaterequests"] },
-            { ...ofCertManager, operations: ["UPDATE"], resources: ["certificaterequests/status"] },
+            {
+              ...ofCertManager,
+              operations: ["UPDATE"],
+              resources: ["certificaterequests", "certificaterequests/status"],
+            },
           ],
         },
         matchConditions: [
           {
             name: "names-an-issuer-of-the-platform",
-            expression:
-              `${or("group", group)} == ${quoted(group)} && ` +
-              `(${or("kind", "Issuer")} == 'Issuer' ? 'Issuer/' + object.metadata.namespace + '/' + ${ref}.name : 'ClusterIssuer//' + ${ref}.name) in [${ours}]`,
+            expression: `[object, oldObject].exists(o, o != null && ${namesOneOf(issuers, "o")})`,
           },
         ],
         validations: [
-          {
-            expression:
-              `request.operation == 'CREATE' || !(${approved("object")}) || (${approved("oldObject")}) || ` +
-              `request.userInfo.username == ${quoted(approver(certManagerNamespace))}`,
-            message: `requests to ${names.join(", ")} are approved by approver-policy alone`,
-          },
-          {
-            expression:
-              "request.operation == 'UPDATE' || " +
-              "(has(object.spec.usages) && object.spec.usages.exists(u, u == 'server auth' || u == 'client auth'))",
-            message: `requests to ${names.join(", ")} must name the usage "server auth" or "client auth": a leaf with neither serves for both`,
-          },
+          made(
+            `${user} == ${maker} || authorizer.group('policy.cert-manager.io').resource('certificaterequestpolicies').check('use').allowed()`,
+            "are made by cert-manager, for Certificates, or by whoever may use every policy",
+          ),
+          made(
+            "(has(object.spec.usages) && object.spec.usages.exists(u, u == 'server auth' || u == 'client auth'))",
+            'must name the usage "server auth" or "client auth": a leaf with neither serves for both',
+          ),
+          made(`size(object.spec.request) <= ${largestRequest}`, `have at most ${largestRequest} bytes`),
+          changed("object.spec == oldObject.spec", "stay as they were made"),
+          changed(
+            `!(${approved("object")}) || (${approved("oldObject")}) || ${user} == ${judge}`,
+            "are approved by approver-policy alone",
+          ),
+          changed(
+            `${user} in [${maker}, ${judge}] || has(object.status) == has(oldObject.status) && ` +
+              "(!has(object.status) || object.status == oldObject.status)",
+            "have their status from cert-manager and approver-policy alone",
+          ),
         ],
       },
     },
     binding: { metadata: { name }, spec: { policyName: name, validationActions: ["Deny"] } },
   };
+}
+
+/** Whether the request in a variable names one of these issuers. */
+function namesOneOf(issuers: readonly LimitedIssuer[], request: string): string {
+  const ours = issuers.map(({ kind, name, namespace = "" }) => quoted([kind, namespace, name].join("/"))).join(", ");
+  const ref = `${request}.spec.issuerRef`;
+  const or = (field: string, otherwise: string) =>
+    `(has(${ref}.${field}) && ${ref}.${field} != '' ? ${ref}.${field} : ${quoted(otherwise)})`;
+  return (
+    `${or("group", group)} == ${quoted(group)} && ` +
+    `(${or("kind", "Issuer")} == 'Issuer' ? 'Issuer/' + ${request}.metadata.namespace + '/' + ${ref}.name : 'ClusterIssuer//' + ${ref}.name) in [${ours}]`
+  );
 }
 
 const certManagerAccount = "cert-manager";

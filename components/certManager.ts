@@ -108,6 +108,8 @@ export function certManagerValues(args: Pick<CertManagerArgs, "namespace" | "kee
     crds: { enabled: true, keep: args.keepCrds },
     // A certificate's Secret is deleted with it: destroy leaves no key behind.
     enableCertificateOwnerRef: true,
+    // Who can foresee a request's name can put another in its place after it was judged.
+    featureGates: "StableCertificateRequestName=false",
     // The chart's default, kube-system, would keep the leases there after a destroy.
     global: { leaderElection: { namespace: args.namespace } },
     prometheus: { enabled: false },

@@ -124,10 +124,15 @@ function sharedPolicies(limited: LimitedPlane) {
           },
         },
       },
+      // cert-manager's own default: no leaf survives its host's or its namespace's owner for long.
+      constraints: { maxDuration: `${longestHours}h` },
       selector: { issuerRef: { kind: issuer.kind, name: issuer.name, group } },
     }),
   );
 }
+
+/** Hours of a leaf's life in other namespaces, at most; one that names no lifetime is denied. */
+export const longestHours = 2_160;
 
 interface Rule {
   readonly who: "clients" | "servers";
@@ -170,6 +175,13 @@ function rulesOf({ plane, hosts }: LimitedPlane): readonly Rule[] {
 }
 
 const label = "[a-z0-9]([-a-z0-9]*[a-z0-9])?";
+
+/** What the policies of the upstream plane say of a name. */
+export function isServiceName(name: string, namespace: string): boolean {
+  return new RegExp(`^(${label}|${label}[.]${namespace}|(${label}[.])+${namespace}[.]svc([.]cluster[.]local)?)$`).test(
+    name,
+  );
+}
 
 /** A DNS name as part of a regular expression. */
 function literally(name: string): string {

@@ -5,8 +5,10 @@ import type { OwnedHost } from "@mtls-everywhere/vocabulary/identities";
 import { sharedPlanes } from "@mtls-everywhere/vocabulary/planes";
 import * as pulumi from "@pulumi/pulumi";
 
+import { isServiceName, longestHours } from "../components/certificateLimitsPlan.ts";
 import type { Generation } from "../components/generations.ts";
 import { issuerName } from "../components/issuerPlace.ts";
+import { lastOutputs } from "../components/lastOutputs.ts";
 import { type CertificateObject, isCurrent, Lists } from "../rotation/lists.ts";
 import { limits, type Wanted } from "./live.ts";
 
@@ -20,8 +22,9 @@ type Signing = Pick<Generation, "name" | "founder" | "trustDomain">;
 
 /**
  * Looks, where requests are limited, at what the platform's issuers have signed in other namespaces: a denied renewal shows only when the
- * leaf expires. If the caller may not read it, it is skipped with a warning.
- * @throws RunError, before anything is planned, with a line for each leaf and what to do.
+ * leaf expires. With a line for each leaf, it refuses the update that brings the limits to a running platform; later ones only warn,
+ * so that no other namespace can hold them up. What the caller may not read is skipped with a warning.
+ * @throws RunError before anything is planned.
  */
 export async function checkIssued(cluster: Cluster, env: Environment, generations: readonly Signing[]): Promise<void> {
   if (!limits(env.certManager)) return;
@@ -36,13 +39,20 @@ export async function checkIssued(cluster: Cluster, env: Environment, generation
   }
   const lines = certificates.flatMap((certificate) => denialOf(certificate, env, generations) ?? []);
   if (lines.length === 0) return;
+  const last = await lastOutputs();
+  const found = lines.map((line) => `  ${line}`).join("\n");
+  const help = "List a host only if that namespace is to have it; docs/threat-model.md says who may have which leaf";
+  if (last["admin"] === undefined || last["hosts"] !== undefined) {
+    await pulumi.log.warn(`Leaves that other namespaces have will not be renewed:\n${found}\n${help}.`);
+    return;
+  }
   throw new pulumi.RunError(
-    `With this update, leaves that are in use could not be renewed:\n${lines.map((line) => `  ${line}`).join("\n")}\n` +
-      "Nothing was changed. docs/threat-model.md says who may have which leaf; certManager.approver.install: false puts the limits off.",
+    `This update limits who gets which leaf, and leaves that other namespaces have could not be renewed:\n${found}\n` +
+      `Nothing was changed. ${help}, and certManager.approver.install: false puts the limits off.`,
   );
 }
 
-/** Why a leaf that was issued would be denied, and what to do, as far as its identity, usage and hosts tell; undefined if it would not. */
+/** Why a leaf that was issued would be denied, as far as identity, usage, names and lifetime tell; undefined if it would not. */
 export function denialOf(
   certificate: CertificateObject,
   { namespace: home, gateway }: Environment,
@@ -51,22 +61,31 @@ export function denialOf(
   const { metadata, spec } = certificate;
   const { namespace, name } = metadata;
   const signer = signerOf(certificate, home, generations);
-  // One that is not issued is nobody's loss, and nobody can hold up an update with one.
+  // One that was never issued is nobody's loss.
   if (signer === undefined || namespace === home || !isCurrent(certificate)) return undefined;
-  const what = `Certificate ${namespace}/${name}`;
+  const problem = (text: string) => `Certificate ${namespace}/${name}: ${text}`;
   const identity = `spiffe://${signer.trustDomain}/ns/${namespace}/sa/`;
-  const { uris = [], usages = [], dnsNames = [] } = spec;
+  const { uris = [], usages = [], dnsNames = [], duration = "" } = spec;
   if (uris.length === 0 || !uris.every((uri) => uri.startsWith(identity))) {
-    return `${what}: it must have the identity of a service account in its namespace. Set spec.uris to one such as ${identity}${name}.`;
+    return problem(
+      `it must have the identity of a service account in its namespace. Set spec.uris to one such as ${identity}${name}.`,
+    );
   }
   const roles = usages.filter((usage) => usage === "client auth" || usage === "server auth");
-  if (roles.length !== 1)
-    return `${what}: it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".`;
-  if (signer.plane !== "edge" || roles[0] === "client auth") return undefined;
-  const denied = dnsNames.find(
-    (host) => !gateway.hosts.some((own) => own.namespace === namespace && own.host === host),
-  );
-  return denied && `${what}: add "${namespace}/${denied}" to gateway.hosts.`;
+  if (roles.length !== 1) {
+    return problem(`it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".`);
+  }
+  const hours = Number(/^(\d+)h/.exec(duration)?.[1] ?? 0);
+  if (duration === "" || hours > longestHours) {
+    return problem(`it must name a lifetime of ${longestHours}h at most. Set spec.duration.`);
+  }
+  if (roles[0] === "client auth") return dnsNames.length > 0 ? problem("clients have no spec.dnsNames.") : undefined;
+  const listed = (host: string) => gateway.hosts.some((own) => own.namespace === namespace && own.host === host);
+  const denied = dnsNames.find((host) => !(signer.plane === "edge" ? listed(host) : isServiceName(host, namespace)));
+  if (denied === undefined) return undefined;
+  return signer.plane === "edge"
+    ? problem(`gateway.hosts does not list "${namespace}/${denied}".`)
+    : problem(`${denied} is not the name of a Service in its namespace, such as ${name}.${namespace}.svc.`);
 }
 
 /** The plane and trust domain of the issuer in its place; undefined for others' issuers, and for those of the platform's namespace alone. */

@@ -11,6 +11,7 @@ export interface CertificateObject {
     readonly uris?: readonly string[];
     readonly usages?: readonly string[];
     readonly dnsNames?: readonly string[];
+    readonly duration?: string;
   };
   readonly status?: {
     readonly conditions?: readonly Condition[];

@@ -97,10 +97,13 @@ const issuedToOthers = [
   metadata: { namespace, name },
   spec: {
     issuerRef: { kind: "ClusterIssuer", name: "mtls-edge" },
-    ...{ uris: [`spiffe://dev.internal/ns/${namespace}/sa/${name}`], ...spec },
+    ...{ uris: [`spiffe://dev.internal/ns/${namespace}/sa/${name}`], duration: "24h0m0s", ...spec },
   },
   status: { conditions: [{ type: "Ready", status: "True" }] },
 }));
+const issuedLines = `  Certificate shop/shop: gateway.hosts does not list "shop/shop.example.com".
+  Certificate web/cart: it must have the identity of a service account in its namespace. Set spec.uris to one such as spiffe://dev.internal/ns/web/sa/cart.
+  Certificate web/till: it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".`;
 const checkLimited = () =>
   checkIssued(cluster, parseConfig({ trustDomain: "dev.internal" }, "dev"), [
     { name: "1", founder: true, trustDomain: "dev.internal" },
@@ -258,13 +261,25 @@ const rows: readonly Row[] = [
       "limit who may create them (docs/threat-model.md).",
   },
   {
-    input: "limits under which other namespaces' leaves could not be renewed",
-    provoke: async () => withAnswer(issuedPath, { items: issuedToOthers }, () => said(checkLimited)),
-    message: `With this update, leaves that are in use could not be renewed:
-  Certificate shop/shop: add "shop/shop.example.com" to gateway.hosts.
-  Certificate web/cart: it must have the identity of a service account in its namespace. Set spec.uris to one such as spiffe://dev.internal/ns/web/sa/cart.
-  Certificate web/till: it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".
-Nothing was changed. docs/threat-model.md says who may have which leaf; certManager.approver.install: false puts the limits off.`,
+    input: "limits that come to a platform, and under which other namespaces' leaves could not be renewed",
+    provoke: async () =>
+      withAnswer(issuedPath, { items: issuedToOthers }, () => inStackWith(undefined, checkLimited, { admin: {} })),
+    message: `This update limits who gets which leaf, and leaves that other namespaces have could not be renewed:
+${issuedLines}
+Nothing was changed. List a host only if that namespace is to have it; docs/threat-model.md says who may have which leaf, and certManager.approver.install: false puts the limits off.`,
+  },
+  {
+    input: "a host that leaves the list while its certificate is used",
+    provoke: async () => {
+      const limited = { admin: {}, hosts: [] };
+      const warned = await withAnswer(issuedPath, { items: issuedToOthers }, () =>
+        heard(() => inStackWith(undefined, checkLimited, limited)),
+      );
+      return warned.replace("warning: [runtime] ", "");
+    },
+    message: `Leaves that other namespaces have will not be renewed:
+${issuedLines}
+List a host only if that namespace is to have it; docs/threat-model.md says who may have which leaf.`,
   },
   {
     input: "limits, by somebody who may not look at other namespaces' leaves",

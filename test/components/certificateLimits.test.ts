@@ -1,6 +1,6 @@
 // Who gets which leaf: the policies that approver-policy judges by, and the guard that leaves the decision to it.
 
-import { deepStrictEqual as same } from "node:assert/strict";
+import { deepStrictEqual as same, ok } from "node:assert/strict";
 
 import { approvalGuard, approverValues, policyUse } from "../../components/approver.ts";
 import { leafSpec } from "../../components/certificate.ts";
@@ -101,6 +101,7 @@ describe("the policies of a plane", () => {
     metadata: { name, annotations: awaited },
     spec: {
       allowed,
+      constraints: { maxDuration: "2160h" },
       selector: { issuerRef: { kind: "ClusterIssuer", name: issuer, group: "cert-manager.io" } },
     },
   });
@@ -171,58 +172,66 @@ describe("the policies of a plane", () => {
 });
 
 describe("the guard", () => {
-  it("lets nobody but approver-policy approve requests to these issuers, and none that serve for both usages", () => {
-    const ref = "object.spec.issuerRef";
-    const names = "Issuer mtls/etcd, ClusterIssuer mtls-edge";
+  const issuers = [
+    { kind: "Issuer", name: "etcd", namespace: "mtls" },
+    { kind: "ClusterIssuer", name: "mtls-edge" },
+  ] as const;
+  const { policy, binding } = approvalGuard("mtls.certificate-requests", issuers, "pki");
+
+  it("looks at everything that is done to requests to these issuers, and denies", () => {
+    const { matchConstraints, matchConditions, failurePolicy } = policy.spec;
     const ofCertManager = { apiGroups: ["cert-manager.io"], apiVersions: ["v1"] };
-    const approved = (object: string) =>
-      `has(${object}.status) && has(${object}.status.conditions) && ${object}.status.conditions.exists(c, c.type == 'Approved')`;
-    const issuers = [
-      { kind: "Issuer", name: "etcd", namespace: "mtls" },
-      { kind: "ClusterIssuer", name: "mtls-edge" },
-    ] as const;
-    same(approvalGuard("mtls.certificate-requests", issuers, "pki"), {
-      policy: {
-        metadata: { name: "mtls.certificate-requests" },
-        spec: {
-          failurePolicy: "Fail",
-          matchConstraints: {
-            resourceRules: [
-              { ...ofCertManager, operations: ["CREATE"], resources: ["certificaterequests"] },
-              { ...ofCertManager, operations: ["UPDATE"], resources: ["certificaterequests/status"] },
-            ],
-          },
-          matchConditions: [
-            {
-              name: "names-an-issuer-of-the-platform",
-              expression:
-                `(has(${ref}.group) && ${ref}.group != '' ? ${ref}.group : 'cert-manager.io') == 'cert-manager.io' && ` +
-                `((has(${ref}.kind) && ${ref}.kind != '' ? ${ref}.kind : 'Issuer') == 'Issuer' ? ` +
-                `'Issuer/' + object.metadata.namespace + '/' + ${ref}.name : 'ClusterIssuer//' + ${ref}.name) in ` +
-                "['Issuer/mtls/etcd', 'ClusterIssuer//mtls-edge']",
-            },
-          ],
-          validations: [
-            {
-              expression:
-                `request.operation == 'CREATE' || !(${approved("object")}) || (${approved("oldObject")}) || ` +
-                "request.userInfo.username == 'system:serviceaccount:pki:cert-manager-approver-policy'",
-              message: `requests to ${names} are approved by approver-policy alone`,
-            },
-            {
-              expression:
-                "request.operation == 'UPDATE' || " +
-                "(has(object.spec.usages) && object.spec.usages.exists(u, u == 'server auth' || u == 'client auth'))",
-              message: `requests to ${names} must name the usage "server auth" or "client auth": a leaf with neither serves for both`,
-            },
-          ],
-        },
-      },
-      binding: {
-        metadata: { name: "mtls.certificate-requests" },
-        spec: { policyName: "mtls.certificate-requests", validationActions: ["Deny"] },
-      },
+    const all = ["certificaterequests", "certificaterequests/status"];
+    same(
+      [failurePolicy, matchConstraints.resourceRules],
+      [
+        "Fail",
+        [
+          { ...ofCertManager, operations: ["CREATE"], resources: ["certificaterequests"] },
+          { ...ofCertManager, operations: ["UPDATE"], resources: all },
+        ],
+      ],
+    );
+    // Whichever issuer a request named before or names now: kind and group may be left out.
+    const ref = "o.spec.issuerRef";
+    same(
+      matchConditions.map(({ expression }) => expression),
+      [
+        "[object, oldObject].exists(o, o != null && " +
+          `(has(${ref}.group) && ${ref}.group != '' ? ${ref}.group : 'cert-manager.io') == 'cert-manager.io' && ` +
+          `((has(${ref}.kind) && ${ref}.kind != '' ? ${ref}.kind : 'Issuer') == 'Issuer' ? ` +
+          `'Issuer/' + o.metadata.namespace + '/' + ${ref}.name : 'ClusterIssuer//' + ${ref}.name) in ` +
+          "['Issuer/mtls/etcd', 'ClusterIssuer//mtls-edge'])",
+      ],
+    );
+    same(binding, {
+      metadata: { name: "mtls.certificate-requests" },
+      spec: { policyName: "mtls.certificate-requests", validationActions: ["Deny"] },
     });
+  });
+
+  it("leaves making requests to cert-manager, and approving them to approver-policy", () => {
+    const names = "requests to Issuer mtls/etcd, ClusterIssuer mtls-edge";
+    const rules = new Map(policy.spec.validations.map(({ message, expression }) => [message, expression]));
+    same(
+      [...rules.keys()],
+      [
+        "are made by cert-manager, for Certificates, or by whoever may use every policy",
+        'must name the usage "server auth" or "client auth": a leaf with neither serves for both',
+        "have at most 16384 bytes",
+        "stay as they were made",
+        "are approved by approver-policy alone",
+        "have their status from cert-manager and approver-policy alone",
+      ].map((rule) => `${names} ${rule}`),
+    );
+    const says = (rule: string) => rules.get(`${names} ${rule}`) ?? "";
+    const [maker, judge] = ["cert-manager", "cert-manager-approver-policy"].map(
+      (account) => `'system:serviceaccount:pki:${account}'`,
+    );
+    const makers = says("are made by cert-manager, for Certificates, or by whoever may use every policy");
+    ok(makers.startsWith(`request.operation != 'CREATE' || request.userInfo.username == ${maker} || authorizer.`));
+    ok(says("are approved by approver-policy alone").endsWith(` || request.userInfo.username == ${judge}`));
+    ok(says("have their status from cert-manager and approver-policy alone").includes(`in [${maker}, ${judge}]`));
   });
 });
 

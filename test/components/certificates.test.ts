@@ -176,6 +176,7 @@ describe("cert-manager's chart", () => {
     same(certManagerValues({ namespace: "cert-manager", keepCrds: false }), {
       crds: { enabled: true, keep: false },
       enableCertificateOwnerRef: true,
+      featureGates: "StableCertificateRequestName=false",
       global: { leaderElection: { namespace: "cert-manager" } },
       prometheus: { enabled: false },
       webhook: { readinessProbe: { initialDelaySeconds: 1, periodSeconds: 1 } },

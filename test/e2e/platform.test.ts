@@ -25,11 +25,12 @@ import { planes } from "../../vocabulary/planes.ts";
 import type { PodPort } from "../../vocabulary/references.ts";
 import { platformOutputs } from "../support/outputs.ts";
 import { second, writeSecondSite } from "../support/secondSite.ts";
-import { changes, inLabFolder, inOwnLab, keep, labFolder, must, run, stopLab } from "./ownLab.ts";
+import { changes, type Finished, inLabFolder, inOwnLab, keep, labFolder, must, run, stopLab } from "./ownLab.ts";
 import { saidToLeafThatBegins } from "./earlyLeaves.ts";
 import {
   ask as askForLeaves,
   decisions,
+  edgeIssuer,
   expected,
   host as tenantsHost,
   requests,
@@ -98,15 +99,31 @@ describe("the platform in a lab of its own", function () {
       await must("kubectl", ["--namespace", "tenant", "wait", "--for=condition=Ready", `certificate/${name}`]);
     }
 
-    // A request that is no Certificate's: of somebody who may use no policy, nobody approves it.
+    // Nor does anybody who has all rights to requests in a namespace make, change or approve one there.
     const account = await Tenant.create();
-    const { code: noUsage, output: why } = await account.request("no-usage", ["digital signature"]);
-    ok(noUsage > 0 && why.includes('must name the usage "server auth" or "client auth"'), why);
-    const { code: created, output } = await account.request("by-hand", ["client auth"]);
-    equal(created, 0, output);
-    const { code: approved, output: refusal } = await account.approve("by-hand");
-    ok(approved > 0 && refusal.includes("are approved by approver-policy alone"), refusal);
-    equal(await account.conditions("by-hand"), "");
+    const isRefused = async (attempt: Promise<Finished>, why: string) => {
+      const { code, output } = await attempt;
+      ok(code > 0 && output.includes(why), output);
+    };
+    const [approved, ready] = ["Approved", "Ready"].map((type) => ({
+      type,
+      status: "True",
+      reason: "x",
+      message: "x",
+    }));
+    await isRefused(account.request({}), "are made by cert-manager, for Certificates");
+    await isRefused(
+      account.report("another-host", { conditions: [approved] }),
+      "are approved by approver-policy alone",
+    );
+    await isRefused(
+      account.report("own-client", { conditions: [approved, ready] }),
+      "have their status from cert-manager",
+    );
+    await isRefused(account.redirect("not-ours", edgeIssuer), "stay as they were made");
+    const { administrator } = Tenant;
+    await isRefused(administrator.request({ usages: ["digital signature"] }), 'must name the usage "server auth" or');
+    await isRefused(administrator.request({ request: "x".repeat(20_000) }), "have at most 16384 bytes");
     await withdraw();
   });
 
@@ -128,13 +145,16 @@ describe("the platform in a lab of its own", function () {
       leaf,
       stringify({
         ...{ apiVersion: "cert-manager.io/v1", kind: "Certificate", metadata: { name: "any", namespace: "default" } },
-        spec: { secretName: "any", ...names, usages: ["server auth"], issuerRef },
+        spec: { secretName: "any", ...names, usages: ["server auth"], duration: "24h", issuerRef },
       }),
     );
     await must("kubectl", ["apply", "-f", leaf]);
     await must("kubectl", ["wait", "--for=condition=Ready", "certificate/any"]);
     const { code, output } = await run("pulumi", ["preview"]);
-    ok(code > 0 && output.includes('Certificate default/any: add "default/any.example" to gateway.hosts.'), output);
+    ok(
+      code > 0 && output.includes('Certificate default/any: gateway.hosts does not list "default/any.example".'),
+      output,
+    );
     await must("kubectl", ["delete", "certificate/any", "secret/any"]);
 
     same(Object.keys(changes(await must("pulumi", up))), ["create"]);
@@ -516,6 +536,7 @@ describe("the platform in a lab of its own", function () {
         ...{ apiVersion: "cert-manager.io/v1", kind: "Certificate", metadata: { name: "shop", namespace: "default" } },
         spec: {
           ...{ secretName: "shop", dnsNames: ["shop"], uris: ["spiffe://dev.mtls.internal/ns/default/sa/shop"] },
+          duration: "24h",
           ...{ usages: ["server auth"], issuerRef: { kind: "ClusterIssuer", name: "mtls-upstream" } },
         },
       }),

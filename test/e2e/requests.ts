@@ -83,6 +83,7 @@ export const requests: Readonly<Record<string, Request>> = {
     { ...server, dnsNames: ["upstream.mtls.svc"] },
     "must be the name of a Service in the request's own namespace",
   ),
+  "for-ever": ofTenant({ ...client, duration: "87600h" }, "spec.constraints.maxDuration"),
   "an-address": ofTenant({ ...server, ipAddresses: ["10.0.0.1"] }, "spec.allowed.ipAddresses: Invalid value"),
 
   "undeclared-client": ofPlatform(leafOf("mtls", "intruder", shared("mtls-edge"), "client auth"), notDeclared),
@@ -118,20 +119,29 @@ export async function ask(): Promise<void> {
   await must("kubectl", ["apply", "-f", file]);
 }
 
-/** What the namespace's own service account is told: it may create requests, and approve what it may, but use no policy. */
+/** What the API server tells the namespace's own service account, which may do anything to requests there, but use no policy. */
 export class Tenant {
-  /** Lets it create requests and write their conditions. */
-  static async create(): Promise<Tenant> {
-    const verbs = ["create", "get", "patch"].map((verb) => `--verb=${verb}`);
-    const all = ["", "/status"].map((part) => `--resource=certificaterequests.cert-manager.io${part}`);
-    await must("kubectl", ["--namespace", tenant, "create", "role", "requests", ...verbs, ...all]);
-    const account = `--serviceaccount=${tenant}:default`;
-    await must("kubectl", ["--namespace", tenant, "create", "rolebinding", "requests", "--role=requests", account]);
-    return new Tenant();
+  readonly #as: readonly string[];
+
+  private constructor(as: readonly string[]) {
+    this.#as = as;
   }
 
-  /** Creates a request of its own, for a client of the edge that is rightly its own. */
-  async request(name: string, usages: readonly string[]): Promise<Finished> {
+  /** An account with all rights to requests in its namespace, in which cert-manager's own checks of them are off. */
+  static async create(): Promise<Tenant> {
+    await must("kubectl", ["label", "namespace", tenant, "cert-manager.io/disable-validation=true"]);
+    const all = ["", "/status"].map((part) => `--resource=certificaterequests.cert-manager.io${part}`);
+    await must("kubectl", ["--namespace", tenant, "create", "role", "requests", "--verb=*", ...all]);
+    const account = `--serviceaccount=${tenant}:default`;
+    await must("kubectl", ["--namespace", tenant, "create", "rolebinding", "requests", "--role=requests", account]);
+    return new Tenant([`--as=system:serviceaccount:${tenant}:default`]);
+  }
+
+  /** The administrator, who may use every policy. */
+  static readonly administrator = new Tenant([]);
+
+  /** Creates a request that is no Certificate's, for a client of the edge that is rightly the tenant's own. */
+  async request(more: object): Promise<Finished> {
     const algorithm = { name: "ECDSA", namedCurve: "P-256", hash: "SHA-256" };
     const keys = await webcrypto.subtle.generateKey(algorithm, true, ["sign", "verify"]);
     const names = new SubjectAlternativeNameExtension([{ type: "url", value: idOf(tenant, "shop") }], true);
@@ -143,30 +153,37 @@ export class Tenant {
     writeFileSync(
       file,
       stringify({
-        ...{ apiVersion: "cert-manager.io/v1", kind: "CertificateRequest", metadata: { name, namespace: tenant } },
-        spec: { request, usages, duration: "1h", issuerRef: shared("mtls-edge") },
+        ...{ apiVersion: "cert-manager.io/v1", kind: "CertificateRequest" },
+        metadata: { name: "by-hand", namespace: tenant },
+        spec: { request, usages: ["client auth"], duration: "1h", issuerRef: shared("mtls-edge"), ...more },
       }),
     );
     return this.#kubectl("create", "-f", file);
   }
 
-  /** Approves it itself. */
-  approve(name: string): Promise<Finished> {
-    const approved = { type: "Approved", status: "True", reason: "tenant", message: "by itself" };
-    const patch = JSON.stringify({ status: { conditions: [approved] } });
-    return this.#kubectl("patch", "certificaterequest", name, "--subresource=status", "--type=merge", "-p", patch);
+  /** Writes the status of a Certificate's request. */
+  async report(certificate: string, status: object): Promise<Finished> {
+    return this.#patch(certificate, { status }, "--subresource=status");
   }
 
-  /** The types of its conditions. */
-  async conditions(name: string): Promise<string> {
-    const types = "jsonpath={.status.conditions[*].type}";
-    return must("kubectl", ["--namespace", tenant, "get", "certificaterequest", name, "-o", types]);
+  /** Has another issuer sign a Certificate's request. */
+  async redirect(certificate: string, issuerRef: object): Promise<Finished> {
+    return this.#patch(certificate, { spec: { issuerRef } });
+  }
+
+  async #patch(certificate: string, change: object, ...flags: readonly string[]): Promise<Finished> {
+    const found = (await requestObjects()).find(({ metadata }) => certificateOf(metadata) === certificate);
+    const patch = ["--type=merge", "-p", JSON.stringify(change)];
+    return this.#kubectl("patch", "certificaterequest", found?.metadata.name ?? "", ...flags, ...patch);
   }
 
   #kubectl(...args: string[]): Promise<Finished> {
-    return run("kubectl", ["--namespace", tenant, `--as=system:serviceaccount:${tenant}:default`, ...args]);
+    return run("kubectl", ["--namespace", tenant, ...this.#as, ...args]);
   }
 }
+
+/** The edge plane's issuer, as a request names it. */
+export const edgeIssuer = shared("mtls-edge");
 
 /** Who decided what about each request, by the Certificate's name: what is expected of `ask`. */
 export const expected: Readonly<Record<string, string>> = {
@@ -180,7 +197,7 @@ export const expected: Readonly<Record<string, string>> = {
 };
 
 interface CertificateRequest {
-  readonly metadata: { readonly annotations: Readonly<Record<string, string>> };
+  readonly metadata: { readonly name: string; readonly annotations?: Readonly<Record<string, string>> };
   readonly status?: { readonly conditions?: readonly Condition[] };
 }
 
@@ -190,12 +207,19 @@ interface Condition {
   readonly message: string;
 }
 
+async function requestObjects(): Promise<readonly CertificateRequest[]> {
+  const text = await must("kubectl", ["get", "certificaterequests", "--all-namespaces", "-o", "json"]);
+  return (JSON.parse(text) as { items: readonly CertificateRequest[] }).items;
+}
+
+function certificateOf({ annotations = {} }: CertificateRequest["metadata"]): string {
+  return annotations["cert-manager.io/certificate-name"] ?? "";
+}
+
 /** The decisions so far, and what they say, by the Certificate's name. */
 export async function decisions() {
-  const text = await must("kubectl", ["get", "certificaterequests", "--all-namespaces", "-o", "json"]);
-  const { items } = JSON.parse(text) as { items: readonly CertificateRequest[] };
-  return items.flatMap(({ metadata, status }) => {
-    const name = metadata.annotations["cert-manager.io/certificate-name"] ?? "";
+  return (await requestObjects()).flatMap(({ metadata, status }) => {
+    const name = certificateOf(metadata);
     const decided = status?.conditions?.find(({ type }) => type === "Approved" || type === "Denied");
     return name in expected && decided !== undefined
       ? [{ name, decision: `${decided.type} by ${decided.reason}`, message: decided.message }]

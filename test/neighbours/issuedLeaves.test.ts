@@ -1,6 +1,6 @@
 // The check of what others have been issued: what would be denied at its renewal, and what is nobody's business.
 
-import { deepStrictEqual as same, doesNotReject, rejects } from "node:assert/strict";
+import { deepStrictEqual as same, rejects } from "node:assert/strict";
 
 import * as pulumi from "@pulumi/pulumi";
 
@@ -22,7 +22,12 @@ function leaf(spec: Partial<CertificateObject["spec"]>, issued = true, namespace
     metadata: { name: "shop", namespace, generation: 1 },
     spec: {
       issuerRef: { kind: "ClusterIssuer", name: "mtls-edge" },
-      ...{ uris: ["spiffe://old.internal/ns/shop/sa/shop"], usages: ["server auth"], dnsNames: ["shop.example"] },
+      ...{
+        uris: ["spiffe://old.internal/ns/shop/sa/shop"],
+        usages: ["server auth"],
+        dnsNames: ["shop.example"],
+        duration: "24h0m0s",
+      },
       ...spec,
     },
     status: { conditions: [{ type: "Ready", status: issued ? "True" : "False" }] },
@@ -34,24 +39,30 @@ describe("a leaf of another namespace", () => {
   it("goes on if the policies allow it", () => {
     const second = { issuerRef: { kind: "ClusterIssuer", name: "mtls-upstream-2" } };
     const uris = ["spiffe://new.internal/ns/shop/sa/shop"];
-    same([denial({}), denial({ ...second, uris, dnsNames: ["shop.shop.svc"] })], [undefined, undefined]);
+    const dnsNames = ["shop", "shop.shop", "shop.shop.svc", "egress.shop.shop.svc.cluster.local"];
+    same([denial({}), denial({ ...second, uris, dnsNames })], [undefined, undefined]);
     same(denial({ usages: ["digital signature", "client auth"], dnsNames: [] }), undefined);
   });
 
-  it("would be denied with another identity, or none, with both usages, or none, and for a host that is not its own", () => {
+  it("would be denied with another identity, or none, with both usages, or none, for too long, and under names that are not its own", () => {
+    const is = (spec: Parameters<typeof leaf>[0], problem: string) =>
+      same(denial(spec), `Certificate shop/shop: ${problem}`);
     const identity =
-      "Certificate shop/shop: it must have the identity of a service account in its namespace. Set spec.uris to one such as spiffe://old.internal/ns/shop/sa/shop.";
-    same(denial({ uris: [] }), identity);
-    same(
-      denial({ uris: ["spiffe://old.internal/ns/shop/sa/shop", "spiffe://old.internal/ns/mtls/sa/apisix"] }),
-      identity,
-    );
-    same(denial({ uris: ["spiffe://new.internal/ns/shop/sa/shop"] }), identity);
-    const usage =
-      'Certificate shop/shop: it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".';
-    same([denial({ usages: [] }), denial({ usages: ["server auth", "client auth"] })], [usage, usage]);
-    const host = (name: string) => `Certificate shop/shop: add "shop/${name}" to gateway.hosts.`;
-    same(denial({ dnsNames: ["shop.example", "other.example"] }), host("other.example"));
+      "it must have the identity of a service account in its namespace. Set spec.uris to one such as spiffe://old.internal/ns/shop/sa/shop.";
+    is({ uris: [] }, identity);
+    is({ uris: ["spiffe://old.internal/ns/shop/sa/shop", "spiffe://old.internal/ns/mtls/sa/apisix"] }, identity);
+    is({ uris: ["spiffe://new.internal/ns/shop/sa/shop"] }, identity);
+    const usage = 'it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".';
+    for (const usages of [[], ["server auth", "client auth"]]) is({ usages }, usage);
+    const lifetime = "it must name a lifetime of 2160h at most. Set spec.duration.";
+    for (const duration of ["", "2161h0m0s"]) is({ duration }, lifetime);
+    is({ dnsNames: ["shop.example", "other.example"] }, 'gateway.hosts does not list "shop/other.example".');
+    is({ usages: ["client auth"] }, "clients have no spec.dnsNames.");
+    for (const name of ["upstream.mtls.svc", "shop.shop.svc.example", "Shop", "shop.example"]) {
+      const issuerRef = { kind: "ClusterIssuer", name: "mtls-upstream" };
+      const such = "is not the name of a Service in its namespace, such as shop.shop.svc.";
+      is({ issuerRef, dnsNames: ["shop", name] }, `${name} ${such}`);
+    }
   });
 
   it("is not looked at before it is issued, in the platform's namespace, or from somebody else's issuer", () => {
@@ -70,9 +81,6 @@ describe("a leaf of another namespace", () => {
   describe("in a cluster", () => {
     let api: KubernetesApi;
     let cluster: LoopbackCluster;
-    before(async () => {
-      await pulumi.runtime.setMocks({ newResource: ({ name }) => ({ id: name, state: {} }), call: () => ({}) });
-    });
     beforeEach(async () => {
       api = await KubernetesApi.start(clusterUid);
       cluster = new LoopbackCluster({ kubeconfig: api.kubeconfig });
@@ -80,21 +88,38 @@ describe("a leaf of another namespace", () => {
     afterEach(() => api.stop());
 
     const path = "/apis/cert-manager.io/v1/certificates";
+    /** After an `up` with these outputs, or before the first. */
+    const after = async (outputs: object) => {
+      const mocks = {
+        newResource: ({ name }: pulumi.runtime.MockResourceArgs) => ({ id: name, state: {} }),
+        call: () => ({ outputs }),
+      };
+      await pulumi.runtime.setMocks(mocks, "mtls-everywhere", "dev", false, "organization");
+    };
 
-    it("is looked for in every namespace, where requests are limited", async () => {
+    it("is looked for in every namespace when the limits come to a running platform", async () => {
       api.answers.set(path, { items: [leaf({}), leaf({ dnsNames: ["other.example"] })] });
-      await rejects(
-        checkIssued(cluster, env, generations),
-        /^Error: With this update, .*\n {2}Certificate shop\/shop: add .*\nNothing/,
-      );
+      await after({ admin: {} });
+      const refusal =
+        /^This update limits .*\n {2}Certificate shop\/shop: gateway\.hosts does not list .*\nNothing was changed\./;
+      await rejects(checkIssued(cluster, env, generations), ({ message }: Error) => refusal.test(message));
       const unlimited = { ...env, certManager: { ...certManager, approver: { install: false } } };
-      await doesNotReject(checkIssued(cluster, unlimited, generations));
+      await checkIssued(cluster, unlimited, generations);
+    });
+
+    it("only makes later updates warn: another namespace cannot hold them up", async () => {
+      api.answers.set(path, { items: [leaf({ dnsNames: ["other.example"] })] });
+      for (const outputs of [{}, { admin: {}, hosts: [] }]) {
+        await after(outputs);
+        await checkIssued(cluster, env, generations);
+      }
     });
 
     it("is not found where cert-manager is not there yet, nor where the caller may not look", async () => {
-      await doesNotReject(checkIssued(cluster, env, generations));
+      await after({ admin: {} });
+      await checkIssued(cluster, env, generations);
       api.answers.set(path, 403);
-      await doesNotReject(checkIssued(cluster, env, generations));
+      await checkIssued(cluster, env, generations);
     });
   });
 });
