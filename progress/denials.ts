@@ -2,7 +2,8 @@
 
 import { CustomObjectsApi } from "@kubernetes/client-node";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
-import * as pulumi from "@pulumi/pulumi";
+
+import { warnOnce } from "./watch.ts";
 
 /** A certificate request, as far as it tells what became of it. */
 export interface DecidedRequest {
@@ -14,9 +15,6 @@ export interface DecidedRequest {
   readonly status?: { readonly conditions?: readonly { readonly type: string; readonly message?: string }[] };
 }
 
-/** Milliseconds between two checks. */
-const pause = 3_000;
-
 /**
  * Watches the certificate requests of a namespace until the program ends, and warns once of each Certificate whose request is
  * denied, with the reason. Does nothing in a preview.
@@ -25,22 +23,12 @@ const pause = 3_000;
  * watchDenials(access, "shop");
  */
 export function watchDenials(cluster: Cluster, namespace: string): void {
-  if (pulumi.runtime.isDryRun()) return;
   const api = cluster.config.makeApiClient(CustomObjectsApi);
   const requests = { group: "cert-manager.io", version: "v1", plural: "certificaterequests", namespace };
-  const said = new Set<string>();
-  const look = async () => {
+  warnOnce(async () => {
     const { items } = (await api.listNamespacedCustomObject(requests)) as { items: readonly DecidedRequest[] };
-    for (const words of items.flatMap(denials)) {
-      if (said.has(words)) continue;
-      said.add(words);
-      await pulumi.log.warn(words);
-    }
-    next();
-  };
-  // A failing watch must not fail the update, nor keep the program running.
-  const next = () => void setTimeout(() => void look().catch(() => {}), pause).unref();
-  next();
+    return items.flatMap(denials).map((words) => ({ about: words, words }));
+  });
 }
 
 /** What is said of a request, if it was denied. */

@@ -3,13 +3,11 @@
 import type { V1Pod } from "@kubernetes/client-node";
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import { librarySelector } from "@mtls-everywhere/vocabulary/labels";
-import * as pulumi from "@pulumi/pulumi";
+
+import { warnOnce } from "./watch.ts";
 
 /** The kubelet's reasons for a waiting container that make further waiting of little use. */
 const reasons = ["ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"];
-
-/** Milliseconds between two checks. */
-const pause = 3_000;
 
 /**
  * Watches the pods that this library creates in a namespace until the program ends, and warns once for each image that
@@ -19,19 +17,10 @@ const pause = 3_000;
  * watchPulls(access, "shop");
  */
 export function watchPulls(cluster: Cluster, namespace: string): void {
-  if (pulumi.runtime.isDryRun()) return;
-  const said = new Set<string>();
-  const look = async () => {
-    for (const { image, words } of (await cluster.pods({ namespace, selector: librarySelector })).flatMap(stuckPulls)) {
-      if (said.has(image)) continue;
-      said.add(image);
-      await pulumi.log.warn(words);
-    }
-    next();
-  };
-  // A failing watch must not fail the update, nor keep the program running.
-  const next = () => void setTimeout(() => void look().catch(() => {}), pause).unref();
-  next();
+  warnOnce(async () => {
+    const pods = await cluster.pods({ namespace, selector: librarySelector });
+    return pods.flatMap(stuckPulls).map(({ image, words }) => ({ about: image, words }));
+  });
 }
 
 /** The images that a pod is waiting for in vain. */
