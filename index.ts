@@ -44,7 +44,7 @@ const keys = { keyring: env.apisix.keyring, adminKeys: env.apisix.adminKeys, use
 const adminOf = (running: KeyNames) => adminEndpoint("apisix", common, running);
 await checkKeys({ cluster: cluster.access, wanted: keys, admin: adminOf });
 const trusted = await trustedGenerations("pki", cluster.access, adminOf, env);
-await checkIssued(cluster.access, env, trusted.generations);
+await checkIssued(cluster.access, env, trusted);
 const apiServer = await cluster.apiServer();
 
 // The ground: a namespace that denies all traffic, and cert-manager to issue certificates in it.

@@ -8,6 +8,17 @@ export interface LimitedIssuer extends Pick<Issuer, "kind" | "name"> {
   readonly namespace?: string;
 }
 
+/** What a stack installs, by `certManager`'s keys. */
+export interface Installs {
+  readonly install: boolean;
+  readonly approver: { readonly install: boolean };
+}
+
+/** Whether it installs what limits requests. */
+export function limits({ install, approver }: Installs): boolean {
+  return install && approver.install;
+}
+
 /** cert-manager's API group. */
 export const group = "cert-manager.io";
 
@@ -28,14 +39,11 @@ export function approvalGuard(name: string, issuers: readonly LimitedIssuer[], c
     `has(${object}.status) && has(${object}.status.conditions) && ${object}.status.conditions.exists(c, c.type == 'Approved')`;
   const user = "request.userInfo.username";
   const [maker, judge] = [quoted(requester(certManagerNamespace)), quoted(approver(certManagerNamespace))];
-  const made = (expression: string, message: string) => ({
-    expression: `request.operation != 'CREATE' || ${expression}`,
+  const rules = (operation: string) => (expression: string, message: string) => ({
+    expression: `request.operation != ${quoted(operation)} || ${expression}`,
     message: `${requests} ${message}`,
   });
-  const changed = (expression: string, message: string) => ({
-    expression: `request.operation != 'UPDATE' || ${expression}`,
-    message: `${requests} ${message}`,
-  });
+  const [made, changed] = [rules("CREATE"), rules("UPDATE")];
   return {
     policy: {
       metadata: { name },

@@ -5,7 +5,7 @@ import { planes } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
 import * as pulumi from "@pulumi/pulumi";
 
-import { approvalGuard, approverName, approverValues, policyUse } from "./approver.ts";
+import { approvalGuard, approverName, approverValues, type Installs, limits, policyUse } from "./approver.ts";
 import type { LeafLimits } from "./certificate.ts";
 import { planePolicies, policyName } from "./certificateLimitsPlan.ts";
 import { type CertManager, type CertManagerArgs, chartFrom } from "./certManager.ts";
@@ -102,11 +102,11 @@ const unlimited =
 export async function limitCertificates(
   name: string,
   args: CertificateLimitsArgs & {
-    readonly settings: { readonly install: boolean; readonly approver: { readonly install: boolean } };
+    readonly settings: Installs;
   },
   opts?: pulumi.ComponentResourceOptions,
 ): Promise<CertificateLimits | undefined> {
-  if (args.settings.install && args.settings.approver.install) return new CertificateLimits(name, args, opts);
+  if (limits(args.settings)) return new CertificateLimits(name, args, opts);
   await pulumi.log.warn(unlimited);
   return undefined;
 }

@@ -1,8 +1,8 @@
 // Decides what in a cluster conflicts with a platform, and how to resolve each conflict.
 
-import { approverName } from "../components/approver.ts";
+import { approverName, limits } from "../components/approver.ts";
 import { isOlder, oldestCertManager, releaseName } from "../components/certManager.ts";
-import { type Controller, type Kinds, limits, type Neighbours, type Wanted } from "./live.ts";
+import type { Controller, Kinds, Neighbours, Wanted } from "./live.ts";
 import { nameOf } from "./names.ts";
 
 /** A line for each conflict; none if the platform can be created or updated. The stack's own objects are fine. */

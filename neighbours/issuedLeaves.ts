@@ -2,23 +2,26 @@
 
 import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import type { OwnedHost } from "@mtls-everywhere/vocabulary/identities";
-import { sharedPlanes } from "@mtls-everywhere/vocabulary/planes";
 import * as pulumi from "@pulumi/pulumi";
 
+import { limits } from "../components/approver.ts";
 import { isServiceName, longestHours } from "../components/certificateLimitsPlan.ts";
 import type { Generation } from "../components/generations.ts";
-import { issuerName } from "../components/issuerPlace.ts";
 import { lastOutputs } from "../components/lastOutputs.ts";
+import { issuerOf } from "../rotation/leaves.ts";
 import { type CertificateObject, isCurrent, Lists } from "../rotation/lists.ts";
-import { limits, type Wanted } from "./live.ts";
+import type { Wanted } from "./live.ts";
 
 /** The configuration that it depends on. */
 interface Environment extends Pick<Wanted, "namespace" | "certManager"> {
   readonly gateway: { readonly hosts: readonly OwnedHost[] };
 }
 
-/** A generation, as far as its leaves' names go. */
-type Signing = Pick<Generation, "name" | "founder" | "trustDomain">;
+/** The trusted generations, as far as their leaves' names go. */
+interface Trusted {
+  readonly founder: string;
+  readonly generations: readonly Pick<Generation, "name" | "trustDomain">[];
+}
 
 /**
  * Looks, where requests are limited, at what the platform's issuers have signed in other namespaces: a denied renewal shows only when the
@@ -26,7 +29,7 @@ type Signing = Pick<Generation, "name" | "founder" | "trustDomain">;
  * so that no other namespace can hold them up. What the caller may not read is skipped with a warning.
  * @throws RunError before anything is planned.
  */
-export async function checkIssued(cluster: Cluster, env: Environment, generations: readonly Signing[]): Promise<void> {
+export async function checkIssued(cluster: Cluster, env: Environment, trusted: Trusted): Promise<void> {
   if (!limits(env.certManager)) return;
   let certificates: readonly CertificateObject[];
   try {
@@ -37,7 +40,7 @@ export async function checkIssued(cluster: Cluster, env: Environment, generation
     );
     return;
   }
-  const lines = certificates.flatMap((certificate) => denialOf(certificate, env, generations) ?? []);
+  const lines = certificates.flatMap((certificate) => denialOf(certificate, env, trusted) ?? []);
   if (lines.length === 0) return;
   const last = await lastOutputs();
   const found = lines.map((line) => `  ${line}`).join("\n");
@@ -56,13 +59,14 @@ export async function checkIssued(cluster: Cluster, env: Environment, generation
 export function denialOf(
   certificate: CertificateObject,
   { namespace: home, gateway }: Environment,
-  generations: readonly Signing[],
+  { founder, generations }: Trusted,
 ): string | undefined {
   const { metadata, spec } = certificate;
   const { namespace, name } = metadata;
-  const signer = signerOf(certificate, home, generations);
+  const by = issuerOf({ namespace: home, founder }, certificate);
+  const signer = generations.find((generation) => generation.name === by?.generation);
   // One that was never issued is nobody's loss.
-  if (signer === undefined || namespace === home || !isCurrent(certificate)) return undefined;
+  if (by === undefined || signer === undefined || namespace === home || !isCurrent(certificate)) return undefined;
   const problem = (text: string) => `Certificate ${namespace}/${name}: ${text}`;
   const identity = `spiffe://${signer.trustDomain}/ns/${namespace}/sa/`;
   const { uris = [], usages = [], dnsNames = [], duration = "" } = spec;
@@ -81,18 +85,9 @@ export function denialOf(
   }
   if (roles[0] === "client auth") return dnsNames.length > 0 ? problem("clients have no spec.dnsNames.") : undefined;
   const listed = (host: string) => gateway.hosts.some((own) => own.namespace === namespace && own.host === host);
-  const denied = dnsNames.find((host) => !(signer.plane === "edge" ? listed(host) : isServiceName(host, namespace)));
+  const denied = dnsNames.find((host) => !(by.plane === "edge" ? listed(host) : isServiceName(host, namespace)));
   if (denied === undefined) return undefined;
-  return signer.plane === "edge"
+  return by.plane === "edge"
     ? problem(`gateway.hosts does not list "${namespace}/${denied}".`)
     : problem(`${denied} is not the name of a Service in its namespace, such as ${name}.${namespace}.svc.`);
-}
-
-/** The plane and trust domain of the issuer in its place; undefined for others' issuers, and for those of the platform's namespace alone. */
-function signerOf({ spec }: CertificateObject, home: string, generations: readonly Signing[]) {
-  const { name, kind = "Issuer", group = "cert-manager.io" } = spec.issuerRef;
-  if (kind !== "ClusterIssuer" || group !== "cert-manager.io") return undefined;
-  return generations
-    .flatMap((generation) => sharedPlanes.map((plane) => ({ plane, ...generation })))
-    .find(({ plane, ...generation }) => issuerName(home, plane, generation).name === name);
 }

@@ -1,5 +1,7 @@
 // What a cluster already has where a platform is about to be created, and what the platform needs from it.
 
+import type { Installs } from "../components/approver.ts";
+
 /** What a stack creates, as far as others may have created it already. */
 export interface Wanted {
   /** The stack's name, as in the label of its objects. */
@@ -12,20 +14,11 @@ export interface Wanted {
   readonly createNamespace: boolean;
   /** Whether its last `up` left it to somebody else. */
   readonly released: boolean;
-  readonly certManager: {
-    readonly install: boolean;
-    readonly namespace: string;
-    readonly approver: { readonly install: boolean };
-  };
+  readonly certManager: Installs & { readonly namespace: string };
   /** Whether it uses the Prometheus operator's CRDs. */
   readonly monitoring: boolean;
   /** Objects whose names others may be using. */
   readonly objects: readonly ObjectName[];
-}
-
-/** Whether it installs what limits certificate requests. */
-export function limits({ install, approver }: Wanted["certManager"]): boolean {
-  return install && approver.install;
 }
 
 export interface ObjectName {

@@ -11,18 +11,10 @@ import {
 } from "@kubernetes/client-node";
 import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 
+import { limits } from "../components/approver.ts";
 import { stackLabelKey } from "../components/stackLabel.ts";
 import { selectorOf } from "../components/workload.ts";
-import {
-  type Controller,
-  type Found,
-  type Kinds,
-  limits,
-  type Neighbours,
-  type ObjectName,
-  type Owner,
-  type Wanted,
-} from "./live.ts";
+import type { Controller, Found, Kinds, Neighbours, ObjectName, Owner, Wanted } from "./live.ts";
 import { nameOf } from "./names.ts";
 
 export class NeighbourReader {

@@ -105,9 +105,10 @@ const issuedLines = `  Certificate shop/shop: gateway.hosts does not list "shop/
   Certificate web/cart: it must have the identity of a service account in its namespace. Set spec.uris to one such as spiffe://dev.internal/ns/web/sa/cart.
   Certificate web/till: it must be for clients or for servers. Set spec.usages to one of "client auth" and "server auth".`;
 const checkLimited = () =>
-  checkIssued(cluster, parseConfig({ trustDomain: "dev.internal" }, "dev"), [
-    { name: "1", founder: true, trustDomain: "dev.internal" },
-  ]);
+  checkIssued(cluster, parseConfig({ trustDomain: "dev.internal" }, "dev"), {
+    founder: "1",
+    generations: [{ name: "1", trustDomain: "dev.internal" }],
+  });
 
 /** What a preview says to these inputs. */
 const checked = (kind: KindName, inputs: () => Props) => async () => {

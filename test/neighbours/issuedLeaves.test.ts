@@ -9,10 +9,13 @@ import type { CertificateObject } from "../../rotation/lists.ts";
 import { clusterUid } from "../support/apisix.ts";
 import { KubernetesApi, LoopbackCluster } from "../support/kubernetesApi.ts";
 
-const generations = [
-  { name: "1", founder: true, trustDomain: "old.internal" },
-  { name: "2", founder: false, trustDomain: "new.internal" },
-];
+const trusted = {
+  founder: "1",
+  generations: [
+    { name: "1", trustDomain: "old.internal" },
+    { name: "2", trustDomain: "new.internal" },
+  ],
+};
 const certManager = { install: true, namespace: "cert-manager", approver: { install: true } };
 const env = { namespace: "mtls", certManager, gateway: { hosts: [{ namespace: "shop", host: "shop.example" }] } };
 
@@ -33,7 +36,7 @@ function leaf(spec: Partial<CertificateObject["spec"]>, issued = true, namespace
     status: { conditions: [{ type: "Ready", status: issued ? "True" : "False" }] },
   };
 }
-const denial = (...given: Parameters<typeof leaf>) => denialOf(leaf(...given), env, generations);
+const denial = (...given: Parameters<typeof leaf>) => denialOf(leaf(...given), env, trusted);
 
 describe("a leaf of another namespace", () => {
   it("goes on if the policies allow it", () => {
@@ -102,24 +105,24 @@ describe("a leaf of another namespace", () => {
       await after({ admin: {} });
       const refusal =
         /^This update limits .*\n {2}Certificate shop\/shop: gateway\.hosts does not list .*\nNothing was changed\./;
-      await rejects(checkIssued(cluster, env, generations), ({ message }: Error) => refusal.test(message));
+      await rejects(checkIssued(cluster, env, trusted), ({ message }: Error) => refusal.test(message));
       const unlimited = { ...env, certManager: { ...certManager, approver: { install: false } } };
-      await checkIssued(cluster, unlimited, generations);
+      await checkIssued(cluster, unlimited, trusted);
     });
 
     it("only makes later updates warn: another namespace cannot hold them up", async () => {
       api.answers.set(path, { items: [leaf({ dnsNames: ["other.example"] })] });
       for (const outputs of [{}, { admin: {}, hosts: [] }]) {
         await after(outputs);
-        await checkIssued(cluster, env, generations);
+        await checkIssued(cluster, env, trusted);
       }
     });
 
     it("is not found where cert-manager is not there yet, nor where the caller may not look", async () => {
       await after({ admin: {} });
-      await checkIssued(cluster, env, generations);
+      await checkIssued(cluster, env, trusted);
       api.answers.set(path, 403);
-      await checkIssued(cluster, env, generations);
+      await checkIssued(cluster, env, trusted);
     });
   });
 });
