@@ -57,8 +57,8 @@ const inNamespace = { ...on, dependsOn: home };
 const { clusterResourceNamespace } = certManager;
 const authority = { ...common, generations: trusted.generations, clusterResourceNamespace };
 // Nobody gets a leaf for another's identity, name or usage.
-const limited = { ...authority, certManager, settings: env.certManager, hosts: env.gateway.hosts };
-const limits = await limitCertificates("limits", limited, on);
+const limited = { ...authority, access: cluster.access, settings: env.certManager, hosts: env.gateway.hosts };
+const limits = await limitCertificates("limits", { ...limited, certManager }, on);
 const pki = createAuthorities("pki", { ...authority, ...env.pki, limits }, { ...on, dependsOn: [home, certManager] });
 
 // The hops: etcd <- APISIX -> upstream, each in its own plane, and open only to each other.

@@ -22,6 +22,9 @@ export function limits({ install, approver }: Installs): boolean {
 /** cert-manager's API group. */
 export const group = "cert-manager.io";
 
+/** approver-policy's policies, as the Kubernetes API names them. */
+export const policies = { group: "policy.cert-manager.io", version: "v1alpha1", plural: "certificaterequestpolicies" };
+
 /** Bytes of a signing request in base64: a leaf's has less than two thousand, and one with thousands of names holds up all others. */
 const largestRequest = 16_384;
 
@@ -67,7 +70,7 @@ export function approvalGuard(name: string, issuers: readonly LimitedIssuer[], c
         ],
         validations: [
           made(
-            `${user} == ${maker} || authorizer.group('policy.cert-manager.io').resource('certificaterequestpolicies').check('use').allowed()`,
+            `${user} == ${maker} || authorizer.group(${quoted(policies.group)}).resource(${quoted(policies.plural)}).check('use').allowed()`,
             "are made by cert-manager, for Certificates, or by whoever may use every policy",
           ),
           made(
@@ -143,7 +146,7 @@ export function policyUse(certManagerNamespace: string) {
   return {
     role: {
       metadata: { name },
-      rules: [{ apiGroups: ["policy.cert-manager.io"], resources: ["certificaterequestpolicies"], verbs: ["use"] }],
+      rules: [{ apiGroups: [policies.group], resources: [policies.plural], verbs: ["use"] }],
     },
     binding: {
       metadata: { name },

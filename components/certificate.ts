@@ -36,8 +36,8 @@ export interface LeafAuthority<P extends Plane> {
 export interface LeafLimits {
   /** The platform's namespace: the names of its policies begin with it. */
   readonly namespace: string;
-  /** What judges by the policies: it must be there first. */
-  readonly approver: pulumi.Resource;
+  /** What each policy waits for: what judges by it must be there first. */
+  readonly policies: Pick<pulumi.CustomResourceOptions, "dependsOn" | "hooks">;
 }
 
 /** Whom a leaf speaks for, and what it may prove. */
@@ -91,7 +91,7 @@ export class Certificate<P extends Plane> extends pulumi.ComponentResource {
           policyName(limits.namespace, name),
           spec.apply((leaf) => leafPolicy(leaf, args.namespace)),
         ),
-        { parent: this, dependsOn: limits.approver },
+        { parent: this, ...limits.policies },
       );
     const certificate = new k8s.apiextensions.CustomResource(
       name,

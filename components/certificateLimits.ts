@@ -1,5 +1,6 @@
 // Who gets which leaf from the platform's issuers: approver-policy's rules, and a guard so that nobody else approves.
 
+import type { Cluster } from "@mtls-everywhere/cluster-access/cluster";
 import type { OwnedHost } from "@mtls-everywhere/vocabulary/identities";
 import { planes } from "@mtls-everywhere/vocabulary/planes";
 import * as k8s from "@pulumi/kubernetes";
@@ -11,11 +12,14 @@ import { planePolicies, policyName } from "./certificateLimitsPlan.ts";
 import { type CertManager, type CertManagerArgs, chartFrom } from "./certManager.ts";
 import type { Generation } from "./generations.ts";
 import { issuerPlace, named } from "./issuerPlace.ts";
+import { untilWebhookAnswers } from "./policyWebhook.ts";
 
 /** For whose issuers, and what other namespaces may not have of them. */
 export interface CertificateLimitsArgs {
   /** The platform's namespace. */
   readonly namespace: string;
+  /** Where the platform runs. */
+  readonly access: Cluster;
   /** The cert-manager that makes the requests: approver-policy is installed beside it. */
   readonly certManager: CertManager;
   /** Where approver-policy comes from, and what stays when it goes. */
@@ -34,7 +38,7 @@ export interface CertificateLimitsArgs {
  */
 export class CertificateLimits extends pulumi.ComponentResource implements LeafLimits {
   readonly namespace: string;
-  readonly approver: pulumi.Resource;
+  readonly policies: LeafLimits["policies"];
   /** Must be there before the first issuer is. */
   readonly guard: pulumi.Resource;
   /** Hosts that other namespaces serve on the edge plane; they get no other host's leaf. */
@@ -49,7 +53,7 @@ export class CertificateLimits extends pulumi.ComponentResource implements LeafL
     const child = { parent: this };
 
     const kept = { ...child, retainOnDelete: settings.keep };
-    this.approver = new k8s.helm.v3.Release(
+    const release = new k8s.helm.v3.Release(
       `${name}-approver`,
       {
         ...{ name: approverName, ...chartFrom(settings.approver), namespace: clusterResourceNamespace, timeout: 300 },
@@ -58,6 +62,8 @@ export class CertificateLimits extends pulumi.ComponentResource implements LeafL
       // It watches cert-manager's kinds.
       { ...kept, dependsOn: certManager },
     );
+    const hook = untilWebhookAnswers(args.access);
+    this.policies = { dependsOn: release, hooks: { beforeCreate: [hook], beforeUpdate: [hook] } };
     const { role, binding: use } = policyUse(clusterResourceNamespace);
     const made = new k8s.rbac.v1.ClusterRole(`${name}-policies`, role, kept);
     new k8s.rbac.v1.ClusterRoleBinding(`${name}-policies`, use, { ...kept, dependsOn: made });
@@ -86,7 +92,7 @@ export class CertificateLimits extends pulumi.ComponentResource implements LeafL
       }),
     );
     for (const policy of policies) {
-      new k8s.apiextensions.CustomResource(policy.metadata.name, policy, { ...child, dependsOn: this.approver });
+      new k8s.apiextensions.CustomResource(policy.metadata.name, policy, { ...child, ...this.policies });
     }
     this.registerOutputs();
   }

@@ -3,9 +3,9 @@
 import { type OwnedHost, spiffeId } from "@mtls-everywhere/vocabulary/identities";
 import type { Issuer, Plane } from "@mtls-everywhere/vocabulary/planes";
 
-import { group, type LimitedIssuer, quoted, requester } from "./approver.ts";
+import { group, type LimitedIssuer, policies, quoted, requester } from "./approver.ts";
 
-const apiVersion = "policy.cert-manager.io/v1alpha1";
+const apiVersion = `${policies.group}/${policies.version}`;
 const kind = "CertificateRequestPolicy";
 
 /** A policy as a resource: requests are judged by those that are ready. */

@@ -251,7 +251,8 @@ const rows: readonly Row[] = [
       const warned = await heard(() =>
         inStackWith(undefined, async () => {
           const certManager = new CertManager("cert-manager", { ...settings, platform: "mtls" });
-          return limitCertificates("limits", { namespace: "mtls", certManager, settings, generations: [], hosts: [] });
+          const limited = { namespace: "mtls", access: freshCluster(), generations: [], hosts: [] };
+          return limitCertificates("limits", { ...limited, certManager, settings });
         }),
       );
       return warned.replace("warning: [runtime] ", "");

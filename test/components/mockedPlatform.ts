@@ -116,7 +116,10 @@ export async function plan(
     preview,
     "organization",
   );
-  noteUrns(urns);
+  const monitor = pulumi.runtime.getMonitor() as unknown as Monitor;
+  noteUrns(monitor, urns);
+  // Pulumi's mocks know no hooks of resources, and registering one would never end.
+  monitor.registerResourceHook = (_request, answered) => answered(null, {});
   const { config } = parse(readFileSync(join(checkout, `Pulumi.${stack}.yaml`), "utf8")) as {
     config: Record<string, unknown>;
   };
@@ -145,8 +148,7 @@ export async function plan(
 }
 
 /** Notes each resource's URN and aliases by `type name`, as the mocks do not get them. */
-function noteUrns(urns: Map<string, readonly string[]>): void {
-  const monitor = pulumi.runtime.getMonitor() as unknown as Monitor;
+function noteUrns(monitor: Monitor, urns: Map<string, readonly string[]>): void {
   const register = monitor.registerResource.bind(monitor);
   monitor.registerResource = (request, answered) => {
     const [type, name] = [request.getType(), request.getName()];
@@ -169,6 +171,7 @@ const runtimeState = createRequire(import.meta.url)("@pulumi/pulumi/runtime/stat
 
 interface Monitor {
   registerResource(request: Registration, answered: unknown): void;
+  registerResourceHook(request: unknown, answered: (error: null, response: object) => void): void;
 }
 
 interface Registration {

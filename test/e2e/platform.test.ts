@@ -12,6 +12,7 @@ import { parse, stringify } from "yaml";
 import { type AdminClient } from "../../apisix-admin/client.ts";
 import { adminClient, closeSessions } from "../../apisix-admin/session.ts";
 import { certificatesOf } from "../../cluster-access/certificates.ts";
+import { approverName } from "../../components/approver.ts";
 import { Cluster } from "../../cluster-access/cluster.ts";
 import { shownBy } from "../../cluster-access/handshake.ts";
 import { Transport } from "../../cluster-access/transport.ts";
@@ -86,7 +87,14 @@ describe("the platform in a lab of its own", function () {
     const file = await configWith((config) => {
       config["mtls-everywhere:gateway"] = { host: "upstream", clients: ["curl"], hosts: [`${tenant}/${tenantsHost}`] };
     });
-    const listed = await must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file });
+    // The webhook that judges a policy may be away for a moment: it has just been installed, or its node is drained.
+    const approver = (replicas: number) =>
+      must("kubectl", ["--namespace", "cert-manager", "scale", `deploy/${approverName}`, `--replicas=${replicas}`]);
+    await approver(0);
+    const [listed] = await Promise.all([
+      must("pulumi", up, { PULUMI_OPTION_CONFIG_FILE: file }),
+      sleep(minute / 4).then(() => approver(1)),
+    ]);
     same(changes(listed), { update: ["CertificateRequestPolicy mtls.edge.servers"] });
     await askForLeaves();
     const byName = async () => Object.fromEntries((await decisions()).map(({ name, decision }) => [name, decision]));
@@ -96,7 +104,14 @@ describe("the platform in a lab of its own", function () {
     }
     // Theirs that were approved are issued, and so are the platform's own: it has come up.
     for (const name of ["own-client", "own-site", "own-service", "own-caller", "not-ours"]) {
-      await must("kubectl", ["--namespace", "tenant", "wait", "--for=condition=Ready", `certificate/${name}`]);
+      await must("kubectl", [
+        "--namespace",
+        "tenant",
+        "wait",
+        "--timeout=1m",
+        "--for=condition=Ready",
+        `certificate/${name}`,
+      ]);
     }
 
     // Nor does anybody who has all rights to requests in a namespace make, change or approve one there.
@@ -149,7 +164,7 @@ describe("the platform in a lab of its own", function () {
       }),
     );
     await must("kubectl", ["apply", "-f", leaf]);
-    await must("kubectl", ["wait", "--for=condition=Ready", "certificate/any"]);
+    await must("kubectl", ["wait", "--timeout=1m", "--for=condition=Ready", "certificate/any"]);
     const { code, output } = await run("pulumi", ["preview"]);
     ok(
       code > 0 && output.includes('Certificate default/any: gateway.hosts does not list "default/any.example".'),
