@@ -9,6 +9,7 @@ import { byPlane, createAuthorities } from "./components/certificateAuthority.ts
 import { limitCertificates } from "./components/certificateLimits.ts";
 import { CertManager, keepInstalled } from "./components/certManager.ts";
 import { connectCluster } from "./components/cluster.ts";
+import { withholdAnswers } from "./components/debugMessages.ts";
 import { Etcd } from "./components/etcd.ts";
 import { checkStore } from "./components/etcdCheck.ts";
 import { callerCertificate } from "./components/gateway/callerCertificate.ts";
@@ -33,6 +34,7 @@ import { trustedGenerations } from "./rotation/trusted.ts";
 
 // Before anything is planned: what is asked for goes with what is live, or it is refused.
 const env = readConfig();
+withholdAnswers();
 labelObjects(pulumi.getStack());
 const cluster = await connectCluster("cluster", (access) => refuseClashes(access, env));
 const certManagerArgs = { ...env.certManager, platform: env.namespace };
