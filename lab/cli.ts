@@ -15,7 +15,7 @@ import { namedCluster } from "./context.ts";
 import { debian, knot, promtool } from "./debian.ts";
 import { apisixImage, archives, nginxImage, pack } from "./images.ts";
 import { context, inLab, isNamed, kubeconfig, lab, stack } from "./paths.ts";
-import { look, problems } from "./preflight.ts";
+import { goProblems, look, lookForGo, problems } from "./preflight.ts";
 import {
   configProblems,
   copyConfiguration,
@@ -189,6 +189,7 @@ async function down(): Promise<void> {
 /** The programs that tests start without a cluster. */
 async function linkPrograms(folder: string | undefined): Promise<void> {
   if (folder === undefined) return refuse(["Name the folder to link the programs into: node lab/cli.ts programs DIR"]);
+  refuse(goProblems(await lookForGo()));
   const built = ["apisix", "etcd", "kube", "plugins", "pulumi"] as const;
   const { parts } = await run([
     ...built.map(program),

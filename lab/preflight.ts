@@ -38,13 +38,7 @@ export function problems(machine: Machine): string[] {
     return [`The lab needs Linux, and this is ${machine.platform}: Kubernetes nodes run nowhere else. ${elsewhere}`];
   if (!machine.root)
     return [`The lab needs root for its own namespaces and mounts: run the command as root. ${elsewhere}`];
-  const all: string[] = [];
-  if (machine.go === undefined)
-    all.push(`There is no \`go\` on PATH: install Go ${machine.wantedGo} or newer. ${elsewhere}`);
-  else if (compare(machine.go, machine.wantedGo) < 0)
-    all.push(
-      `The \`go\` on PATH is ${machine.go}, lab/go.mod needs ${machine.wantedGo}: install Go ${machine.wantedGo} or newer.`,
-    );
+  const all = goProblems(machine).map((problem) => (machine.go === undefined ? `${problem} ${elsewhere}` : problem));
   for (const program of machine.missing)
     all.push(
       `There is no \`${program}\` on PATH: install the package ${programs[program as keyof typeof programs]} (the lab needs Debian or Ubuntu).`,
@@ -65,15 +59,32 @@ export function problems(machine: Machine): string[] {
   return all;
 }
 
-export async function look(): Promise<Machine> {
-  const linux = process.platform === "linux";
+/** Why nothing can be built on it. */
+export function goProblems({ go, wantedGo }: Pick<Machine, "go" | "wantedGo">): string[] {
+  const remedy = `install Go ${wantedGo} or newer.`;
+  if (go === undefined) return [`There is no \`go\` on PATH: ${remedy}`];
+  return compare(go, wantedGo) < 0 ? [`The \`go\` on PATH is ${go}, lab/go.mod needs ${wantedGo}: ${remedy}`] : [];
+}
+
+/** The machine's Go, and the oldest that the lab needs. */
+export async function lookForGo(): Promise<Pick<Machine, "go" | "wantedGo">> {
   const module = await readFile(join(import.meta.dirname, "go.mod"), "utf8");
-  const onPath = (name: string) => searchPath.some((folder) => existsSync(join(folder, name)));
   return {
-    platform: process.platform,
-    root: process.getuid?.() === 0,
     go: onPath("go") ? (await goVersion()).replace(/^go/, "") : undefined,
     wantedGo: /^go (\S+)$/m.exec(module)?.[1] ?? "",
+  };
+}
+
+function onPath(name: string): boolean {
+  return searchPath.some((folder) => existsSync(join(folder, name)));
+}
+
+export async function look(): Promise<Machine> {
+  const linux = process.platform === "linux";
+  return {
+    ...(await lookForGo()),
+    platform: process.platform,
+    root: process.getuid?.() === 0,
     missing: Object.keys(programs).filter((name) => !onPath(name)),
     freeGiB: await freeGiB(cache),
     warm: globSync(join(cache, "bin/kube-*")).length > 0,
