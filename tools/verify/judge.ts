@@ -135,7 +135,7 @@ export async function attempt(
       if (error instanceof Uncheckable) throw error;
       // What a server says is final. A broken connection may have swallowed an alert, or its pod was leaving.
       observation = classify(error);
-      return !isTransient(error);
+      return !isTransient(error) || error instanceof NoAnswer;
     }
   };
   try {
@@ -166,10 +166,13 @@ function unchecked({ hop, case: name, threat }: Line, why: string): Result {
   return { hop, case: name, threat, expected: "", observed: "", verdict: "not checked", why, ok: true, ms: 0 };
 }
 
+/** A try took all the time there is. */
+class NoAnswer extends Transient {}
+
 /** Calls with a signal that also fires on time-out, and then settles even if the call does not. */
 async function before<T>(ms: number, signal: AbortSignal, call: (signal: AbortSignal) => Promise<T>): Promise<T> {
   const end = new AbortController();
-  const timer = setTimeout(() => end.abort(new Transient(`no answer within ${ms / 1000} s`)), ms);
+  const timer = setTimeout(() => end.abort(new NoAnswer(`no answer within ${ms / 1000} s`)), ms);
   const interrupted = () => end.abort(signal.reason);
   signal.addEventListener("abort", interrupted);
   if (signal.aborted) interrupted();
