@@ -107,9 +107,7 @@ const unlimited =
 /** The limits, where the stack installs what they need along with cert-manager. Otherwise it says that there are none. */
 export async function limitCertificates(
   name: string,
-  args: CertificateLimitsArgs & {
-    readonly settings: Installs;
-  },
+  args: CertificateLimitsArgs & { readonly settings: Installs },
   opts?: pulumi.ComponentResourceOptions,
 ): Promise<CertificateLimits | undefined> {
   if (limits(args.settings)) return new CertificateLimits(name, args, opts);

@@ -16,16 +16,16 @@ const patience = 60_000;
  * later. The chart has no hook that waits for that, as cert-manager's has, and the kubernetes provider does not try again.
  */
 export function untilWebhookAnswers(cluster: Cluster, within = patience): pulumi.ResourceHook {
+  const api = cluster.config.makeApiClient(CustomObjectsApi);
   // Of many policies the first asks for all.
   let answered: Promise<unknown> | undefined;
   return new pulumi.ResourceHook("policy-webhook", async ({ newInputs: policy = {} }) => {
-    await (answered ??= until(() => isJudged(cluster, policy), { within }));
+    await (answered ??= until(() => isJudged(api, policy), { within }));
   });
 }
 
 /** Whether the API server had it judged, or refuses to: for want of rights, say, which more tries do not mend. */
-async function isJudged(cluster: Cluster, policy: object): Promise<boolean> {
-  const api = cluster.config.makeApiClient(CustomObjectsApi);
+async function isJudged(api: CustomObjectsApi, policy: object): Promise<boolean> {
   try {
     await api.createClusterCustomObject({ ...policies, body: policy, dryRun: "All" });
     return true;

@@ -11,7 +11,7 @@ import {
 } from "@kubernetes/client-node";
 import { reasonOf, statusOf } from "@mtls-everywhere/cluster-access/cluster";
 
-import { limits } from "../components/approver.ts";
+import { limits, policies } from "../components/approver.ts";
 import { stackLabelKey } from "../components/stackLabel.ts";
 import { selectorOf } from "../components/workload.ts";
 import type { Controller, Found, Kinds, Neighbours, ObjectName, Owner, Wanted } from "./live.ts";
@@ -41,7 +41,7 @@ export class NeighbourReader {
       this.#controllers(certManager.install),
       // Only the definition says whose it is; anybody may ask whether the kinds exist at all.
       certManager.install ? this.#definition("certificates.cert-manager.io") : this.#served("cert-manager.io"),
-      limited ? this.#definition("certificaterequestpolicies.policy.cert-manager.io") : unasked,
+      limited ? this.#definition(`${policies.plural}.${policies.group}`) : unasked,
       limited ? this.#served("admissionregistration.k8s.io", "validatingadmissionpolicies") : unasked,
       wanted.monitoring ? this.#served("monitoring.coreos.com") : unasked,
       Promise.all(wanted.objects.map((object) => this.#object(object))),

@@ -145,11 +145,22 @@ export function inOwnLab(started: () => Promise<void> = async () => {}, settings
   });
 }
 
+/** One line of `pulumi … --json`, as far as the tests read it. */
+interface Event {
+  readonly resOutputsEvent?: { readonly metadata: { readonly op: string; readonly urn: string } };
+  readonly diagnosticEvent?: { readonly message: string };
+}
+
+/** What `pulumi … --json` printed. */
+export function eventsIn(text: string): readonly Event[] {
+  const lines = text.split("\n").filter((line) => line.startsWith("{"));
+  return lines.map((line) => JSON.parse(line) as Event);
+}
+
 /** What `pulumi … --json` did to which resource, by operation, without what stayed the same. */
-export function changes(events: string): Record<string, string[]> {
+export function changes(text: string): Record<string, string[]> {
   const changed: Record<string, string[]> = {};
-  for (const line of events.split("\n").filter((line) => line.startsWith("{"))) {
-    const { resOutputsEvent } = JSON.parse(line) as { resOutputsEvent?: { metadata: { op: string; urn: string } } };
+  for (const { resOutputsEvent } of eventsIn(text)) {
     const { op, urn = "" } = resOutputsEvent?.metadata ?? {};
     if (op === undefined || op === "same" || op === "refresh") continue;
     const { types, name } = readUrn(urn);

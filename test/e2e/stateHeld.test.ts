@@ -19,7 +19,7 @@ import type { RunningPlatform } from "../../lab/proofs/row.ts";
 import { findPrivateKeys } from "../../policy/keySearch.ts";
 import type { Report } from "../../tools/verify/run.ts";
 import { planes } from "../../vocabulary/planes.ts";
-import { inLabFolder, inOwnLab, labFolder, must, run } from "./ownLab.ts";
+import { eventsIn, inLabFolder, inOwnLab, labFolder, must, run } from "./ownLab.ts";
 import { Rotation } from "./rotation.ts";
 
 const minute = 60_000;
@@ -72,9 +72,12 @@ describe("the platform with roots held in Pulumi's state", function () {
 
   it("has nothing to change, and says no key or password in the events of the update", async () => {
     const text = await must("pulumi", ["up", "--yes", "--skip-preview", "--expect-no-changes", "--json"], config);
-    const events = text.split("\n").flatMap((line) => (line.startsWith("{") ? [JSON.parse(line) as object] : []));
-    const answers = events.filter((event) => JSON.stringify(event).includes("RPC finished: resource:etcd-root"));
-    ok(answers.length > 0, "the SDK says nothing of what the engine answers any more");
+    const events = eventsIn(text);
+    const answered = /RPC finished: resource:etcd-root/;
+    ok(
+      events.some(({ diagnosticEvent }) => answered.test(diagnosticEvent?.message ?? "")),
+      "the SDK says nothing of what the engine answers any more",
+    );
     same(findPrivateKeys(events), []);
     const secrets = await must("kubectl", ["--namespace", "mtls", "get", "secrets", "--output", "json"]);
     const { items } = JSON.parse(secrets) as { items: { type: string; data: Record<string, string> }[] };
