@@ -90,6 +90,8 @@ export class KubernetesApi {
     const [token, ca] = await Promise.all(
       ["token", "ca.crt"].map((file) => readFile(join(this.#folder, file), "utf8")),
     );
+    // A request that is aborted before it starts opens its connection all the same, and leaves it with the agent.
+    signal.throwIfAborted();
     const parameters = new URLSearchParams({ fieldSelector: `metadata.name=${ref.name}`, ...query });
     const path = `/api/v1/namespaces/${encodeURIComponent(ref.namespace)}/secrets?${parameters.toString()}`;
     const answer = await new Promise<IncomingMessage>((resolve, reject) => {

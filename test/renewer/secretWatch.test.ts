@@ -163,6 +163,13 @@ describe("the renewer's watch of a Secret", () => {
     ok(server.requests.filter((one) => one.startsWith("list")).length >= 2);
   });
 
+  it("opens no connection once stopped, which nothing would close", async () => {
+    follow().stop();
+    api.close();
+    await new Promise((resolve) => setTimeout(resolve, 300));
+    equal(server.connections, 0);
+  });
+
   it("stops", async () => {
     const watch = follow();
     await until("it watches", () => server.watching === 1);

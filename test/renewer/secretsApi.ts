@@ -29,6 +29,8 @@ export class SecretsApi {
   gone: "event" | "status" | undefined;
   /** Accepts requests and never answers them. */
   silent = false;
+  /** Connections so far. */
+  connections = 0;
   token = "token-1";
   port = 0;
   readonly #pair: KeyPair;
@@ -60,6 +62,7 @@ export class SecretsApi {
   /** Comes back on the same port. */
   async up(): Promise<void> {
     const server = createServer(this.#pair, (request, response) => void this.#answer(request, response));
+    server.on("connection", () => (this.connections += 1));
     this.#server = server;
     await new Promise<void>((resolve) => server.listen(this.port, "localhost", resolve));
     this.port = (server.address() as AddressInfo).port;
