@@ -4,12 +4,14 @@ import { spawn } from "node:child_process";
 import { existsSync } from "node:fs";
 import { join, resolve } from "node:path";
 
+import { removeFolder } from "../../lab/temporary.ts";
 import { readUrn } from "../../urn.ts";
 
 export const checkout = resolve(import.meta.dirname, "../..");
-export const labFolder = join(checkout, ".test-lab");
 /** Whether the lab is to be left running, and the next run takes it over: for work on a test. */
 export const keep = Boolean(process.env.E2E_KEEP);
+/** One per process, whose suites take turns: two processes may run suites side by side. */
+export const labFolder = join(checkout, keep ? ".test-lab" : `.labs/suites-${process.pid}`);
 export const inLabFolder = (name: string) => join(labFolder, name);
 
 /** Why no lab can run here; undefined if one can. */
@@ -114,6 +116,7 @@ async function startLab(settings: Record<string, string> = {}): Promise<void> {
 export async function stopLab(): Promise<void> {
   exported = {};
   await lab("down");
+  await removeFolder(labFolder);
 }
 
 /** For a suite whose steps depend on those before: once one has failed, the rest is skipped. */
